@@ -1,0 +1,1 @@
+"""What may we claim? Held-out problems, evaluation, paired comparison and the report."""

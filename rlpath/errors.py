@@ -1,0 +1,24 @@
+"""The one exception for what a user can mend: bad input, a missing file, a machine too small.
+
+A command prints it as a single sentence and exits with status 2; anything else is a defect of rlpath and keeps its
+traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+
+class InputError(Exception):
+    """Something the user can mend; the message is one sentence that names the file, field or value and the remedy."""
+
+
+def run_command(command: Callable[[], int | None]) -> None:
+    """Call `command` and leave the process with its status; an `InputError` becomes one line on stderr and status 2."""
+    try:
+        status = command()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    raise SystemExit(status or 0)

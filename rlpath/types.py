@@ -1,0 +1,117 @@
+"""The words everyone shares: problem, completion, verdict, verifier.
+
+A problem asks; a model completes; a verifier reads the completion beside the gold answer and returns a verdict. None
+of it needs torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, Protocol, runtime_checkable
+
+
+class Status(StrEnum):
+    """What a verifier found. Only `correct` earns reward by default; `undecided` and `error` carry no score at all."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
+    NO_ANSWER = "no_answer"
+    TRUNCATED = "truncated"
+    UNDECIDED = "undecided"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A verifier's finding on one completion.
+
+    `score` is None exactly where nothing was decided (`undecided`, `error`): such a completion is left out of a
+    reward rather than counted as wrong. `answer` is what was extracted, `reason` says in a few words why.
+    """
+
+    status: Status
+    score: float | None
+    answer: str | None = None
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.score is None) != (self.status in (Status.UNDECIDED, Status.ERROR)):
+            raise ValueError(f"a verdict of status {self.status} cannot have score {self.score}")
+
+    @property
+    def correct(self) -> bool:
+        return self.status is Status.CORRECT
+
+    @classmethod
+    def of(cls, status: Status, answer: str | None = None, reason: str = "") -> Verdict:
+        """The verdict whose score follows from its status: 1 for correct, None for undecided or error, else 0."""
+        score = {Status.CORRECT: 1.0, Status.UNDECIDED: None, Status.ERROR: None}.get(status, 0.0)
+        return cls(status, score, answer, reason)
+
+
+@runtime_checkable
+class Verifier(Protocol):
+    """Anything that can be called on a completion and the gold answer; it never raises on what a model wrote.
+
+    `question` lets a verifier refuse answers copied from the prompt. `truncated` says that the completion was cut by
+    the length limit, so that text which merely stops is not taken for an answer.
+    """
+
+    def __call__(
+        self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False
+    ) -> Verdict: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One question with its gold answer. `prompt` is what the user turn says, word for word."""
+
+    id: str
+    prompt: str
+    gold: str
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemSet:
+    """Problems with a name, the split they are from, the verifier that judges them, and where they were read."""
+
+    name: str
+    split: Literal["train", "validation", "test"]
+    problems: tuple[Problem, ...]
+    verifier: Verifier
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.problems)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of ids, prompts and gold answers: the identity of the set in a manifest."""
+        rows = [(problem.id, problem.prompt, problem.gold) for problem in self.problems]
+        return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
+
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a model wrote after one prompt.
+
+    `logprobs[t]` is the sampler's log-probability of `token_ids[t]` under the distribution it sampled from.
+    `finish_reason` is "stop" where the model ended its turn, "length" where the limit cut it.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    finish_reason: FinishReason
+
+    @property
+    def truncated(self) -> bool:
+        return self.finish_reason == "length"
