@@ -92,8 +92,17 @@ def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
 
 def test_a_forked_worker_does_not_keep_the_lock_of_its_killed_parent(tmp_path: Path) -> None:
     """A data loader's worker that outlives the run by a second does not block the restart."""
-    fork = "import os\nworker = os.fork()\nif worker == 0: time.sleep(60)"
-    parent = start(tmp_path, f"{fork}\nPath(sys.argv[1], 'worker').write_text(str(worker))")
+    body = """
+import os
+born = Path(sys.argv[1], "worker")
+born.touch()
+if os.fork() == 0:
+    born.write_text(str(os.getpid()))
+    time.sleep(60)
+while not born.read_text():
+    time.sleep(0.01)
+"""
+    parent = start(tmp_path, body)
     worker = int((tmp_path / "worker").read_text())
     parent.send_signal(signal.SIGKILL)
     parent.wait()
