@@ -8,6 +8,8 @@ import platform
 
 import torch
 
+from rlpath.hardware import cores
+
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 
@@ -19,14 +21,9 @@ def prepare_cpu(local_processes: int = 1) -> dict[str, int | bool]:
     default glibc also returns every large tensor to the system when it is freed and faults its pages in again at the
     next step; keeping them saves a fifth of a training step. `OMP_NUM_THREADS` wins over the share.
     """
-    threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, available_cores() // local_processes))
+    threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, cores() // local_processes))
     torch.set_num_threads(threads)
     return {"threads": threads, "keeps_freed_memory": _keep_freed_memory()}
-
-
-def available_cores() -> int:
-    """Cores this process may use (containers and `taskset` considered)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _keep_freed_memory() -> bool:
