@@ -1,0 +1,270 @@
+"""Where in a completion the final answer is stated.
+
+A completion may state its answer in several channels: a box, an `<answer>` tag, a `####` line, a sentence such as "the
+answer is 18". Every channel counts, so a completion that says two different things has not given one answer. Text
+that is thought rather than said (`<think>`), struck out, commented out, or copied from the question does not count.
+All scans are linear in the length of the text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+MAX_STATEMENTS = 400
+MAX_REGION = 500
+
+Channel = Literal["box", "tag", "hashes", "phrase", "last"]
+
+_THINK = r"think|thinking|thought|thoughts|reasoning|scratchpad|reflection|analysis"
+_THINK_BLOCK = re.compile(rf"<({_THINK})\b[^<>]*>.*?</\1\s*>", re.I | re.S)
+_THINK_OPEN = re.compile(rf"<(?:{_THINK})\b[^<>]*>", re.I)
+_THINK_CLOSE = re.compile(rf"</(?:{_THINK})\s*>", re.I)
+_HIDDEN = re.compile(
+    r"<!--.*?-->|~~[^~\n]*~~|<(s|del|strike)>[^<]*</\1>|\\(?:[bx]?cancel|sout|phantom)\{[^{}]*\}", re.S
+)
+_COMMENT_LINE = re.compile(r"^[ \t]*%[^\n]*$", re.M)
+_CALCULATOR = re.compile(r"<<[^<>\n]*>>")
+
+_BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])\s*")
+_TAG = re.compile(r"<(answer|final_answer|final)\b[^<>]*>", re.I)
+_HASHES = re.compile(r"####+[ \t]*((?:(?!####)[^\n])*)")
+_IS = r"(?:is|are|equals|comes(?: out)? to|(?:would|will|should|must|has to|ought to) (?:then |thus |therefore )?be)\b"
+_PHRASE = re.compile(
+    r"(?<![\w\\/])(?:"
+    rf"answers?[ \t]*(?:[*_`]{{0,3}}[:：=]|[*_`]{{1,3}}[ \t]*{_IS}|{_IS})"
+    rf"|answers?[ \t]+(?:to|for)\b[^.\n:=]{{0,80}}?[ \t](?:{_IS})"
+    r"|final answer[*_`#]{0,3}[ \t]*\n"
+    r"|ans[.:](?=[ \t])"
+    r")[*_`]{0,3}[ \t]*:?[*_`]{0,3}",
+    re.I,
+)
+_SHORT_PHRASE = re.compile(r"^[ \t*_]*A(?:ns|nswer)?[ \t]*[*_]{0,2}:[*_]{0,2}", re.M)
+_SENTENCE_END = re.compile(r"[.!?。](?=[\s\"'”’)*_]|$)|\n")
+_DRESS = re.compile(r"[ \t\n*_`:$\\\[(]*")
+_NOT_FINAL = re.compile(
+    r"\b(?:if|suppose|assum\w+|unless|whether|wrong|incorrect|not|never|(?:might|may|could|would) think|thinks|thought|"
+    r"mistaken\w*|first|second|third|next|each|initial|previous|preliminary|intermediate|partial|tentative|students?|someone|somebody|people|naive|"
+    r"tempting|trap|claims?|claimed|says|said)\b|n['’]t\b",
+    re.I,
+)
+_RETRACTION = re.compile(
+    r"\b(?:(?:that|this|it|which|answer|above)(?:'s|’s| is| was| must be| seems| looks)"
+    r" (?:all )?(?:wrong|incorrect|not (?:right|correct|true|the (?:final |right |correct )?answer)|an? (?:error|mistake)|false|a joke)"
+    r"|scratch that|disregard|ignore (?:that|this|it|the above|what)|just kidding|only kidding"
+    r"|take (?:that|it|this) back|on second thoughts?|i (?:was|am) (?:wrong|mistaken)|made (?:a|an) (?:mistake|error)"
+    r"|(?:not|n't|no longer) (?:my|the) (?:final |real |actual )?answer)\b",
+    re.I,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One place where the completion says what its answer is.
+
+    `complete` is False where the text stops so close behind that a longer answer may have been cut off.
+    """
+
+    channel: Channel
+    text: str
+    start: int
+    end: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A completion without its thoughts, and the statements of an answer found in it, in order."""
+
+    text: str
+    statements: tuple[Statement, ...]
+    thinking_unclosed: bool
+    retracted: bool
+
+    @property
+    def flooded(self) -> bool:
+        return len(self.statements) > MAX_STATEMENTS
+
+
+def said(completion: str, question: str | None = None) -> Said:
+    """What `completion` says aloud, and where it states an answer."""
+    text, unclosed = without_thoughts(completion)
+    if question:
+        text = without_echo(text, question)
+    found = tuple(statements(text))
+    return Said(text, found, unclosed, retracted=_retracted(text, found))
+
+
+def without_thoughts(completion: str) -> tuple[str, bool]:
+    """`completion` without reasoning blocks, comments and struck-out text, and whether a reasoning block stayed open.
+
+    >>> without_thoughts("<think>it is 17</think>It is 18.")
+    ('It is 18.', False)
+    >>> without_thoughts("it is 17</think>It is 18.<think>or 19")
+    ('It is 18.', True)
+    """
+    text = completion
+    if not text.isascii():
+        text = "".join(c for c in text if c.isascii() or unicodedata.category(c) != "Cf")
+    unclosed = False
+    if "<" in text or "~~" in text or "ancel" in text or "\\sout" in text or "\\phantom" in text:
+        text = _CALCULATOR.sub("", text)
+        text = _strip_think_blocks(text)
+        opened = _THINK_OPEN.search(text)
+        if opened:
+            text, unclosed = text[: opened.start()], True
+        text = _HIDDEN.sub(" ", text) if text.count("<!--") < 100 else text.split("<!--", 1)[0]
+    if "%" in text:
+        text = _COMMENT_LINE.sub("", text)
+    return text, unclosed
+
+
+def _strip_think_blocks(text: str) -> str:
+    closes = list(_THINK_CLOSE.finditer(text))
+    if not closes:
+        return text
+    if len(closes) == 1:
+        text = _THINK_BLOCK.sub(" ", text, count=1)
+    # What is left in front of a closing tag is thought too: chat templates often put the opening tag in the prompt,
+    # and several blocks leave nothing said between them that a reader would take for the answer.
+    last = None
+    for last in _THINK_CLOSE.finditer(text):
+        pass
+    return text[last.end() :].lstrip("\n") if last else text.strip(" ")
+
+
+def without_echo(text: str, question: str) -> str:
+    """`text` without verbatim copies of the question's sentences, so that its numbers are not read as an answer."""
+    copied = [question.strip(), *(part.strip() for part in re.split(r"(?<=[.!?:])\s+|\n", question))]
+    for part in dict.fromkeys(copied):
+        if len(part) >= 16 and part in text:
+            text = text.replace(part, " ")
+    return text
+
+
+def statements(text: str) -> Iterator[Statement]:
+    """The statements of an answer in `text`, in order; one nested in another counts once, as the inner one."""
+    inner = _some(_boxes(text))
+    inner += _some(_phrases(text, inner))
+    found = inner + [s for s in _some(_hash_lines(text)) if not _contains_any(s, inner)]
+    found += [s for s in _some(_tags(text)) if not _contains_any(s, found)]
+    return iter(sorted(found, key=lambda s: s.start))
+
+
+def _some(stream: Iterator[Statement]) -> list[Statement]:
+    """Enough of `stream` to see that there are too many."""
+    return list(islice(stream, MAX_STATEMENTS + 1))
+
+
+def _contains_any(outer: Statement, others: list[Statement]) -> bool:
+    return any(outer.start <= other.start < outer.end for other in others[: MAX_STATEMENTS + 1])
+
+
+def _boxes(text: str) -> Iterator[Statement]:
+    if "\\boxed" not in text and "\\fbox" not in text and "\\framebox" not in text:
+        return
+    closing = matching_braces(text)
+    done = -1
+    for match in _BOX.finditer(text):
+        start = match.end()
+        if match.start() < done:
+            continue
+        if text[start : start + 1] == "{":
+            done = closing.get(start, -1)
+            content = text[start + 1 : done] if done > 0 else ""
+        else:
+            bare = re.compile(r"[-+]?\w[\w.,]*").match(text, start)
+            done = bare.end() if bare else -1
+            content = text[start:done] if bare else ""
+        if content.strip(" \\,;$~\n\t"):
+            yield Statement("box", content, match.start(), done + 1, complete=True)
+
+
+def matching_braces(text: str) -> dict[int, int]:
+    """For each opening brace of `text` the index of the brace that closes it; escaped braces are ordinary text."""
+    closing: dict[int, int] = {}
+    stack: list[int] = []
+    for match in re.finditer(r"\\.|[{}]", text, re.S):
+        if match.group() == "{":
+            stack.append(match.start())
+        elif match.group() == "}" and stack:
+            closing[stack.pop()] = match.start()
+    return closing
+
+
+def _tags(text: str) -> Iterator[Statement]:
+    position = 0
+    lowered = text.lower() if "<" in text else ""
+    while match := _TAG.search(text, position):
+        close = lowered.find(f"</{match.group(1).lower()}>", match.end())
+        if close < 0:
+            return
+        content = text[match.end() : close]
+        if content.strip():
+            yield Statement("tag", content, match.start(), close, complete=True)
+        position = close
+
+
+def _hash_lines(text: str) -> Iterator[Statement]:
+    if "####" not in text:
+        return
+    for match in _HASHES.finditer(text):
+        content = match.group(1).strip(" #*\t")
+        if content and any(c.isalnum() for c in content):
+            yield Statement("hashes", content, match.start(), match.end(), complete=match.end() < len(text))
+
+
+def _phrases(text: str, stronger: list[Statement]) -> Iterator[Statement]:
+    lowered = text.lower()
+    markers = list(islice(_PHRASE.finditer(text), 2 * MAX_STATEMENTS)) if "ans" in lowered else []
+    if "A:" in text or "A*" in text or "A :" in text:
+        taken = {m.end() for m in markers}
+        markers += [m for m in islice(_SHORT_PHRASE.finditer(text), 2 * MAX_STATEMENTS) if m.end() not in taken]
+    for marker in markers:
+        end = _region_end(text, marker.end())
+        region = text[marker.end() : end]
+        if not region.strip() or text[end : end + 1] == "?":
+            continue
+        inside = any(s.start < end and marker.start() < s.end for s in stronger)
+        if inside:
+            continue
+        if _NOT_FINAL.search(text, _sentence_start(text, marker.start()), marker.end()):
+            continue
+        complete = len(text) > end and not (text[end] == "." and end + 1 == len(text))
+        yield Statement("phrase", region.strip(), marker.start(), end, complete)
+
+
+def _region_end(text: str, start: int) -> int:
+    """Where the sentence that begins at `start` ends; a marker alone on its line speaks of the next one."""
+    start = _DRESS.match(text, start).end()
+    limit = min(len(text), start + MAX_REGION)
+    stop = _SENTENCE_END.search(text, start, limit)
+    return stop.start() if stop and (stop.end() < limit or limit == len(text)) else limit
+
+
+def doubtful(sentence: str) -> bool:
+    """True where `sentence` speaks of an answer that its writer does not give as final ("if the answer is 18")."""
+    return "answer" in sentence.lower() and _NOT_FINAL.search(sentence) is not None
+
+
+def _sentence_start(text: str, position: int) -> int:
+    earlier = text[max(0, position - 200) : position]
+    cut = max(earlier.rfind(mark) for mark in (". ", "! ", "? ", "\n", "; "))
+    return position - len(earlier) + cut + 1
+
+
+def _retracted(text: str, found: tuple[Statement, ...]) -> bool:
+    return bool(found) and _RETRACTION.search(text, found[-1].end) is not None
+
+
+def last_sentence(text: str, has: re.Pattern[str]) -> tuple[str, int] | None:
+    """The last sentence of `text` in which `has` is found, with its offset."""
+    bounds = [0, *(m.end() for m in _SENTENCE_END.finditer(text)), len(text)]
+    for start, end in zip(reversed(bounds[:-1]), reversed(bounds[1:]), strict=True):
+        if has.search(text, start, end):
+            return text[start:end], start
+    return None

@@ -1,0 +1,338 @@
+"""Plain numbers as people write them, read exactly.
+
+`read_number` takes a short piece of text, such as what stands in a box, and returns the one number it states as a
+`Fraction`, or says why it states none: a range, a list, a bound, an unfinished calculation. Nothing here is a float.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from fractions import Fraction
+
+MAX_DIGITS = 1000
+MAX_EXPONENT = 1000
+
+_MINUS = "−–‐‑‒﹣－➖"
+_TRANSLATION = str.maketrans(
+    {
+        **dict.fromkeys(_MINUS, "-"),
+        **dict.fromkeys("\u00a0\u2009\u202f\u2007\u2008\u2006\u205f\u3000", " "),
+        "＋": "+",
+        "×": "*",
+        "⋅": "*",
+        "·": "*",
+        "∗": "*",
+        "÷": "/",
+        "⁄": "/",
+        "∕": "/",
+        "／": "/",
+        "％": "%",
+        "﹪": "%",
+        "．": ".",
+        "，": ",",
+        "٫": ".",
+        "٬": ",",
+        "≈": "=",
+        "≃": "=",
+        "≅": "=",
+        "＝": "=",
+        "’": "'",
+        "：": ":",
+    }
+)
+_VULGAR = {
+    character: Fraction(unicodedata.numeric(character)).limit_denominator(10) for character in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"
+}
+CURRENCY = "$€£¥₹₩₽¢₦₱"
+SCALES = {
+    "hundred": 100,
+    "thousand": 1000,
+    "k": 1000,
+    "million": 10**6,
+    "mn": 10**6,
+    "billion": 10**9,
+    "bn": 10**9,
+    "trillion": 10**12,
+    "dozen": 12,
+    "score": 20,
+    "lakh": 10**5,
+    "crore": 10**7,
+}
+
+_SIGN = r"(?P<sign>[-+]?)"
+_DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?:'\d{3})+|\d{1,3}(?:_\d{3})+|\d{1,3}(?: \d{3})+(?![\d./])|\d+)"
+LITERAL = re.compile(
+    rf"{_SIGN} ?[{CURRENCY}]? ?(?P<sign2>[-+]?)"
+    rf"(?:(?P<mixed>{_DIGITS})(?: | ?and ?|-)(?P<mixed_top>\d+) ?/ ?(?P<mixed_bottom>\d+)(?![\d.])"
+    rf"|(?P<whole>{_DIGITS})(?P<decimals>\.\d+|\.(?!\w))?|(?P<point>\.\d+))"
+    r"(?: ?(?:[eE]|\* ?10 ?(?:\^|\*\*) ?)(?P<exponent>\(?[-+]?\d+\)?|\{ ?[-+]?\d+ ?\})(?![\d.]))?"
+    r"(?: ?/ ?(?P<bottom>\d+(?:,\d{3})*(?:\.\d+)?)(?![\d,]*\d|/\d))?"
+)
+_SIMPLE = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?")
+_GROUPED = re.compile(r"-?\d{1,3}(?:,\d{3}){1,5}")
+ANY_NUMBER = re.compile(r"\d")
+_NUMBER_SPAN = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?|\.\d+")
+
+_LATEX_FRACTION = re.compile(r"\\[dtc]?frac ?(?:\{ ?([-+]?[\d.,]+) ?\}|(\d)) ?(?:\{ ?([\d.,]+) ?\}|(\d))")
+_LATEX_TEXT = re.compile(
+    r"\\(?:text|mbox|textbf|mathrm|mathbf|textrm|operatorname|boxed|fbox|textnormal|bm)\*? ?\{([^{}]*)\}"
+)
+_LATEX_SPACE = re.compile(r"\\[,;:! >]|\\q?quad\b|~")
+_MARKUP = re.compile(r"\\[()\[\]]|[*_`]{2,}|`|\\(?:left|right|displaystyle|bf|rm)\b")
+_LEAD = re.compile(
+    r"^(?:[\s:*_`\"'“(]|exactly|only|just|simply|indeed|therefore|thus|so|then|a total of|in total|about|around|roughly|"
+    r"approximately|approx\.?|equal to|usd|rs\.?|us|~|=|the (?:number|integer|value)|that|is|an?(?= ))+",
+    re.I,
+)
+_ASSIGNED = re.compile(r"^[A-Za-z][\w{}\\]{0,12}(?:\([^()]{0,12}\))? ?=")
+_JOINED = re.compile(
+    rf"^\s*(?:,|;|/|&|-|\||to\b|through\b|and\b|or\b|\\pm|±|plus or minus\b|vs\.?)\s*(?:and |or )?[-+]?[{CURRENCY}]?[-+]?\.?\d",
+    re.I,
+)
+_OPERATOR = re.compile(
+    r"^\s*(?:[*^<>≤≥≠%]?\s*[+*^<>≤≥≠]|/|-\s*[\d(\\a-zA-Z]|\\(?:times|cdot|div|le|ge|lt|gt|neq?|pm)\b|!|:\d|[xX]\s*\d|\(\d|\\(?:sqrt|pi)\b)"
+)
+_ALTERNATIVE = re.compile(
+    r"\b(?:or|either|alternatively|maybe|possibly|perhaps|otherwise|unless|versus|vs|instead|rather|could (?:also )?be|might (?:also )?be|"
+    r"not sure|unsure|depending|depends)\b",
+    re.I,
+)
+_BOUND = re.compile(
+    r"(?:<|>|≤|≥|≠|\\(?:leq?|geq?|lt|gt|neq?)\b|\b(?:not|n't|never|at least|at most|less than|more than|fewer than|greater than|over|under|above|below|"
+    r"between|up to|almost|nearly|no|neither|nor|other than|anything but|different from|unequal to|cannot be|can't be))\s*\S{0,12}\s*$",
+    re.I,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number that was read: its face value, the factor a word behind it puts on it, a percent sign, the unit.
+
+    `face` is the value as written; `scale` is 10**6 behind "million", else 1.
+    """
+
+    face: Fraction
+    scale: int = 1
+    percent: bool = False
+    unit: str = ""
+
+    @property
+    def value(self) -> Fraction:
+        return self.face * self.scale
+
+
+@dataclass(frozen=True, slots=True)
+class NotANumber:
+    """Why a piece of text does not state one number."""
+
+    reason: str
+
+
+def read_number(text: str) -> Number | NotANumber:
+    r"""The one number `text` states.
+
+    >>> read_number("$1,200.50 per month").value
+    Fraction(2401, 2)
+    >>> read_number(r"\frac{3}{4}").value, read_number("2 1/2").value, read_number("−3").value
+    (Fraction(3, 4), Fraction(5, 2), Fraction(-3, 1))
+    >>> read_number("18 or 20")
+    NotANumber(reason='hedges between numbers')
+    """
+    if _SIMPLE.fullmatch(text):
+        return Number(Fraction(text))
+    if _GROUPED.fullmatch(text):
+        return Number(Fraction(text.replace(",", "")))
+    text = plain(text)
+    if "=" in text:
+        return _read_equation(text)
+    return _read_side(text)
+
+
+def plain(text: str) -> str:
+    """`text` without LaTeX and Markdown dress, in ASCII digits and operators."""
+    if not text.isascii():
+        text = "".join(_ascii(c) for c in text.translate(_TRANSLATION))
+    if "\\" in text:
+        text = text.replace("\\$", "$").replace("\\%", "%").replace("{,}", ",").replace(",\\!", ",")
+        text = text.replace("\\times", "*").replace("\\cdot", "*").replace("\\div", "/").replace("\\approx", "=")
+        for _ in range(2):
+            text = _LATEX_TEXT.sub(r" \1 ", text)
+        text = _LATEX_FRACTION.sub(_plain_fraction, text)
+        text = _LATEX_SPACE.sub(" ", text)
+        text = text.replace("^\\circ", " degrees").replace("^{\\circ}", " degrees")
+    text = _MARKUP.sub(" ", text).replace("$$", " ")
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def _plain_fraction(match: re.Match[str]) -> str:
+    top, bottom = match.group(1) or match.group(2), match.group(3) or match.group(4)
+    return f" {top}/{bottom} "
+
+
+def _ascii(character: str) -> str:
+    if character.isascii():
+        return character
+    if character in _VULGAR:
+        value = _VULGAR[character]
+        return f" {value.numerator}/{value.denominator}"
+    digit = unicodedata.decimal(character, None)
+    return character if digit is None else str(digit)
+
+
+def _read_equation(text: str) -> Number | NotANumber:
+    if hedged(text):
+        return NotANumber("hedges between numbers")
+    sides = [side for side in text.split("=") if side.strip()]
+    read = [_read_side(side) for side in sides]
+    literals = [number for number in read if isinstance(number, Number)]
+    if not read or not literals or isinstance(read[-1], NotANumber):
+        return NotANumber("an equation without a number on its last side")
+    last = literals[-1]
+    if any(n.face != last.face and _bare(s) for n, s in zip(read, sides, strict=True) if isinstance(n, Number)):
+        return NotANumber("an equation between different numbers")
+    return last
+
+
+def _bare(side: str) -> bool:
+    return re.fullmatch(r"[\s\d.,$()-]+", side) is not None
+
+
+def _read_side(text: str) -> Number | NotANumber:
+    text = text.strip()
+    bare = _trim(text)
+    match = LITERAL.match(bare)
+    if not match:
+        spoken = words_to_number(bare)
+        return Number(Fraction(spoken)) if spoken is not None else NotANumber("no number where the answer is stated")
+    face = literal_value(match)
+    if face is None:
+        return NotANumber("a malformed or oversized number")
+    return _with_rest(face, match.group(), bare[match.end() :], bare)
+
+
+def _trim(text: str) -> str:
+    if len(text) > 2 and text[0] == "(" and text[-1] == ")":
+        text = text[1:-1]
+    lead = _LEAD.match(text)
+    text = text[lead.end() :] if lead else text
+    return text.lstrip("$ ") if text[:2] == "$-" and text.endswith("$") else text
+
+
+def _with_rest(face: Fraction, literal: str, rest: str, whole: str) -> Number | NotANumber:
+    if not rest or rest in (".", "$", "$."):
+        return Number(face)
+    if _JOINED.match(rest) or re.search(r"\bor\W*$", rest):
+        return NotANumber("a list or a range, not one number")
+    if rest[0] == "$" and literal[0] not in CURRENCY:
+        rest = rest[1:]
+    percent = re.match(r" ?%|\s*percent\b", rest) is not None
+    if percent:
+        rest = re.sub(r"^ ?%|^\s*percent\b", "", rest)
+    if re.match(r"[xyzabcnpqruvwije](?![A-Za-z.])| ?[xyzn]$|[⁰¹²³⁴-⁹]", rest):
+        return NotANumber("an expression with a variable or a power")
+    if (
+        _OPERATOR.match(rest)
+        or (rest[:1].isalnum() and re.match(r"[A-Za-z]*\d|[.,]\d|\d", rest))
+        or re.match(r"[.,]\d", rest)
+    ):
+        return NotANumber("a calculation or a malformed number")
+    if hedged(whole):
+        return NotANumber("hedges between numbers")
+    more = re.match(r"[^\d]{0,40}(?:,|;|\band\b|/|&)\s*(?:and |or )?\$?(-?[\d.,]+)", rest)
+    if more and numbers_in(more.group(1)) != numbers_in(literal):
+        return NotANumber("a list of numbers")
+    return _scaled(face, rest, percent, literal)
+
+
+def _scaled(face: Fraction, rest: str, percent: bool, literal: str) -> Number:
+    word = re.match(r"\s*-?([A-Za-z]+)", rest)
+    unit = word.group(1).lower() if word else ""
+    if word and literal[:1] in CURRENCY and rest[:1] in "MBk" and len(unit) == 1:
+        return Number(face, {"m": 10**6, "b": 10**9, "k": 1000}[unit])
+    if unit == "k" and rest[0].isalpha():
+        return Number(face, 1000)
+    scale = SCALES.get(unit.removesuffix("s") if unit != "s" else unit, 1) if unit != "k" else 1
+    return Number(face, scale, percent, "" if scale != 1 else unit)
+
+
+def literal_value(match: re.Match[str]) -> Fraction | None:
+    """The value of a `LITERAL` match, or None where it is too large to hold or divides by zero."""
+    if len(match.group()) > MAX_DIGITS:
+        return None
+    part = match.groupdict()
+    if part["mixed"]:
+        if int(part["mixed_bottom"]) == 0:
+            return None
+        value = _grouped(part["mixed"]) + Fraction(int(part["mixed_top"]), int(part["mixed_bottom"]))
+    else:
+        whole, decimals = part["whole"] or "0", (part["decimals"] or part["point"] or "").rstrip(".")
+        value = _grouped(whole) + (Fraction(f"0{decimals}") if decimals else 0)
+    if part["exponent"]:
+        exponent = int(part["exponent"].strip("(){} "))
+        if abs(exponent) > MAX_EXPONENT:
+            return None
+        value *= Fraction(10) ** exponent
+    if part["bottom"]:
+        bottom = Fraction(part["bottom"].replace(",", ""))
+        if bottom == 0:
+            return None
+        value /= bottom
+    negative = (part["sign"] == "-") != (part["sign2"] == "-")
+    return -value if negative else value
+
+
+def _grouped(digits: str) -> Fraction:
+    return Fraction(re.sub(r"[,'_ ]", "", digits))
+
+
+def numbers_in(text: str) -> list[str]:
+    """Every number in `text`, as canonical digits: thousands separators and trailing zeros removed."""
+    found = []
+    for span in _NUMBER_SPAN.findall(text):
+        digits = span.replace(",", "").lstrip("+")
+        found.append(digits.rstrip("0").rstrip(".") if "." in digits else digits)
+    return found
+
+
+def hedged(text: str) -> bool:
+    """True where `text` offers more than one number with words such as "or", "maybe", "depending on"."""
+    return _ALTERNATIVE.search(text) is not None and len(set(numbers_in(text))) > 1
+
+
+def bounded_before(text: str) -> bool:
+    """True where `text`, which stands before a number, makes it a bound or denies it ("not", "more than")."""
+    return _BOUND.search(text) is not None
+
+
+_UNITS_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+_TENS_WORDS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_WORD_VALUES = {w: i for i, w in enumerate(_UNITS_WORDS)} | {w: 20 + 10 * i for i, w in enumerate(_TENS_WORDS)}
+
+
+def words_to_number(text: str) -> int | None:
+    """The value of a number written out in English, if the first words of `text` are one.
+
+    >>> words_to_number("one hundred and twenty-three dollars"), words_to_number("one of them")
+    (123, None)
+    """
+    words = re.findall(r"[a-z]+", text[:120].lower())
+    negative = bool(words) and words[0] in ("minus", "negative")
+    total, group, used = 0, 0, 0
+    words = words[1:] if negative else words
+    for word in words:
+        if word in _WORD_VALUES:
+            group += _WORD_VALUES[word]
+        elif word == "hundred" and group:
+            group *= 100
+        elif word in ("thousand", "million", "billion", "trillion") and group:
+            total, group = total + group * SCALES[word], 0
+        elif not (word == "and" and used):
+            break
+        used += 1
+    rest = words[used:]
+    if not used or len(rest) > 3 or (rest and rest[0] in ("of", "or", "and", "point", "half", "thing", "to")):
+        return None
+    value = total + group
+    return -value if negative else value
