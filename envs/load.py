@@ -1,0 +1,30 @@
+"""Problem sets by name, as recipes take them: `gsm8k`, `arithmetic:add-2`, `reasoning-gym:gsm_symbolic`."""
+
+from __future__ import annotations
+
+from rlpath.envs.arithmetic import LEVELS, arithmetic
+from rlpath.envs.gsm8k import gsm8k
+from rlpath.envs.reasoning_gym import reasoning_gym
+from rlpath.envs.splits import Side
+from rlpath.errors import InputError
+from rlpath.types import ProblemSet
+
+NAMES = (*(f"arithmetic:{level}" for level in LEVELS), "gsm8k", "reasoning-gym:<task>")
+
+
+def problem_set(
+    name: str, split: Side, *, size: int | None = None, seed: int = 0, held_out_fraction: float = 0.25
+) -> ProblemSet:
+    """The named problems in an order fixed by `seed`. GSM8K's validation slice is fixed: `held_out_fraction` is unused.
+
+    Raises InputError for an unknown name, and whatever the set itself refuses.
+    """
+    family, _, variant = name.partition(":")
+    if family == "arithmetic":
+        level = variant or "add-1"
+        return arithmetic(split, level, size=size, seed=seed, held_out_fraction=held_out_fraction)
+    if family == "reasoning-gym" and variant:
+        return reasoning_gym(variant, split, size=size or 500, seed=seed, held_out_fraction=held_out_fraction)
+    if name == "gsm8k":
+        return gsm8k(split, size=size, seed=seed)
+    raise InputError(f"{name!r} is no problem set: one of {', '.join(NAMES)}")
