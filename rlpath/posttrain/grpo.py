@@ -237,12 +237,8 @@ class GRPOTrainer(trl.GRPOTrainer):
         if keep.all():
             return inputs
         if not keep.any():
-            keep[0] = True
-        rows = len(keep)
-        return {
-            name: value[keep] if isinstance(value, torch.Tensor) and value.shape[:1] == (rows,) else value
-            for name, value in inputs.items()
-        }
+            return _silent_row(inputs)
+        return _select(inputs, keep)
 
     def _rescale(self, everything: dict[str, Any], kept: dict[str, Any]) -> float:
         """What a mean over the kept rows must be multiplied by to be the mean over all rows."""
@@ -277,6 +273,24 @@ def check_arguments(args: trl.GRPOConfig) -> None:
             f"per_device_train_batch_size {args.per_device_train_batch_size} is not a multiple of the group size "
             f"{args.num_generations}: a group must stay in one micro-batch"
         )
+
+
+def _select(inputs: dict[str, Any], keep: torch.Tensor) -> dict[str, Any]:
+    """The rows of every per-completion tensor that `keep` marks."""
+    return {
+        name: value[keep] if isinstance(value, torch.Tensor) and value.shape[:1] == keep.shape else value
+        for name, value in inputs.items()
+    }
+
+
+def _silent_row(inputs: dict[str, Any]) -> dict[str, Any]:
+    """One token of one completion with advantage zero: a forward to run, and a gradient of zero."""
+    first = torch.zeros(len(inputs["advantages"]), dtype=torch.bool, device=inputs["advantages"].device)
+    first[0] = True
+    row = _select(inputs, first)
+    mask = torch.zeros_like(row["completion_mask"])
+    mask[0, 0] = 1
+    return {**row, "completion_mask": mask, "advantages": torch.zeros_like(row["advantages"])}
 
 
 def _share(flags: Iterable[bool]) -> float:
