@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -115,3 +115,37 @@ class Completion:
     @property
     def truncated(self) -> bool:
         return self.finish_reason == "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How to sample. `temperature` 0 is greedy; `n` completions per prompt; `seed` fixes every draw of one call."""
+
+    max_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    n: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
+        if self.n < 1:
+            raise ValueError(f"n must be at least 1, not {self.n}")
+        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0:
+            raise ValueError("temperature and top_k must not be negative, and top_p must lie in (0, 1]")
+
+
+class Sampler(Protocol):
+    """A model that completes prompts."""
+
+    backend: str
+
+    def encode(self, prompt: str) -> list[int]:
+        """Token ids of a user turn, chat template applied, ready for the assistant to answer."""
+        ...
+
+    def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
+        """For each prompt (token ids), `decoding.n` completions in a fixed order."""
+        ...

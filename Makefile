@@ -1,0 +1,49 @@
+# Each target makes its own environment first; nothing needs to be installed beforehand but Python 3.11 or later.
+# The pins in constraints.txt were resolved and tested on Python 3.11, so that is looked for first.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+EXTRAS := train,dev
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; \
+	done)
+
+.PHONY: help setup demo test test-slow check fix clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+setup: $(READY) ## make .venv with pinned versions; the other targets do it too
+
+demo: $(READY) ## train a 135M model on arithmetic, evaluate before and after, write a report
+	$(BIN)/python recipes/grpo_arithmetic.py $(ARGS)
+
+test: check ## lint, types, import rules, tests
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(READY) ## tests that need minutes or gigabytes
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: $(READY) ## lint, format, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports --no-logo
+
+fix: $(READY) ## mend what ruff can mend, and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove caches and build leftovers; runs/ and .venv stay
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt scripts/setup_vllm.py
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or later with venv and pip found;" \
+		"install one (on Debian also python3-venv), or name it: make PYTHON=/path/to/python" >&2; exit 2; }
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	$(BIN)/python scripts/setup_vllm.py
+	@touch $@

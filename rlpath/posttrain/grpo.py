@@ -1,0 +1,298 @@
+"""TRL's `GRPOTrainer` with the parts replaced that a small machine, a seed or an honest log cannot do without.
+
+Kept from TRL: data flow, advantages, every loss type, clipping, KL, optimiser, checkpoints. Replaced:
+
+- rollouts come from a `Sampler` of ours, seeded by (seed, step, process), with weights merged outside the model;
+- log-probabilities come from one packed forward in which a group shares its prompt (`packing`, `logprobs`);
+- the correction for the sampler's rounding uses that same forward instead of a second one;
+- completions without advantage are left out of the forward: they have no gradient;
+- rewards come from a verifier, and every verdict is counted and written down.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+import trl
+from accelerate.utils import gather_object
+from peft import PeftModel
+from trl.trainer.utils import split_tensor_dict
+
+from rlpath.errors import InputError
+from rlpath.losses import correction_weights
+from rlpath.posttrain.forward import completion_logprobs, install, packing_gap
+from rlpath.posttrain.packing import best_completions_per_block
+from rlpath.posttrain.weights import sampler_weights
+from rlpath.rewards.batch import verdicts_of
+from rlpath.seeding import derive
+from rlpath.types import Completion, Decoding, Sampler, Status, Verdict, Verifier
+
+SampleLog = Callable[[int, Iterable[Mapping[str, Any]]], None]
+
+# Rounding in bf16 moves a log-probability by a few hundredths; a model that ignores the block mask, by more than this.
+PACKING_TOLERANCE = 0.15
+
+
+class GRPOTrainer(trl.GRPOTrainer):
+    """GRPO on a verifier's verdicts.
+
+    `train_dataset` has the columns `prompt` (a conversation), `question`, `gold` and `problem_id`, in the order in
+    which they are to be used. `log_samples(step, rows)` receives what was sampled, on the main process. With
+    `share_prompts=False` only the padding is removed. `correction` is how the ratio of trainer to sampler enters the
+    loss (see `losses.correction_weights`), capped at `correction_cap`; None leaves it out.
+
+    Raises `InputError` where the arguments ask for something this step does not compute.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        args: trl.GRPOConfig,
+        train_dataset: Any,
+        verifier: Verifier,
+        sampler: Sampler,
+        log_samples: SampleLog | None = None,
+        share_prompts: bool = True,
+        correction: str | None = "token_truncate",
+        correction_cap: float = 2.0,
+        extra_rewards: Sequence[Callable[..., list[float | None]]] = (),
+        **kwargs: Any,
+    ) -> None:
+        check_arguments(args)
+        self.verifier = verifier
+        self.sampler = sampler
+        self.log_samples = log_samples
+        self.correction = correction
+        self.correction_cap = correction_cap
+        self.rollout: list[Completion] = []
+        self._pushed_step: int | None = None
+        self._computed: tuple[torch.Tensor, torch.Tensor] | None = None
+        super().__init__(
+            model, [self.verify, *extra_rewards], args=args, train_dataset=train_dataset, **kwargs
+        )
+        self.decoding = Decoding(
+            args.max_completion_length, args.temperature, args.top_p, args.top_k or 0, args.num_generations
+        )
+        policy = self.accelerator.unwrap_model(self.model)
+        base = policy.get_base_model() if isinstance(policy, PeftModel) else policy
+        install(base, args.temperature)
+        self.share_prompts = share_prompts and self._packing_holds(base)
+        self._attention_width = base.config.num_hidden_layers * base.config.hidden_size
+        self._weights = base.num_parameters(exclude_embeddings=True)
+
+    def _packing_holds(self, base: Any) -> bool:
+        """Try the packed forward against the plain one; a model whose attention overrides the mask must not use it."""
+        was_training = base.training
+        base.eval()
+        with self.accelerator.autocast():
+            self.packing_gap = packing_gap(base, min(base.config.vocab_size, 1000), self.accelerator.device)
+        base.train(was_training)
+        return self.packing_gap < PACKING_TOLERANCE
+
+    # Rollouts
+
+    def _generate_single_turn(
+        self, prompt_ids: list[list[int]], images: Any, multimodal_fields: Any, num_generations: int, *_: Any
+    ) -> tuple[list[list[int]], list[list[float]]]:
+        """TRL's hook for sampling: token ids and the sampler's log-probabilities of each row."""
+        began = time.perf_counter()
+        self.push_weights()
+        step, rank = self.state.global_step, self.accelerator.process_index
+        decoding = replace(self.decoding, n=num_generations, seed=derive(self.args.seed, "rollout", step, rank))
+        groups = self.sampler.generate(prompt_ids[::num_generations], decoding)
+        self.rollout = [completion for group in groups for completion in group]
+        self._note("seconds/generate", time.perf_counter() - began)
+        self._note("length/truncated", _share(completion.truncated for completion in self.rollout))
+        return [list(c.token_ids) for c in self.rollout], [list(c.logprobs) for c in self.rollout]
+
+    def push_weights(self) -> None:
+        """Bring the sampler up to date, once a step."""
+        if self._pushed_step != self.state.global_step:
+            self.sampler.load_weights(sampler_weights(self.accelerator.unwrap_model(self.model)))
+            self._pushed_step = self.state.global_step
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        """TRL's buffering of one generation over its micro-batches, without shuffling groups apart."""
+        if not self.model.training:
+            return super()._prepare_inputs(generation_batch)
+        per_generation = self.args.steps_per_generation
+        if self._step % (per_generation * self.num_iterations) == 0 or self._buffered_inputs is None:
+            batch = self._generate_and_score_completions(generation_batch)
+            self._buffered_inputs = split_tensor_dict(batch, per_generation)
+        return self._buffered_inputs[self._step % per_generation]
+
+    # Rewards
+
+    def verify(
+        self,
+        completions: list[Any],
+        gold: list[str],
+        question: list[str],
+        problem_id: list[str],
+        **_: Any,
+    ) -> list[float | None]:
+        """TRL's reward function: the score of each verdict, None where nothing was decided."""
+        verdicts = verdicts_of(self.verifier, self.rollout, gold, question)
+        self._count(verdicts)
+        rows = [
+            {
+                "step": self.state.global_step + 1,
+                "problem_id": name,
+                "prompt": asked,
+                "completion": completion.text,
+                "gold": right,
+                "status": str(verdict.status),
+                "score": verdict.score,
+                "answer": verdict.answer,
+                "reason": verdict.reason,
+                "tokens": len(completion.token_ids),
+                "finish_reason": completion.finish_reason,
+            }
+            for name, asked, completion, right, verdict in zip(
+                problem_id, question, self.rollout, gold, verdicts, strict=True
+            )
+        ]
+        gathered = gather_object(rows)
+        if self.log_samples is not None and self.accelerator.is_main_process:
+            self.log_samples(self.state.global_step + 1, gathered)
+        return [verdict.score for verdict in verdicts]
+
+    def _count(self, verdicts: Sequence[Verdict]) -> None:
+        """Log the share of each status and the mean length of correct and of wrong completions."""
+        for status in Status:
+            self._note(f"status/{status}", _share(verdict.status is status for verdict in verdicts))
+        for status in (Status.CORRECT, Status.WRONG):
+            lengths = [
+                len(completion.token_ids)
+                for completion, verdict in zip(self.rollout, verdicts, strict=True)
+                if verdict.status is status
+            ]
+            self._note(f"length/{status}", sum(lengths) / len(lengths) if lengths else float("nan"))
+
+    # Loss
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int, **_: Any
+    ) -> tuple[torch.Tensor, torch.Tensor, None]:
+        """TRL's hook for log-probabilities: those of `_compute_loss`'s forward, or a packed forward of its own."""
+        if self._computed is not None:
+            return *self._computed, None
+        batch = {
+            "prompt_ids": input_ids[:, :-logits_to_keep],
+            "prompt_mask": attention_mask[:, :-logits_to_keep],
+            "completion_ids": input_ids[:, -logits_to_keep:],
+            "completion_mask": attention_mask[:, -logits_to_keep:],
+        }
+        return *self._forward(model, batch), None
+
+    def _forward(self, model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        share = 1
+        if self.share_prompts:
+            share = best_completions_per_block(
+                batch["prompt_mask"].sum(1).float().mean().item(),
+                batch["completion_mask"].sum(1).float().mean().item(),
+                self.num_generations,
+                self._weights,
+                self._attention_width,
+            )
+        with self.accelerator.autocast():
+            return completion_logprobs(model, batch, share)
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        """TRL's loss on the rows that have a gradient, with the sampler's correction folded into the advantages.
+
+        A non-negative weight w commutes with the clipped objective: w · min(r A, clip(r) A) = min(r wA, clip(r) wA).
+        """
+        everything, inputs = inputs, self._rows_with_signal(inputs)
+        logprobs, entropy = self._forward(model, inputs)
+        mask = inputs["completion_mask"]
+        advantages = inputs["advantages"]
+        sampled = inputs.get("sampling_per_token_logps")
+        if sampled is not None:
+            gap = (logprobs.detach() - sampled).abs()[mask.bool()]
+            self._note("logprob_gap/mean", gap.mean().item())
+            self._note("logprob_gap/max", gap.max().item())
+            if self.correction is not None:
+                trainer = inputs.get("old_per_token_logps", logprobs.detach())
+                weights = correction_weights(trainer, sampled, mask, self.correction, self.correction_cap)
+                self._note("correction/mean", (weights * mask).sum().item() / mask.sum().item())
+                advantages = advantages[:, None] * weights
+        self._computed = (logprobs, entropy)
+        try:
+            loss = super()._compute_loss(model, {**inputs, "advantages": advantages})
+        finally:
+            self._computed = None
+        return loss * self._rescale(everything, inputs)
+
+    def _rows_with_signal(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The rows that contribute to the gradient; at least one, so that every process runs its forward."""
+        if self.beta != 0:
+            return inputs
+        keep = (inputs["advantages"] != 0) & (inputs["completion_mask"].sum(1) > 0)
+        if keep.all():
+            return inputs
+        if not keep.any():
+            return _silent_row(inputs)
+        return _select(inputs, keep)
+
+    def _rescale(self, everything: dict[str, Any], kept: dict[str, Any]) -> float:
+        """What a mean over the kept rows must be multiplied by to be the mean over all rows."""
+        if self.loss_type in ("grpo", "sapo", "luspo", "dr_grpo"):
+            return len(kept["advantages"]) / len(everything["advantages"])
+        if self.loss_type == "bnpo":
+            return (kept["completion_mask"].sum() / everything["completion_mask"].sum().clamp(min=1)).item()
+        return 1.0
+
+    def _note(self, name: str, value: float) -> None:
+        """Add a value to this step's log: the mean over processes that have one."""
+        mode = "train" if self.model.training else "eval"
+        values = self.accelerator.gather(torch.tensor([value], dtype=torch.float32, device=self.accelerator.device))
+        self._metrics[mode][name].append(values.nanmean().item())
+
+
+def check_arguments(args: trl.GRPOConfig) -> None:
+    """Refuse what the packed step does not compute, naming the field; raises `InputError`."""
+    local_batch = args.per_device_train_batch_size * (args.steps_per_generation or 1)
+    refusals = {
+        "use_vllm=True (rollouts come from the sampler)": args.use_vllm,
+        "entropy_coef (the packed entropy has no gradient)": args.entropy_coef != 0,
+        "loss_type='vespo' (it needs TRL's own correction)": args.loss_type == "vespo",
+        "cast_lm_head_to_fp32": args.cast_lm_head_to_fp32,
+        "shuffle_dataset=True (the data set's order is the order)": args.shuffle_dataset,
+    }
+    for what, refused in refusals.items():
+        if refused:
+            raise InputError(f"GRPOTrainer does not support {what}")
+    if local_batch % args.num_generations or args.per_device_train_batch_size % args.num_generations:
+        raise InputError(
+            f"per_device_train_batch_size {args.per_device_train_batch_size} is not a multiple of the group size "
+            f"{args.num_generations}: a group must stay in one micro-batch"
+        )
+
+
+def _select(inputs: dict[str, Any], keep: torch.Tensor) -> dict[str, Any]:
+    """The rows of every per-completion tensor that `keep` marks."""
+    return {
+        name: value[keep] if isinstance(value, torch.Tensor) and value.shape[:1] == keep.shape else value
+        for name, value in inputs.items()
+    }
+
+
+def _silent_row(inputs: dict[str, Any]) -> dict[str, Any]:
+    """One token of one completion with advantage zero: a forward to run, and a gradient of zero."""
+    first = torch.zeros(len(inputs["advantages"]), dtype=torch.bool, device=inputs["advantages"].device)
+    first[0] = True
+    row = _select(inputs, first)
+    mask = torch.zeros_like(row["completion_mask"])
+    mask[0, 0] = 1
+    return {**row, "completion_mask": mask, "advantages": torch.zeros_like(row["advantages"])}
+
+
+def _share(flags: Iterable[bool]) -> float:
+    found = list(flags)
+    return sum(found) / len(found)
