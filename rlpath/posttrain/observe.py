@@ -34,7 +34,9 @@ PASSED = ("status/", "length/", "logprob_gap/", "correction/", "seconds/")
 
 def our_metrics(logs: dict[str, Any]) -> dict[str, float]:
     """TRL's log line in our words; what has no value this step is left out."""
-    named = {RENAMED.get(name, name): value for name, value in logs.items() if name in RENAMED or name.startswith(PASSED)}
+    named = {
+        RENAMED.get(name, name): value for name, value in logs.items() if name in RENAMED or name.startswith(PASSED)
+    }
     return {name: float(value) for name, value in named.items() if value is not None and math.isfinite(float(value))}
 
 
