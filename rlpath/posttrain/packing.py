@@ -161,7 +161,7 @@ def _tokens(ids: torch.Tensor, mask: torch.Tensor) -> list[Tokens]:
 
 
 def _visibility(block_of: torch.Tensor, part_of: torch.Tensor) -> torch.Tensor:
-    """[R, L, L]: which token sees which. Earlier ones of its block that are prompt or its own completion; and itself."""
+    """[R, L, L]: which token sees which: itself, and earlier ones of its block in the prompt or its own completion."""
     length = block_of.shape[1]
     causal = torch.ones((length, length), dtype=torch.bool, device=block_of.device).tril()
     same_block = block_of[:, :, None] == block_of[:, None, :]
