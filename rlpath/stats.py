@@ -1,7 +1,7 @@
 """The statistics behind every claim: intervals over seeds and problems, paired tests, power, pass@k.
 
-Two levels of variance are kept apart: problems (how well the evaluation measured one model) and training seeds (how
-much the recipe varies). Array names carry their axes: R runs, T tasks, P problems. Everything here is numpy and the standard
+Two levels of variance are kept apart: problems (how well one model was measured) and training seeds (how much the
+recipe varies). Array names carry their axes: R runs, T tasks, P problems. Everything here is numpy and the standard
 library; a seed fixes every draw.
 """
 

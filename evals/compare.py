@@ -1,0 +1,290 @@
+"""Before against after on the same problems: difference, interval, p, and the one sentence that may be said of it.
+
+One run is compared over problems. Several runs are compared over problems and over training seeds, and count as an
+improvement only where both levels say so: the same few problems measured on every seed do not become more problems.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlpath.errors import InputError
+from rlpath.evals.evaluate import Evaluation, Protocol
+from rlpath.files import read_json, write_atomic
+from rlpath.stats import (
+    Interval,
+    interval_over_seeds,
+    mcnemar,
+    mean_over_problems,
+    minimal_detectable_effect,
+    paired_difference,
+    pass_at_k,
+    sign_flip,
+    t_quantile,
+    wilson,
+)
+
+VerdictWord = Literal["improved", "no evidence of improvement", "got worse"]
+ALPHA = 0.05
+POWER = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One metric before and after, each from 0 to 1.
+
+    `p` is two-sided; `detectable` the smallest true difference that would be seen with 80 % power at the 5 % level.
+    """
+
+    metric: str
+    before: Interval
+    after: Interval
+    difference: Interval
+    p: float
+    test: str
+    detectable: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One problem: the correct completions before and after, greedy (of 1) and sampled (of n)."""
+
+    problem_id: str
+    greedy_before: int
+    greedy_after: int
+    sampled_before: int
+    sampled_after: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Before against after in one run. `changes` holds greedy accuracy, pass@1 and pass@n; pass@1 decides."""
+
+    protocol: Protocol
+    changes: tuple[Change, ...]
+    outcomes: tuple[Outcome, ...]
+    verdict: VerdictWord
+    sentence: str
+
+    def change(self, metric: str) -> Change:
+        """The change of one metric: "greedy", "pass@1" or "pass@n" with n in figures."""
+        return next(change for change in self.changes if change.metric == metric)
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        write_atomic(path, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+
+
+def compare(before: Evaluation, after: Evaluation, seed: int = 0) -> Comparison:
+    """The paired comparison of two evaluations of the same protocol; `seed` fixes bootstrap and permutation draws.
+
+    Raises InputError where an evaluation is incomplete or the protocols differ.
+    """
+    if not before.protocol.comparable(after.protocol):
+        raise InputError("the two evaluations differ in problems or decoding: only the same protocol can be compared")
+    if not (before.complete and after.complete):
+        raise InputError("an evaluation was cut short: run the same command again to complete it before comparing")
+    outcomes = _outcomes(before, after)
+    n = before.protocol.sampled.n
+    changes = (_greedy(outcomes), *(_pass_at(outcomes, n, k, seed) for k in sorted({1, n})))
+    primary = changes[1]
+    word = _word(primary.difference.estimate, primary.p < ALPHA)
+    return Comparison(before.protocol, changes, outcomes, word, _sentence(word, primary, f"{len(outcomes)} problems"))
+
+
+def read_comparison(path: Path) -> Comparison:
+    """A comparison from its JSON file. Raises InputError where the file is none."""
+    row = read_json(path)
+    try:
+        protocol = Protocol.from_json(row["protocol"])
+        changes = tuple(_change(change) for change in row["changes"])
+        outcomes = tuple(Outcome(**outcome) for outcome in row["outcomes"])
+        return Comparison(protocol, changes, outcomes, row["verdict"], row["sentence"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} is not a comparison of this version: remove it and run the evaluation") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """One metric over training seeds: every seed's value before and after, and the means.
+
+    Intervals over seeds are None for a single seed, which says nothing about the variance of training.
+    """
+
+    metric: str
+    before_R: tuple[float, ...]
+    after_R: tuple[float, ...]
+    before: Interval | None
+    after: Interval | None
+    difference: Interval | None
+    p_over_problems: float
+    detectable: float
+
+
+@dataclass(frozen=True)
+class SeedComparison:
+    """Before against after over several runs of one recipe, and the sentence that may be said of the recipe."""
+
+    runs: int
+    problems: int
+    aggregates: tuple[Aggregate, ...]
+    verdict: VerdictWord
+    sentence: str
+
+    def aggregate(self, metric: str) -> Aggregate:
+        """The aggregate of one metric, named as in `Comparison.change`."""
+        return next(aggregate for aggregate in self.aggregates if aggregate.metric == metric)
+
+
+def aggregate(comparisons: Sequence[Comparison], seed: int = 0) -> SeedComparison:
+    """Mean over runs, one a training seed, with a t-interval below 10 runs and a bootstrap from 10.
+
+    Verdict: pass@1 changed where its interval over seeds excludes zero and so does the permutation test over problems
+    of the seed-averaged differences. Raises InputError for no runs, and for runs of different protocols.
+    """
+    if not comparisons:
+        raise InputError("no finished run was given: name at least one run folder with a verdict")
+    if not all(comparisons[0].protocol.comparable(other.protocol) for other in comparisons):
+        raise InputError("the runs were evaluated on different problems or decoding: combine runs of one protocol")
+    aggregates = tuple(_aggregate(comparisons, change.metric, seed) for change in comparisons[0].changes)
+    problems = len(comparisons[0].outcomes)
+    primary = aggregates[1]
+    if primary.difference is None:
+        only = comparisons[0]
+        return SeedComparison(1, problems, aggregates, only.verdict, f"{only.sentence}; one training seed only")
+    sure = primary.p_over_problems < ALPHA and not primary.difference.low <= 0 <= primary.difference.high
+    word = _word(primary.difference.estimate, sure)
+    sentence = _seeds_sentence(word, primary, len(comparisons), problems)
+    return SeedComparison(len(comparisons), problems, aggregates, word, sentence)
+
+
+# One run
+
+
+def _outcomes(before: Evaluation, after: Evaluation) -> tuple[Outcome, ...]:
+    greedy, sampled = before.correct("greedy"), before.correct("sample")
+    greedy_after, sampled_after = after.correct("greedy"), after.correct("sample")
+    return tuple(Outcome(id, greedy[id], greedy_after[id], sampled[id], sampled_after[id]) for id in greedy)
+
+
+def _greedy(outcomes: Sequence[Outcome]) -> Change:
+    before, after = [o.greedy_before for o in outcomes], [o.greedy_after for o in outcomes]
+    intervals = (wilson(sum(before), len(before)), wilson(sum(after), len(after)))
+    return _change_of("greedy", before, after, intervals, mcnemar(before, after), "exact McNemar")
+
+
+def _pass_at(outcomes: Sequence[Outcome], n: int, k: int, seed: int) -> Change:
+    before = [pass_at_k(n, o.sampled_before, k) for o in outcomes]
+    after = [pass_at_k(n, o.sampled_after, k) for o in outcomes]
+    intervals = (mean_over_problems(before, seed=seed), mean_over_problems(after, seed=seed))
+    p = sign_flip(np.subtract(after, before), seed=seed)
+    return _change_of(f"pass@{k}", before, after, intervals, p, "sign-flip permutation, clustered by problem")
+
+
+def _change_of(
+    metric: str,
+    before: Sequence[float],
+    after: Sequence[float],
+    intervals: tuple[Interval, Interval],
+    p: float,
+    test: str,
+) -> Change:
+    detectable = minimal_detectable_effect(before, after, ALPHA, POWER)
+    return Change(metric, *intervals, paired_difference(before, after), p, test, detectable)
+
+
+def _change(row: dict[str, Any]) -> Change:
+    intervals = {name: Interval(**row[name]) for name in ("before", "after", "difference")}
+    return Change(**{**row, **intervals})
+
+
+# Several runs
+
+
+def _aggregate(comparisons: Sequence[Comparison], metric: str, seed: int) -> Aggregate:
+    changes = [comparison.change(metric) for comparison in comparisons]
+    before = [change.before.estimate for change in changes]
+    after = [change.after.estimate for change in changes]
+    gain = np.subtract(after, before)
+    per_problem = np.mean([_gains(comparison, metric) for comparison in comparisons], axis=0)
+    several = len(changes) > 1
+    before_I, after_I, gain_I = (
+        interval_over_seeds(values, seed=seed) if several else None for values in (before, after, gain)
+    )
+    # The differences alone are needed: gains stand for after, losses for before.
+    over_problems = minimal_detectable_effect(np.clip(-per_problem, 0, 1), np.clip(per_problem, 0, 1), ALPHA, POWER)
+    detectable = max(over_problems, _detectable_over_seeds(gain) if several else 0.0)
+    p = sign_flip(per_problem, seed=seed)
+    return Aggregate(metric, tuple(before), tuple(after), before_I, after_I, gain_I, p, detectable)
+
+
+def _gains(comparison: Comparison, metric: str) -> list[float]:
+    """The difference of every problem, in the order of problem ids."""
+    outcomes = sorted(comparison.outcomes, key=lambda outcome: outcome.problem_id)
+    if metric == "greedy":
+        return [float(o.greedy_after - o.greedy_before) for o in outcomes]
+    n, k = comparison.protocol.sampled.n, int(metric.removeprefix("pass@"))
+    return [pass_at_k(n, o.sampled_after, k) - pass_at_k(n, o.sampled_before, k) for o in outcomes]
+
+
+def _detectable_over_seeds(gain_R: NDArray[np.float64]) -> float:
+    """(t(1 - alpha/2) + t(power)) standard errors, t in place of z since the deviation is estimated from few runs."""
+    runs = len(gain_R)
+    factor = t_quantile(1 - ALPHA / 2, runs - 1) + t_quantile(POWER, runs - 1)
+    return factor * float(np.std(gain_R, ddof=1)) / math.sqrt(runs)
+
+
+# Words
+
+
+def _word(difference: float, sure: bool) -> VerdictWord:
+    if not sure or difference == 0:
+        return "no evidence of improvement"
+    return "improved" if difference > 0 else "got worse"
+
+
+def points(value: float) -> str:
+    """A difference of shares in percentage points, one decimal."""
+    return f"{100 * value:.1f}"
+
+
+def p_text(p: float) -> str:
+    """A p-value to two significant digits, never as zero."""
+    return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"
+
+
+def _sentence(word: VerdictWord, change: Change, over: str) -> str:
+    figures = (
+        f"{change.metric} {points(change.before.estimate)} % before, {points(change.after.estimate)} % after, "
+        f"difference {_signed(change.difference)}, {p_text(change.p)}, {over}"
+    )
+    return _claim(word, figures, change.detectable)
+
+
+def _seeds_sentence(word: VerdictWord, metric: Aggregate, runs: int, problems: int) -> str:
+    assert metric.before is not None and metric.after is not None and metric.difference is not None
+    figures = (
+        f"{metric.metric} {points(metric.before.estimate)} % before, {points(metric.after.estimate)} % after, "
+        f"difference {_signed(metric.difference)} over {runs} seeds, {p_text(metric.p_over_problems)} over "
+        f"{problems} problems"
+    )
+    return _claim(word, figures, metric.detectable)
+
+
+def _claim(word: VerdictWord, figures: str, detectable: float) -> str:
+    if word == "no evidence of improvement":
+        return f"{word}; the smallest effect this run could have seen is {points(detectable)} points ({figures})"
+    return f"{word}: {figures}"
+
+
+def _signed(difference: Interval) -> str:
+    low, high = points(difference.low), points(difference.high)
+    return f"{100 * difference.estimate:+.1f} points [{low}, {high}]"
