@@ -41,13 +41,14 @@ class VLLMSampler:
         tokenizer: Any,
         *,
         max_length: int,
+        dtype: str = "bfloat16",
         system: str | None = None,
         gpu_memory: float = 0.3,
         cpu_cache_gib: int = 1,
         max_batch: int = 256,
     ) -> None:
         if not vllm_installed():
-            raise InputError("rollouts 'vllm' need vLLM: install it with `make vllm`, or choose rollouts 'hf'")
+            raise InputError("rollouts 'vllm' need vLLM: install it with `make setup`, or choose rollouts 'hf'")
         _prepare_environment(cpu_cache_gib)
         from vllm import LLM
 
@@ -57,7 +58,7 @@ class VLLMSampler:
         self.system = system
         self.llm = LLM(
             model=str(path),
-            dtype="bfloat16",
+            dtype=dtype,
             max_model_len=max_length,
             max_num_seqs=max_batch,
             gpu_memory_utilization=gpu_memory,

@@ -11,6 +11,7 @@ Kept from TRL: data flow, advantages, every loss type, clipping, KL, optimiser, 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -247,6 +248,13 @@ class GRPOTrainer(trl.GRPOTrainer):
         if self.loss_type == "bnpo":
             return (kept["completion_mask"].sum() / everything["completion_mask"].sum().clamp(min=1)).item()
         return 1.0
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log this step without the metrics that have no value in it (the length of wrong completions, say)."""
+        for values in self._metrics.values():
+            for name in [name for name, found in values.items() if all(math.isnan(value) for value in found)]:
+                del values[name]
+        super().log(logs, start_time)
 
     def _note(self, name: str, value: float) -> None:
         """Add a value to this step's log: the mean over processes that have one."""
