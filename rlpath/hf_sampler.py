@@ -15,6 +15,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from rlpath.cpu_linear import PackedLinears, can_pack
 from rlpath.seeding import derive
 from rlpath.types import Completion, Decoding
 
@@ -65,6 +66,7 @@ class HFSampler:
         self.model = model.eval().requires_grad_(False)
         if model.device.type == "cpu":
             self.model.set_attn_implementation(GROUPED)
+        self.linears = PackedLinears(self.model, max_batch) if can_pack(self.model) else None
         self.tokenizer = tokenizer
         self.system = system
         self.max_batch = max_batch
@@ -79,6 +81,8 @@ class HFSampler:
         own = dict(self.model.named_parameters())
         for name, value in weights:
             own[name].copy_(value)
+        if self.linears is not None:
+            self.linears.refresh()
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
