@@ -1,8 +1,3 @@
-<<<<<<< HEAD
-"""stub"""
-from pathlib import Path
-def write_report(run: Path) -> Path: return run
-=======
 """`report.html` of one run: the verdict first, then the curves, the completions and where the numbers come from.
 
 Made from what the run folder holds, finished or not; one file without scripts that can be sent to anyone.
@@ -284,4 +279,3 @@ def _provenance(record: RunRecord) -> Iterable[str]:
 def _minutes(metrics: Sequence[Row]) -> str:
     seconds = max((float(row.get("wall_s") or row.get("time") or 0.0) for row in metrics), default=0.0)
     return f"{seconds / 60:.1f} minutes"
->>>>>>> evals
