@@ -28,11 +28,7 @@ class PackedLinears:
 
 def can_pack(model: Any) -> bool:
     """Whether the packed kernel serves this model: bf16 weights on a CPU that computes in bf16."""
-    return (
-        model.device.type == "cpu"
-        and model.dtype == torch.bfloat16
-        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    )
+    return model.device.type == "cpu" and model.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _linear(packed: torch.Tensor, bias: torch.Tensor | None) -> Any:

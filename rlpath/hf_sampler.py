@@ -19,7 +19,6 @@ from rlpath.cpu_linear import PackedLinears, can_pack
 from rlpath.seeding import derive
 from rlpath.types import Completion, Decoding
 
-
 GROUPED = "rlpath_grouped"
 
 
@@ -143,9 +142,7 @@ class HFSampler:
         return Completion(text, token_ids, tuple(logprobs[: len(token_ids)]), "stop" if stopped else "length")
 
 
-def choose(
-    logits_B_V: torch.Tensor, uniform_B: torch.Tensor, decoding: Decoding
-) -> tuple[torch.Tensor, torch.Tensor]:
+def choose(logits_B_V: torch.Tensor, uniform_B: torch.Tensor, decoding: Decoding) -> tuple[torch.Tensor, torch.Tensor]:
     """The next token of each row and its log-probability under the distribution it was drawn from.
 
     Greedy decoding reports the log-probability at temperature 1.

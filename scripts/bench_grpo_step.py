@@ -221,7 +221,7 @@ def loss_and_gradient(arm: str, args: Args, folder: str) -> float:
     size = args.prompts * args.group_size
     texts = [" ".join(str(draw.randint(0, 99)) for _ in range(draw.randint(1, 9))) for _ in range(size)]
     ids = [trainer.processing_class(text)["input_ids"][: args.length - 1] for text in texts]
-    ids = [tokens + [trainer.processing_class.eos_token_id] for tokens in ids]
+    ids = [[*tokens, trainer.processing_class.eos_token_id] for tokens in ids]
     if arm == "rlpath":
         from rlpath.types import Completion
 

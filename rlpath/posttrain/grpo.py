@@ -74,9 +74,7 @@ class GRPOTrainer(trl.GRPOTrainer):
         self.rollout: list[Completion] = []
         self._pushed_step: int | None = None
         self._computed: tuple[torch.Tensor, torch.Tensor] | None = None
-        super().__init__(
-            model, [self.verify, *extra_rewards], args=args, train_dataset=train_dataset, **kwargs
-        )
+        super().__init__(model, [self.verify, *extra_rewards], args=args, train_dataset=train_dataset, **kwargs)
         self.decoding = Decoding(
             args.max_completion_length, args.temperature, args.top_p, args.top_k or 0, args.num_generations
         )
