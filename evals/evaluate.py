@@ -16,10 +16,9 @@ from typing import Any, Literal
 
 from rlpath.errors import InputError
 from rlpath.files import disk_errors, read_json_lines, write_atomic
-from rlpath.rollouts import Decoding, Sampler
 from rlpath.seeding import derive
 from rlpath.stats import Interval, mean_pass_at_k, wilson
-from rlpath.types import FinishReason, Problem, ProblemSet, Status
+from rlpath.types import Decoding, FinishReason, Problem, ProblemSet, Sampler, Status
 
 Mode = Literal["greedy", "sample"]
 MODES: tuple[Mode, ...] = ("greedy", "sample")

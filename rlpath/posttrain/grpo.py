@@ -21,6 +21,7 @@ import torch
 import trl
 from accelerate.utils import gather_object
 from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from trl.trainer.utils import split_tensor_dict
 
 from rlpath.errors import InputError
@@ -73,15 +74,17 @@ class GRPOTrainer(trl.GRPOTrainer):
         self.rollout: list[Completion] = []
         self._pushed_step: int | None = None
         self._computed: tuple[torch.Tensor, torch.Tensor] | None = None
-        super().__init__(
-            model, [self.verify, *extra_rewards], args=args, train_dataset=train_dataset, **kwargs
-        )
+        super().__init__(model, [self.verify, *extra_rewards], args=args, train_dataset=train_dataset, **kwargs)
         self.decoding = Decoding(
             args.max_completion_length, args.temperature, args.top_p, args.top_k or 0, args.num_generations
         )
         policy = self.accelerator.unwrap_model(self.model)
         base = policy.get_base_model() if isinstance(policy, PeftModel) else policy
         install(base, args.temperature)
+        for module in base.modules():
+            # Autocast casts once, to bf16; PEFT would first cast each adapter's input up to the adapter's fp32.
+            if args.bf16 and isinstance(module, BaseTunerLayer):
+                module.cast_input_dtype_enabled = False
         self.share_prompts = share_prompts and self._packing_holds(base)
         self._attention_width = base.config.num_hidden_layers * base.config.hidden_size
         self._weights = base.num_parameters(exclude_embeddings=True)
