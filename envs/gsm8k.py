@@ -13,7 +13,7 @@ from typing import Any
 
 from rlpath.envs.files import data_file, read_jsonl
 from rlpath.envs.splits import Side, check_split, hash_fraction
-from rlpath.errors import InputError
+from rlpath.errors import InputError, Unreachable
 from rlpath.rewards.number import NumberVerifier
 from rlpath.types import Problem, ProblemSet
 
@@ -67,14 +67,14 @@ def from_hub(split: str) -> list[dict[str, Any]]:
     try:
         import datasets
     except ImportError as error:
-        raise InputError(
+        raise Unreachable(
             f"GSM8K was not found: set RLPATH_DATA to a folder that holds gsm8k/{split}.jsonl, "
             "or install rlpath[train] to fetch it from the hub"
         ) from error
     try:
         return [dict(row) for row in datasets.load_dataset(HUB_ID, "main", split=split)]
     except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(
+        raise Unreachable(
             f"GSM8K was not found: set RLPATH_DATA to a folder that holds gsm8k/{split}.jsonl "
             f"(the hub could not be read: {type(error).__name__})"
         ) from error

@@ -14,6 +14,10 @@ class InputError(Exception):
     """Something the user can mend; the message is one sentence that names the file, field or value and the remedy."""
 
 
+class Unreachable(InputError):
+    """Data or a model that is neither here nor to be had from where it is published; another may take its place."""
+
+
 def run_command(command: Callable[[], int | None]) -> None:
     """Call `command` and leave the process with its status; an `InputError` becomes one line on stderr and status 2."""
     try:

@@ -1,35 +1,62 @@
-"""One way to sample from a language model, used by training and by evaluation: Hugging Face or vLLM underneath."""
+"""One `generate()` over Hugging Face and vLLM, used by training and by evaluation alike."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
-from rlpath.types import Completion
+from rlpath.errors import InputError
+from rlpath.types import Decoding, Sampler
 
+__all__ = ["Backend", "Decoding", "PolicySampler", "Sampler", "choose_backend", "load_sampler"]
 
-@dataclass(frozen=True, slots=True)
-class Decoding:
-    """How to sample. `temperature` 0 is greedy; `n` completions per prompt; `seed` fixes every draw of one call."""
-
-    max_tokens: int
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    n: int = 1
-    seed: int = 0
+Backend = Literal["hf", "vllm"]
 
 
-class Sampler(Protocol):
-    """A model that completes prompts."""
+class PolicySampler(Sampler, Protocol):
+    """A sampler whose weights follow a trainer's."""
 
-    backend: str
-
-    def encode(self, prompt: str) -> list[int]:
-        """Token ids of a user turn, chat template applied, ready for the assistant to answer."""
+    def load_weights(self, weights: Iterable[tuple[str, Any]]) -> None:
+        """Replace the named weights (names as in the model's `state_dict`)."""
         ...
 
-    def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
-        """For each prompt (token ids), `decoding.n` completions in a fixed order."""
-        ...
+
+def choose_backend(asked: Literal["auto", "hf", "vllm"]) -> Backend:
+    """`auto` is vLLM on a GPU where it is installed, else Hugging Face.
+
+    On a small CPU the Hugging Face sampler is the faster of the two and starts at once. Raises `InputError` where
+    vLLM is asked for and missing.
+    """
+    import torch
+
+    from rlpath.vllm_sampler import vllm_installed
+
+    if asked == "vllm" and not vllm_installed():
+        raise InputError("rollouts 'vllm' need vLLM: install it with `make setup`, or choose rollouts 'hf'")
+    if asked != "auto":
+        return asked
+    return "vllm" if torch.cuda.is_available() and vllm_installed() else "hf"
+
+
+def load_sampler(
+    backend: Backend,
+    path: Path,
+    *,
+    max_length: int,
+    dtype: str = "bfloat16",
+    device: str = "cpu",
+    gpu_memory: float = 0.3,
+    system: str | None = None,
+) -> PolicySampler:
+    """A sampler with the weights in `path`; `max_length` bounds prompt plus completion in tokens (vLLM only)."""
+    from rlpath.models import load_model, load_tokenizer
+
+    tokenizer = load_tokenizer(path)
+    if backend == "vllm":
+        from rlpath.vllm_sampler import VLLMSampler
+
+        return VLLMSampler(path, tokenizer, max_length=max_length, dtype=dtype, gpu_memory=gpu_memory, system=system)
+    from rlpath.hf_sampler import HFSampler
+
+    return HFSampler(load_model(path, dtype).to(device), tokenizer, system=system)

@@ -41,14 +41,15 @@ class VLLMSampler:
         tokenizer: Any,
         *,
         max_length: int,
+        dtype: str = "bfloat16",
         system: str | None = None,
         gpu_memory: float = 0.3,
         cpu_cache_gib: int = 1,
         max_batch: int = 256,
     ) -> None:
         if not vllm_installed():
-            raise InputError("rollouts 'vllm' need vLLM: install it with `make vllm`, or choose rollouts 'hf'")
-        _prepare_environment(cpu_cache_gib)
+            raise InputError("rollouts 'vllm' need vLLM: install it with `make setup`, or choose rollouts 'hf'")
+        prepare_environment(cpu_cache_gib)
         from vllm import LLM
 
         if not torch.cuda.is_available():
@@ -57,7 +58,7 @@ class VLLMSampler:
         self.system = system
         self.llm = LLM(
             model=str(path),
-            dtype="bfloat16",
+            dtype=dtype,
             max_model_len=max_length,
             max_num_seqs=max_batch,
             gpu_memory_utilization=gpu_memory,
@@ -120,7 +121,7 @@ def keep_linear_weights_on_cpu() -> None:
     utils.dispatch_cpu_unquantized_gemm = plain_linear
 
 
-def _prepare_environment(cpu_cache_gib: int) -> None:
+def prepare_environment(cpu_cache_gib: int) -> None:
     """What vLLM reads from the environment: one process, its cache, quiet logs and a rendezvous of its own."""
     defaults = {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",

@@ -11,6 +11,7 @@ Kept from TRL: data flow, advantages, every loss type, clipping, KL, optimiser, 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +21,7 @@ import torch
 import trl
 from accelerate.utils import gather_object
 from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from trl.trainer.utils import split_tensor_dict
 
 from rlpath.errors import InputError
@@ -72,15 +74,17 @@ class GRPOTrainer(trl.GRPOTrainer):
         self.rollout: list[Completion] = []
         self._pushed_step: int | None = None
         self._computed: tuple[torch.Tensor, torch.Tensor] | None = None
-        super().__init__(
-            model, [self.verify, *extra_rewards], args=args, train_dataset=train_dataset, **kwargs
-        )
+        super().__init__(model, [self.verify, *extra_rewards], args=args, train_dataset=train_dataset, **kwargs)
         self.decoding = Decoding(
             args.max_completion_length, args.temperature, args.top_p, args.top_k or 0, args.num_generations
         )
         policy = self.accelerator.unwrap_model(self.model)
         base = policy.get_base_model() if isinstance(policy, PeftModel) else policy
         install(base, args.temperature)
+        for module in base.modules():
+            # Autocast casts once, to bf16; PEFT would first cast each adapter's input up to the adapter's fp32.
+            if args.bf16 and isinstance(module, BaseTunerLayer):
+                module.cast_input_dtype_enabled = False
         self.share_prompts = share_prompts and self._packing_holds(base)
         self._attention_width = base.config.num_hidden_layers * base.config.hidden_size
         self._weights = base.num_parameters(exclude_embeddings=True)
@@ -247,6 +251,13 @@ class GRPOTrainer(trl.GRPOTrainer):
         if self.loss_type == "bnpo":
             return (kept["completion_mask"].sum() / everything["completion_mask"].sum().clamp(min=1)).item()
         return 1.0
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log this step without the metrics that have no value in it (the length of wrong completions, say)."""
+        for values in self._metrics.values():
+            for name in [name for name, found in values.items() if all(math.isnan(value) for value in found)]:
+                del values[name]
+        super().log(logs, start_time)
 
     def _note(self, name: str, value: float) -> None:
         """Add a value to this step's log: the mean over processes that have one."""

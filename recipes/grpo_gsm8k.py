@@ -1,0 +1,104 @@
+"""GRPO with a verifiable reward on grade-school word problems (RLVR), from a laptop to a few GPUs.
+
+    accelerate launch recipes/grpo_gsm8k.py
+    accelerate launch recipes/grpo_gsm8k.py --preset gpu-24gb
+    accelerate launch --num_processes 4 recipes/grpo_gsm8k.py --preset gpu-80gb
+
+GSM8K is read from RLPATH_DATA, else from the hub; where neither can be reached `--data auto` takes reasoning-gym's
+gsm_symbolic and says so. The last questions of the training split are held out; the test split is not touched here.
+On a CPU the packaged 135M model cannot solve these problems: expect "no evidence of improvement".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from rlpath.envs.gsm8k import gsm8k
+from rlpath.envs.reasoning_gym import reasoning_gym
+from rlpath.errors import Unreachable, run_command
+from rlpath.experiment import read_settings, run_experiment
+from rlpath.posttrain.settings import GRPOSettings
+from rlpath.types import ProblemSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(GRPOSettings):
+    data: Literal["auto", "gsm8k", "gsm_symbolic"] = "auto"
+    """gsm8k, or reasoning-gym's generated problems; auto is gsm8k where it can be reached"""
+
+
+CPU = Settings(
+    steps=8,
+    micro_batch=16,
+    max_completion_length=128,
+    learning_rate=1e-4,
+    eval_problems=24,
+    checkpoint_every=2,
+)
+PRESETS = {
+    "smoke": replace(
+        CPU,
+        preset="smoke",
+        steps=2,
+        prompts_per_step=2,
+        group_size=2,
+        micro_batch=4,
+        max_completion_length=8,
+        eval_problems=2,
+        eval_samples=2,
+        checkpoint_every=1,
+        log_to="none",
+    ),
+    "cpu": CPU,
+    "gpu-24gb": replace(
+        CPU,
+        preset="gpu-24gb",
+        model="Qwen/Qwen2.5-0.5B-Instruct",
+        steps=200,
+        prompts_per_step=32,
+        micro_batch=32,
+        max_completion_length=512,
+        learning_rate=2e-5,
+        warmup_steps=5,
+        eval_problems=500,
+        checkpoint_every=20,
+    ),
+    "gpu-80gb": replace(
+        CPU,
+        preset="gpu-80gb",
+        model="Qwen/Qwen2.5-1.5B-Instruct",
+        steps=200,
+        prompts_per_step=64,
+        micro_batch=64,
+        max_completion_length=512,
+        learning_rate=2e-5,
+        warmup_steps=5,
+        eval_problems=500,
+        checkpoint_every=20,
+    ),
+}
+
+
+def problems(data: str, eval_problems: int) -> tuple[ProblemSet, ProblemSet]:
+    """Training and held-out problems; the first line printed says which."""
+    if data != "gsm_symbolic":
+        try:
+            train, held_out = gsm8k("train"), gsm8k("validation", size=eval_problems)
+            print(f"problems: GSM8K from {train.source}", flush=True)
+            return train, held_out
+        except Unreachable as missing:
+            if data == "gsm8k":
+                raise
+            print(f"problems: reasoning-gym's gsm_symbolic instead of GSM8K ({missing})", flush=True)
+    train = reasoning_gym("gsm_symbolic", "train", size=2000)
+    return train, reasoning_gym("gsm_symbolic", "validation", size=eval_problems)
+
+
+def main() -> None:
+    settings = read_settings(PRESETS)
+    run_experiment("grpo_gsm8k", settings, *problems(settings.data, settings.eval_problems))
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,122 @@
+"""What a run writes down while it trains: metrics in our words, complete checkpoints, progress, a clean stop."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from rlpath.runs import RunFolder
+
+# TRL's names on the left, ours on the right; names with a slash that the trainer notes itself pass unchanged.
+RENAMED = {
+    "reward": "reward",
+    "reward_std": "reward_std",
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+    "entropy": "entropy",
+    "kl": "kl",
+    "num_tokens": "tokens",
+    "frac_reward_zero_std": "groups/no_signal",
+    "completions/mean_length": "length/mean",
+    "clip_ratio/region_mean": "clip_ratio",
+    "step_time": "seconds/step",
+}
+PASSED = ("status/", "length/", "logprob_gap/", "correction/", "seconds/")
+
+
+def our_metrics(logs: dict[str, Any]) -> dict[str, float]:
+    """TRL's log line in our words; what has no value this step is left out."""
+    ours = {RENAMED.get(name, name): logs[name] for name in logs if name in RENAMED or name.startswith(PASSED)}
+    return {name: float(value) for name, value in ours.items() if value is not None and math.isfinite(float(value))}
+
+
+class Recorder(TrainerCallback):
+    """Writes metrics to the run folder and marks checkpoints complete. For the main process alone."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        metrics = our_metrics(logs or {})
+        if "reward" in metrics:
+            self.run.log_metrics(state.global_step, metrics)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.run.mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}", keep=2)
+
+
+class ProgressLine(TrainerCallback):
+    """A bar with reward, seconds a step and time left; a line a step where the output is no terminal."""
+
+    def __init__(self) -> None:
+        self.bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[facts]}"),
+            TimeRemainingColumn(),
+            disable=not sys.stderr.isatty(),
+        )
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.task = self.bar.add_task("training", total=state.max_steps, completed=state.global_step, facts="")
+        self.bar.start()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        metrics = our_metrics(logs or {})
+        if "reward" not in metrics:
+            return
+        facts = f"reward {metrics['reward']:.2f}, {metrics.get('seconds/step', 0):.1f} s a step"
+        self.bar.update(self.task, completed=state.global_step, facts=facts)
+        if self.bar.disable:
+            left = (state.max_steps - state.global_step) * metrics.get("seconds/step", 0)
+            print(f"step {state.global_step}/{state.max_steps}: {facts}, about {left:.0f} s left", flush=True)
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.bar.stop()
+
+
+class StopOnInterrupt(TrainerCallback):
+    """The first Ctrl-C ends training after the current step, with a checkpoint; the second ends it at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.previous = signal.signal(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        print("\nstopping after this step; Ctrl-C again to stop at once", file=sys.stderr, flush=True)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self.asked:
+            control.should_save = True
+            control.should_training_stop = True
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        signal.signal(signal.SIGINT, self.previous)
