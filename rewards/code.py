@@ -21,8 +21,7 @@ import os
 import re
 import select
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rlpath.errors import InputError
@@ -41,8 +40,8 @@ from rlpath.rewards.sandbox.host import Weaker
 from rlpath.rewards.sandbox.wire import WireError
 from rlpath.types import Status, Verdict
 
-FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([^\s`]*)[^`\n]*$")
-THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
+OPENING = re.compile(r"(`{3,}|~{3,})[ \t]*([\w+.{}-]*)[^`~]*$")
+CLOSING = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*$")
 Finding = tuple[Status, str]
 
 
@@ -69,30 +68,43 @@ class CodeVerifier:
             return Verdict.of(Status.TRUNCATED, None, "the completion was cut before its program ended")
         if not sources:
             return Verdict.of(Status.NO_ANSWER, None, "the completion holds no program")
+        try:
+            suites = self._suites(gold)
+        except BadTests as fault:
+            return Verdict.of(Status.UNDECIDED, None, str(fault))
         program = Subject(sources, question or "", self.limits, weaker, self.trust_helpers)
         status, reasons = Status.CORRECT, []
-        for name, tests in self._tests(gold):
+        for name, tests in suites.items():
             status, reason = program.judge(tests)
-            reasons.append(f"{name}{reason}")
+            reasons.append(f"{name}: {reason}")
             if status is not Status.CORRECT:
                 break
         return Verdict.of(status, sources[-1], "; ".join([*reasons, *note]))
 
-    def _tests(self, gold: str) -> Iterable[tuple[str, Any]]:
-        yield "", gold
+    def _suites(self, gold: str) -> dict[str, Tests]:
+        """The gold's tests and the hidden ones, which ask for the same function unless they name another."""
+        suites = {"tests": parse_tests(gold)}
         if self.hidden is not None:
-            yield "hidden tests: ", self.hidden
+            hidden, first = parse_tests(self.hidden), suites["tests"]
+            if isinstance(hidden, AssertTests) and isinstance(first, AssertTests):
+                hidden = replace(
+                    hidden, entry_point=hidden.entry_point or first.entry_point, prompt=hidden.prompt or first.prompt
+                )
+            suites["hidden tests"] = hidden
+        return suites
 
     def _protections(self) -> tuple[Weaker, list[str]]:
         """What to do without, and the words for it; InputError where that was not agreed to."""
         missing = missing_protections()
         if not missing:
             return Weaker(), []
-        words = "; ".join(f"{name} ({why})" for name, why in missing.items())
+        words = " and ".join(f"{name} ({why})" for name, why in missing.items())
+        if len(missing) == 2:
+            raise InputError(f"programs cannot be contained here: the kernel refuses {words}; use another machine")
         if not self.allow_weaker:
             raise InputError(
-                f"the kernel refuses a sandbox's protections: {words}; allow unprivileged user namespaces, or pass "
-                "allow_weaker=True to run programs without them"
+                f"the kernel refuses to sandbox programs fully: {words}; allow unprivileged user namespaces, or pass "
+                "allow_weaker=True to run programs without that protection"
             )
         return Weaker("namespaces" in missing, "seccomp" in missing), [f"run without {words}"]
 
@@ -107,12 +119,8 @@ class Subject:
     weaker: Weaker
     trust_helpers: bool
 
-    def judge(self, gold: Any) -> Finding:
+    def judge(self, tests: Tests) -> Finding:
         """Status and reason for one set of tests."""
-        try:
-            tests: Tests = parse_tests(gold)
-        except BadTests as fault:
-            return Status.UNDECIDED, str(fault)
         try:
             match tests:
                 case AssertTests():
@@ -134,6 +142,7 @@ class Subject:
             "entry_point": tests.entry_point,
             "prelude": tests.prompt or self.question,
             "trust_helpers": self.trust_helpers,
+            "answer_limit": self.limits.output_kb << 10,
         }
         with Box("functions", self.limits, weaker=self.weaker) as program:
             try:
@@ -149,8 +158,11 @@ class Subject:
                     return Status.WRONG, f"no verdict: {error}"
                 if found is None:
                     return Status.WRONG, f"no verdict: the tests' process ended ({ending(judge.end())})"
+            reason = found["reason"]
+            if "the program ended its process" in reason:
+                reason += f" ({ending(program.end())})"
         statuses = {"passed": Status.CORRECT, "failed": Status.WRONG, "undecided": Status.UNDECIDED}
-        return statuses[found["status"]], found["reason"]
+        return statuses[found["status"]], reason
 
     def judge_function(self, tests: FunctionTests) -> Finding:
         """Arguments go in, values come out, and are compared here."""
@@ -162,7 +174,7 @@ class Subject:
 
             try:
                 ask(self.job())
-                function = ask({"get": tests.function})
+                function = handle_of(ask({"get": tests.function}))
                 for number, (arguments, expected) in enumerate(tests.cases, start=1):
                     values = arguments if isinstance(arguments, list) else []
                     keywords = arguments if isinstance(arguments, dict) else {}
@@ -181,7 +193,6 @@ class Subject:
 
     def judge_program(self, tests: ProgramTests) -> Finding:
         """One fresh box for each text of stdin; exit status 0 and the expected stdout."""
-        deadline = time.monotonic() + self.limits.seconds
         for number, (stdin, expected) in enumerate(tests.cases, start=1):
             status, reason = self.run_once(stdin, expected)
             if status is not Status.CORRECT:
@@ -189,7 +200,7 @@ class Subject:
         return Status.CORRECT, f"{len(tests.cases)} cases passed"
 
     def run_once(self, stdin: str, expected: str) -> Finding:
-        source, (reader, writer) = memory_file(stdin.encode()), os.pipe2(os.O_CLOEXEC)
+        source, (reader, writer) = memory_file(stdin.encode(errors="replace")), os.pipe2(os.O_CLOEXEC)
         try:
             box = Box("program", self.limits, [source, writer], self.weaker)
         except BoxError:
@@ -230,10 +241,17 @@ def value_of(reply: Any) -> Any:
     return reply.get("value")
 
 
+def handle_of(wire: Any) -> dict[str, int]:
+    """The number under which a guest keeps a function."""
+    if isinstance(wire, dict) and type(wire.get("r")) is int:
+        return {"r": wire["r"]}
+    raise ProgramError("a TypeError: what the tests ask for is not a function")
+
+
 def printable(error: Any) -> str:
     """A guest's account of an exception, which may be anything, as one short line."""
-    parts = error if isinstance(error, list) else [error]
-    return ": ".join(" ".join(str(part)[:200].split()) for part in parts[:2] if part)
+    parts = [part for part in error[:2] if isinstance(part, str)] if isinstance(error, list) else []
+    return ": ".join(" ".join(part[:200].split()) for part in parts if part) or "something"
 
 
 def as_wire(value: Any) -> Any:
@@ -253,8 +271,8 @@ def ending(code: int) -> str:
 
 
 def memory_file(data: bytes) -> int:
-    """A descriptor that reads as `data` and can no longer be written."""
-    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    """A descriptor that reads as `data`; it lies in memory, so no path leads to it."""
+    descriptor = os.memfd_create("stdin")
     with os.fdopen(os.dup(descriptor), "wb") as file:
         file.write(data)
     os.lseek(descriptor, 0, os.SEEK_SET)
@@ -282,28 +300,35 @@ def find_program(completion: str) -> tuple[list[str], bool]:
     The last fenced block if there is one; before it the whole text, which is the program should it be Python as it
     stands (a raw program may hold a fence in a string).
     """
-    text = THINKING.sub("", completion)
-    if "</think>" in text:
-        text = text.rpartition("</think>")[2]
+    text = without_thinking(completion)
     block, closed = last_block(text)
-    if block is None:
+    if not block.strip():
         return ([text] if text.strip() else []), False
     return [text, block], closed
 
 
-def last_block(text: str) -> tuple[str | None, bool]:
-    """The content of the last fenced block that may hold Python, and whether it is closed and nothing opens after."""
-    block, mark, tag, lines = None, "", "", []
+def without_thinking(text: str) -> str:
+    """`text` without what is between <think> tags; a lone closing tag means that the prompt opened it."""
+    head, *rest = text.split("<think>")
+    text = head + "".join(part.partition("</think>")[2] for part in rest)
+    return text.rpartition("</think>")[2]
+
+
+def last_block(text: str) -> tuple[str, bool]:
+    """The last fenced block that may hold Python ("" if none), and whether it is closed and nothing opens after it."""
+    block, mark, tag, indent = "", "", "", 0
+    lines: list[str] = []
     for line in text.splitlines(keepends=True):
-        fence = FENCE.match(line.rstrip("\r\n"))
         if not mark:
-            if fence:
-                mark, tag, lines = fence[1], fence[2].lower(), []
-        elif fence and fence[1].startswith(mark) and not fence[2]:
+            opening = OPENING.search(line.rstrip())
+            if opening and line.count(opening[1]) == 1:  # else the line holds a fenced phrase and opens nothing
+                mark, tag, lines = opening[1], opening[2].lower(), []
+                indent = len(line) - len(line.lstrip())
+        elif (closing := CLOSING.match(line.rstrip("\r\n"))) and closing[1].startswith(mark):
             block = "".join(lines) if is_python(tag) else block
             mark = ""
         else:
-            lines.append(line)
+            lines.append(line[min(indent, len(line) - len(line.lstrip(" "))) :])
     if mark and is_python(tag):
         return "".join(lines), False
     return block, not mark

@@ -27,7 +27,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 
 class BadTests(Exception):
@@ -94,10 +94,10 @@ def from_object(gold: dict[str, Any]) -> Tests:
     if "test" in keys and keys <= {"test", "entry_point", "prompt"}:
         return assert_tests(gold["test"], gold.get("entry_point", ""), gold.get("prompt", ""))
     if "test_list" in keys and keys <= {"test_list", "test_setup_code"}:
-        lines = [gold.get("test_setup_code", ""), *gold["test_list"]] if isinstance(gold["test_list"], list) else [None]
-        if not all(isinstance(line, str) for line in lines):
+        tests, setup = gold["test_list"], gold.get("test_setup_code", "")
+        if not (isinstance(tests, list) and all(isinstance(text, str) for text in (setup, *tests))):
             raise BadTests("test_list is not a list of asserts")
-        return assert_tests("\n".join(lines))
+        return assert_tests("\n".join([setup, *tests]))
     raise BadTests(f"the gold is an object with the keys {', '.join(sorted(keys)) or 'none'}, which name no tests")
 
 
@@ -126,10 +126,10 @@ def function_tests(function: Any, cases: Any, tolerance: Any) -> FunctionTests:
 
 def program_case(case: dict[str, Any]) -> tuple[str, str]:
     found = [case.get("stdin", case.get("input")), case.get("stdout", case.get("output"))]
-    texts = ["\n".join(map(str, text)) if isinstance(text, list) else text for text in found]
-    if len(case) != 2 or not all(isinstance(text, str) for text in texts):
+    stdin, stdout = ("\n".join(map(str, text)) if isinstance(text, list) else text for text in found)
+    if not (len(case) == 2 and isinstance(stdin, str) and isinstance(stdout, str)):
         raise BadTests("a case of a program is an object of stdin and stdout, both text")
-    return texts[0], texts[1]
+    return stdin, stdout
 
 
 def same_value(wire: Any, expected: Any, tolerance: float | None = None) -> bool:
@@ -149,7 +149,7 @@ def same_value(wire: Any, expected: Any, tolerance: float | None = None) -> bool
         return same_object(wire, expected, tolerance)
     if isinstance(wire, dict) and set(wire) == {"i"} and type(expected) is int:
         return wire["i"] == hex(expected)
-    if tolerance is not None and type(expected) in (int, float) and type(wire) in (int, float):
+    if tolerance is not None and is_number(wire) and is_number(expected):
         return math.isclose(wire, expected, rel_tol=tolerance, abs_tol=tolerance) or both_nan(wire, expected)
     return type(wire) is type(expected) and (wire == expected or both_nan(wire, expected))
 
@@ -167,6 +167,11 @@ def same_object(wire: Any, expected: dict[str, Any], tolerance: float | None) ->
     return found.keys() == expected.keys() and all(
         same_value(found[key], wanted, tolerance) for key, wanted in expected.items()
     )
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether `value` is a number that can be taken as a float; an int on the wire may be of any size."""
+    return type(value) is float or (type(value) is int and -(1 << 63) <= value < 1 << 63)
 
 
 def both_nan(wire: Any, expected: Any) -> bool:

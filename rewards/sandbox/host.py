@@ -41,9 +41,17 @@ class BoxError(Exception):
     """A box could not be set up or its supervisor was lost: nothing is known about the program."""
 
 
+class RefusedError(BoxError):
+    """The kernel refuses a protection; the message is its words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one box may use. `seconds` bounds wall clock and CPU alike, from start-up to the last answer."""
+    """What one box may use.
+
+    `seconds` bounds wall clock and CPU alike, from start-up to the last answer; a program with several texts of stdin
+    has that time for each. `output_kb` bounds one answer, and all of stdout.
+    """
 
     seconds: float = 10.0
     memory_mb: int = 1024
@@ -111,6 +119,7 @@ def _request(message: bytes, descriptors: list[int]) -> None:
             with _lock:
                 if _zygote is zygote:
                     _zygote = None
+            zygote.close()
 
 
 def close_zygote() -> None:
@@ -143,7 +152,7 @@ class Box:
         role: Role,
         limits: Limits,
         extras: Sequence[int] = (),
-        weaker: Weaker = Weaker(),  # noqa: B008 - frozen
+        weaker: Weaker = Weaker(),
     ) -> None:
         self.deadline = time.monotonic() + limits.seconds
         self.status, status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -151,7 +160,11 @@ class Box:
         self.ending: int | None = None
         request = {"role": role, "limits": asdict(limits), **asdict(weaker)}
         with status, channel:
-            _request(json.dumps(request).encode(), [status.fileno(), channel.fileno(), *extras])
+            try:
+                _request(json.dumps(request).encode(), [status.fileno(), channel.fileno(), *extras])
+            except BoxError:
+                self._close()
+                raise
         self.wire = Wire(self.channel.fileno(), self.deadline, limits.output_kb << 10)
 
     def __enter__(self) -> Box:
@@ -161,38 +174,40 @@ class Box:
         try:
             self.end()
         finally:
-            self.channel.close()
-            self.status.close()
+            self._close()
+
+    def _close(self) -> None:
+        self.channel.close()
+        self.status.close()
 
     def wait(self) -> int:
         """The exit code once the program has ended by itself, or was killed at the deadline (then -9)."""
-        return self._ending(until=self.deadline)
+        if self.ending is None:
+            self._await_report(self.deadline)
+        return self.end()
 
     def end(self) -> int:
         """Kill what still runs; the exit code, negative for a signal. No process of the box is left afterwards."""
         if self.ending is None:
             self.status.shutdown(socket.SHUT_WR)
-            self._ending(until=time.monotonic() + GRACE, last_call=True)
-        assert self.ending is not None
+            self._await_report(time.monotonic() + GRACE)
+        if self.ending is None:
+            raise BoxError("a sandbox could not be ended")
         return self.ending
 
-    def _ending(self, until: float, last_call: bool = False) -> int:
-        """The supervisor's report; BoxError where it says that the kernel refused, or says nothing."""
+    def _await_report(self, until: float) -> None:
+        """Take in the supervisor's report if it comes; RefusedError or BoxError where the box never was."""
         self.status.settimeout(max(0.001, until - time.monotonic()))
         try:
             report = self.status.recv(1 << 12)
         except TimeoutError:
-            if last_call:
-                raise BoxError("a sandbox could not be ended") from None
-            return self.end()
-        if not report:
-            self.ending = -9
-            raise BoxError("the supervisor of a sandbox was lost")
-        message = json.loads(report)
+            return
+        message = json.loads(report or b"{}")
         self.ending = message.get("exit", -9)
         if "refused" in message:
-            raise BoxError(message["refused"])
-        return self.ending
+            raise RefusedError(message["refused"])
+        if not report:
+            raise BoxError("the supervisor of a sandbox was lost")
 
 
 @functools.cache
@@ -208,7 +223,7 @@ def missing_protections() -> dict[str, str]:
             with Box("functions", Limits(), weaker=weaker) as box:
                 box.wire.send({"sources": ["def probe(): pass"], "prelude": ""})
                 box.wire.receive()
-        except BoxError as error:
+        except RefusedError as error:
             missing["seccomp" if "seccomp" in str(error) else "namespaces"] = str(error)
             continue
         break

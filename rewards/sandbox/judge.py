@@ -14,6 +14,7 @@ import ast
 import builtins
 import importlib
 import random
+import re
 import symtable
 import sys
 from collections.abc import Iterator
@@ -26,10 +27,10 @@ REASON_LIMIT = 300
 CHECKED, CANDIDATE = "__an_assert_held__", "__candidate__"
 TESTS = "<tests>"
 # Built-ins that tests put around an answer; none of them is the function asked for if another name is there.
-WRAPPERS = frozenset(
-    "abs all any bool bytes complex dict enumerate filter float frozenset hasattr int isinstance issubclass iter len "
-    "list map max min next print range repr reversed round set sorted str tuple type zip".split()
-)
+WRAPPERS = """
+    abs all any bool bytes complex dict enumerate filter float frozenset hasattr int isinstance issubclass iter len
+    list map max min next print range repr reversed round set sorted str tuple type zip
+"""
 
 
 class Undecided(Exception):
@@ -125,9 +126,9 @@ class Remote:
 
 
 def serve(wire: Wire, extras: list[int]) -> None:
-    """Role "judge": take a job (`tests`, `entry_point`, `prelude`, `trust_helpers`), send one verdict."""
+    """Role "judge": take a job (tests, entry_point, prelude, trust_helpers, answer_limit) and send one verdict."""
     job = wire.receive()
-    program = Program(Wire(extras[0], wire.deadline, wire.limit))
+    program = Program(Wire(extras[0], wire.deadline, job["answer_limit"]))
     random.seed(0)
     try:
         status, reason = judge(job, program)
@@ -145,9 +146,12 @@ def judge(job: dict[str, Any], program: Program) -> tuple[str, str]:
     except Exception as error:  # noqa: BLE001 - whatever the program raised while it was loaded
         return "failed", f"the program does not load: {type(error).__name__}: {error}"
     target = job["entry_point"] or target_of(job["prelude"])
-    tree.body += missing_calls(tree)
+    calls = missing_calls(tree)
+    if not target and any(CANDIDATE in ast.unparse(node) for node in calls):
+        target = guess_target(functions, job["prelude"])
+    tree.body += calls
     try:
-        own = bind_names(tree, target, functions, program, namespace)
+        own = bind_names(tree, target, program, namespace)
         if own and not job["trust_helpers"]:
             raise Undecided(f"the tests rely on {', '.join(own)}, which only the program defines")
         exec(compile(count_asserts(tree), TESTS, "exec", dont_inherit=True), namespace)
@@ -205,6 +209,12 @@ def target_of(prelude: str) -> str:
     return [node.name for node in ast.parse(prelude).body if isinstance(node, ast.FunctionDef)][-1]
 
 
+def guess_target(functions: list[str], question: str) -> str:
+    """The function a bare `check(candidate)` means: the program's last one that the question names, or its last."""
+    words = set(re.findall(r"\w+", question))
+    return ([name for name in functions if name in words] or functions or [""])[-1]
+
+
 def missing_calls(tree: ast.Module) -> list[ast.stmt]:
     """Calls of `check(candidate)` and `test_…()` functions that the tests define and do not call themselves."""
     called = called_names(tree)
@@ -220,9 +230,7 @@ def missing_calls(tree: ast.Module) -> list[ast.stmt]:
     return ast.parse("\n".join(found)).body
 
 
-def bind_names(
-    tree: ast.Module, target: str, functions: list[str], program: Program, namespace: dict[str, Any]
-) -> list[str]:
+def bind_names(tree: ast.Module, target: str, program: Program, namespace: dict[str, Any]) -> list[str]:
     """Give the tests what they name but do not define: the program's functions, or a standard module they forgot.
 
     Returns the names, besides the function under test, for which the program is taken at its word. A built-in name is
@@ -230,22 +238,19 @@ def bind_names(
     """
     wanted = free_names(ast.unparse(tree)) - namespace.keys()
     if CANDIDATE in wanted:
-        if not (target or functions):
-            raise NameError("the program defines no function")
-        namespace[CANDIDATE] = program.ask(get=target or functions[-1])
+        namespace[CANDIDATE] = program.ask(get=target)
     unknown = {name for name in wanted if name == target or not hasattr(builtins, name)} - {CANDIDATE}
     modules = {name for name in unknown if name in sys.stdlib_module_names and is_used_as_module(tree, name)}
     for name in modules:
         namespace[name] = importlib.import_module(name)
     asked = unknown - modules
     if not asked and CANDIDATE not in wanted:
-        asked = (called_names(tree) & wanted) - WRAPPERS or called_names(tree) & wanted
+        asked = (called_names(tree) & wanted) - set(WRAPPERS.split()) or called_names(tree) & wanted
         if len(asked) != 1:
             raise Undecided("the tests do not say which function they ask for")
     for name in sorted(asked):
         namespace[name] = program.ask(get=name)
-    known = {target} if target else {functions[-1]} if CANDIDATE in wanted else set()
-    return sorted(asked - known) if known or len(asked) > 1 else []
+    return sorted(asked - {target}) if target or len(asked) > 1 else []
 
 
 def called_names(tree: ast.Module) -> set[str]:

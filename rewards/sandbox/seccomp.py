@@ -16,24 +16,24 @@ import struct
 # name:x86_64:aarch64, "-" where the architecture lacks the call. Linux, arch/x86/entry/syscalls/syscall_64.tbl and
 # include/uapi/asm-generic/unistd.h.
 READING = """
-access:21:- arch_prctl:158:- brk:12:214 chdir:80:49 clock_getres:229:114 clock_gettime:228:113
-clock_nanosleep:230:115 close:3:57 close_range:436:436 dup:32:23 dup2:33:- dup3:292:24 epoll_create1:291:20
-epoll_ctl:233:21 epoll_pwait:281:22 epoll_wait:232:- exit:60:93 exit_group:231:94 faccessat:269:48 faccessat2:439:439
-fadvise64:221:223 fchdir:81:50 fdatasync:75:83 fstat:5:80 fstatfs:138:44 fsync:74:82 futex:202:98 get_robust_list:274:100
-getcwd:79:17 getdents64:217:61 getegid:108:177 geteuid:107:175 getgid:104:176 getgroups:115:158 getitimer:36:102
-getpgid:121:155 getpgrp:111:- getpid:39:172 getppid:110:173 getpriority:140:141 getrandom:318:278 getrlimit:97:163
-getrusage:98:165 getsid:124:156 gettid:186:178 gettimeofday:96:169 getuid:102:174 lseek:8:62 lstat:6:- madvise:28:233
-membarrier:324:283 mmap:9:222 mprotect:10:226 mremap:25:216 munmap:11:215 nanosleep:35:101 newfstatat:262:79 pause:34:-
-pipe:22:- pipe2:293:59 poll:7:- ppoll:271:73 pread64:17:67 pselect6:270:72 pwrite64:18:68 read:0:63 readlink:89:-
-readlinkat:267:78 readv:19:65 restart_syscall:219:128 rseq:334:293 rt_sigaction:13:134 rt_sigpending:127:136
-rt_sigprocmask:14:135 rt_sigreturn:15:139 rt_sigsuspend:130:133 rt_sigtimedwait:128:137 sched_getaffinity:204:123
-sched_yield:24:124 select:23:- set_robust_list:273:99 set_tid_address:218:96 setitimer:38:103 alarm:37:- sigaltstack:131:132
-stat:4:- statfs:137:43 statx:332:291 sysinfo:99:179 time:201:- times:100:153 umask:95:166 uname:63:160 write:1:64
-writev:20:66
+access:21:- alarm:37:- arch_prctl:158:- brk:12:214 capget:125:90 chdir:80:49 clock_getres:229:114 clock_gettime:228:113
+clock_nanosleep:230:115 close:3:57 close_range:436:436 dup2:33:- dup3:292:24 dup:32:23 epoll_create1:291:20
+epoll_ctl:233:21 epoll_pwait:281:22 epoll_wait:232:- exit:60:93 exit_group:231:94 faccessat2:439:439 faccessat:269:48
+fadvise64:221:223 fchdir:81:50 fdatasync:75:83 fstat:5:80 fstatfs:138:44 fsync:74:82 futex:202:98
+get_robust_list:274:100 getcwd:79:17 getdents64:217:61 getegid:108:177 geteuid:107:175 getgid:104:176 getgroups:115:158
+getitimer:36:102 getpgid:121:155 getpgrp:111:- getpid:39:172 getppid:110:173 getpriority:140:141 getrandom:318:278
+getrlimit:97:163 getrusage:98:165 getsid:124:156 gettid:186:178 gettimeofday:96:169 getuid:102:174 lseek:8:62 lstat:6:-
+madvise:28:233 membarrier:324:283 mmap:9:222 mprotect:10:226 mremap:25:216 munmap:11:215 nanosleep:35:101
+newfstatat:262:79 pause:34:- pipe2:293:59 pipe:22:- poll:7:- ppoll:271:73 pread64:17:67 pselect6:270:72 pwrite64:18:68
+read:0:63 readlink:89:- readlinkat:267:78 readv:19:65 restart_syscall:219:128 rseq:334:293 rt_sigaction:13:134
+rt_sigpending:127:136 rt_sigprocmask:14:135 rt_sigreturn:15:139 rt_sigsuspend:130:133 rt_sigtimedwait:128:137
+sched_getaffinity:204:123 sched_yield:24:124 select:23:- set_robust_list:273:99 set_tid_address:218:96 setitimer:38:103
+sigaltstack:131:132 stat:4:- statfs:137:43 statx:332:291 sysinfo:99:179 time:201:- times:100:153 umask:95:166
+uname:63:160 write:1:64 writev:20:66
 """
 WRITING = """
 chmod:90:- copy_file_range:326:285 fchmod:91:52 fchmodat:268:53 ftruncate:77:46 mkdir:83:- mkdirat:258:34 rename:82:-
-renameat:264:38 renameat2:316:276 rmdir:84:- sendfile:40:71 truncate:76:45 unlink:87:- unlinkat:263:35 utimensat:280:88
+renameat2:316:276 renameat:264:38 rmdir:84:- sendfile:40:71 truncate:76:45 unlink:87:- unlinkat:263:35 utimensat:280:88
 """
 CONDITIONAL = "clone:56:220 fcntl:72:25 ioctl:16:29 kill:62:129 open:2:- openat:257:56 prlimit64:302:261 tgkill:234:131"
 

@@ -5,7 +5,7 @@ compares. Values that JSON lacks are written as an object with one tag:
 
     {"t": [..]} tuple    {"s": [..]} set    {"f": [..]} frozenset    {"d": [[key, value], ..]} dict
     {"b": hex} bytes     {"c": [re, im]} complex    {"i": hex} an int of more than 64 bits
-    {"T": name} a built-in type    {"r": id, "n": type name} anything else: it stays where it is, only its number travels
+    {"T": name} a built-in type    {"r": id, "n": type name} anything else: it stays, only its number travels
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 HEADER = struct.Struct("!I")
-FRAME_LIMIT = 4 << 20  # bytes; more than any honest answer, little enough for the reader
+FRAME_LIMIT = 256 << 20  # bytes, of what comes from a trusted side; answers of a program have a lower one
 
 
 class WireError(Exception):

@@ -26,10 +26,10 @@ from rlpath.rewards.sandbox import confine, guest, judge
 from rlpath.rewards.sandbox.wire import Wire
 
 STATUS, CHANNEL, EXTRAS = 3, 4, 5  # descriptor numbers inside a box; STATUS is closed before the program runs
-PRELOADED = (
-    "array bisect cmath collections copy dataclasses datetime decimal enum fractions functools hashlib heapq io "
-    "itertools math operator queue random re statistics string sys threading time traceback types typing"
-).split()
+PRELOADED = """
+    array bisect cmath collections copy dataclasses datetime decimal enum fractions functools hashlib heapq io
+    itertools math operator queue random re statistics string sys threading time traceback types typing
+"""
 ROLES = {"functions": guest.serve_functions, "program": guest.run_program, "judge": judge.serve}
 
 
@@ -37,7 +37,7 @@ def main(descriptor: int) -> None:
     """Serve until the socket ends."""
     control = socket.socket(fileno=descriptor)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors need no burial
-    for name in PRELOADED:
+    for name in PRELOADED.split():
         importlib.import_module(name)
     gc.freeze()
     while True:
@@ -111,7 +111,7 @@ def inhabit(request: dict[str, Any], status: socket.socket, inside: list[int]) -
     os.environ.update(HOME="/tmp", TMPDIR="/tmp", LANG="C.UTF-8", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     deadline = time.monotonic() + request["limits"]["seconds"] + 1
     extras = [EXTRAS + number for number in range(len(inside) - 1)]
-    ROLES[request["role"]](Wire(CHANNEL, deadline, request["limits"]["output_kb"] << 10), extras)
+    ROLES[request["role"]](Wire(CHANNEL, deadline), extras)
     os._exit(0)
 
 
