@@ -18,7 +18,7 @@ from rlpath.rewards.sandbox.host import Weaker
 
 MISSING = missing_protections() if sys.platform == "linux" else {"namespaces": "this is not Linux"}
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"the kernel refuses a sandbox: {MISSING}")
-SMALL = Limits(seconds=5, memory_mb=512, scratch_mb=4)
+SMALL = Limits(seconds=30, memory_mb=512, scratch_mb=4)
 WHOLE = Weaker()
 
 
