@@ -30,14 +30,14 @@ ASSERTS = "assert add(1, 2) == 3\nassert add(-5, 5) == 0\nassert add('a', 'b') =
 CASES = json.dumps({"function": "add", "cases": [[[1, 2], 3], [[-5, 5], 0], [["a", "b"], "ab"]]})
 CHECK = json.dumps(
     {
-        "test": "def check(candidate):\n    for a in range(5):\n        assert abs(candidate(a, 0.5) - a - 0.5) < 1e-9\n",
+        "test": "def check(candidate):\n    for a in range(5):\n        assert abs(candidate(a, 2) - a - 2) < 1e-9\n",
         "entry_point": "add",
     }
 )
 STDIN = json.dumps([{"stdin": "1 2\n", "stdout": "3\n"}, {"stdin": "-5 5", "stdout": "0"}])
 RIGHT = "def add(a, b):\n    return a + b\n"
 verify = CodeVerifier(limits=Limits(seconds=30))
-quick = CodeVerifier(limits=Limits(seconds=1, memory_mb=400))
+quick = CodeVerifier(limits=Limits(seconds=0.5, memory_mb=400))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -127,7 +127,7 @@ PATCHING = {
     "own check": "def check(candidate): pass\ndef add(a, b): return 0",
     "own helpers of the tests": "def abs(x): return 0\ndef range(n): return []\ndef add(a, b): return 0",
     "own counter": "def __an_assert_held__(): pass\n__candidate__ = lambda a, b: a + b\ndef add(a, b): return 0",
-    "trace function": "import sys\nsys.settrace(lambda f, e, a: f.f_locals.update(expected=0))\ndef add(a, b): return 0",
+    "trace function": "import sys\nsys.settrace(lambda f, e, a: f.f_locals.update(x=0))\ndef add(a, b): return 0",
     "looks for the answer in the frames": (
         "import sys\n"
         "def add(a, b):\n"
@@ -190,7 +190,9 @@ HANGING = {
         "from threading import Thread\nimport time\n"
         "[Thread(target=time.sleep, args=(99,)).start() for _ in range(4)]\ndef add(a, b): return 0"
     ),
-    "fork bomb": "import os\ndef add(a, b):\n    while True:\n        try: os.fork()\n        except OSError: pass",
+    "fork bomb": (
+        "import os\ndef add(a, b):\n    while True:\n        try: os.fork()\n        except OSError: pass"
+    ),
     "endless __str__": "class E(Exception):\n    def __str__(s):\n        while True: pass\ndef add(a, b): raise E",
     "colliding keys": "def add(a, b): return {i * (2 ** 61 - 1): 0 for i in range(200_000)}",
     "ignores signals": "import signal\n[signal.signal(n, signal.SIG_IGN) for n in (1, 2, 3, 14, 15)]\nwhile True: pass",
@@ -209,7 +211,7 @@ def test_no_program_fools_the_verifier(name: str, gold: str) -> None:
 @needs_sandbox
 @pytest.mark.parametrize("name", HANGING)
 def test_no_program_outlasts_its_time(name: str) -> None:
-    """A program that eats time or memory is wrong within a few seconds of its limit of one."""
+    """A program that eats time or memory is wrong within a few seconds of its limit of half a second."""
     start = time.monotonic()
     assert quick(HANGING[name], CASES).status is Status.WRONG
     assert quick(HANGING[name], ASSERTS).status is Status.WRONG
@@ -269,7 +271,7 @@ def test_wrong_scripts(name: str) -> None:
         SUM,
         "import sys\nprint(sum(int(x) for x in sys.stdin.read().split()), '  ', end='\\n\\n')",
         "import os\nos.write(1, b'%d' % sum(map(int, os.read(0, 99).split())))\nos._exit(0)",
-        f"def main():\n    {SUM.replace(chr(10), chr(10) + '    ')}\nif __name__ == '__main__':\n    main()\n    exit()",
+        f"def main():\n    {SUM.replace(chr(10), '; ')}\nif __name__ == '__main__':\n    main()\n    quit()",
         "import sys, threading\ndef main(): print(sum(map(int, sys.stdin.buffer.readline().split())))\n"
         "sys.setrecursionlimit(10 ** 6)\nthreading.stack_size(1 << 26)\nt = threading.Thread(target=main)\nt.start()",
         "print(sum(map(int, open(0))[0]) if 0 else sum(map(int, open(0).read().split())))",
@@ -284,7 +286,7 @@ def test_right_scripts(program: str) -> None:
 @needs_sandbox
 def test_script_limits() -> None:
     """Endless output and endless running end at the limits; a crash does not match an empty expected output."""
-    assert "over the limit" in quick("while True: print('x' * 10 ** 6)", STDIN).reason
+    assert "over the limit" in verify("while True: print('x' * 10 ** 6)", STDIN).reason
     assert "time limit" in quick("while True: pass", STDIN).reason
     assert quick("raise ValueError", '[{"stdin": "", "stdout": ""}]').status is Status.WRONG
 
@@ -589,9 +591,7 @@ def test_mutated_human_eval_solutions_fail() -> None:
     rows = human_eval()[::8]
     work = [(row, program) for row in rows for program in mutants(row)]
     with ThreadPoolExecutor(2) as pool:
-        verdicts = list(
-            pool.map(lambda item: verify(item[1], gold[item[0]["task_id"]], question=item[0]["prompt"]), work)
-        )
+        verdicts = list(pool.map(lambda item: judge(*item), work))
     fooled = [item[0]["task_id"] for item, verdict in zip(work, verdicts, strict=True) if verdict.correct]
     assert fooled == []
 
@@ -604,6 +604,6 @@ def test_every_mbpp_solution_passes() -> None:
     rows = [json.loads(line) for line in Path(str(DATA), "mbpp", "mbpp.jsonl").read_text().splitlines()]
     golds = [json.dumps({key: row[key] for key in ("test_list", "test_setup_code")}) for row in rows]
     with ThreadPoolExecutor(2) as pool:
-        verdicts = list(pool.map(lambda pair: verify(pair[0]["code"], pair[1]), zip(rows, golds, strict=True)))
+        verdicts = list(pool.map(verify, [row["code"] for row in rows], golds))
     assert [verdict.reason for verdict in verdicts if not verdict.correct] == []
     assert len(verdicts) == 974
