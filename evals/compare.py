@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,7 +84,8 @@ class Comparison:
 
 
 def compare(before: Evaluation, after: Evaluation, seed: int = 0) -> Comparison:
-    """The paired comparison of two evaluations of the same protocol; `seed` fixes bootstrap and permutation draws.
+    """The paired comparison of two evaluations of the same protocol; `seed` fixes the draws of
+    the permutation test.
 
     Raises InputError where an evaluation is incomplete or the protocols differ.
     """
@@ -116,7 +117,9 @@ def read_comparison(path: Path) -> Comparison:
 class Aggregate:
     """One metric over training seeds: every seed's value before and after, and the means.
 
-    Intervals over seeds are None for a single seed, which says nothing about the variance of training.
+    An interval is over seeds or over problems, the wider of the two: seeds that agree do not make the problems more,
+    and many problems do not make the seeds more. For a single seed, which says nothing about training's variance, the
+    intervals are None.
     """
 
     metric: str
@@ -145,10 +148,10 @@ class SeedComparison:
 
 
 def aggregate(comparisons: Sequence[Comparison], seed: int = 0) -> SeedComparison:
-    """Mean over runs, one a training seed, with a t-interval below 10 runs and a bootstrap from 10.
+    """Mean over runs, one a training seed, with the intervals that `Aggregate` tells of.
 
-    Verdict: pass@1 changed where its interval over seeds excludes zero and so does the permutation test over problems
-    of the seed-averaged differences. Raises InputError for no runs, and for runs of different protocols.
+    Verdict: pass@1 changed where its interval excludes zero and the permutation test over problems of the seed-averaged
+    differences is significant. Raises InputError for no runs, and for runs of different protocols.
     """
     if not comparisons:
         raise InputError("no finished run was given: name at least one run folder with a verdict")
@@ -184,7 +187,7 @@ def _greedy(outcomes: Sequence[Outcome]) -> Change:
 def _pass_at(outcomes: Sequence[Outcome], n: int, k: int, seed: int) -> Change:
     before = [pass_at_k(n, o.sampled_before, k) for o in outcomes]
     after = [pass_at_k(n, o.sampled_after, k) for o in outcomes]
-    intervals = (mean_over_problems(before, seed=seed), mean_over_problems(after, seed=seed))
+    intervals = (mean_over_problems(before), mean_over_problems(after))
     p = sign_flip(np.subtract(after, before), seed=seed)
     return _change_of(f"pass@{k}", before, after, intervals, p, "sign-flip permutation, clustered by problem")
 
@@ -210,29 +213,43 @@ def _change(row: dict[str, Any]) -> Change:
 
 
 def _aggregate(comparisons: Sequence[Comparison], metric: str, seed: int) -> Aggregate:
-    changes = [comparison.change(metric) for comparison in comparisons]
-    before = [change.before.estimate for change in changes]
-    after = [change.after.estimate for change in changes]
-    gain = np.subtract(after, before)
-    per_problem = np.mean([_gains(comparison, metric) for comparison in comparisons], axis=0)
-    several = len(changes) > 1
-    before_I, after_I, gain_I = (
-        interval_over_seeds(values, seed=seed) if several else None for values in (before, after, gain)
+    # [runs, before and after, problems]
+    values = np.array([_values(comparison, metric) for comparison in comparisons])
+    before_R, after_R = values.mean(2).T
+    before_P, after_P = values.mean(0)
+    detectable = minimal_detectable_effect(before_P, after_P, ALPHA, POWER)
+    p = sign_flip(after_P - before_P, seed=seed)
+    gain_R = after_R - before_R
+    if len(comparisons) == 1:
+        return Aggregate(metric, tuple(before_R.tolist()), tuple(after_R.tolist()), None, None, None, p, detectable)
+    return Aggregate(
+        metric,
+        tuple(before_R.tolist()),
+        tuple(after_R.tolist()),
+        _wider(interval_over_seeds(before_R, seed=seed), mean_over_problems(before_P), lowest=0.0),
+        _wider(interval_over_seeds(after_R, seed=seed), mean_over_problems(after_P), lowest=0.0),
+        _wider(interval_over_seeds(gain_R, seed=seed), paired_difference(before_P, after_P), lowest=-1.0),
+        p,
+        max(detectable, _detectable_over_seeds(gain_R)),
     )
-    # The differences alone are needed: gains stand for after, losses for before.
-    over_problems = minimal_detectable_effect(np.clip(-per_problem, 0, 1), np.clip(per_problem, 0, 1), ALPHA, POWER)
-    detectable = max(over_problems, _detectable_over_seeds(gain) if several else 0.0)
-    p = sign_flip(per_problem, seed=seed)
-    return Aggregate(metric, tuple(before), tuple(after), before_I, after_I, gain_I, p, detectable)
 
 
-def _gains(comparison: Comparison, metric: str) -> list[float]:
-    """The difference of every problem, in the order of problem ids."""
+def _wider(over_seeds: Interval, over_problems: Interval, lowest: float) -> Interval:
+    """The wider interval, cut to the range that a share or a difference of shares can have."""
+    wider = max(over_seeds, over_problems, key=lambda interval: interval.high - interval.low)
+    return replace(wider, low=max(lowest, wider.low), high=min(1.0, wider.high))
+
+
+def _values(comparison: Comparison, metric: str) -> tuple[list[float], list[float]]:
+    """The metric of every problem, before and after, in the order of problem ids."""
     outcomes = sorted(comparison.outcomes, key=lambda outcome: outcome.problem_id)
     if metric == "greedy":
-        return [float(o.greedy_after - o.greedy_before) for o in outcomes]
+        return [float(o.greedy_before) for o in outcomes], [float(o.greedy_after) for o in outcomes]
     n, k = comparison.protocol.sampled.n, int(metric.removeprefix("pass@"))
-    return [pass_at_k(n, o.sampled_after, k) - pass_at_k(n, o.sampled_before, k) for o in outcomes]
+    return (
+        [pass_at_k(n, o.sampled_before, k) for o in outcomes],
+        [pass_at_k(n, o.sampled_after, k) for o in outcomes],
+    )
 
 
 def _detectable_over_seeds(gain_R: NDArray[np.float64]) -> float:

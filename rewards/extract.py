@@ -44,12 +44,12 @@ _PHRASE = re.compile(
     re.I,
 )
 _SHORT_PHRASE = re.compile(r"^[ \t*_]*A(?:ns|nswer)?[ \t]*[*_]{0,2}:[*_]{0,2}", re.M)
-_SENTENCE_END = re.compile(r"[.!?。](?=[\s\"'”’)*_]|$)|\n")
+_SENTENCE_END = re.compile(r"[.?。](?=[\s\"'”’)*_]|$)|(?<!\\)!(?=[\"'”’)*_]*(?:\s+[A-Z]|\s*$))|\n")
 _DRESS = re.compile(r"[ \t\n*_`:$\\\[(]*")
 _NOT_FINAL = re.compile(
     r"\b(?:if|suppose|assum\w+|unless|whether|wrong|incorrect|not|never|(?:might|may|could|would) think|thinks|thought|"
     r"mistaken\w*|first|second|third|next|each|initial|previous|preliminary|intermediate|partial|tentative|students?|someone|somebody|people|naive|"
-    r"tempting|trap|claims?|claimed|says|said)\b|n['’]t\b",
+    r"tempting|trap|claims?|claimed|says|said|check\w*|verif\w+|confirm\w*)\b|n['’]t\b",
     re.I,
 )
 _RETRACTION = re.compile(

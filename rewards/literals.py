@@ -223,6 +223,8 @@ def _trim(text: str) -> str:
 def _with_rest(face: Fraction, literal: str, rest: str, whole: str) -> Number | NotANumber:
     if not rest or rest in (".", "$", "$."):
         return Number(face)
+    if hedged(whole):
+        return NotANumber("hedges between numbers")
     if _JOINED.match(rest) or re.search(r"\bor\W*$", rest):
         return NotANumber("a list or a range, not one number")
     if rest[0] == "$" and literal[0] not in CURRENCY:
@@ -238,8 +240,6 @@ def _with_rest(face: Fraction, literal: str, rest: str, whole: str) -> Number | 
         or re.match(r"[.,]\d", rest)
     ):
         return NotANumber("a calculation or a malformed number")
-    if hedged(whole):
-        return NotANumber("hedges between numbers")
     more = re.match(r"[^\d]{0,40}(?:,|;|\band\b|/|&)\s*(?:and |or )?\$?(-?[\d.,]+)", rest)
     if more and numbers_in(more.group(1)) != numbers_in(literal):
         return NotANumber("a list of numbers")
@@ -306,7 +306,28 @@ def bounded_before(text: str) -> bool:
     return _BOUND.search(text) is not None
 
 
-_UNITS_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+_UNITS_WORDS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
 _TENS_WORDS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _WORD_VALUES = {w: i for i, w in enumerate(_UNITS_WORDS)} | {w: 20 + 10 * i for i, w in enumerate(_TENS_WORDS)}
 

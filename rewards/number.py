@@ -61,7 +61,7 @@ class NumberVerifier:
     'hedges between numbers'
     >>> verify("#### 1", "18", truncated=True).status
     <Status.TRUNCATED: 'truncated'>
-    >>> verify("It is 18.", "eighteen-ish").status
+    >>> verify("It is 18.", "several").status
     <Status.UNDECIDED: 'undecided'>
     """
 

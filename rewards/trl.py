@@ -2,7 +2,7 @@
 
 >>> from rlpath.rewards.number import NumberVerifier
 >>> reward = as_trl_reward(NumberVerifier(), gold="answer")
->>> reward(prompts=["2+2?"] * 3, completions=["#### 4", "#### 5", "four"], answer=["4", "4", "about four"])
+>>> reward(prompts=["2+2?"] * 3, completions=["#### 4", "#### 5", "four"], answer=["4", "4", "several"])
 [1.0, 0.0, None]
 """
 

@@ -86,8 +86,8 @@ def run_experiment(recipe: str, settings: GRPOSettings, train: ProblemSet, held_
     backend = choose_backend(settings.rollouts)
     if run is not None:
         facts = manifest(sys.argv, asdict(settings), [train, held_out], settings.model, path)
-        rollouts = {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts}
-        run.write_json("manifest.json", facts | {"cpu": machine, "processes": state.num_processes, "rollouts": rollouts})
+        facts["rollouts"] = {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts}
+        run.write_json("manifest.json", facts | {"cpu": machine, "processes": state.num_processes})
         print(f"run folder {run.path}; training on {train.name} ({train.source})", flush=True)
     sampler = load_sampler(
         backend,
@@ -143,8 +143,7 @@ def _evaluate(
     greedy = Decoding(settings.max_completion_length, temperature=0.0, seed=settings.seed)
     sampled = replace(greedy, temperature=1.0, n=settings.eval_samples)
     path = run.path / "evaluations" / f"{name}.jsonl"
-    result = evaluate(sampler, held_out, greedy, sampled, path=path, progress=_announce(name))
-    return result
+    return evaluate(sampler, held_out, greedy, sampled, path=path, progress=_announce(name))
 
 
 def _announce(name: str) -> Callable[[int, int], None]:
@@ -185,8 +184,8 @@ def _train(
         callbacks=[interrupt, *([Recorder(run), ProgressLine()] if run is not None else [])],
     )
     trainer.remove_callback(PrinterCallback)
-    if run is not None and not trainer.share_prompts:
-        note = f"prompts are not shared: the packed forward differs by {trainer.packing_gap:.2f} on this model"
+    if run is not None and not trainer.packs:
+        note = f"TRL's own forward is used: the packed one differs by {trainer.packing_gap:.2f} on this model"
         print(note, flush=True)
         run.write_json("substitutions.json", [note])
     if step < settings.steps:

@@ -51,6 +51,14 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def bf16_units() -> bool:
+    """Whether the processor multiplies bf16 matrices in hardware (AMX, AVX-512 BF16, Armv8.6 BF16)."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "").split()
+    return bool({"amx_bf16", "avx512_bf16", "bf16"}.intersection(flags))
+
+
 def cores() -> int:
     """Processor cores this process may use."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

@@ -15,9 +15,9 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from rlpath.cpu_linear import PackedLinears, can_pack
 from rlpath.seeding import derive
 from rlpath.types import Completion, Decoding
-
 
 GROUPED = "rlpath_grouped"
 
@@ -65,6 +65,7 @@ class HFSampler:
         self.model = model.eval().requires_grad_(False)
         if model.device.type == "cpu":
             self.model.set_attn_implementation(GROUPED)
+        self.linears = PackedLinears(self.model, max_batch) if can_pack(self.model) else None
         self.tokenizer = tokenizer
         self.system = system
         self.max_batch = max_batch
@@ -79,6 +80,8 @@ class HFSampler:
         own = dict(self.model.named_parameters())
         for name, value in weights:
             own[name].copy_(value)
+        if self.linears is not None:
+            self.linears.refresh()
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
@@ -139,9 +142,7 @@ class HFSampler:
         return Completion(text, token_ids, tuple(logprobs[: len(token_ids)]), "stop" if stopped else "length")
 
 
-def choose(
-    logits_B_V: torch.Tensor, uniform_B: torch.Tensor, decoding: Decoding
-) -> tuple[torch.Tensor, torch.Tensor]:
+def choose(logits_B_V: torch.Tensor, uniform_B: torch.Tensor, decoding: Decoding) -> tuple[torch.Tensor, torch.Tensor]:
     """The next token of each row and its log-probability under the distribution it was drawn from.
 
     Greedy decoding reports the log-probability at temperature 1.

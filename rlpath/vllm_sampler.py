@@ -49,7 +49,7 @@ class VLLMSampler:
     ) -> None:
         if not vllm_installed():
             raise InputError("rollouts 'vllm' need vLLM: install it with `make setup`, or choose rollouts 'hf'")
-        _prepare_environment(cpu_cache_gib)
+        prepare_environment(cpu_cache_gib)
         from vllm import LLM
 
         if not torch.cuda.is_available():
@@ -121,7 +121,7 @@ def keep_linear_weights_on_cpu() -> None:
     utils.dispatch_cpu_unquantized_gemm = plain_linear
 
 
-def _prepare_environment(cpu_cache_gib: int) -> None:
+def prepare_environment(cpu_cache_gib: int) -> None:
     """What vLLM reads from the environment: one process, its cache, quiet logs and a rendezvous of its own."""
     defaults = {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",

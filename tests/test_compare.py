@@ -11,8 +11,7 @@ import pytest
 from rlpath.errors import InputError
 from rlpath.evals.compare import Comparison, aggregate, compare, p_text, read_comparison
 from rlpath.evals.evaluate import Evaluation, Protocol, Sample
-from rlpath.rollouts import Decoding
-from rlpath.types import Status
+from rlpath.types import Decoding, Status
 
 
 def evaluation(greedy: list[int], sampled: list[int], n: int = 4, seed: int = 0) -> Evaluation:
@@ -60,8 +59,8 @@ def test_no_evidence_names_the_smallest_visible_effect() -> None:
     assert f"no evidence of improvement; the smallest effect this run could have seen is {detectable:.1f} points" in (
         result.sentence
     )
-    # 20 differences of 1/4, and one problem gained and one lost added: 2.8016 * sqrt((20 / 16 + 2) / 42**2)
-    assert detectable == pytest.approx(100 * 2.8016 * np.sqrt(20 / 16 + 2) / 42, abs=0.01)
+    # 20 differences of 1/4, and one gain and one loss of 1/4 added: 2.8016 * sqrt(22 / 16) / 42
+    assert detectable == pytest.approx(100 * 2.8016 * np.sqrt(22 / 16) / 42, abs=0.01)
 
 
 def test_nothing_solved_is_no_evidence_either_way() -> None:
@@ -123,7 +122,7 @@ def test_seeds_by_hand() -> None:
     assert metric.after_R == (0.25, 0.5, 0.75)
     assert metric.after is not None and metric.difference is not None
     assert (metric.after.estimate, metric.after.method) == (0.5, "t over 3")
-    assert metric.difference.high - 0.5 == pytest.approx(4.302653 * 0.25 / np.sqrt(3), abs=1e-5)
+    assert 0.5 - metric.difference.low == pytest.approx(4.302653 * 0.25 / np.sqrt(3), abs=1e-5)
     # The interval over seeds reaches below zero: three seeds so different do not carry the claim.
     assert result.verdict == "no evidence of improvement"
     assert aggregate([pair([0] * 20, [count] * 20) for count in (2, 2, 3)]).verdict == "improved"
@@ -135,6 +134,15 @@ def test_seeds_that_agree_on_few_problems_are_not_enough() -> None:
     assert result.aggregate("pass@1").p_over_problems == pytest.approx(0.25)
     assert result.verdict == "no evidence of improvement"
     assert result.aggregate("pass@1").detectable > 0.1
+
+
+def test_seeds_that_agree_perfectly_are_not_certain() -> None:
+    """Where every seed ends at 100 % the interval is that of 20 problems, not of no width; no limit passes 100 %."""
+    metric = aggregate([pair([0] * 20, [4] * 20)] * 3).aggregate("pass@1")
+    assert metric.after is not None and metric.difference is not None
+    assert (metric.after.estimate, metric.after.high) == (1.0, 1.0)
+    assert metric.after.low == pytest.approx(1 / (1 + 2.093024**2 / 20), abs=1e-5)
+    assert 0.5 < metric.difference.low < metric.difference.high <= 1.0
 
 
 def test_one_seed_says_so() -> None:

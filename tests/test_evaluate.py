@@ -14,8 +14,7 @@ import pytest
 from rlpath.envs.arithmetic import arithmetic
 from rlpath.errors import InputError
 from rlpath.evals.evaluate import Evaluation, Protocol, evaluate, ks, read_evaluation
-from rlpath.rollouts import Decoding
-from rlpath.types import Completion, Problem, ProblemSet, Status, Verdict
+from rlpath.types import Completion, Decoding, Problem, ProblemSet, Status, Verdict
 
 GREEDY = Decoding(max_tokens=24, temperature=0.0)
 SAMPLED = Decoding(max_tokens=24, temperature=1.0, n=8, seed=3)

@@ -21,6 +21,7 @@ import torch
 import trl
 from accelerate.utils import gather_object
 from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from trl.trainer.utils import split_tensor_dict
 
 from rlpath.errors import InputError
@@ -83,6 +84,10 @@ class GRPOTrainer(trl.GRPOTrainer):
         policy = self.accelerator.unwrap_model(self.model)
         base = policy.get_base_model() if isinstance(policy, PeftModel) else policy
         install(base, args.temperature)
+        for module in base.modules():
+            # Autocast casts once, to bf16; PEFT would first cast each adapter's input up to the adapter's fp32.
+            if args.bf16 and isinstance(module, BaseTunerLayer):
+                module.cast_input_dtype_enabled = False
         if self.ref_model is not None:
             install(self.accelerator.unwrap_model(self.ref_model), args.temperature)
         config = base.config.get_text_config()

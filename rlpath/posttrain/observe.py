@@ -34,10 +34,8 @@ PASSED = ("status/", "length/", "logprob_gap/", "correction/", "seconds/")
 
 def our_metrics(logs: dict[str, Any]) -> dict[str, float]:
     """TRL's log line in our words; what has no value this step is left out."""
-    named = {
-        RENAMED.get(name, name): value for name, value in logs.items() if name in RENAMED or name.startswith(PASSED)
-    }
-    return {name: float(value) for name, value in named.items() if value is not None and math.isfinite(float(value))}
+    ours = {RENAMED.get(name, name): logs[name] for name in logs if name in RENAMED or name.startswith(PASSED)}
+    return {name: float(value) for name, value in ours.items() if value is not None and math.isfinite(float(value))}
 
 
 class Recorder(TrainerCallback):

@@ -161,10 +161,11 @@ def _tokens(ids: torch.Tensor, mask: torch.Tensor) -> list[Tokens]:
 
 
 def _visibility(block_of: torch.Tensor, part_of: torch.Tensor) -> torch.Tensor:
-    """[R, L, L]: which token sees which: itself, and earlier ones of its block in the prompt or its own completion."""
+    """[R, L, L]: a token sees what is before it in its block and belongs to the prompt or its own completion."""
     length = block_of.shape[1]
     causal = torch.ones((length, length), dtype=torch.bool, device=block_of.device).tril()
     same_block = block_of[:, :, None] == block_of[:, None, :]
     prompt_or_own = (part_of[:, None, :] == 0) | (part_of[:, :, None] == part_of[:, None, :])
+    # Padding sees itself alone: a row of the mask with nothing to see would turn into NaN.
     itself = torch.eye(length, dtype=torch.bool, device=block_of.device)
     return causal & same_block & prompt_or_own & (block_of >= 0)[:, :, None] | itself

@@ -1,0 +1,56 @@
+"""The commands of this room: `rlpath report RUN …` and `rlpath log RUN`; tyro reads their fields as arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from rlpath.errors import InputError
+from rlpath.evals.report import write_report
+from rlpath.evals.run_log import draft_entry
+from rlpath.evals.seeds_report import write_seeds_report
+from rlpath.files import disk_errors
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write report.html of a run; of several runs (seeds of one configuration), one report over all of them."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders, runs/<recipe>/<hash>/seed-<k>."""
+    out: Path | None = None
+    """Where the report over several runs goes; by default beside their folders."""
+
+    def run(self) -> int:
+        """Write and print the path."""
+        if not self.runs:
+            raise InputError("no run folder was given: name one, or several seeds of one configuration")
+        if len(self.runs) == 1 and self.out is None:
+            path = write_report(self.runs[0])
+        else:
+            path = write_seeds_report(self.runs, self.out)
+        print(path)
+        return 0
+
+
+@dataclass(frozen=True)
+class Log:
+    """Draft the LOG.md entry of a run: what was tried, what happened, blanks for what was learned and what is next."""
+
+    run_folder: tyro.conf.Positional[Path]
+    """Run folder, runs/<recipe>/<hash>/seed-<k>."""
+    append_to: Path | None = None
+    """A file to append the entry to, instead of printing it."""
+
+    def run(self) -> int:
+        """Print the entry, or append it."""
+        entry = draft_entry(self.run_folder)
+        if self.append_to is None:
+            print(entry)
+            return 0
+        with disk_errors(self.append_to), self.append_to.open("a", encoding="utf-8") as file:
+            file.write("\n" + entry)
+        print(self.append_to)
+        return 0

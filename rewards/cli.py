@@ -1,0 +1,140 @@
+"""The commands `rlpath verify` and `rlpath audit`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from rlpath.errors import InputError
+from rlpath.rewards.audit import Case, Graded, Tally, foreign_judge, grade, judge_for, read_cases, tallies, wilson
+
+
+@dataclass(frozen=True)
+class VerifyArgs:
+    """Judge one completion and print the verdict as a line of JSON."""
+
+    kind: Literal["number", "math", "mcq", "format", "json", "code", "exact"]
+    """Which verifier judges."""
+    gold: str
+    """The gold answer; for code the tests, for json a schema, for format a contract such as think_answer."""
+    text: Annotated[str | None, tyro.conf.Positional] = None
+    """The completion; read from standard input where it is left out."""
+    question: str | None = None
+    """The question, so that answers copied from it are refused."""
+
+
+@dataclass(frozen=True)
+class AuditArgs:
+    """Grade labelled cases and count false accepts and false rejects per kind, with 95 % Wilson intervals."""
+
+    cases: Annotated[Path, tyro.conf.Positional]
+    """A JSON-lines file; each line has id, kind, question, gold, completion, expected."""
+    verdicts: Path | None = None
+    """Where to write id, status, score, seconds and reason of each case, in order."""
+    verifier: str | None = None
+    """A verifier to audit instead of ours: package.module:name of a function f(completion, gold) -> float."""
+
+
+def verify(args: VerifyArgs) -> int:
+    """Print the verdict on one completion."""
+    completion = sys.stdin.read() if args.text is None else args.text
+    case = Case("", args.kind, args.gold, completion, expected=True, question=args.question)
+    verdict = judge_for(args.kind)(case)
+    print(
+        json.dumps(
+            {"status": verdict.status, "score": verdict.score, "answer": verdict.answer, "reason": verdict.reason},
+            ensure_ascii=False,
+        )
+    )
+    return 0
+
+
+def audit(args: AuditArgs) -> int:
+    """Print the audit of a file of labelled cases."""
+    cases = read_cases(args.cases)
+    graded = list(grade(cases, foreign_judge(args.verifier) if args.verifier else None))
+    if args.verdicts:
+        _write_verdicts(args.verdicts, graded)
+    for line in report(graded):
+        print(line)
+    return 0
+
+
+def _write_verdicts(path: Path, graded: Sequence[Graded]) -> None:
+    rows = [
+        {
+            "id": g.case.id,
+            "status": g.verdict.status,
+            "score": g.verdict.score,
+            "seconds": round(g.seconds, 6),
+            "reason": g.verdict.reason,
+        }
+        for g in graded
+    ]
+    try:
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write the verdicts to {path}: {error}") from None
+
+
+def report(graded: Sequence[Graded]) -> list[str]:
+    """The lines of an audit: a table with a row per kind, then every disagreement."""
+    lines = [
+        f"{'kind':8}{'n':>6}{'precision':>11}{'recall':>8}  {'false accepts':27}{'false rejects':27}"
+        f"{'undecided':>9}  slowest"
+    ]
+    lines += [_row(tally) for tally in tallies(graded)]
+    wrong = [g for g in graded if not g.agrees]
+    lines.append(f"{len(wrong)} disagreements" + (":" if wrong else ""))
+    for g in wrong:
+        kind = "false accept" if g.accepted else "false reject"
+        lines.append(
+            f"  {kind}  {g.case.id}  gold {_short(g.case.gold)}  completion {_short(g.case.completion[-80:])}"
+            f"  {g.verdict.status}: {g.verdict.reason}"
+        )
+    return lines
+
+
+def _row(tally: Tally) -> str:
+    negatives = tally.n - tally.positives
+    slowest = tally.slowest
+    return (
+        f"{tally.kind:8}{tally.n:>6}{tally.precision:>11.4f}{tally.recall:>8.4f}  "
+        f"{_share(tally.false_accepts, negatives):27}{_share(tally.false_rejects, tally.positives):27}"
+        f"{tally.undecided:>9}  {slowest.seconds:.3f} s ({slowest.case.id})"
+    )
+
+
+def _share(count: int, of: int) -> str:
+    low, high = wilson(count, of)
+    return f"{count}/{of} [{low:.3f}, {high:.3f}]"
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:77] + "...")
+
+
+def main() -> None:
+    """`python -m rlpath.rewards.cli verify|audit ...`, the same commands without the rest of the project."""
+    from rlpath.errors import run_command
+
+    args = tyro.extras.subcommand_cli_from_dict({"verify": _verify_args, "audit": _audit_args}, prog="rlpath")
+    run_command(lambda: verify(args) if isinstance(args, VerifyArgs) else audit(args))
+
+
+def _verify_args(args: tyro.conf.OmitArgPrefixes[VerifyArgs]) -> VerifyArgs:
+    return args
+
+
+def _audit_args(args: tyro.conf.OmitArgPrefixes[AuditArgs]) -> AuditArgs:
+    return args
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,376 @@
+"""Does an answer say the same as the gold answer? The gold decides which type of answer is expected.
+
+A number is no interval, a set no ordered pair, an equation no value; within its type an answer may be written in any
+way that is equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from rlpath.rewards.maths.expressions import equal, same
+from rlpath.rewards.maths.sets import EMPTY, real_set, same_set
+from rlpath.rewards.maths.tree import (
+    Based,
+    Interval,
+    Matrix,
+    Node,
+    Num,
+    Op,
+    Relation,
+    Seq,
+    Sym,
+    Text,
+    Unit,
+    symbols,
+    walk,
+)
+from rlpath.rewards.maths.values import Clock, TooLarge, Undefined, exact
+
+_NOTHING = frozenset(
+    {
+        "no solution",
+        "no solutions",
+        "no real solution",
+        "no real solutions",
+        "none",
+        "empty set",
+        "does not exist",
+        "dne",
+    }
+)
+_ALL_REALS = frozenset({"all real numbers", "all reals", "real numbers", "all real number", "any real number"})
+MAX_ITEMS = 60
+
+
+def agree(answer: Node, gold: Node, clock: Clock) -> bool:
+    """Whether `answer` is a right way to write `gold`."""
+    answer, gold = _spread(answer), _spread(gold)
+    match gold:
+        case Text(words):
+            return _same_words(answer, words)
+        case Based():
+            return answer == gold
+        case Matrix():
+            return _same_matrix(answer, gold, clock)
+        case Seq("ratio", items):
+            return _same_ratio(answer, items, clock)
+        case Seq("tuple", items):
+            return _same_tuple(answer, items, clock)
+        case Seq(_, items):
+            return _same_collection(answer, gold, items, clock)
+        case Relation():
+            return _same_relation(answer, gold, clock)
+        case Interval():
+            return _same_pair(answer, gold, clock)
+        case Op(("cup" | "cap" | "setminus"), _) | Sym("set:R" | "set:0" | "set:Z" | "set:N" | "set:Q" | "set:C"):
+            return _same_real_set(answer, gold, clock)
+    return _same_expression(answer, gold, clock)
+
+
+def _spread(node: Node) -> Node:
+    """`node` with plus-minus written out as two answers and nested lists made one."""
+    match node:
+        case Op("pm" | "mp") | Relation(("=",), (_, Op("pm" | "mp"))):
+            return Seq("list", tuple(_signs(node)))
+        case Seq(("list" | "set") as kind, items) if any(_has_sign(i) for i in items):
+            return Seq(kind, tuple(part for item in items for part in _signs(item)))
+        case Seq("set", (Seq("list" | "set") as inner,)):
+            return inner
+    return node
+
+
+def _has_sign(node: Node) -> bool:
+    return any(isinstance(n, Op) and n.name in ("pm", "mp") for n in walk(node))
+
+
+def _signs(node: Node) -> list[Node]:
+    match node:
+        case Op("pm" | "mp", (x,)):
+            return [x, Op("neg", (x,))]
+        case Op("pm" | "mp", (a, b)):
+            return [Op("add", (a, b)), Op("add", (a, Op("neg", (b,))))]
+        case Op("div", (top, bottom)):
+            return [Op("div", (part, bottom)) for part in _signs(top)]
+        case Relation(("=",), (left, right)):
+            return [Relation(("=",), (left, part)) for part in _signs(right)]
+    return [node]
+
+
+def is_label(node: Node) -> bool:
+    """True for the left side of "x = 5" or "f(x) = 2x": a name, or names side by side, without a number."""
+    match node:
+        case Sym(name):
+            return name not in ("pi", "e", "i", "oo")
+        case Text() | Unit():
+            return True
+        case Op(name, args):
+            if name.startswith("app:") or name in ("abs", "det"):
+                return True
+            return name == "mul" and all(
+                isinstance(a, Text | Unit) or (isinstance(a, Sym) and is_label(a)) for a in args
+            )
+    return False
+
+
+def unlabelled(node: Node) -> tuple[Node | None, tuple[Node, ...]]:
+    """The label of an equation and its further sides; (None, (node,)) for anything else."""
+    if isinstance(node, Relation) and set(node.ops) == {"="}:
+        first, *rest = node.sides
+        if is_label(first) and not (_bare_symbols(first) & symbols(rest[-1])):
+            return first, tuple(rest)
+        if len(rest) == 1 and is_label(rest[0]) and not (_bare_symbols(rest[0]) & symbols(first)):
+            return rest[0], (first,)
+        if not any(is_label(s) for s in node.sides) and not any(symbols(s) for s in node.sides):
+            return None, node.sides
+    return None, (node,)
+
+
+def _bare_symbols(label: Node) -> frozenset[str]:
+    return symbols(label) if isinstance(label, Sym) else frozenset()
+
+
+def _is_expression(node: Node) -> bool:
+    return isinstance(node, Num | Sym | Op) and not (isinstance(node, Op) and node.name in ("cup", "cap", "setminus"))
+
+
+def _same_expression(answer: Node, gold: Node, clock: Clock) -> bool:
+    """Every side of the answer's equation chain must be the gold value: "x = 9*2 = 18" is 18, "x = 9*2 = 17" is nothing."""
+    label, sides = unlabelled(answer)
+    if label is not None and _bare_symbols(label) & symbols(gold):
+        return False
+    return all(_is_expression(s) for s in sides) and all(equal(s, gold, clock) for s in sides)
+
+
+def _same_words(answer: Node, words: str) -> bool:
+    if answer == EMPTY and words in _NOTHING:
+        return True
+    if answer == Sym("set:R") and words in _ALL_REALS:
+        return True
+    _, sides = unlabelled(answer)
+    answer = sides[-1]
+    if isinstance(answer, Text):
+        return (
+            answer.words == words
+            or (answer.words in _NOTHING and words in _NOTHING)
+            or (answer.words in _ALL_REALS and words in _ALL_REALS)
+        )
+    return isinstance(answer, Sym) and answer.name.lower() == words and len(words) == 1
+
+
+def _same_matrix(answer: Node, gold: Matrix, clock: Clock) -> bool:
+    _, sides = unlabelled(answer)
+    answer = sides[-1]
+    column = len(gold.rows[0]) == 1
+    entries = _entries(answer)
+    if column and entries is not None:
+        rows: tuple[tuple[Node, ...], ...] = tuple((e,) for e in entries)
+    elif isinstance(answer, Matrix) and answer.kind == gold.kind:
+        rows = answer.rows
+    else:
+        return False
+    if [len(r) for r in rows] != [len(r) for r in gold.rows]:
+        return False
+    pairs = [(a, g) for ra, rg in zip(rows, gold.rows, strict=True) for a, g in zip(ra, rg, strict=True)]
+    return all(agree(a, g, clock) for a, g in pairs)
+
+
+def _entries(node: Node) -> tuple[Node, ...] | None:
+    """The entries of an ordered tuple, or None."""
+    match node:
+        case Seq("tuple", items):
+            return items
+        case Interval(low, high, False, False):
+            return (low, high)
+    return None
+
+
+def _same_ratio(answer: Node, items: Sequence[Node], clock: Clock) -> bool:
+    _, sides = unlabelled(answer)
+    answer = sides[-1]
+    if len(items) == 2 and _is_expression(answer) and items[1] != Num(Fraction(0)):
+        return equal(answer, Op("div", tuple(items)), clock)
+    if not (isinstance(answer, Seq) and answer.kind == "ratio" and len(answer.items) == len(items)):
+        return False
+    if any(isinstance(i, Num) and i.value == 0 for i in (*items, *answer.items)):
+        return all(equal(a, g, clock) for a, g in zip(answer.items, items, strict=True))
+    first, wanted = answer.items[0], items[0]
+    return all(
+        same(Op("mul", (a, wanted)), Op("mul", (g, first)), clock) for a, g in zip(answer.items, items, strict=True)
+    )
+
+
+def _same_tuple(answer: Node, items: Sequence[Node], clock: Clock) -> bool:
+    entries = _entries(_last_side(answer))
+    if entries is None:
+        entries = _labelled_entries(answer)
+    if entries is None or len(entries) != len(items):
+        return False
+    return all(agree(a, g, clock) for a, g in zip(entries, items, strict=True))
+
+
+def _last_side(node: Node) -> Node:
+    """What stands behind "x =" or "(x, y) =", or `node` itself."""
+    if isinstance(node, Relation) and node.ops == ("=",):
+        left, right = node.sides
+        entries = _entries(left)
+        if is_label(left) or (entries and all(isinstance(e, Sym) for e in entries)):
+            return right
+    return node
+
+
+def _labelled_entries(node: Node) -> tuple[Node, ...] | None:
+    """The values of "x = 1, y = 2" as a tuple, where the labels are different and in alphabetical order."""
+    if not (isinstance(node, Seq) and node.kind == "list"):
+        return None
+    labels, values = [], []
+    for item in node.items:
+        label, sides = unlabelled(item)
+        if not isinstance(label, Sym):
+            return None
+        labels.append(label.name)
+        values.append(sides[-1])
+    return tuple(values) if labels == sorted(set(labels)) else None
+
+
+def _collection(node: Node) -> tuple[str, tuple[Node, ...]] | None:
+    """Kind and items of a list or set, with "x =" dropped where every item, or the first alone, has the same label."""
+    node = _spread(_last_side(node))
+    if not (isinstance(node, Seq) and node.kind in ("list", "set", "array")):
+        return None
+    split = [unlabelled(item) for item in node.items]
+    labels = {label for label, _ in split}
+    if split[0][0] is not None and labels <= {split[0][0], None}:
+        return node.kind, tuple(sides[-1] for _, sides in split)
+    return node.kind, node.items
+
+
+def _same_collection(answer: Node, gold: Node, items: Sequence[Node], clock: Clock) -> bool:
+    wanted, given = _collection(gold), _collection(answer)
+    entries = _entries(answer)
+    labelled = _labelled_entries(gold)
+    if labelled is not None and entries is not None and len(entries) == len(labelled):
+        return all(agree(a, g, clock) for a, g in zip(entries, labelled, strict=True))
+    if wanted is None or given is None:
+        return _same_real_set(answer, gold, clock)
+    gold_items, answer_items = list(wanted[1]), list(given[1])
+    if len(gold_items) > MAX_ITEMS or len(answer_items) > MAX_ITEMS:
+        return False
+    if "set" in (wanted[0], given[0]):
+        gold_items, answer_items = _distinct(gold_items, clock), _distinct(answer_items, clock)
+    if _matched(answer_items, gold_items, clock):
+        return True
+    return all(isinstance(i, Relation) for i in gold_items) and _same_real_set(answer, gold, clock)
+
+
+def _distinct(items: list[Node], clock: Clock) -> list[Node]:
+    kept: list[Node] = []
+    for item in items:
+        if not any(agree(item, other, clock) for other in kept):
+            kept.append(item)
+    return kept
+
+
+def _matched(answers: list[Node], golds: list[Node], clock: Clock) -> bool:
+    """Whether the two lists are the same up to order; equality is transitive, so the first match will do."""
+    if len(answers) != len(golds):
+        return False
+    left = list(golds)
+    for item in answers:
+        found = next((g for g in left if agree(item, g, clock)), None)
+        if found is None:
+            return False
+        left.remove(found)
+    return True
+
+
+def _same_pair(answer: Node, gold: Interval, clock: Clock) -> bool:
+    plain = not (gold.closed_low or gold.closed_high)
+    if plain and _same_tuple(answer, (gold.low, gold.high), clock):
+        return True
+    shown = _last_side(answer)
+    if isinstance(shown, Interval) and (shown.closed_low, shown.closed_high) == (gold.closed_low, gold.closed_high):
+        return agree(shown.low, gold.low, clock) and agree(shown.high, gold.high, clock)
+    return _same_real_set(shown, gold, clock)
+
+
+def _same_real_set(answer: Node, gold: Node, clock: Clock) -> bool:
+    if answer == gold:
+        return True
+    if isinstance(answer, Text):
+        return (gold == EMPTY and answer.words in _NOTHING) or (gold == Sym("set:R") and answer.words in _ALL_REALS)
+    given, wanted = real_set(answer, clock), real_set(gold, clock)
+    return given is not None and wanted is not None and same_set(given, wanted, clock)
+
+
+def _same_relation(answer: Node, gold: Relation, clock: Clock) -> bool:
+    if set(gold.ops) == {"="}:
+        return _same_equation(answer, gold, clock)
+    wanted = real_set(gold, clock)
+    if wanted is not None:
+        given = real_set(answer, clock)
+        return given is not None and same_set(given, wanted, clock)
+    if gold.ops == ("in",):
+        return isinstance(answer, Relation) and answer.ops == ("in",) and agree(answer.sides[1], gold.sides[1], clock)
+    return _same_inequality(answer, gold, clock)
+
+
+def _same_equation(answer: Node, gold: Relation, clock: Clock) -> bool:
+    label, sides = unlabelled(gold)
+    value = sides[-1]
+    if label is None:
+        return isinstance(answer, Relation) and _proportional(answer, gold, clock)
+    given_label, given = unlabelled(answer)
+    if given_label is not None and (
+        given_label == label or not (isinstance(label, Sym) and isinstance(given_label, Sym))
+    ):
+        return all(agree(g, value, clock) for g in given)
+    if not isinstance(answer, Relation):
+        return not (_bare_symbols(label) & symbols(answer)) and agree(answer, value, clock)
+    return bool(symbols(value)) and _proportional(answer, gold, clock)
+
+
+def _difference(node: Relation) -> Node | None:
+    if len(node.sides) != 2 or not all(_is_expression(s) for s in node.sides):
+        return None
+    return Op("add", (node.sides[0], Op("neg", (node.sides[1],))))
+
+
+def _proportional(answer: Relation, gold: Relation, clock: Clock) -> bool:
+    """Whether two equations are the same up to a constant factor: a(x) g(c) = a(c) g(x) for a fixed point c."""
+    if answer.ops != ("=",) or gold.ops != ("=",):
+        return False
+    factor = _factor(answer, gold, clock)
+    a, g = _difference(answer), _difference(gold)
+    return factor is not None and a is not None and g is not None and same(a, Op("mul", (factor, g)), clock)
+
+
+def _same_inequality(answer: Node, gold: Relation, clock: Clock) -> bool:
+    if not isinstance(answer, Relation) or len(answer.ops) != 1 or len(gold.ops) != 1:
+        return False
+    factor = _factor(answer, gold, clock)
+    a, g = _difference(answer), _difference(gold)
+    if not isinstance(factor, Num) or a is None or g is None or not same(a, Op("mul", (factor, g)), clock):
+        return False
+    flipped = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+    return answer.ops[0] == (gold.ops[0] if factor.value > 0 else flipped.get(gold.ops[0], gold.ops[0]))
+
+
+def _factor(answer: Relation, gold: Relation, clock: Clock) -> Node | None:
+    """The candidate for the constant between two equations: their quotient at one fixed point."""
+    a, g = _difference(answer), _difference(gold)
+    if a is None or g is None or symbols(a) != symbols(g):
+        return None
+    names = sorted(symbols(g))
+    for step in range(3):
+        shifted = {name: Fraction(7 * step, 5) + 2 + n for n, name in enumerate(names)}
+        try:
+            top, bottom = exact(a, shifted), exact(g, shifted)
+        except (TooLarge, Undefined):
+            continue
+        if top is None or bottom is None:
+            break
+        if bottom and top:
+            return Num(top / bottom)
+    return next((Num(sign) for sign in (Fraction(1), Fraction(-1)) if same(a, Op("mul", (Num(sign), g)), clock)), None)

@@ -1,0 +1,285 @@
+"""Are two expressions equal? Exactly where both are rational, else by many digits, at several points if there are variables."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from fractions import Fraction
+
+from rlpath.rewards.maths.tree import Node, Num, Op, Sym, Unit, Unreadable, contains, key, symbols, walk
+from rlpath.rewards.maths.units import lookup, singular
+from rlpath.rewards.maths.values import Clock, Evaluation, TooLarge, Undefined, exact, same_value
+
+_POINTS = 10
+
+
+class GoldTooLarge(Exception):
+    """The gold answer itself cannot be evaluated within the bounds, so nothing can be compared to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """An expression without its units: `units` maps names to powers, sorted."""
+
+    value: Node
+    units: tuple[tuple[str, int], ...]
+    percent: bool
+
+
+def equal(answer: Node, gold: Node, clock: Clock) -> bool:
+    """Whether two expressions are the same, units and percent signs included."""
+    if key(answer) == key(gold):
+        return True
+    left, right = measured(answer), measured(gold)
+    scale = _unit_scale(left, right)
+    if scale is None:
+        return False
+    value = left.value if scale == 1 else Op("mul", (Num(scale), left.value))
+    if left.percent != right.percent:
+        return _equal_percent(Measured(value, (), left.percent), right, clock)
+    return same(value, right.value, clock)
+
+
+def _equal_percent(answer: Measured, gold: Measured, clock: Clock) -> bool:
+    """A percent sign on one side: 60% is 0.6, and it is 60 where the gold is a whole number or more than one."""
+    plain = exact_or_none(gold.value if answer.percent else answer.value)
+    fraction_meant = plain is not None and plain.denominator != 1 and abs(plain) < 1
+    wrap = (lambda v, p: Op("percent", (v,)) if p else v) if fraction_meant else (lambda v, p: v)
+    return same(wrap(answer.value, answer.percent), wrap(gold.value, gold.percent), clock)
+
+
+def exact_or_none(node: Node) -> Fraction | None:
+    """The exact value of a constant, or None where it is not rational, not defined or too large."""
+    try:
+        return exact(node)
+    except (TooLarge, Undefined):
+        return None
+
+
+def measured(node: Node) -> Measured:
+    """`node` split into its value, the units multiplied to it, and a percent sign around it."""
+    units: dict[str, int] = {}
+    value = _without_units(node, units, 1)
+    percent = isinstance(value, Op) and value.name == "percent"
+    if (
+        isinstance(value, Op)
+        and value.name == "neg"
+        and isinstance(value.args[0], Op)
+        and value.args[0].name == "percent"
+    ):
+        value, percent = Op("neg", value.args[0].args), True
+    elif percent and isinstance(value, Op):
+        value = value.args[0]
+    return Measured(value, tuple(sorted((n, p) for n, p in units.items() if p)), percent)
+
+
+def _without_units(node: Node, units: dict[str, int], sign: int) -> Node:
+    match node:
+        case Op("mul", args) if any(_unit_power(a) for a in args):
+            for a in args:
+                if found := _unit_power(a):
+                    _note_unit(found[0], found[1] * sign, units)
+            rest = tuple(_without_units(a, units, sign) for a in args if not _unit_power(a))
+            return Op("mul", rest) if len(rest) > 1 else rest[0] if rest else Num(Fraction(1))
+        case Op("div", (top, bottom)):
+            if found := _unit_power(bottom):
+                _note_unit(found[0], -found[1] * sign, units)
+                return _without_units(top, units, sign)
+            return Op("div", (_without_units(top, units, sign), bottom))
+        case Op("neg", (inner,)):
+            return Op("neg", (_without_units(inner, units, sign),))
+    return node
+
+
+def _unit_power(node: Node) -> tuple[str, int] | None:
+    match node:
+        case Unit(name):
+            return name, 1
+        case Op("pow", (Unit(name), Num(power))) if power.denominator == 1 and abs(power) < 10:
+            return name, int(power)
+    return None
+
+
+def _note_unit(phrase: str, power: int, units: dict[str, int]) -> None:
+    """Add the units of `phrase` ("square inches", "miles per hour"); a word that is no unit is kept as it is."""
+    sign, factor = 1, 1
+    for word in phrase.replace("/", " per ").split():
+        if word in ("per", "a", "an", "each"):
+            sign = -1 if word == "per" else sign
+        elif word in ("square", "sq", "squared", "cubic", "cubed"):
+            factor = 2 if word.startswith("s") else 3
+            if word in ("squared", "cubed") and units:
+                last = next(reversed(units))
+                units[last] *= factor
+                factor = 1
+        else:
+            name = singular(word)
+            units[name] = units.get(name, 0) + power * sign * factor
+            factor = 1
+
+
+def _unit_scale(answer: Measured, gold: Measured) -> Fraction | None:
+    """What the answer's value has to be multiplied with to be in the gold's units; None where they do not convert.
+
+    A missing unit is taken as the other side's, except that a bare multiple of pi is an angle in radians.
+    """
+    if answer.units == gold.units:
+        return Fraction(1)
+    degree = (("degree", 1),)
+    if answer.units == degree and not gold.units and _has_pi(gold.value):
+        return None
+    if gold.units == degree and not answer.units and _has_pi(answer.value):
+        return None
+    if not answer.units or not gold.units:
+        return Fraction(1)
+    return conversion(answer.units, gold.units)
+
+
+def conversion(source: tuple[tuple[str, int], ...], target: tuple[tuple[str, int], ...]) -> Fraction | None:
+    """The exact factor from one product of units to another, or None where the dimensions differ or are unknown."""
+    dimensions: dict[str, int] = {}
+    scale = Fraction(1)
+    for units, sign in ((source, 1), (target, -1)):
+        for name, power in units:
+            found = lookup(name)
+            if found is None:
+                return None
+            dimension, factor = found
+            dimensions[dimension] = dimensions.get(dimension, 0) + sign * power
+            scale *= factor ** (sign * power)
+    return scale if not any(dimensions.values()) else None
+
+
+def _has_pi(node: Node) -> bool:
+    return Sym("pi") in set(walk(node))
+
+
+def same(answer: Node, gold: Node, clock: Clock) -> bool:
+    """Whether two expressions without units have the same value everywhere both are defined."""
+    if _infinite(answer) or _infinite(gold):
+        return _infinite(answer) == _infinite(gold)
+    if key(answer) == key(gold):
+        return True
+    try:
+        if symbols(answer) or symbols(gold):
+            return _same_function(answer, gold, clock)
+        return _same_constant(answer, gold, clock)
+    except (Undefined, Unreadable):
+        return False
+
+
+def _infinite(node: Node) -> int:
+    """1 for infinity, -1 for minus infinity, 0 for anything else."""
+    if node == Sym("oo"):
+        return 1
+    return -1 if isinstance(node, Op) and node.name == "neg" and node.args == (Sym("oo"),) else 0
+
+
+def _same_constant(answer: Node, gold: Node, clock: Clock) -> bool:
+    try:
+        wanted = exact(gold)
+        if wanted is None:
+            Evaluation(30, {}, clock).value(gold)
+    except TooLarge:
+        raise GoldTooLarge from None
+    try:
+        given = exact(answer)
+        if wanted is not None and given is not None:
+            return given == wanted
+        return bool(same_value(answer, gold, {}, clock))
+    except TooLarge:
+        return False
+
+
+def _same_function(answer: Node, gold: Node, clock: Clock) -> bool:
+    names = sorted(symbols(answer) | symbols(gold))
+    if not symbols(gold) or not symbols(answer) <= symbols(gold):
+        return False
+    if contains(gold, "fact", "binom", "fact2") or contains(answer, "fact", "binom", "fact2"):
+        return _same_numerically(answer, gold, _points(names, answer, gold)[:4], clock)
+    points = _points(names, answer, gold)
+    if (verdict := _same_exactly(answer, gold, points[:4])) is not None:
+        return verdict
+    return _same_numerically(answer, gold, points, clock)
+
+
+def _points(names: list[str], answer: Node, gold: Node) -> list[dict[str, Fraction]]:
+    """Points that depend on both expressions, so that none can be written to agree at points known beforehand.
+
+    The first four are positive, the others have mixed signs; values lie in (0, 1) and (1, 3) in turn.
+    """
+    seed = hashlib.sha256(f"{key(answer)}\0{key(gold)}".encode()).digest()
+    points = []
+    for n in range(_POINTS):
+        point = {}
+        for name in names:
+            digest = hashlib.sha256(seed + f"{n}:{name}".encode()).digest()
+            share = Fraction(int.from_bytes(digest[:5], "big") | 1, 1 << 40)
+            value = share if digest[6] % 2 else 1 + 2 * share
+            point[name] = -value if n >= 4 and digest[7] % 2 else value
+        points.append(point)
+    return points
+
+
+def _same_exactly(answer: Node, gold: Node, points: list[dict[str, Fraction]]) -> bool | None:
+    """Exact comparison where both are rational functions; None where one is not. Unequal ones agree at no random point."""
+    if any(
+        isinstance(n, Op) and n.name not in ("add", "mul", "neg", "div", "pow") for e in (answer, gold) for n in walk(e)
+    ):
+        return None
+    compared = False
+    for point in points:
+        try:
+            a, b = exact(answer, point), exact(gold, point)
+        except Undefined:
+            continue
+        except TooLarge:
+            return None
+        if a is None or b is None:
+            return None
+        if a != b:
+            return False
+        compared = True
+    return True if compared else None
+
+
+def _same_numerically(answer: Node, gold: Node, points: list[dict[str, Fraction]], clock: Clock) -> bool:
+    real = 0
+    for point in points:
+        if not _real_there(gold, point, clock):
+            continue
+        try:
+            verdict = same_value(answer, gold, point, clock, real=True)
+        except TooLarge:
+            return False
+        if not verdict:
+            return False
+        real += 1
+        if real == 5:
+            return True
+    if real >= 2:
+        return True
+    return _same_in_complex(answer, gold, points[:4], clock)
+
+
+def _real_there(gold: Node, point: dict[str, Fraction], clock: Clock) -> bool:
+    try:
+        run = Evaluation(20, point, clock)
+        run.value(gold)
+    except (Undefined, TooLarge):
+        return False
+    return run.real
+
+
+def _same_in_complex(answer: Node, gold: Node, points: list[dict[str, Fraction]], clock: Clock) -> bool:
+    agreed = 0
+    for point in points:
+        try:
+            if not same_value(answer, gold, point, clock):
+                return False
+        except Undefined:
+            continue
+        except TooLarge:
+            return False
+        agreed += 1
+    return agreed >= 2

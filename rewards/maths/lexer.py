@@ -1,0 +1,297 @@
+r"""From the text of an answer, LaTeX or plain, to tokens.
+
+>>> [token.text for token in tokens(r"\dfrac{1}{2} \cdot π ≤ 3,500")]
+['frac', '{', '1', '}', '{', '2', '}', '*', 'pi', '<=', '3500']
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from rlpath.rewards.maths.tree import Unreadable
+from rlpath.rewards.maths.units import is_unit_word
+
+MAX_LENGTH = 4000
+MAX_TOKENS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`kind` is num, sym, cmd, op, text or based; `spaced` says that white space stands before it."""
+
+    kind: str
+    text: str
+    spaced: bool = False
+
+
+_CHARACTERS = {
+    **dict.fromkeys("−–‒﹣－➖", "-"),
+    **dict.fromkeys("×⋅·∗⨯•✕＊", "*"),
+    **dict.fromkeys("÷∕⁄／", "/"),
+    **dict.fromkeys("\u00a0\u2009\u202f\u2007\u2008\u2006\u205f\u3000\u2002\u2003", " "),
+    "＋": "+", "＝": "=", "≡": "=", "≈": "≈", "≃": "≈", "≅": "≈", "≤": "<=", "⩽": "<=", "≦": "<=", "≥": ">=", "⩾": ">=", "≧": ">=",
+    "≠": "!=", "±": "\\pm ", "∓": "\\mp ", "√": "\\sqrt ", "∛": "\\cbrt ", "∞": "\\infty ", "π": "\\pi ", "𝜋": "\\pi ",
+    "∪": "\\cup ", "∩": "\\cap ", "∈": "\\in ", "∅": "\\emptyset ", "ℝ": "\\mathbb{R} ", "°": "\\degree ", "º": "\\degree ",
+    "％": "%", "﹪": "%", "（": "(", "）": ")", "［": "[", "］": "]", "｛": "{", "｝": "}", "，": ",", "；": ";", "：": ":",
+    "．": ".", "′": "'", "’": "'", "″": "''", "…": "\\ldots ", "⟨": "\\langle ", "⟩": "\\rangle ", "∖": "\\setminus ",
+    "⌊": "\\lfloor ", "⌋": "\\rfloor ", "⌈": "\\lceil ", "⌉": "\\rceil ", "ⅈ": "i", "ⅇ": "e", "∧": "\\land ", "∨": "\\lor ",
+    "·": "*", "،": ",", "٫": ".", "٬": ",", "¹": "^1", "²": "^2", "³": "^3",
+}  # fmt: skip
+_GREEK = {
+    chr(code): f"\\{name.lower() if chr(code).islower() else name.capitalize()} "
+    for code in [*range(0x391, 0x3AA), *range(0x3B1, 0x3CA)]
+    if (name := unicodedata.name(chr(code), "NONE").split()[-1]) != "NONE" and chr(code) not in "πς"
+}
+_SUPER = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ", "0123456789+-()n", strict=True))
+_SUB = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
+_VULGAR = dict(
+    zip("½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞", "1/2 1/3 2/3 1/4 3/4 1/5 2/5 3/5 4/5 1/6 5/6 1/8 3/8 5/8 7/8".split(), strict=True)
+)
+_SUPER_RUN = re.compile(f"[{''.join(_SUPER)}]+")
+_SUB_RUN = re.compile(f"[{''.join(_SUB)}]+")
+
+_SPACES = re.compile(r"(?<!\\)\\(?:[,;:! >]|q?quad\b|thinspace\b|enspace\b|hspace\*?\{[^{}]*\}|hfill\b|displaystyle\b|textstyle\b|limits\b|nolimits\b"
+                     r"|left\b(?!\s*\.)|right\b(?!\s*\.)|(?:left|right)\s*\.|[bB]igg?[lrm]?\b|rm\b|bf\b|it\b|mathstrut\b|phantom\{[^{}]*\})|~|\$|\\[()]|&nbsp;|\\nobreak")  # fmt: skip
+_GROUPING = re.compile(r"(?<=\d)(?:\{,\}|,\\!\s*|\\,|\\;|\\ |\\!|(?<=\d),)(?=\d{3}(?!\d))")
+_WRAPPERS = {"mathrm", "mathbf", "mathit", "mathsf", "mathcal", "boldsymbol", "bm", "vec", "mathbb", "operatorname", "hat", "bar", "tilde", "underline"}  # fmt: skip
+_TEXTS = {"text", "mbox", "textbf", "textit", "textrm", "textnormal", "texttt", "hbox", "textsf", "emph"}
+_BOXES = {"boxed", "fbox", "framebox", "displaystyle", "ensuremath", "bbox", "color", "large", "Large"}
+_ALIASES = {
+    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "tbinom": "binom", "dbinom": "binom", "choose": "choose", "times": "*", "cdot": "*",
+    "ast": "*", "div": "/", "le": "<=", "leq": "<=", "leqslant": "<=", "ge": ">=", "geq": ">=", "geqslant": ">=", "lt": "<", "gt": ">",
+    "ne": "!=", "neq": "!=", "approx": "≈", "simeq": "≈", "cong": "≈", "sim": "≈", "equiv": "=", "pm": "pm", "mp": "mp", "infty": "oo", "infinity": "oo", "inf": "oo",
+    "cup": "cup", "union": "cup", "cap": "cap", "in": "in", "setminus": "setminus", "backslash": "setminus", "smallsetminus": "setminus",
+    "lbrace": "\\{", "rbrace": "\\}", "lbrack": "[", "rbrack": "]", "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "langle": "<(", "rangle": ")>",
+    "circ": "degree", "degree": "degree", "degrees": "degree", "prime": "'", "emptyset": "emptyset", "varnothing": "emptyset", "colon": ":",
+    "varepsilon": "epsilon", "varphi": "phi", "vartheta": "theta", "varrho": "rho", "land": "and", "lor": "or", "wedge": "and", "vee": "or",
+    "ldots": "...", "dots": "...", "cdots": "...", "mathrm": "mathrm", "hbar": "hbar", "ell": "ell", "lfloor": "lfloor",
+    "implies": "=>", "Rightarrow": "=>", "Longrightarrow": "=>", "to": "->", "rightarrow": "->", "iff": "=>", "lnot": "not", "neg": "not",
+}  # fmt: skip
+FUNCTIONS = frozenset(
+    "sin cos tan cot sec csc arcsin arccos arctan arccot asin acos atan sinh cosh tanh coth sech csch arcsinh arccosh arctanh "
+    "asinh acosh atanh ln log lg exp sqrt cbrt abs floor ceil binom frac max min gcd lcm det re im arg Re Im".split()
+)
+WORDS = frozenset({"and", "or", "in", "not"})
+_GREEK_NAMES = frozenset(
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron rho sigma tau upsilon phi chi psi omega".split()
+)
+_PLAIN_WORDS = frozenset(
+    "we get is the it so of to if for be are has was you can at by as an my our its all sum let but now thus hence yes no none true false odd even up down no undefined dne nan null east west north south both all any ok".split()
+)
+
+_TOKEN = re.compile(
+    r"(?P<space>\s+)|(?P<num>\d+(?:\.\d+)?|\.\d+)|\\(?P<cmd>[A-Za-z]+)|\\(?P<esc>[{}%$#&_|\\])|(?P<word>[A-Za-z]+)"
+    r"|(?P<op><=|>=|!=|=>|->|\*\*|!!|\.\.\.|[-+*/^_=<>!()\[\]{},;:|&'%≈])|(?P<dot>\.)"
+)
+_EXPONENT = re.compile(r"[eE]([-+]?\d+)(?![\w.])")
+_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+
+
+def tokens(text: str) -> list[Token]:
+    """The tokens of `text`; raises `Unreadable` on characters no answer has and on more than `MAX_TOKENS` tokens."""
+    if len(text) > MAX_LENGTH:
+        raise Unreadable("longer than an answer")
+    return _scan(_prepared(text))
+
+
+def _prepared(text: str) -> str:
+    if not text.isascii():
+        text = _SUPER_RUN.sub(lambda m: "^{" + "".join(_SUPER[c] for c in m.group()) + "}", text)
+        text = _SUB_RUN.sub(lambda m: "_{" + "".join(_SUB[c] for c in m.group()) + "}", text)
+        text = "".join(_character(c) for c in text)
+    text = text.replace("\\$", " ").replace("£", " ").replace("€", " ").replace("\\!", "\\! ")
+    text = re.sub(r"(?<=\d),\\! +(?=\d{3})", "{,}", text)
+    text = _degroup(text)
+    text = re.sub(r"\\\\\[[^\[\]]{0,12}(?:pt|ex|em|mm|cm)\]", r"\\\\", text)
+    text = re.sub(r"(?<!\\)\\\[(?!\s*-?\d*\.?\d*(?:ex|pt|em|mm|cm)\])|\\\]", " ", text)
+    return _SPACES.sub(" ", text)
+
+
+def _degroup(text: str) -> str:
+    """Drop thousands separators outside brackets; inside them a comma separates."""
+    if not _GROUPING.search(text):
+        return text
+    text = re.sub(r"(?<=\d)(?:\{,\}|,\\!\s*|\\,|\\;|\\!\s*)(?=\d{3}(?!\d))", "", text)
+    depth, pieces, last = 0, [], 0
+    for match in re.finditer(r"\\?[({\[]|\\?[)}\]]|(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d]|,\d)", text):
+        found = match.group()
+        if found[0].isdigit():
+            pieces += [text[last : match.start()], found if depth > 0 else found.replace(",", "")]
+            last = match.end()
+        elif found[-1] in "([" or found == "\\{":
+            depth += 1
+        elif found[-1] in ")]" or found == "\\}":
+            depth -= 1
+    return "".join([*pieces, text[last:]])
+
+
+def _character(c: str) -> str:
+    if c.isascii():
+        return c
+    for table in (_CHARACTERS, _GREEK):
+        if c in table:
+            return table[c]
+    if c in _VULGAR:
+        return f" {_VULGAR[c]} "
+    if (digit := unicodedata.decimal(c, None)) is not None:
+        return str(digit)
+    folded = unicodedata.normalize("NFKC", c)
+    return folded if folded.isascii() else c
+
+
+def _scan(text: str) -> list[Token]:
+    out: list[Token] = []
+    position, spaced = 0, False
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if not match:
+            raise Unreadable(f"the character {text[position]!r}")
+        position = match.end()
+        if match.group("space"):
+            spaced = True
+            continue
+        kind = match.lastgroup or ""
+        if kind == "cmd" and match.group("cmd") in _TEXTS | _WRAPPERS | _BOXES:
+            position = _wrapped(text, position, match.group("cmd"), out, spaced)
+        elif kind == "cmd" and match.group("cmd") in ("begin", "end"):
+            position = _environment(text, position, match.group("cmd"), out)
+        elif kind == "word":
+            position = _word(text, match.group(), position, out, spaced)
+        elif kind == "num":
+            position = _number(text, match.group(), position, out, spaced)
+        else:
+            _plain(match, kind, out, spaced)
+        spaced = False
+        if len(out) > MAX_TOKENS:
+            raise Unreadable("more tokens than an answer has")
+    return out
+
+
+def _plain(match: re.Match[str], kind: str, out: list[Token], spaced: bool) -> None:
+    text = match.group(kind)
+    if kind == "cmd":
+        alias = _ALIASES.get(text, text)
+        out.append(Token("op" if not alias.isalnum() else "cmd", alias, spaced))
+    elif kind == "esc":
+        out.append(Token("op", {"{": "\\{", "}": "\\}", "|": "|", "\\": "\\\\", "%": "%"}.get(text, text), spaced))
+    elif kind == "op":
+        out.append(Token("op", "^" if text == "**" else text, spaced))
+    elif match.end() != len(match.string.rstrip()) and kind == "dot":
+        raise Unreadable("a stray point")
+
+
+def _number(text: str, digits: str, position: int, out: list[Token], spaced: bool) -> int:
+    exponent = _EXPONENT.match(text, position)
+    if exponent:
+        out.append(Token("num", digits + exponent.group(), spaced))
+        return exponent.end()
+    repeating = (
+        re.compile(r"\\(?:overline|bar|dot)\s*\{(\d+)\}").match(text, position)
+        if "." in digits or text[position : position + 1] == "."
+        else None
+    )
+    if text[position : position + 1] == "." and not repeating:
+        repeating = re.compile(r"\.\\(?:overline|bar|dot)\s*\{(\d+)\}").match(text, position)
+        if repeating:
+            digits += "."
+    if repeating:
+        out.append(Token("num", f"{digits}({repeating.group(1)})", spaced))
+        return repeating.end()
+    if re.match(r"x\d|0[xb]", text[position - len(digits) : position + 2]):
+        raise Unreadable("a number in another notation")
+    out.append(Token("num", digits, spaced))
+    if text[position : position + 1] == "." and not text[position + 1 : position + 2].isdigit():
+        rest = text[position + 1 :].lstrip()
+        if not rest or not rest[0].isalnum():
+            return position + 1
+    return position
+
+
+def _word(text: str, word: str, position: int, out: list[Token], spaced: bool) -> int:
+    after_number = bool(out) and (out[-1].kind == "num" or out[-1].text in (")", "}", "]"))
+    if word in WORDS or word.lower() in ("and", "or"):
+        out.append(Token("cmd", word.lower(), spaced))
+    elif word.lower() == "u" and out and out[-1].text in (")", "]") and text[position:].lstrip()[:1] in ("(", "["):
+        out.append(Token("cmd", "cup", spaced))
+    elif (
+        word in _ALIASES
+        and len(word) > 2
+        and word not in ("prime", "sim", "mid", "circ", "div", "times", "choose", "land", "to")
+    ):
+        out.append(Token("cmd", _ALIASES[word], spaced))
+    elif word in FUNCTIONS or word in _GREEK_NAMES or word in ("pi", "oo"):
+        out.append(Token("cmd", word, spaced))
+    elif after_number and word.lower() in _SCALES:
+        out.append(Token("cmd", f"scale{_SCALES[word.lower()]}", spaced))
+    elif after_number and word.lower() == "percent":
+        out.append(Token("op", "%", spaced))
+    elif (
+        word.lower() in _PLAIN_WORDS
+        or (after_number and is_unit_word(word) and (len(word) > 1 or False))
+        or len(word) > 3
+    ):
+        phrase = re.compile(r"(?:[ -]+(?!(?:and|or)\b)[A-Za-z]{2,})*").match(text, position)
+        end = phrase.end() if phrase else position
+        out.append(Token("text", word + text[position:end], spaced))
+        return end
+    elif is_unit_word(word) and len(word) > 1 and out and (out[-1].kind == "text" or out[-1].text == "/"):
+        out.append(Token("text", word, spaced))
+    else:
+        for n, letter in enumerate(word):
+            out.append(Token("sym", letter, spaced and n == 0))
+    return position
+
+
+def _group(text: str, position: int) -> tuple[str, int]:
+    """The content of the braces at `position` and the index behind them; the next character where there are none."""
+    while position < len(text) and text[position].isspace():
+        position += 1
+    if text[position : position + 1] != "{":
+        return text[position : position + 1], position + 1
+    depth = 0
+    for n in range(position, len(text)):
+        if text[n] == "\\":
+            continue
+        depth += (text[n] == "{" and text[n - 1] != "\\") - (text[n] == "}" and text[n - 1] != "\\")
+        if depth == 0:
+            return text[position + 1 : n], n + 1
+    raise Unreadable("an open brace")
+
+
+def _wrapped(text: str, position: int, command: str, out: list[Token], spaced: bool) -> int:
+    if command in ("displaystyle", "large", "Large"):
+        return position
+    content, end = _group(text, position)
+    if command == "color":
+        return end
+    if command == "mathbb":
+        out.append(Token("cmd", f"mathbb{content.strip()}", spaced))
+        return end
+    stripped = content.strip()
+    if command in _BOXES or not re.fullmatch(r"[A-Za-z][\w .,'()/^&-]*|\([A-Z]\)", stripped):
+        out += [Token("op", "{", spaced), *_scan(content), Token("op", "}")]
+    elif re.fullmatch(r"\(?[A-Z]\)?", stripped) and not (out and out[-1].kind == "num"):
+        out.append(Token("sym", stripped.strip("()"), spaced))
+    elif stripped.lower() in ("and", "or", "in"):
+        out.append(Token("cmd", stripped.lower(), spaced))
+    elif command in _WRAPPERS and (len(stripped) == 1 or stripped in FUNCTIONS or (out and out[-1].text in ("_", "{"))):
+        is_unit = (
+            len(stripped) == 1 and out and out[-1].kind == "num" and is_unit_word(stripped) and command == "mathrm"
+        )
+        kind = "text" if is_unit else "cmd" if len(stripped) > 1 else "sym"
+        out.append(Token(kind, stripped, spaced))
+    elif out and out[-1].kind == "num" and stripped.lower() in _SCALES:
+        out.append(Token("cmd", f"scale{_SCALES[stripped.lower()]}", spaced))
+    else:
+        out.append(Token("text", stripped, spaced))
+    return end
+
+
+def _environment(text: str, position: int, command: str, out: list[Token]) -> int:
+    name, end = _group(text, position)
+    if name.strip("*") in ("array", "tabular") and command == "begin":
+        _, end = _group(text, end)
+    out.append(Token("op", f"{command}:{name.strip('*')}"))
+    return end

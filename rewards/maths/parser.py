@@ -1,0 +1,540 @@
+r"""From the text of an answer to its syntax tree, by recursive descent with bounds on size and depth.
+
+Nothing is evaluated and nothing is handed to another parser: what this grammar does not know is `Unreadable`.
+
+>>> key(parse(r"\frac{x+1}{2}")), key(parse("(1+x)/2"))
+('div(add(1,x),2)', 'div(add(1,x),2)')
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from rlpath.rewards.maths.lexer import FUNCTIONS, Token, tokens
+from rlpath.rewards.maths.tree import (
+    MAX_DEPTH,
+    Based,
+    Interval,
+    Matrix,
+    Node,
+    Num,
+    Op,
+    Relation,
+    Seq,
+    Sym,
+    Text,
+    Unit,
+    Unreadable,
+    check_size,
+    key,
+)
+
+MAX_DIGITS = 1000
+MAX_EXPONENT = 1000
+
+_RELATIONS = frozenset({"=", "<", ">", "<=", ">=", "!=", "≈", "in"})
+_SEPARATORS = frozenset({",", ";", "and", "or"})
+_CLOSING = {"(": (")", "]"), "[": ("]", ")"), "<(": (")>",)}
+_SYMBOL_COMMANDS = frozenset(
+    """alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron rho sigma tau upsilon phi chi psi omega
+    Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega hbar ell odot star oplus parallel perp nabla dagger""".split()
+)
+_CONSTANT_COMMANDS = {"pi": "pi", "oo": "oo"}
+_SETS = {"mathbbR": "R", "mathbbZ": "Z", "mathbbN": "N", "mathbbQ": "Q", "mathbbC": "C"}
+_BASES = {
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "eight": 8,
+    "nine": 9,
+    "twelve": 12,
+    "sixteen": 16,
+}
+_MATRICES = frozenset({"pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "Bmatrix"})
+END = Token("end", "")
+
+
+def parse(text: str) -> Node:
+    """The tree of `text`; raises `Unreadable` with the reason where there is none."""
+    parser = _Parser(tokens(text))
+    node = parser.answer()
+    if parser.peek() is not END:
+        raise Unreadable(f"unexpected {parser.peek().text!r}")
+    return check_size(node)
+
+
+class _Parser:
+    """A cursor over tokens; each method reads one grammar rule and leaves the cursor behind it."""
+
+    def __init__(self, stream: list[Token]) -> None:
+        self.stream = stream
+        self.position = 0
+        self.depth = 0
+        self.bars = 0
+
+    def peek(self, ahead: int = 0) -> Token:
+        index = self.position + ahead
+        return self.stream[index] if index < len(self.stream) else END
+
+    def next(self) -> Token:
+        token = self.peek()
+        if token is END:
+            raise Unreadable("it stops in the middle")
+        self.position += 1
+        return token
+
+    def at(self, *texts: str) -> bool:
+        token = self.peek()
+        return token.kind != "text" and token.text in texts
+
+    def take(self, *texts: str) -> bool:
+        if self.at(*texts):
+            self.position += 1
+            return True
+        return False
+
+    def expect(self, *texts: str) -> str:
+        token = self.next()
+        if token.text not in texts:
+            raise Unreadable(f"expected {texts[0]!r}, found {token.text!r}")
+        return token.text
+
+    def deeper(self, rule: Callable[[], Node]) -> Node:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise Unreadable("nested too deep")
+        node = rule()
+        self.depth -= 1
+        return node
+
+    # answers, lists, relations
+
+    def answer(self) -> Node:
+        items = self.items()
+        return items[0] if len(items) == 1 else Seq("list", tuple(items))
+
+    def items(self) -> list[Node]:
+        found = [self.item()]
+        while self.at(*_SEPARATORS):
+            self.next()
+            while self.at("and", "or"):
+                self.next()
+            found.append(self.item())
+        return found
+
+    def item(self) -> Node:
+        first = self.relation()
+        if not self.at(":"):
+            return first
+        parts = [first]
+        while self.take(":"):
+            parts.append(self.relation())
+        return Seq("ratio", tuple(parts))
+
+    def relation(self) -> Node:
+        sides, ops = [self.deeper(self.union)], []
+        while self.at(*_RELATIONS):
+            op = self.next().text
+            ops.append("=" if op == "≈" else op)
+            sides.append(self.deeper(self.union))
+        return Relation(tuple(ops), tuple(sides)) if ops else sides[0]
+
+    def union(self) -> Node:
+        node = self.sum()
+        while self.at("cup", "cap", "setminus"):
+            op = self.next().text
+            node = Op(op, (node, self.sum()))
+        return node
+
+    # sums, products, powers
+
+    def sum(self) -> Node:
+        terms = [self.signed_term()]
+        while self.at("+", "-", "pm", "mp"):
+            if self.at("pm", "mp"):
+                op = self.next().text
+                terms = [Op(op, (_add(terms), self.product()))]
+            else:
+                terms.append(self.signed_term())
+        return _add(terms)
+
+    def signed_term(self) -> Node:
+        negative, sign = False, ""
+        while self.at("+", "-", "pm", "mp"):
+            token = self.next().text
+            negative ^= token == "-"
+            sign = token if token in ("pm", "mp") else sign
+        node = self.product()
+        node = _negative(node) if negative else node
+        return Op(sign, (node,)) if sign else node
+
+    def product(self) -> Node:
+        node = self.deeper(self.power)
+        while True:
+            if self.take("*"):
+                node = _multiply(node, self.deeper(self.signed_power))
+            elif self.take("/"):
+                node = _divide(node, self.deeper(self.signed_power))
+            elif self.starts_atom():
+                node = self.juxtaposed(node)
+            else:
+                return node
+
+    def signed_power(self) -> Node:
+        if self.take("-"):
+            return Op("neg", (self.power(),))
+        self.take("+")
+        return self.power()
+
+    def juxtaposed(self, left: Node) -> Node:
+        token = self.peek()
+        before = self.peek(-1)
+        if token.kind == "num":
+            if before.kind == "num" and token.spaced and self.peek(1).text == "/" and self.peek(2).kind == "num":
+                return self.mixed_number(left)
+            raise Unreadable("two numbers side by side")
+        mixed = token.text == "frac" and before.kind == "num" and isinstance(left, Num) and left.decimals < 0
+        right = self.deeper(self.power)
+        if mixed and isinstance(right, Op) and right.name == "div" and all(isinstance(a, Num) for a in right.args):
+            return Op("add", (left, right))
+        if isinstance(left, Sym) and isinstance(right, Interval) and not (right.closed_low or right.closed_high):
+            return Op(f"app:{left.name}", (right.low, right.high))
+        if isinstance(left, Sym) and isinstance(right, Seq):
+            return Op(f"app:{left.name}", right.items)
+        if isinstance(right, Text) and not isinstance(left, Text):
+            right = Unit(right.words)
+        if isinstance(right, Op) and right.name == "pow" and isinstance(right.args[0], Text):
+            right = Op("pow", (Unit(right.args[0].words), right.args[1]))
+        if isinstance(left, Text) or isinstance(right, Seq | Interval | Relation):
+            raise Unreadable("words and formulas side by side")
+        return _multiply(left, right)
+
+    def mixed_number(self, whole: Node) -> Node:
+        top = self.atom()
+        self.expect("/")
+        bottom = self.atom()
+        if not (isinstance(whole, Num) and whole.decimals < 0):
+            raise Unreadable("two numbers side by side")
+        return Op("add", (whole, Op("div", (top, bottom))))
+
+    def starts_atom(self) -> bool:
+        token = self.peek()
+        if token.kind in ("num", "sym", "text"):
+            return True
+        if token.kind == "cmd":
+            return token.text not in (
+                "cup",
+                "cap",
+                "setminus",
+                "in",
+                "and",
+                "or",
+                "pm",
+                "mp",
+                "choose",
+                "not",
+                "degree",
+            ) and not (token.text.startswith("scale"))
+        if token.text == "|":
+            return self.bars == 0
+        return token.text in ("(", "[", "{", "\\{", "<(") or token.text.startswith("begin:")
+
+    def power(self) -> Node:
+        base = self.postfix(self.deeper(self.atom))
+        if not self.take("^"):
+            return base
+        if self.at("degree") or (self.at("{") and self.peek(1).text == "degree" and self.peek(2).text == "}"):
+            self.position += 1 if self.at("degree") else 3
+            return self.postfix(_multiply(base, Unit("degree")))
+        if isinstance(base, Sym) and (self.at("'") or (self.at("{") and self.peek(1).text == "'")):
+            return self.postfix(self.primed(base))
+        if isinstance(base, Sym) and self.peek().kind == "num" and self.peek(1).text == "_":
+            exponent = number(self.next().text)
+            return _raise(self.subscripted(base.name), exponent)
+        exponent = self.deeper(self.exponent)
+        return self.postfix(_raise(base, exponent))
+
+    def primed(self, base: Sym) -> Node:
+        name = base.name
+        braced = self.take("{")
+        while self.take("'"):
+            name += "'"
+        if braced:
+            self.expect("}")
+        return Sym(name)
+
+    def exponent(self) -> Node:
+        if self.take("-"):
+            return _negative(self.deeper(self.exponent))
+        self.take("+")
+        return self.power()
+
+    def postfix(self, node: Node) -> Node:
+        while True:
+            if self.take("!!"):
+                node = Op("fact2", (node,))
+            elif self.take("!"):
+                node = Op("fact", (node,))
+            elif self.take("%"):
+                node = Op("percent", (node,))
+            elif self.take("degree"):
+                node = _multiply(node, Unit("degree"))
+            elif self.at("'") and isinstance(node, Sym):
+                self.next()
+                node = Sym(node.name + "'")
+            elif self.peek().kind == "cmd" and self.peek().text.startswith("scale"):
+                node = _multiply(node, Num(Fraction(10) ** int(self.next().text[5:])))
+            else:
+                return node
+
+    # atoms
+
+    def atom(self) -> Node:
+        token = self.next()
+        match token.kind:
+            case "num":
+                return self.numeral(token.text)
+            case "sym":
+                return self.subscripted(token.text)
+            case "text":
+                return Text(normal_words(token.text))
+            case "cmd":
+                return self.command(token.text)
+        match token.text:
+            case "(" | "[" | "<(":
+                return self.bracketed(token.text)
+            case "{":
+                return self.braced()
+            case "\\{":
+                return self.set_of("\\}")
+            case "|":
+                return self.absolute()
+        if token.text.startswith("begin:"):
+            return self.matrix(token.text[6:])
+        raise Unreadable(f"unexpected {token.text!r}")
+
+    def numeral(self, digits: str) -> Node:
+        if self.take("_"):
+            return self.based(digits)
+        return number(digits)
+
+    def based(self, digits: str) -> Node:
+        braced = self.take("{")
+        token = self.next()
+        base = _BASES.get(token.text.strip().lower()) or (
+            int(token.text) if token.text.isdecimal() and len(token.text) < 3 else 0
+        )
+        if braced:
+            self.expect("}")
+        if not 2 <= base <= 36 or any(int(d, 36) >= base for d in digits if d.isalnum()) or "." in digits:
+            raise Unreadable("a numeral that its base does not have")
+        return Based(digits.lstrip("0") or "0", base)
+
+    def subscripted(self, name: str) -> Node:
+        if not self.take("_"):
+            return Sym(name)
+        if not self.take("{"):
+            return Sym(f"{name}_{self.next().text}")
+        parts, depth = [], 1
+        while True:
+            token = self.next()
+            depth += (token.text == "{") - (token.text == "}")
+            if depth == 0:
+                return Sym(f"{name}_{''.join(p for p in parts if p not in '{}')}")
+            parts.append(token.text.strip())
+
+    def command(self, name: str) -> Node:
+        if name in FUNCTIONS:
+            return self.function(name)
+        if name in _CONSTANT_COMMANDS:
+            return Sym(_CONSTANT_COMMANDS[name])
+        if name in _SETS or name == "emptyset":
+            return Sym(f"set:{_SETS.get(name, '0')}")
+        if name in _SYMBOL_COMMANDS:
+            return self.subscripted(name)
+        if name in ("lfloor", "lceil"):
+            inner = self.sum()
+            self.expect("rfloor" if name == "lfloor" else "rceil")
+            return Op("floor" if name == "lfloor" else "ceil", (inner,))
+        raise Unreadable(f"the command {name}")
+
+    def function(self, name: str) -> Node:
+        if name in ("frac", "binom"):
+            top, bottom = self.argument(), self.argument()
+            return _divide(top, bottom) if name == "frac" else Op("binom", (top, bottom))
+        if name in ("sqrt", "cbrt"):
+            return self.root(name)
+        base = None
+        if self.take("_"):
+            base = self.argument()
+        exponent = self.deeper(self.exponent_group) if self.take("^") else None
+        args = self.arguments()
+        if name == "log" and base is not None:
+            args = (*args, base)
+        elif base is not None:
+            raise Unreadable("a subscript on a function")
+        if exponent == Num(Fraction(-1)) and name in ("sin", "cos", "tan", "cot", "sec", "csc"):
+            return Op(f"arc{name}", args)
+        node = Op({"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log"}.get(name, name), args)
+        return node if exponent is None else _raise(node, exponent)
+
+    def exponent_group(self) -> Node:
+        if self.take("-"):
+            return _negative(self.atom())
+        return self.atom()
+
+    def root(self, name: str) -> Node:
+        degree: Node = Num(Fraction(3 if name == "cbrt" else 2))
+        if self.at("[") and name == "sqrt":
+            self.next()
+            degree = self.sum()
+            self.expect("]")
+        inner = self.deeper(self.atom)
+        return Op("sqrt", (inner,)) if degree == Num(Fraction(2)) else Op("root", (inner, degree))
+
+    def argument(self) -> Node:
+        """One TeX argument: a group, or a single digit or symbol."""
+        token = self.peek()
+        if token.kind == "num" and token.text.isdecimal() and len(token.text) > 1:
+            self.stream[self.position] = Token("num", token.text[1:])
+            return Num(Fraction(token.text[0]))
+        return self.deeper(self.atom)
+
+    def arguments(self) -> tuple[Node, ...]:
+        if self.at("(", "[", "{"):
+            inner = self.deeper(self.atom)
+            match inner:
+                case Interval(low, high):
+                    return (low, high)
+                case Seq(_, items):
+                    return items
+            return (inner,)
+        node = self.deeper(self.power)
+        while self.starts_atom() and not (
+            self.peek().kind == "cmd" and self.peek().text in FUNCTIONS - {"sqrt", "frac"}
+        ):
+            if self.peek().kind == "num" or self.at("(", "[", "|"):
+                break
+            node = _multiply(node, self.deeper(self.power))
+        return (node,)
+
+    def bracketed(self, opening: str) -> Node:
+        bars, self.bars = self.bars, 0
+        items = self.items()
+        closing = self.expect(*_CLOSING[opening])
+        self.bars = bars
+        if len(items) == 1:
+            if (opening == "[") != (closing == "]"):
+                raise Unreadable("brackets that do not match")
+            return items[0]
+        if opening == "[" and closing == "]" and all(isinstance(i, Interval | Seq) for i in items):
+            return _nested_rows(items)
+        if len(items) == 2 and opening != "<(":
+            return Interval(items[0], items[1], opening == "[", closing == "]")
+        if opening == "(" and closing != ")":
+            raise Unreadable("brackets that do not match")
+        return Seq("array" if opening == "[" else "tuple", tuple(items))
+
+    def braced(self) -> Node:
+        if self.take("}"):
+            return Sym("set:0")
+        items = self.items()
+        if self.take("choose"):
+            bottom = self.sum()
+            self.expect("}")
+            return Op("binom", (items[0], bottom))
+        self.expect("}")
+        return items[0] if len(items) == 1 else Seq("set", tuple(items))
+
+    def set_of(self, closing: str) -> Node:
+        if self.take(closing):
+            return Sym("set:0")
+        bars, self.bars = self.bars, 1
+        items = self.items()
+        self.bars = bars
+        if self.take("|", ":"):
+            condition = self.items()
+            self.expect(closing)
+            return condition[0] if len(condition) == 1 else Seq("list", tuple(condition))
+        self.expect(closing)
+        return Seq("set", tuple(items))
+
+    def absolute(self) -> Node:
+        bars, self.bars = self.bars, 1
+        inner = self.sum()
+        self.expect("|")
+        self.bars = bars
+        return Op("abs", (inner,))
+
+    def matrix(self, name: str) -> Node:
+        if name not in _MATRICES | {"vmatrix"}:
+            raise Unreadable(f"the environment {name}")
+        rows: list[list[Node]] = [[self.relation()]]
+        while not self.take(f"end:{name}"):
+            separator = self.expect("&", "\\\\")
+            if separator == "&":
+                rows[-1].append(self.relation())
+            elif not self.at(f"end:{name}"):
+                rows.append([self.relation()])
+        if len({len(row) for row in rows}) > 1:
+            raise Unreadable("rows of different length")
+        return Matrix("det" if name == "vmatrix" else "matrix", tuple(tuple(row) for row in rows))
+
+
+def number(digits: str) -> Num:
+    """The exact value of a numeral such as 12, 0.50, 1.5e3 or 0.1(6), whose bracketed digits repeat."""
+    if len(digits) > MAX_DIGITS:
+        raise Unreadable("a number with too many digits")
+    if "(" in digits:
+        head, tail = digits.rstrip(")").split("(")
+        whole, _, decimals = head.partition(".")
+        plain = Fraction(int(whole + decimals or "0"), 10 ** len(decimals))
+        return Num(plain + Fraction(int(tail), 10 ** len(decimals) * (10 ** len(tail) - 1)))
+    mantissa, _, exponent = digits.replace("E", "e").partition("e")
+    if exponent and abs(int(exponent)) > MAX_EXPONENT:
+        raise Unreadable("an exponent too large")
+    decimals = len(mantissa.partition(".")[2]) if "." in mantissa else -1
+    return Num(Fraction(mantissa) * Fraction(10) ** int(exponent or 0), decimals)
+
+
+def normal_words(text: str) -> str:
+    """`text` in lower case, without articles, outer brackets and doubled spaces."""
+    words = text.strip().strip("()[].,:;\"' ").lower().replace("-", " ").split()
+    return " ".join(words[1:] if words[:1] in (["the"], ["a"], ["an"]) and len(words) > 1 else words)
+
+
+def _nested_rows(items: list[Node]) -> Node:
+    rows = [(i.low, i.high) if isinstance(i, Interval) else i.items for i in items if isinstance(i, Interval | Seq)]
+    if len({len(row) for row in rows}) > 1:
+        raise Unreadable("rows of different length")
+    return Matrix("matrix", tuple(tuple(row) for row in rows))
+
+
+def _negative(node: Node) -> Node:
+    return Num(-node.value, node.decimals) if isinstance(node, Num) else Op("neg", (node,))
+
+
+def _add(terms: list[Node]) -> Node:
+    return terms[0] if len(terms) == 1 else Op("add", tuple(terms))
+
+
+def _multiply(left: Node, right: Node) -> Node:
+    parts = (*(left.args if isinstance(left, Op) and left.name == "mul" else (left,)), right)
+    return Op("mul", parts)
+
+
+def _divide(top: Node, bottom: Node) -> Node:
+    return Op("div", (top, bottom))
+
+
+def _raise(base: Node, exponent: Node) -> Node:
+    if isinstance(base, Op) and base.name == "mul" and isinstance(base.args[-1], Unit):
+        return Op("mul", (*base.args[:-1], Op("pow", (base.args[-1], exponent))))
+    return Op("pow", (base, exponent))
+
+
+__all__ = ["key", "normal_words", "number", "parse"]

@@ -1,0 +1,141 @@
+"""Which part of a sentence is the mathematical answer it states, and whether the text offers another one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from rlpath.rewards.extract import Said, doubtful, last_sentence
+from rlpath.rewards.literals import hedged, plain
+
+_SPAN = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$((?:[^$\n\\]|\\.)+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
+_STOP = re.compile(
+    r"(?:,?\s+(?:because|since|as|which|where|when|for (?:all|any|every|each)|so|thus|hence|given|therefore|by|if|using|from|after|"
+    r"and (?:so|thus|hence|therefore))\b|\s*;\s|\s+\((?=[a-z]{2})|,\s+(?:not|i\.e\.|that is|obtained|found)\b)",
+    re.I,
+)
+_LEAD = re.compile(
+    r"^(?:[\s:*_`\"]|exactly|only|just|simply|therefore|thus|then|indeed|clearly|given by|equal to|the (?:number|integer|value|set|interval|point|"
+    r"expression|fraction|matrix|vector|equation|function)(?: of)?|option|choice)+(?=\W|\d)",
+    re.I,
+)
+_JOINT = re.compile(r"[\s,.]*(?:and|or|,|;|and also)?[\s,]*", re.I)
+_DENIED = re.compile(
+    r"\b(?:not|never|neither|nor|wrong|incorrect|unknown|impossible|maybe|perhaps|possibly|guess)\b|n['’]t\b", re.I
+)
+_SAYS = re.compile(r"\b(?:is|are|equals|be|gives?|get|obtain|have|becomes|yields?|namely|to)\b:?\s*", re.I)
+_OR_AFTER = re.compile(
+    r"^[\s$.,;)\\}\]*]{0,12}(?:or|alternatively|maybe|possibly|perhaps|otherwise|and|actually|no,|rather|instead|/)"
+    r"(?:\b|(?<=/))(?P<rest>[^\n]{0,80})",
+    re.I,
+)
+_SAME_THING = re.compile(
+    r"^\W*(?:equivalently|simply|in other words|approximately|about|roughly|just|so|we|the|this|that|thus|hence|therefore)\b",
+    re.I,
+)
+_OR_BEFORE = re.compile(
+    r"(?:[\d$)}\]]\W{0,6}|\b(?:either|perhaps|maybe|possibly)\b[^.\n]{0,30})\bor\W*$|\b(?:maybe|perhaps|possibly)\W*$",
+    re.I,
+)
+_BESIDE = re.compile(r"^(?:[,;/&]\s*|\{)?\$?(\d[\d.]*)")
+_LATER = re.compile(
+    r"(?:\b(?:alternatively|actually|i mean|make that|correction|or else|another possib\w+|could also be|might also be|may also be|on the other hand)\b"
+    r"|\bor (?:it is|it's|maybe|perhaps|possibly)\b)(?P<rest>[^.\n]{0,80})",
+    re.I,
+)
+
+
+def spans(text: str) -> list[tuple[int, int, str]]:
+    """Start, end and content of each piece of mathematics between dollar signs or TeX brackets."""
+    return [(m.start(), m.end(), next(g for g in m.groups() if g is not None)) for m in _SPAN.finditer(text)]
+
+
+def is_sentence(text: str) -> bool:
+    """True where mathematics stands among words rather than alone."""
+    found = spans(text)
+    outside = (
+        _SPAN.sub(" ", text)
+        if found
+        else re.sub(r"\\(?:text|mbox|mathrm|operatorname)\{[^{}]*\}|\\[A-Za-z]+", " ", text)
+    )
+    words = re.findall(r"[A-Za-z]{2,}", outside)
+    return bool(words) if found else len(words) > 4
+
+
+def region_of(text: str, before: str) -> str | None:
+    """The answer in what follows "the answer is"; None where it does not start with one."""
+    opened = next((mark for mark in ("$", "\\(", "\\[") if before.rstrip().endswith(mark)), "")
+    text = opened + text
+    if _DENIED.match(text):
+        return None
+    found = spans(text)
+    if found and _LEAD.sub("", text[: found[0][0]]).strip(" :*_`(") == "":
+        return _joined(text, found)
+    bare = _LEAD.sub("", text.lstrip("$\\([ "), count=1) if opened else _LEAD.sub("", text, count=1)
+    stop = _STOP.search(bare)
+    return (bare[: stop.start()] if stop else bare).strip(' *_`$"') or None
+
+
+def _joined(text: str, found: list[tuple[int, int, str]]) -> str:
+    """The first span, with those that follow it in a list, and a unit behind the last."""
+    parts, end = [found[0][2]], found[0][1]
+    for start, stop, content in found[1:]:
+        between = text[end:start]
+        if not _JOINT.fullmatch(between):
+            break
+        parts.append(content)
+        end = stop
+    tail = re.match(r"\s*(?:\\?%|percent|degrees|[a-z]{1,12}\s*(?:\^\d)?)(?=\s*$)", text[end:].rstrip(" ."))
+    return ", ".join(parts) + (
+        f" \\text{{{tail.group().strip()}}}" if tail and len(parts) == 1 and "%" not in tail.group() else ""
+    )
+
+
+def last_region(text: str) -> str | None:
+    """The answer in the last sentence that has mathematics in it, where no answer was announced."""
+    found = last_sentence(text.rstrip(), re.compile(r"[\d$\\]"))
+    if found is None:
+        return None
+    sentence = found[0].strip().rstrip(".").strip()
+    if sentence.endswith("?") or _DENIED.search(sentence) or doubtful(sentence) or hedged(plain(sentence)):
+        return None
+    if pieces := spans(sentence):
+        first = len(pieces) - 1
+        while first > 0 and _JOINT.fullmatch(sentence[pieces[first - 1][1] : pieces[first][0]]):
+            first -= 1
+        return ", ".join(content for _, _, content in pieces[first:])
+    said = list(_SAYS.finditer(sentence))
+    return region_of(sentence[said[-1].end() :], "") if said else sentence
+
+
+def offered_elsewhere(heard: Said, right: Callable[[str], bool], *, listed: bool) -> str:
+    """Why the text around the statements offers a further answer, or an empty string.
+
+    `right` says whether a piece of text is the gold answer too: "3/4, or 0.75" is one answer. Where several answers
+    are asked (`listed`) they may be joined by "or".
+    """
+    first, last = heard.statements[0], heard.statements[-1]
+    before = heard.text[max(0, first.start - 200) : first.start]
+    if not listed and _OR_BEFORE.search(before) and not right(_last_value(before)):
+        return "another answer is offered before the final one"
+    after = heard.text[last.end : last.end + 2000]
+    rests = [m.group("rest") for m in _LATER.finditer(after)]
+    if match := _OR_AFTER.match(after):
+        rests.append(match.group("rest"))
+    if last.channel == "box" and (beside := _BESIDE.match(after)):
+        rests.append(beside.group(1))
+    for rest in rests:
+        if re.search(r"[\d$\\]", rest) and not _SAME_THING.match(rest) and not right(_first_value(rest)):
+            return "another answer is offered after the final one"
+    return ""
+
+
+def _first_value(text: str) -> str:
+    return region_of(text.strip(), "") or text
+
+
+def _last_value(text: str) -> str:
+    text = re.sub(r"\W*\bor\W*$", "", text)
+    found = spans(text + ("$" if text.count("$") % 2 else ""))
+    value = found[-1][2] if found else text.rsplit(" ", 1)[-1]
+    return value.rsplit("=", 1)[-1]

@@ -1,0 +1,190 @@
+r"""`MathVerifier`: is the final answer mathematically the gold answer?
+
+Both are parsed by our own grammar to a small tree; nothing a model wrote is ever evaluated as code.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rlpath.rewards.extract import Said, Statement, said
+from rlpath.rewards.literals import ANY_NUMBER, hedged
+from rlpath.rewards.maths.compare import agree
+from rlpath.rewards.maths.expressions import GoldTooLarge
+from rlpath.rewards.maths.form import form_problem, item_count
+from rlpath.rewards.maths.parser import parse
+from rlpath.rewards.maths.regions import is_sentence, last_region, offered_elsewhere, region_of
+from rlpath.rewards.maths.tree import Node, Unreadable
+from rlpath.rewards.maths.values import Clock, TooLarge, Undefined
+from rlpath.types import Status, Verdict
+
+_PLAIN = re.compile(r"-?\d{1,15}")
+
+
+@dataclass(frozen=True)
+class MathVerifier:
+    r"""Accepts a completion whose one final answer is mathematically equal to the gold answer and of its type.
+
+    The gold may be a number, an expression, an interval, a set or list, a tuple, a matrix, an equation, an inequality or
+    words, in LaTeX or plain. Decimals are never rounded: 0.333 is not 1/3. With `question` given, an answer that only
+    repeats the question's expression is refused. `seconds` bounds the work on one completion; it holds in any thread.
+
+    >>> verify = MathVerifier()
+    >>> verify(r"so the area is $\boxed{\dfrac{3\sqrt{3}}{4}}$.", r"\frac{\sqrt{27}}{4}").status
+    <Status.CORRECT: 'correct'>
+    >>> verify(r"\boxed{[-2, 7)}", r"x \in [-2,7]").status
+    <Status.WRONG: 'wrong'>
+    >>> verify("The solutions are x = 2 or x = 1.", "1, 2").status
+    <Status.CORRECT: 'correct'>
+    >>> verify(r"\boxed{37 \cdot 43}", "1591", question=r"What is $37 \cdot 43$?").reason
+    "the question's own expression, not its value"
+    """
+
+    seconds: float = 1.0
+
+    def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
+        wanted = read_gold(gold)
+        if not wanted.text:
+            return Verdict.of(Status.UNDECIDED, reason="the gold answer is empty")
+        heard = said(completion, question)
+        if truncated:
+            heard = Said(
+                heard.text, tuple(s for s in heard.statements if s.complete), heard.thinking_unclosed, heard.retracted
+            )
+            if not heard.statements:
+                return Verdict.of(Status.TRUNCATED, reason="cut off before a complete final answer")
+        if heard.flooded:
+            return Verdict.of(Status.WRONG, reason="hundreds of final answers")
+        if heard.retracted:
+            return Verdict.of(Status.WRONG, reason="the answer is taken back after it was stated")
+        judge = _Judge(wanted, question, Clock(self.seconds))
+        return judge.statements(heard) if heard.statements else judge.last(heard)
+
+
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """A gold answer: its text without a box around it, and its tree where it has one."""
+
+    text: str
+    tree: Node | None
+
+
+@lru_cache(maxsize=4096)
+def read_gold(gold: str) -> Gold:
+    """The gold answer as text and tree; a worked solution counts by its one box or `####` line."""
+    text = gold.strip()
+    stated = {s.text.strip() for s in said(text).statements if s.channel in ("box", "hashes", "tag")}
+    if len(stated) == 1:
+        text = stated.pop()
+    try:
+        return Gold(text, parse(text.rstrip(".")))
+    except Unreadable:
+        return Gold(text, None)
+
+
+class _Judge:
+    """One completion's judging: the gold, the question and the clock that all its comparisons share."""
+
+    def __init__(self, gold: Gold, question: str | None, clock: Clock) -> None:
+        self.gold, self.question, self.clock = gold, question, clock
+
+    def statements(self, heard: Said) -> Verdict:
+        strong = [s for s in heard.statements if s.channel != "phrase"]
+        verdicts = self._all_of(strong) if strong else []
+        for statement in heard.statements:
+            if statement.channel == "phrase":
+                verdict = self._phrase(statement, heard, lone=not strong)
+                verdicts += [verdict] if verdict else []
+        if not verdicts:
+            return self.last(heard)
+        wrong = [v for v in verdicts if not v.correct]
+        if wrong and len(wrong) < len(verdicts):
+            return Verdict.of(Status.WRONG, wrong[-1].answer, "two different final answers")
+        if wrong:
+            return wrong[-1]
+        listed = self.gold.tree is not None and item_count(self.gold.tree) > 1
+        if problem := offered_elsewhere(heard, lambda text: self.text(text).correct, listed=listed):
+            return Verdict.of(Status.WRONG, verdicts[-1].answer, problem)
+        return verdicts[-1]
+
+    def _all_of(self, strong: list[Statement]) -> list[Verdict]:
+        texts = list(dict.fromkeys(s.text.strip() for s in strong))
+        count = item_count(self.gold.tree) if self.gold.tree is not None else 1
+        if 1 < len(texts) <= count and all(s.channel == "box" for s in strong):
+            together = self.text(", ".join(texts))
+            if together.correct:
+                return [together]
+        return [self.text(text) for text in texts]
+
+    def _phrase(self, statement: Statement, heard: Said, *, lone: bool) -> Verdict | None:
+        """The verdict on "the answer is ..."; None where what follows is not an answer but talk about one."""
+        start = statement.end - len(statement.text)
+        text = region_of(statement.text, heard.text[max(0, start - 2) : start])
+        if text is None:
+            return (
+                Verdict.of(Status.WRONG, statement.text[:200], "no answer can be read from the sentence")
+                if lone
+                else None
+            )
+        verdict = self.text(text)
+        if not lone and verdict.status is Status.NO_ANSWER:
+            return None
+        return verdict
+
+    def last(self, heard: Said) -> Verdict:
+        """Judge a completion that announces no answer: itself if it is one, else the last thing it states."""
+        text = heard.text.strip().rstrip(".").strip()
+        if not text:
+            return Verdict.of(Status.NO_ANSWER, reason="nothing is said")
+        if len(text) <= 400 and "\n" not in text and not is_sentence(text):
+            whole = self.text(text)
+            if whole.status is not Status.NO_ANSWER:
+                return whole
+        region = last_region(heard.text)
+        if region is None:
+            return Verdict.of(Status.NO_ANSWER, text[-200:], "no final answer is stated")
+        return self.text(region)
+
+    def text(self, text: str) -> Verdict:
+        """The verdict on one piece of text that is said to be the answer; `no_answer` where it cannot be read."""
+        text = text.strip().rstrip(".").strip()
+        shown = text[:200]
+        if _PLAIN.fullmatch(text) and _PLAIN.fullmatch(self.gold.text):
+            same = int(text) == int(self.gold.text)
+            return Verdict.of(
+                Status.CORRECT if same else Status.WRONG, shown, "equal" if same else "a different number"
+            )
+        try:
+            tree = parse(text)
+        except Unreadable as problem:
+            return self._unparsed(text, str(problem))
+        if self.gold.tree is None:
+            return Verdict.of(Status.WRONG, shown, "not the gold answer's text, and that cannot be parsed")
+        return self._compared(tree, text)
+
+    def _unparsed(self, text: str, problem: str) -> Verdict:
+        if _folded(text) == _folded(self.gold.text):
+            return Verdict.of(Status.CORRECT, text[:200], "the same text")
+        status = Status.WRONG if ANY_NUMBER.search(text) and hedged(text) else Status.NO_ANSWER
+        return Verdict.of(status, text[:200], f"cannot be read as an answer: {problem}")
+
+    def _compared(self, tree: Node, text: str) -> Verdict:
+        assert self.gold.tree is not None
+        try:
+            same = agree(tree, self.gold.tree, self.clock)
+        except GoldTooLarge:
+            return Verdict.of(Status.UNDECIDED, text[:200], "the gold answer is too large to evaluate")
+        except (TooLarge, Undefined, Unreadable) as problem:
+            return Verdict.of(Status.WRONG, text[:200], f"beyond what is evaluated: {problem}")
+        if not same:
+            return Verdict.of(Status.WRONG, text[:200], "not equal to the gold answer")
+        if self.question and (problem := form_problem(tree, text, self.gold.tree, self.question)):
+            return Verdict.of(Status.WRONG, text[:200], problem)
+        return Verdict.of(Status.CORRECT, text[:200], "equal")
+
+
+def _folded(text: str) -> str:
+    text = re.sub(r"\\(?:left|right|text|mathrm|displaystyle|[,;:! ])|\\[dt](?=frac)|[\s${}.]", "", text)
+    return text.casefold()

@@ -1,0 +1,199 @@
+"""Figures as SVG text, to be put into a page as they are: no pyplot, no global state, the same bytes every time.
+
+Ink and grid lines are written as CSS (`currentColor`, `var(--line)`), so that a figure follows the page into dark mode;
+text stays text, in the page's own font.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+BLUE, GREEN, RED, ORANGE, PURPLE, GREY = "#3f7fbf", "#3d9a6a", "#cf5460", "#d98a2b", "#8a6fc0", "#8b919b"
+STATUS_COLOURS = {
+    "correct": GREEN,
+    "wrong": RED,
+    "no_answer": ORANGE,
+    "truncated": PURPLE,
+    "undecided": GREY,
+    "error": "#5c4a3d",
+}
+# Stand-ins that matplotlib accepts as colours and the page does not use; they become CSS in the text.
+_INK, _LINE = "#010203", "#040506"
+_NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.edgecolor": _LINE,
+    "axes.labelcolor": _INK,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.titlecolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": _LINE,
+    "grid.linewidth": 0.6,
+    "text.color": _INK,
+    "xtick.color": _LINE,
+    "ytick.color": _LINE,
+    "xtick.labelcolor": _INK,
+    "ytick.labelcolor": _INK,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.linewidth": 1.6,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One curve, with an optional band of lower and upper limits; `label` None keeps it out of the legend."""
+
+    label: str | None
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: str = BLUE
+    band: tuple[Sequence[float], Sequence[float]] | None = None
+    faint: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """One row of points with interval bars, joined by a line."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    colour: str = BLUE
+
+
+def line_plot(
+    name: str,
+    title: str,
+    lines: Sequence[Line],
+    *,
+    xlabel: str = "step",
+    percent: bool = False,
+    log: bool = False,
+    from_zero: bool = False,
+) -> str:
+    """Curves over steps as SVG text. `name` must be unique on the page; `percent` shows shares from 0 to 1."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _begin(title, xlabel, percent)
+        for line in lines:
+            axes.plot(
+                line.x,
+                line.y,
+                color=line.colour,
+                label=line.label,
+                alpha=0.35 if line.faint else 1.0,
+                linewidth=1.0 if line.faint else None,
+                marker="o" if len(line.x) == 1 else None,
+            )
+            if line.band:
+                axes.fill_between(line.x, *line.band, color=line.colour, alpha=0.18, linewidth=0)
+        if log:
+            axes.set_yscale("log")
+        elif from_zero and not percent:
+            axes.set_ylim(bottom=0)
+        _legend(axes, sum(line.label is not None for line in lines))
+        return _svg(figure, name, title)
+
+
+def share_plot(name: str, title: str, x: Sequence[float], shares: Mapping[str, Sequence[float]]) -> str:
+    """Shares that add to 1, stacked over steps, in the colours of the statuses."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _begin(title, "step", percent=True)
+        colours = [STATUS_COLOURS.get(status, GREY) for status in shares]
+        labels = [status.replace("_", " ") for status in shares]
+        xs, ys = (x, list(shares.values())) if len(x) > 1 else ([0.5, 1.5], [[v[0], v[0]] for v in shares.values()])
+        axes.stackplot(xs, ys, labels=labels, colors=colours, linewidth=0, alpha=0.9)
+        axes.margins(x=0)
+        _legend(axes, len(shares))
+        return _svg(figure, name, title)
+
+
+def points_plot(
+    name: str,
+    title: str,
+    series: Sequence[Points],
+    *,
+    xlabel: str,
+    xticks: Sequence[float] | None = None,
+    xticklabels: Sequence[str] | None = None,
+    log2: bool = False,
+) -> str:
+    """Shares with 95 % bars, for example pass@k over k, before and after."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _begin(title, xlabel, percent=True)
+        for points in series:
+            below = [max(0.0, y - low) for y, low in zip(points.y, points.low, strict=True)]
+            above = [max(0.0, high - y) for y, high in zip(points.y, points.high, strict=True)]
+            axes.errorbar(
+                points.x, points.y, (below, above), color=points.colour, label=points.label, marker="o", markersize=4,
+                capsize=0, elinewidth=2.4, linewidth=1.2,
+            )  # fmt: skip
+        if log2:
+            axes.set_xscale("log", base=2)
+        if xticks is not None:
+            axes.set_xticks(xticks, xticklabels or [f"{tick:g}" for tick in xticks])
+            axes.minorticks_off()
+        _legend(axes, len(series))
+        return _svg(figure, name, title)
+
+
+def _begin(title: str, xlabel: str, percent: bool) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(4.6, 2.75))
+    figure.subplots_adjust(left=0.125, right=0.985, top=0.82, bottom=0.17)
+    FigureCanvasSVG(figure)
+    axes = figure.add_subplot()
+    axes.set_title(title, pad=20)
+    axes.set_xlabel(xlabel)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    if percent:
+        axes.set_ylim(0, 1.02)
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
+    return figure, axes
+
+
+def _legend(axes: Axes, entries: int) -> None:
+    if entries > 1:
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(-0.02, 0.99), ncols=min(entries, 6), columnspacing=0.9,
+            handlelength=0.9, handletextpad=0.4, borderaxespad=0,
+        )  # fmt: skip
+
+
+def _svg(figure: Figure, name: str, title: str) -> str:
+    """The figure as one <svg> element whose ids begin with `name` and whose bytes depend on its content alone."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'(url\(|href=")#', rf"\1#{name}-", text)
+    text = re.sub(r"font-family: [^;\"]*; ?", "", text)
+    text = text.replace(_INK, "currentColor").replace(_LINE, "var(--line, #999)")
+    opening = f'<svg role="img" aria-label="{escape(title, quote=True)}"'
+    return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf"{opening} \1 {_NAMESPACES}>", text, count=1)

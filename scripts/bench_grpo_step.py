@@ -1,0 +1,248 @@
+"""Time one GRPO step: stock TRL with HF generate, stock TRL with vLLM colocate, and rlpath, in one run.
+
+    python scripts/bench_grpo_step.py --steps 3
+
+Every arm is a process of its own and does the same work: the same prompts and group size, LoRA on every linear layer
+of the same model, completions of exactly `length` tokens (the end of turn is held back), rewards that give every
+group signal, one optimiser step. The first step warms up and is not counted. A parity check then gives stock TRL and
+rlpath the same completions and compares loss and gradient.
+
+Stock means TRL's defaults but for gradient checkpointing, which is off in every arm (it would slow TRL down further),
+and, on a CPU, the patch without which vLLM cannot take new weights.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+Arm = Literal["trl-hf", "trl-vllm", "rlpath", "rlpath-vllm"]
+ARMS: tuple[Arm, ...] = ("trl-hf", "trl-vllm", "rlpath", "rlpath-vllm")
+
+
+@dataclass(frozen=True)
+class Args:
+    model: str = "smollm2-135m-instruct"
+    """folder, hub id or packaged name"""
+    arms: tuple[Arm, ...] = ARMS
+    """what to time, in this order"""
+    steps: int = 3
+    """measured steps of each arm, after one that warms up"""
+    prompts: int = 8
+    """prompts a step"""
+    group_size: int = 8
+    """completions of each prompt"""
+    length: int = 24
+    """tokens of every completion"""
+    parity: bool = True
+    """also compare loss and gradient on the same completions"""
+
+
+def main() -> None:
+    if len(sys.argv) > 1 and sys.argv[1] in ("--arm", "--parity-of"):
+        kind, name, folder, text = sys.argv[1:5]
+        args = Args(**json.loads(text))
+        result = time_arm(name, args, folder) if kind == "--arm" else loss_and_gradient(name, args, folder)
+        print("RESULT " + json.dumps(result), flush=True)
+        return
+    args = tyro.cli(Args)
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = {arm: run_self("--arm", arm, args, folder) for arm in args.arms}
+        print(f"{args.prompts} prompts x {args.group_size} completions of {args.length} tokens, {args.model}")
+        for arm, times in seconds.items():
+            spread = " ".join(f"{value:.1f}" for value in times)
+            print(f"{arm:12s} median {statistics.median(times):6.2f} s a step   [{spread}]")
+        for ours in ("rlpath", "rlpath-vllm"):
+            for stock in ("trl-hf", "trl-vllm"):
+                if ours in seconds and stock in seconds:
+                    ratio = statistics.median(seconds[stock]) / statistics.median(seconds[ours])
+                    print(f"{ours} is {ratio:.2f} times as fast as {stock}")
+        if args.parity:
+            print(parity(args, folder))
+
+
+def run_self(kind: str, name: str, args: Args, folder: str) -> Any:
+    """One arm in a fresh process, two threads as in every other."""
+    words = [sys.executable, __file__, kind, name, folder, json.dumps(asdict(args))]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    if done.returncode or not lines:
+        raise SystemExit(f"{name} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+    return json.loads(lines[-1].removeprefix("RESULT "))
+
+
+def time_arm(arm: str, args: Args, folder: str) -> list[float]:
+    """Seconds of each measured step, optimiser included."""
+    from transformers import TrainerCallback
+
+    class Clock(TrainerCallback):
+        times: list[float] = []  # noqa: RUF012 - one clock per process
+
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            self.began = time.perf_counter()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            self.times.append(time.perf_counter() - self.began)
+
+    trainer = make_trainer(arm, args, folder)
+    trainer.add_callback(Clock())
+    trainer.train()
+    return Clock.times[1:]
+
+
+def make_trainer(arm: str, args: Args, folder: str) -> Any:
+    """A stock or an rlpath trainer of the same experiment."""
+    import torch
+    import trl
+    from datasets import Dataset
+    from peft import LoraConfig
+
+    from rlpath.cpu import prepare_cpu
+    from rlpath.envs.arithmetic import arithmetic
+    from rlpath.models import load_model, load_tokenizer, resolve_model
+    from rlpath.seeding import seed_everything
+
+    path = resolve_model(args.model)
+    problems = arithmetic("train").problems[: args.prompts]
+    rows = [
+        {"prompt": [{"role": "user", "content": p.prompt}], "question": p.prompt, "gold": p.gold, "problem_id": p.id}
+        for _ in range(args.steps + 1)
+        for p in problems
+    ]
+    stock = arm.startswith("trl")
+    hold_back_end = {"trl-hf": {"min_new_tokens": args.length}, "trl-vllm": {"min_tokens": args.length}}
+    config = trl.GRPOConfig(
+        output_dir=folder,
+        use_cpu=not torch.cuda.is_available(),
+        bf16=True,
+        use_vllm=arm == "trl-vllm",
+        vllm_max_model_length=1024,
+        vllm_importance_sampling_mode="token_truncate",
+        generation_kwargs=hold_back_end.get(arm),
+        per_device_train_batch_size=args.prompts * args.group_size,
+        num_generations=args.group_size,
+        max_completion_length=args.length,
+        max_steps=args.steps + 1,
+        learning_rate=1e-5,
+        gradient_checkpointing=False,
+        shuffle_dataset=False,
+        report_to=[],
+        save_strategy="no",
+        disable_tqdm=True,
+    )
+    lora = LoraConfig(r=32, lora_alpha=64, target_modules="all-linear", task_type="CAUSAL_LM")
+    common = {
+        "args": config,
+        "train_dataset": Dataset.from_list(rows),
+        "processing_class": load_tokenizer(path),
+        "peft_config": lora,
+    }
+    seed_everything(0, torch=True)
+    if stock:
+        if arm == "trl-vllm":
+            from rlpath.vllm_sampler import keep_linear_weights_on_cpu, prepare_environment
+
+            prepare_environment(cpu_cache_gib=1)
+            if not torch.cuda.is_available():
+                keep_linear_weights_on_cpu()
+        return trl.GRPOTrainer(str(path), reward_funcs=alternate, **common)
+    from rlpath.posttrain.grpo import GRPOTrainer
+    from rlpath.rollouts import load_sampler
+
+    prepare_cpu()
+    sampler: Any = load_sampler("vllm" if arm == "rlpath-vllm" else "hf", path, max_length=1024)
+    hold_back(sampler)
+    return GRPOTrainer(load_model(path), verifier=Alternating(), sampler=sampler, **common)
+
+
+def alternate(completions: list[Any], **_: Any) -> list[float]:
+    """Every group has as many right as wrong answers."""
+    return [float(index % 2) for index in range(len(completions))]
+
+
+class Alternating:
+    """The same rewards as a verifier."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Any:
+        from rlpath.types import Status, Verdict
+
+        self.calls += 1
+        return Verdict.of(Status.WRONG if self.calls % 2 else Status.CORRECT)
+
+
+def hold_back(sampler: Any) -> None:
+    """Let every completion run to its full length."""
+    if sampler.backend == "hf":
+        sampler.stop_ids = frozenset([-1])
+        return
+    import vllm
+
+    plain: Callable[..., Any] = vllm.SamplingParams
+    vllm.SamplingParams = lambda **given: plain(**given, ignore_eos=True)
+
+
+def parity(args: Args, folder: str) -> str:
+    """Loss and gradient of stock TRL and of rlpath on the same completions of uneven length."""
+    import torch
+
+    ours = run_self("--parity-of", "rlpath", args, folder)
+    stock = run_self("--parity-of", "trl-hf", args, folder)
+    gradients = [torch.load(Path(folder) / f"{name}.pt") for name in ("rlpath", "trl-hf")]
+    cosine = torch.nn.functional.cosine_similarity(*gradients, dim=0).item()
+    difference = abs(ours - stock) / abs(stock)
+    return (
+        f"same completions: loss {ours:.6f} against {stock:.6f} ({100 * difference:.2f} % apart), "
+        f"gradient cosine {cosine:.5f}, norm ratio {(gradients[0].norm() / gradients[1].norm()).item():.4f}"
+    )
+
+
+def loss_and_gradient(arm: str, args: Args, folder: str) -> float:
+    """The loss of one batch of given completions; the gradient of every adapter weight goes to a file."""
+    import random
+
+    import torch
+
+    trainer = make_trainer(arm, args, folder)
+    draw = random.Random(0)
+    size = args.prompts * args.group_size
+    texts = [" ".join(str(draw.randint(0, 99)) for _ in range(draw.randint(1, 9))) for _ in range(size)]
+    ids = [trainer.processing_class(text)["input_ids"][: args.length - 1] for text in texts]
+    ids = [[*tokens, trainer.processing_class.eos_token_id] for tokens in ids]
+    if arm == "rlpath":
+        from rlpath.types import Completion
+
+        trainer.rollout = [Completion(text, tuple(tokens), (), "stop") for text, tokens in zip(texts, ids, strict=True)]
+    trainer._generate_single_turn = lambda *_: (ids, None)
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in trainer.model.named_parameters():
+        if "lora_B" in name:
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.data.copy_(0.01 * noise)
+    trainer.model.train()
+    trainer.current_gradient_accumulation_steps = 1
+    rows = [row for row in trainer.train_dataset.select(range(args.prompts)) for _ in range(args.group_size)]
+    # Stock TRL permutes the rows of a generation: with these completions either order has the same loss.
+    loss = trainer.compute_loss(trainer.model, trainer._prepare_inputs(rows))
+    loss.backward()
+    gradient = [p.grad.float().flatten() for _, p in sorted(trainer.model.named_parameters()) if p.grad is not None]
+    torch.save(torch.cat(gradient).cpu(), Path(folder) / f"{arm}.pt")
+    return loss.item()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+    main()

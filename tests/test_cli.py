@@ -1,0 +1,67 @@
+"""The command `rlpath` starts fast, finds its subcommands, and refuses in one sentence."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rlpath import __version__, cli
+from rlpath.errors import InputError
+
+
+def rlpath(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "rlpath.cli", *words], capture_output=True, text=True, check=False)
+
+
+def test_help_lists_every_command() -> None:
+    """Each subcommand with its line of help, status 0; without words the same, status 2."""
+    asked, bare = rlpath("--help"), rlpath()
+
+    assert (asked.returncode, bare.returncode) == (0, 2)
+    assert asked.stdout == bare.stdout
+    assert all(name in asked.stdout and command.help in asked.stdout for name, command in cli.COMMANDS.items())
+
+
+def test_the_version_is_the_package_version() -> None:
+    """For bug reports."""
+    assert rlpath("--version").stdout.strip() == __version__
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """Not even tyro: the list comes at once."""
+    code = """
+import sys
+from rlpath import cli
+cli.run(["--help"])
+print({"torch", "transformers", "numpy", "tyro", "rich"} & set(sys.modules))
+"""
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).endswith("set()\n")
+
+
+def test_an_unknown_command_is_one_sentence_with_the_nearest_name() -> None:
+    """Exit status 2, no traceback, and a guess."""
+    answer = rlpath("docter")
+
+    assert answer.returncode == 2
+    assert answer.stderr == "error: rlpath has no command 'docter'; did you mean doctor?\n"
+    with pytest.raises(InputError, match=r"no command 'zzz'; choose one of .*doctor"):
+        cli.run(["zzz"])
+
+
+def test_every_command_exists_and_explains_itself() -> None:
+    """Each target imports, is documented, and its module imports no torch."""
+    for command in cli.COMMANDS.values():
+        assert command.load().__doc__
+        module = command.target.partition(":")[0]
+        code = f"import sys, {module}; print('torch' in sys.modules)"
+        assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n", module
+
+
+def test_flags_of_a_command_come_from_its_parameters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A function with a typed parameter becomes a subcommand with a flag, and its status is passed on."""
+    (tmp_path / "made.py").write_text("def act(n: int) -> int:\n    return n + 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(cli.COMMANDS, "act", cli.Command("made:act", "add one"))
+
+    assert cli.run(["act", "--n", "2"]) == 3

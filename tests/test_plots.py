@@ -1,0 +1,86 @@
+"""Figures are SVG text: the same bytes every time, following the page's colours, and leaving no global state."""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ElementTree
+
+import matplotlib
+
+from rlpath.plots import Line, Points, line_plot, points_plot, share_plot
+
+CURVE = Line("reward", [1, 2, 3], [0.2, 0.5, 0.9], band=([0.1, 0.4, 0.8], [0.3, 0.6, 1.0]))
+
+
+def figures(name: str = "f") -> list[str]:
+    shares = {"correct": [0.2, 0.8], "wrong": [0.8, 0.2]}
+    points = Points("before", [1, 2, 4], [0.1, 0.2, 0.3], [0.0, 0.1, 0.2], [0.2, 0.3, 0.4])
+    return [
+        line_plot(name, "Reward <&> 'it'", [CURVE], percent=True),
+        line_plot(name, "Gap", [CURVE], log=True),
+        share_plot(name, "Status", [1, 2], shares),
+        points_plot(name, "pass@k", [points], xlabel="k", xticks=[1, 2, 4], log2=True),
+    ]
+
+
+def test_figures_are_one_well_formed_element_each() -> None:
+    """Every figure parses as XML, scales with the page, has a name for screen readers and no fixed size."""
+    for svg in figures():
+        root = ElementTree.fromstring(svg)
+        assert root.tag.endswith("svg") and root.get("viewBox") == "0 0 331.2 198"
+        assert root.get("role") == "img" and root.get("aria-label")
+        assert root.get("width") is None
+    assert ElementTree.fromstring(figures()[0]).get("aria-label") == "Reward <&> 'it'"
+
+
+def test_same_input_same_bytes() -> None:
+    """Nothing depends on time or chance."""
+    assert figures() == figures()
+
+
+def test_ids_carry_the_name() -> None:
+    """Two figures on one page share no id, and references follow."""
+    first, second = figures("one")[0], figures("two")[0]
+    ids = [{e.get("id", "") for e in ElementTree.fromstring(svg).iter() if e.get("id")} for svg in (first, second)]
+    assert ids[0].isdisjoint(ids[1])
+    assert all(name.startswith("one-") for name in ids[0])
+    assert "url(#one-" in first and 'href="#one-' in first
+
+
+def test_text_and_colours_are_the_pages() -> None:
+    """Labels stay text, ink is the page's, and no font is asked for."""
+    svg = figures()[0]
+    assert ">step</text>" in svg
+    assert "currentColor" in svg and "var(--line" in svg
+    assert "font-family" not in svg and "#010203" not in svg
+
+
+def test_global_settings_are_left_alone() -> None:
+    """Drawing changes no matplotlib setting."""
+    before = dict(matplotlib.rcParams)
+    figures()
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_degenerate_series_are_drawn() -> None:
+    """One step, or missing values, give a figure and no warning."""
+    line_plot("a", "one step", [Line("x", [1], [0.5])])
+    line_plot("b", "gap", [Line("x", [1, 2, 3], [0.5, math.nan, 0.7])])
+    share_plot("c", "one step", [1], {"correct": [0.3], "wrong": [0.7]})
+    share_plot("d", "no step", [1, 2], {"correct": [1.0, 1.0]})
+
+
+def test_intervals_are_drawn_from_limit_to_limit() -> None:
+    """The bar of a point spans its interval: four points apart in value, four times as far in the picture."""
+    narrow = Points("a", [1], [0.5], [0.4], [0.6])
+    wide = Points("a", [1], [0.5], [0.1], [0.9])
+    heights = [_bar_height(points_plot("f", "t", [points], xlabel="k")) for points in (narrow, wide)]
+    assert math.isclose(heights[1], 4 * heights[0], rel_tol=1e-3)
+
+
+def _bar_height(svg: str) -> float:
+    root = ElementTree.fromstring(svg)
+    collection = next(e for e in root.iter() if (e.get("id") or "").startswith("f-LineCollection"))
+    path = next(e for e in collection.iter() if e.tag.endswith("path"))
+    numbers = [float(word) for word in (path.get("d") or "").replace("M", "").replace("L", "").split()]
+    return abs(numbers[1] - numbers[3])
