@@ -160,7 +160,7 @@ def test_draws_follow_the_exact_distribution() -> None:
     ],
 )
 def test_filters_keep_the_likeliest(top_k: int, top_p: float, support: set[int]) -> None:
-    """Probabilities 1/8, 1/4, 1/16, 1/2, 1/16: the first k of the order, the least set with mass top-p; drawn so too."""
+    """Of 1/8, 1/4, 1/16, 1/2, 1/16: the first k in order, or the least set of mass top-p; draws stay within it."""
     logits = torch.tensor([[1 / 8, 1 / 4, 1 / 16, 1 / 2, 1 / 16]]).log()
 
     assert set(filter_logits(logits, top_k, top_p)[0].isfinite().nonzero().flatten().tolist()) == support
