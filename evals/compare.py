@@ -84,7 +84,8 @@ class Comparison:
 
 
 def compare(before: Evaluation, after: Evaluation, seed: int = 0) -> Comparison:
-    """The paired comparison of two evaluations of the same protocol; `seed` fixes bootstrap and permutation draws.
+    """The paired comparison of two evaluations of the same protocol; `seed` fixes the draws of
+    the permutation test.
 
     Raises InputError where an evaluation is incomplete or the protocols differ.
     """
@@ -186,7 +187,7 @@ def _greedy(outcomes: Sequence[Outcome]) -> Change:
 def _pass_at(outcomes: Sequence[Outcome], n: int, k: int, seed: int) -> Change:
     before = [pass_at_k(n, o.sampled_before, k) for o in outcomes]
     after = [pass_at_k(n, o.sampled_after, k) for o in outcomes]
-    intervals = (mean_over_problems(before, seed=seed), mean_over_problems(after, seed=seed))
+    intervals = (mean_over_problems(before), mean_over_problems(after))
     p = sign_flip(np.subtract(after, before), seed=seed)
     return _change_of(f"pass@{k}", before, after, intervals, p, "sign-flip permutation, clustered by problem")
 
@@ -225,8 +226,8 @@ def _aggregate(comparisons: Sequence[Comparison], metric: str, seed: int) -> Agg
         metric,
         tuple(before_R.tolist()),
         tuple(after_R.tolist()),
-        _wider(interval_over_seeds(before_R, seed=seed), mean_over_problems(before_P, seed=seed), lowest=0.0),
-        _wider(interval_over_seeds(after_R, seed=seed), mean_over_problems(after_P, seed=seed), lowest=0.0),
+        _wider(interval_over_seeds(before_R, seed=seed), mean_over_problems(before_P), lowest=0.0),
+        _wider(interval_over_seeds(after_R, seed=seed), mean_over_problems(after_P), lowest=0.0),
         _wider(interval_over_seeds(gain_R, seed=seed), paired_difference(before_P, after_P), lowest=-1.0),
         p,
         max(detectable, _detectable_over_seeds(gain_R)),

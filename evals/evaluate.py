@@ -119,15 +119,15 @@ class Evaluation:
         each = 1 + self.protocol.sampled.n
         return len(self.samples) == each * self.protocol.problems
 
-    def summary(self, seed: int = 0) -> Summary:
-        """Greedy accuracy, pass@k for k = 1, 2, 4 … n, status shares and lengths; `seed` is the bootstrap's."""
+    def summary(self) -> Summary:
+        """Greedy accuracy, pass@k for k = 1, 2, 4 … n, status shares and lengths."""
         greedy, sampled = self.of("greedy"), self.of("sample")
         n, counts = self.protocol.sampled.n, list(self.correct("sample").values())
         return Summary(
             problems=self.protocol.problems,
             samples=n,
             greedy=wilson(sum(self.correct("greedy").values()), len(greedy)),
-            pass_at={k: mean_pass_at_k(n, counts, k, seed=seed) for k in ks(n)},
+            pass_at={k: mean_pass_at_k(n, counts, k) for k in ks(n)},
             greedy_status=status_shares(greedy),
             sampled_status=status_shares(sampled),
             cut=sum(sample.finish_reason == "length" for sample in sampled) / len(sampled),

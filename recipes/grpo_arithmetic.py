@@ -4,7 +4,7 @@
     accelerate launch recipes/grpo_arithmetic.py --preset gpu-24gb
     accelerate launch --num_processes 2 --cpu recipes/grpo_arithmetic.py --smoke
 
-The model is asked "What is 3 + 4? Answer with the number only." and rewarded 1 where its final answer is the sum.
+The model is asked "What is 7 + 48? Answer with the number only." and rewarded 1 where its final answer is the sum.
 Held-out problems share no pair of operands with training. The run folder ends with `report.html`.
 """
 
@@ -20,13 +20,13 @@ from rlpath.posttrain.settings import GRPOSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(GRPOSettings):
-    level: str = "add-1"
-    """which problems: add-1 (one-digit sums), add-1x2, add-2, add-3, add-sub-1, add-sub-2, mul-1, mul-1x2, all-2 …"""
+    level: str = "add-1x2"
+    """which problems: add-1 (one-digit sums), add-1x2 (one digit and two), add-2, add-3, add-sub-1, add-sub-2, mul-1, mul-1x2, all-2 …"""
     held_out_fraction: float = 0.25
     """share of operand pairs that training never sees"""
 
 
-CPU = Settings()
+CPU = Settings(steps=100, learning_rate=2e-4, eval_problems=150, checkpoint_every=20)
 PRESETS = {
     "smoke": replace(
         CPU,

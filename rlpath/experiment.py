@@ -184,8 +184,8 @@ def _train(
         callbacks=[interrupt, *([Recorder(run), ProgressLine()] if run is not None else [])],
     )
     trainer.remove_callback(PrinterCallback)
-    if run is not None and not trainer.share_prompts:
-        note = f"prompts are not shared: the packed forward differs by {trainer.packing_gap:.2f} on this model"
+    if run is not None and not trainer.packs:
+        note = f"TRL's own forward is used: the packed one differs by {trainer.packing_gap:.2f} on this model"
         print(note, flush=True)
         run.write_json("substitutions.json", [note])
     if step < settings.steps:

@@ -59,8 +59,8 @@ def test_no_evidence_names_the_smallest_visible_effect() -> None:
     assert f"no evidence of improvement; the smallest effect this run could have seen is {detectable:.1f} points" in (
         result.sentence
     )
-    # 20 differences of 1/4, and one problem gained and one lost added: 2.8016 * sqrt((20 / 16 + 2) / 42**2)
-    assert detectable == pytest.approx(100 * 2.8016 * np.sqrt(20 / 16 + 2) / 42, abs=0.01)
+    # 20 differences of 1/4, and one gain and one loss of 1/4 added: 2.8016 * sqrt(22 / 16) / 42
+    assert detectable == pytest.approx(100 * 2.8016 * np.sqrt(22 / 16) / 42, abs=0.01)
 
 
 def test_nothing_solved_is_no_evidence_either_way() -> None:
@@ -141,7 +141,7 @@ def test_seeds_that_agree_perfectly_are_not_certain() -> None:
     metric = aggregate([pair([0] * 20, [4] * 20)] * 3).aggregate("pass@1")
     assert metric.after is not None and metric.difference is not None
     assert (metric.after.estimate, metric.after.high) == (1.0, 1.0)
-    assert metric.after.low == pytest.approx(0.8389, abs=1e-3)
+    assert metric.after.low == pytest.approx(1 / (1 + 2.093024**2 / 20), abs=1e-5)
     assert 0.5 < metric.difference.low < metric.difference.high <= 1.0
 
 

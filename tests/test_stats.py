@@ -94,13 +94,35 @@ def test_pass_at_k_is_the_average_over_every_choice_of_k(n: int, data: st.DataOb
 
 
 def test_mean_pass_at_k_by_hand_and_never_certain() -> None:
-    """Counts 0, 4, 2 of 4 give pass@1 = 1/2; thirty problems never solved still allow 11 %."""
+    """Counts 0, 4, 2 of 4 give pass@1 = 1/2; thirty problems never solved still allow 12 %."""
     assert stats.mean_pass_at_k(4, [0, 4, 2], 1).estimate == pytest.approx(0.5)
     none = stats.mean_pass_at_k(8, [0] * 30, 1)
     assert (none.estimate, none.low) == (0.0, 0.0)
-    assert none.high == pytest.approx(0.1135, abs=1e-3)
+    t = scipy_stats.t.ppf(0.975, 29)
+    assert none.high == pytest.approx(t * t / 30 / (1 + t * t / 30))
     mixed = stats.mean_pass_at_k(8, [0, 8] * 50, 8)
-    assert (mixed.low, mixed.high) == pytest.approx((0.40, 0.60), abs=0.011)
+    assert (mixed.low, mixed.high) == pytest.approx((0.40, 0.60), abs=0.003)
+
+
+def test_intervals_over_problems_narrow_with_less_variance() -> None:
+    """Values all near one half are known better than coin flips: 0.4 and 0.6 in turn give ± t * 0.1 / 10."""
+    interval = stats.mean_over_problems([0.4, 0.6] * 50)
+    assert interval.high - interval.low == pytest.approx(2 * scipy_stats.t.ppf(0.975, 99) * 0.1005 / 10, rel=1e-3)
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        stats.mean_over_problems([2.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "problems"), [(10.0, 0.7, 20), (10.0, 0.7, 300), (0.5, 2.0, 20), (0.5, 2.0, 300), (0.05, 1.0, 100)]
+)
+def test_intervals_over_problems_cover_what_they_claim(a: float, b: float, problems: int) -> None:
+    """Over 500 draws of problems the 95 % interval of pass@1 of 8 samples holds the truth in at least 92 %."""
+    rng = np.random.default_rng(problems)
+    hits = []
+    for _ in range(500):
+        interval = stats.mean_over_problems(rng.binomial(8, rng.beta(a, b, problems)) / 8)
+        hits.append(interval.low <= a / (a + b) <= interval.high)
+    assert np.mean(hits) >= 0.92
 
 
 @pytest.mark.parametrize(
@@ -166,6 +188,38 @@ def test_nothing_changed_is_not_certainty() -> None:
     interval = stats.paired_difference([0] * 20, [0] * 20)
     assert interval.estimate == 0 and interval.high == -interval.low == pytest.approx(0.1345, abs=1e-3)
     assert stats.minimal_detectable_effect([0] * 20, [0] * 20) == pytest.approx(0.1801, abs=1e-3)
+
+
+def _shifted(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Hard problems become mostly solved: true difference 10 / 10.7 - 0.2."""
+    before, after = rng.beta(0.5, 2.0, n), rng.beta(10.0, 0.7, n)
+    return (rng.binomial(8, after) - rng.binomial(8, before)) / 8
+
+
+def _rare(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Three problems in a hundred become solved."""
+    return (rng.random(n) < 0.03).astype(float)
+
+
+def _rarely_some(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Five problems in a hundred become solvable in 30 % of samples: true difference 0.015."""
+    return rng.binomial(8, 0.3 * (rng.random(n) < 0.05)) / 8
+
+
+@pytest.mark.parametrize("problems", [20, 100, 300])
+@pytest.mark.parametrize(("draw", "truth"), [(_shifted, 10 / 10.7 - 0.2), (_rare, 0.03), (_rarely_some, 0.015)])
+def test_paired_intervals_cover_what_they_claim(draw, truth: float, problems: int) -> None:
+    """The 95 % interval holds the true difference in at least 92 % of 400 evaluations, also where few problems change.
+
+    A plain t-interval holds it in fewer than half where 3 in 100 problems change and 20 were asked.
+    """
+    rng = np.random.default_rng(problems)
+    hits = []
+    for _ in range(400):
+        difference = draw(rng, problems)
+        interval = stats.paired_difference(np.maximum(-difference, 0), np.maximum(difference, 0))
+        hits.append(interval.low <= truth <= interval.high)
+    assert np.mean(hits) >= 0.92
 
 
 def test_minimal_detectable_effect_by_hand() -> None:

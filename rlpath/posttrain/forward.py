@@ -6,9 +6,11 @@ model (PEFT, DDP, FSDP) and their hooks run.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 
 from rlpath.posttrain.logprobs import token_logprobs
 from rlpath.posttrain.packing import Packed, pack
@@ -61,8 +63,11 @@ def packing_gap(model: Any, vocabulary: int, device: torch.device) -> float:
     """Mean absolute difference of log-probabilities between sharing prompts and not, on a few random tokens.
 
     Rounding alone gives a few hundredths in bf16. A model that ignores the block mask (a sliding window, positions of
-    its own) gives far more, and must not be trained packed.
+    its own) or treats its logits further (a bias, a soft cap) gives far more, and must not be trained packed. An
+    adapted output matrix gives infinity: the packed forward reads the matrix below the adapter.
     """
+    if isinstance(model.get_output_embeddings(), BaseTunerLayer):
+        return math.inf
     generator = torch.Generator().manual_seed(0)
     prompts = torch.randint(0, vocabulary, (2, 9), generator=generator).repeat_interleave(3, 0)
     completions = torch.randint(0, vocabulary, (6, 7), generator=generator)
@@ -77,6 +82,17 @@ def packing_gap(model: Any, vocabulary: int, device: torch.device) -> float:
     logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, prompts.shape[1] - 1 : -1]
     alone = logits.float().log_softmax(-1).gather(-1, batch["completion_ids"][..., None])[..., 0]
     return (shared - alone).abs().mean().item()
+
+
+def attention_window(model: Any) -> float:
+    """Tokens up to which the model's own attention is the plain causal one; infinity where it always is.
+
+    A packed forward brings its own mask and so drops a sliding window or chunks: beyond this length it is another
+    model.
+    """
+    config = model.config.get_text_config()
+    local = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
+    return min((size for size in local if size), default=math.inf)
 
 
 def _compute_dtype(weight: torch.Tensor) -> torch.dtype:

@@ -26,7 +26,7 @@ from trl.trainer.utils import split_tensor_dict
 
 from rlpath.errors import InputError
 from rlpath.losses import correction_weights
-from rlpath.posttrain.forward import completion_logprobs, install, packing_gap
+from rlpath.posttrain.forward import attention_window, completion_logprobs, install, packing_gap
 from rlpath.posttrain.packing import best_completions_per_block
 from rlpath.posttrain.weights import sampler_weights
 from rlpath.rewards.batch import verdicts_of
@@ -47,6 +47,7 @@ class GRPOTrainer(trl.GRPOTrainer):
     `share_prompts=False` only the padding is removed. `correction` is how the ratio of trainer to sampler enters the
     loss (see `losses.correction_weights`), capped at `correction_cap`; None leaves it out.
 
+    `packs` says whether the model can be trained packed at all; where it cannot, TRL's forward is used.
     Raises `InputError` where the arguments ask for something this step does not compute.
     """
 
@@ -78,6 +79,8 @@ class GRPOTrainer(trl.GRPOTrainer):
         self.decoding = Decoding(
             args.max_completion_length, args.temperature, args.top_p, args.top_k or 0, args.num_generations
         )
+        if self.aux_loss_enabled:
+            raise InputError("GRPOTrainer does not support output_router_logits (a router's loss)")
         policy = self.accelerator.unwrap_model(self.model)
         base = policy.get_base_model() if isinstance(policy, PeftModel) else policy
         install(base, args.temperature)
@@ -85,18 +88,23 @@ class GRPOTrainer(trl.GRPOTrainer):
             # Autocast casts once, to bf16; PEFT would first cast each adapter's input up to the adapter's fp32.
             if args.bf16 and isinstance(module, BaseTunerLayer):
                 module.cast_input_dtype_enabled = False
-        self.share_prompts = share_prompts and self._packing_holds(base)
-        self._attention_width = base.config.num_hidden_layers * base.config.hidden_size
+        if self.ref_model is not None:
+            install(self.accelerator.unwrap_model(self.ref_model), args.temperature)
+        config = base.config.get_text_config()
+        self.share_prompts = share_prompts
+        self.packing_gap = self._measure_packing_gap(base, min(config.vocab_size, 1000))
+        self.packs = self.packing_gap < PACKING_TOLERANCE
+        self._window = attention_window(base)
+        self._attention_width = config.num_hidden_layers * config.hidden_size
         self._weights = base.num_parameters(exclude_embeddings=True)
 
-    def _packing_holds(self, base: Any) -> bool:
-        """Try the packed forward against the plain one; a model whose attention overrides the mask must not use it."""
+    def _measure_packing_gap(self, base: Any, vocabulary: int) -> float:
         was_training = base.training
         base.eval()
         with self.accelerator.autocast():
-            self.packing_gap = packing_gap(base, min(base.config.vocab_size, 1000), self.accelerator.device)
+            gap = packing_gap(base, vocabulary, self.accelerator.device)
         base.train(was_training)
-        return self.packing_gap < PACKING_TOLERANCE
+        return gap
 
     # Rollouts
 
@@ -105,6 +113,8 @@ class GRPOTrainer(trl.GRPOTrainer):
     ) -> tuple[list[list[int]], list[list[float]]]:
         """TRL's hook for sampling: token ids and the sampler's log-probabilities of each row."""
         began = time.perf_counter()
+        if any(prompt != prompt_ids[row - row % num_generations] for row, prompt in enumerate(prompt_ids)):
+            raise ValueError(f"prompts do not come in groups of {num_generations}")
         self.push_weights()
         step, rank = self.state.global_step, self.accelerator.process_index
         decoding = replace(self.decoding, n=num_generations, seed=derive(self.args.seed, "rollout", step, rank))
@@ -181,20 +191,35 @@ class GRPOTrainer(trl.GRPOTrainer):
     # Loss
 
     def _get_per_token_logps_and_entropies(
-        self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int, **_: Any
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        **_: Any,
     ) -> tuple[torch.Tensor, torch.Tensor, None]:
-        """TRL's hook for log-probabilities: those of `_compute_loss`'s forward, or a packed forward of its own."""
+        """TRL's hook for log-probabilities: those of `_compute_loss`'s forward, or forwards of its own."""
         if self._computed is not None:
             return *self._computed, None
-        batch = {
-            "prompt_ids": input_ids[:, :-logits_to_keep],
-            "prompt_mask": attention_mask[:, :-logits_to_keep],
-            "completion_ids": input_ids[:, -logits_to_keep:],
-            "completion_mask": attention_mask[:, -logits_to_keep:],
-        }
-        return *self._forward(model, batch), None
+        size = batch_size or len(input_ids)
+        parts = []
+        for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True):
+            batch = {
+                "prompt_ids": ids[:, :-logits_to_keep],
+                "prompt_mask": mask[:, :-logits_to_keep],
+                "completion_ids": ids[:, -logits_to_keep:],
+                "completion_mask": mask[:, -logits_to_keep:],
+            }
+            parts.append(self._forward(model, batch))
+        logprobs, entropy = zip(*parts, strict=True)
+        return torch.cat(logprobs), torch.cat(entropy), None
 
     def _forward(self, model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities and entropies of a micro-batch's completions, each [B, C]."""
+        longest = (batch["prompt_mask"].sum(1) + batch["completion_mask"].sum(1)).max().item()
+        if not self.packs or longest > self._window:
+            return self._plain_forward(model, batch)
         share = 1
         if self.share_prompts:
             share = best_completions_per_block(
@@ -206,6 +231,17 @@ class GRPOTrainer(trl.GRPOTrainer):
             )
         with self.accelerator.autocast():
             return completion_logprobs(model, batch, share)
+
+    def _plain_forward(self, model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """TRL's own forward: a rectangle with all its padding."""
+        logprobs, entropy, _ = super()._get_per_token_logps_and_entropies(
+            model,
+            torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1),
+            torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1),
+            batch["completion_ids"].shape[1],
+            compute_entropy=True,
+        )
+        return logprobs, entropy
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         """TRL's loss on the rows that have a gradient, with the sampler's correction folded into the advantages.
@@ -235,9 +271,9 @@ class GRPOTrainer(trl.GRPOTrainer):
 
     def _rows_with_signal(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The rows that contribute to the gradient; at least one, so that every process runs its forward."""
-        if self.beta != 0:
-            return inputs
-        keep = (inputs["advantages"] != 0) & (inputs["completion_mask"].sum(1) > 0)
+        keep = inputs["completion_mask"].sum(1) > 0
+        if self.beta == 0 and self.top_entropy_quantile == 1:
+            keep &= inputs["advantages"] != 0
         if keep.all():
             return inputs
         if not keep.any():
@@ -275,6 +311,10 @@ def check_arguments(args: trl.GRPOConfig) -> None:
         "loss_type='vespo' (it needs TRL's own correction)": args.loss_type == "vespo",
         "cast_lm_head_to_fp32": args.cast_lm_head_to_fp32,
         "shuffle_dataset=True (the data set's order is the order)": args.shuffle_dataset,
+        "steps_per_generation below gradient_accumulation_steps (a step would draw the same random numbers twice)": (
+            args.steps_per_generation or args.gradient_accumulation_steps
+        )
+        < args.gradient_accumulation_steps,
     }
     for what, refused in refusals.items():
         if refused:

@@ -67,7 +67,9 @@ class _TokenLogprobs(torch.autograd.Function):
         if not needs_weight:
             return (None if slope is None else slope * grad[:, None].to(slope.dtype), *(None,) * 5)
         hidden, weight, target = saved
-        grad_hidden, grad_weight = torch.empty_like(hidden), torch.zeros_like(weight)
+        grad_hidden = torch.empty_like(hidden)
+        # In bf16 the sum over chunks would round away what the later ones add.
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32)
         for start in range(0, len(target), chunk):
             part = slice(start, start + chunk)
             logits = _logits(hidden[part], weight, temperature)
@@ -75,8 +77,8 @@ class _TokenLogprobs(torch.autograd.Function):
             difference[torch.arange(len(difference)), target[part]] += 1
             difference = (difference * (grad[part, None] / temperature)).to(weight.dtype)
             grad_hidden[part] = difference @ weight
-            grad_weight.addmm_(difference.T, hidden[part])
-        return grad_hidden, grad_weight, None, None, None, None
+            grad_weight += difference.T @ hidden[part]
+        return grad_hidden, grad_weight.to(weight.dtype), None, None, None, None
 
 
 def _logits(hidden: torch.Tensor, weight: torch.Tensor, temperature: float) -> torch.Tensor:

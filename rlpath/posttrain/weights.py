@@ -20,17 +20,22 @@ def sampler_weights(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
     """Name and value of every weight that training can have changed, as the plain model names it.
 
     For a LoRA model these are the adapted matrices, merged; otherwise all parameters. Every process of a sharded
-    model must iterate to the end. Raises `TypeError` for an adapter of another kind.
+    model must iterate to the end. Raises `TypeError` where something trains that is not a LoRA matrix of a linear
+    layer (DoRA, biases, whole modules): the sampler would never see it.
     """
     if not isinstance(model, PeftModel):
         for name, parameter in model.named_parameters():
             yield name, _whole(parameter)
         return
-    for name, module in model.get_base_model().named_modules():
-        if isinstance(module, LoraLinear):
-            yield f"{name}.weight", _merged(module)
-        elif hasattr(module, "lora_A"):
-            raise TypeError(f"cannot merge the adapter of {name}: {type(module).__name__} is not a LoRA linear layer")
+    layers = [(name, layer) for name, layer in model.get_base_model().named_modules() if isinstance(layer, LoraLinear)]
+    merged = {
+        id(part.weight) for _, layer in layers for parts in (layer.lora_A, layer.lora_B) for part in parts.values()
+    }
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and id(parameter) not in merged:
+            raise TypeError(f"{name} trains but cannot be merged: only LoRA matrices of linear layers can")
+    for name, layer in layers:
+        yield f"{name}.weight", _merged(layer)
 
 
 def _merged(layer: LoraLinear) -> torch.Tensor:
@@ -38,8 +43,10 @@ def _merged(layer: LoraLinear) -> torch.Tensor:
     base = layer.get_base_layer().weight
     merged = _whole(base).float()
     for adapter in layer.active_adapters:
-        up, down = _whole(layer.lora_B[adapter].weight), _whole(layer.lora_A[adapter].weight)
-        merged = torch.addmm(merged, up.float(), down.float(), alpha=layer.scaling[adapter])
+        up, down = _whole(layer.lora_B[adapter].weight).float(), _whole(layer.lora_A[adapter].weight).float()
+        # Layers that keep their weight as [in, out] (GPT-2's) take the product transposed.
+        left, right = (down.T, up.T) if layer.fan_in_fan_out else (up, down)
+        merged = torch.addmm(merged, left, right, alpha=layer.scaling[adapter])
     return merged.to(base.dtype)
 
 

@@ -1,0 +1,184 @@
+"""What a gold answer for code may look like, and the comparison of what a program returned.
+
+A gold is one string, in one of three flavours:
+
+Asserts: Python source, run in a process apart from the program. Plain asserts (MBPP) or a `check(candidate)`
+(HumanEval); or JSON that names more, with the data sets' own field names:
+
+    assert add(1, 2) == 3
+    ["assert add(1, 2) == 3", "assert add(0, 0) == 0"]
+    {"test": "def check(candidate): ...", "entry_point": "add", "prompt": "def add(a, b): ..."}
+    {"test_list": ["assert ..."], "test_setup_code": "..."}
+
+Functions: a function's name and cases of arguments and expected value. Arguments are a list, or an object of keyword
+arguments. Values are compared as JSON and exactly: 1, 1.0 and true are three values, a tuple counts as a list. With
+`tolerance` two numbers may differ by that much, absolutely or relatively.
+
+    {"function": "add", "cases": [[[1, 2], 3], [[0, 0], 0]], "tolerance": 1e-6}
+
+Programs: texts for stdin with the stdout expected of each, compared without trailing white space of lines and of the
+whole. `{"inputs": [...], "outputs": [...]}`, the form of APPS, means the same (and cases, if it has an `fn_name`).
+
+    [{"stdin": "1 2\n", "stdout": "3\n"}]
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+
+class BadTests(Exception):
+    """The gold is in none of the forms above, or holds no test."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssertTests:
+    source: str
+    entry_point: str = ""
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionTests:
+    function: str
+    cases: tuple[tuple[list[Any] | dict[str, Any], Any], ...]
+    tolerance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramTests:
+    cases: tuple[tuple[str, str], ...]
+
+
+Tests = AssertTests | FunctionTests | ProgramTests
+
+
+def parse_tests(gold: Any) -> Tests:
+    """The tests a gold stands for: its text, or the JSON value already read. Raises BadTests."""
+    if isinstance(gold, str):
+        text = gold.strip()
+        try:
+            gold = json.loads(text) if text[:1] in ("[", "{") else text
+        except (ValueError, RecursionError):
+            gold = text
+    if isinstance(gold, str):
+        return assert_tests(gold)
+    if isinstance(gold, list) and gold and all(isinstance(item, str) for item in gold):
+        return assert_tests("\n".join(gold))
+    if isinstance(gold, list) and gold and all(isinstance(item, dict) for item in gold):
+        return ProgramTests(tuple(program_case(item) for item in gold))
+    if isinstance(gold, dict):
+        return from_object(gold)
+    raise BadTests("the gold holds no test")
+
+
+def from_object(gold: dict[str, Any]) -> Tests:
+    """Tests from a JSON object; the keys say which flavour it is, and an unknown key is refused."""
+    keys = set(gold)
+    if "function" in keys and keys <= {"function", "cases", "tolerance"}:
+        return function_tests(gold["function"], gold.get("cases"), gold.get("tolerance"))
+    if keys in ({"stdin", "stdout"}, {"input", "output"}):
+        return ProgramTests((program_case(gold),))
+    if {"inputs", "outputs"} <= keys <= {"inputs", "outputs", "fn_name"}:
+        inputs, outputs = gold["inputs"], gold["outputs"]
+        if not (isinstance(inputs, list) and isinstance(outputs, list) and len(inputs) == len(outputs) > 0):
+            raise BadTests("inputs and outputs are not two lists of the same length")
+        if "fn_name" in gold:
+            return function_tests(gold["fn_name"], list(zip(inputs, outputs, strict=True)), None)
+        return ProgramTests(
+            tuple(program_case({"stdin": i, "stdout": o}) for i, o in zip(inputs, outputs, strict=True))
+        )
+    if "test" in keys and keys <= {"test", "entry_point", "prompt"}:
+        return assert_tests(gold["test"], gold.get("entry_point", ""), gold.get("prompt", ""))
+    if "test_list" in keys and keys <= {"test_list", "test_setup_code"}:
+        tests, setup = gold["test_list"], gold.get("test_setup_code", "")
+        if not (isinstance(tests, list) and all(isinstance(text, str) for text in (setup, *tests))):
+            raise BadTests("test_list is not a list of asserts")
+        return assert_tests("\n".join([setup, *tests]))
+    raise BadTests(f"the gold is an object with the keys {', '.join(sorted(keys)) or 'none'}, which name no tests")
+
+
+def assert_tests(source: Any, entry_point: Any = "", prompt: Any = "") -> AssertTests:
+    if not all(isinstance(text, str) for text in (source, entry_point, prompt)):
+        raise BadTests("test, entry_point and prompt must be text")
+    if "assert" not in source:
+        raise BadTests("the gold holds no assert")
+    if entry_point and not entry_point.isidentifier():
+        raise BadTests(f"entry_point {entry_point!r} is no name")
+    return AssertTests(source, entry_point, prompt)
+
+
+def function_tests(function: Any, cases: Any, tolerance: Any) -> FunctionTests:
+    if not (isinstance(function, str) and function.isidentifier()):
+        raise BadTests(f"function {function!r} is no name")
+    if not (isinstance(cases, list) and cases):
+        raise BadTests("the gold holds no case")
+    if not (tolerance is None or (type(tolerance) in (int, float) and tolerance >= 0)):
+        raise BadTests(f"tolerance {tolerance!r} is no number")
+    for case in cases:
+        if not (isinstance(case, list | tuple) and len(case) == 2 and isinstance(case[0], list | dict)):
+            raise BadTests("a case is [arguments, expected value], with arguments in a list or an object")
+    return FunctionTests(function, tuple((case[0], case[1]) for case in cases), tolerance)
+
+
+def program_case(case: dict[str, Any]) -> tuple[str, str]:
+    found = [case.get("stdin", case.get("input")), case.get("stdout", case.get("output"))]
+    stdin, stdout = ("\n".join(map(str, text)) if isinstance(text, list) else text for text in found)
+    if not (len(case) == 2 and isinstance(stdin, str) and isinstance(stdout, str)):
+        raise BadTests("a case of a program is an object of stdin and stdout, both text")
+    return stdin, stdout
+
+
+def same_value(wire: Any, expected: Any, tolerance: float | None = None) -> bool:
+    """Whether what a program returned, still as it came over the wire, is the JSON value `expected`.
+
+    The walk follows `expected`, so what a hostile program sends sets neither its depth nor its cost, and nothing is
+    compared by an operator of the program's own.
+    """
+    if isinstance(expected, list):
+        items = wire.get("t") if isinstance(wire, dict) and len(wire) == 1 else wire
+        return (
+            isinstance(items, list)
+            and len(items) == len(expected)
+            and all(same_value(item, wanted, tolerance) for item, wanted in zip(items, expected, strict=True))
+        )
+    if isinstance(expected, dict):
+        return same_object(wire, expected, tolerance)
+    if isinstance(wire, dict) and set(wire) == {"i"} and type(expected) is int:
+        return wire["i"] == hex(expected)
+    if tolerance is not None and is_number(wire) and is_number(expected):
+        return math.isclose(wire, expected, rel_tol=tolerance, abs_tol=tolerance) or both_nan(wire, expected)
+    return type(wire) is type(expected) and (wire == expected or both_nan(wire, expected))
+
+
+def same_object(wire: Any, expected: dict[str, Any], tolerance: float | None) -> bool:
+    pairs = wire.get("d") if isinstance(wire, dict) and len(wire) == 1 else None
+    if not isinstance(pairs, list) or len(pairs) != len(expected):
+        return False
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str | int | float | None)):
+            return False
+        key = pair[0] if isinstance(pair[0], str) else json.dumps(pair[0])  # as JSON writes the keys of an object
+        found[key] = pair[1]
+    return found.keys() == expected.keys() and all(
+        same_value(found[key], wanted, tolerance) for key, wanted in expected.items()
+    )
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether `value` is a number that can be taken as a float; an int on the wire may be of any size."""
+    return type(value) is float or (type(value) is int and -(1 << 63) <= value < 1 << 63)
+
+
+def both_nan(wire: Any, expected: Any) -> bool:
+    return type(wire) is type(expected) is float and math.isnan(wire) and math.isnan(expected)
+
+
+def same_output(output: str, expected: str) -> bool:
+    """Whether two outputs agree but for white space at the ends of lines and after the last one."""
+    lines = [[line.rstrip() for line in text.rstrip().splitlines()] for text in (output, expected)]
+    return lines[0] == lines[1]

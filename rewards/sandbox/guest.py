@@ -1,0 +1,169 @@
+"""Inside a box: load the program under test and answer calls to it, or run it as a script.
+
+Everything here shares a process with the program and may be subverted by it. It does not matter: no expected value is
+here, and all that the other side takes from this process is plain data, an exit status and bounded text.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from rlpath.rewards.sandbox.wire import Wire, WireError, decode, encode
+
+MESSAGE_LIMIT = 300  # characters of an error message
+
+
+class Objects:
+    """What the program made that is not plain data. It stays here; the tests hold only its number."""
+
+    def __init__(self) -> None:
+        self.held: list[object] = []
+
+    def register(self, value: object) -> dict[str, Any]:
+        self.held.append(value)
+        return {"r": len(self.held) - 1, "n": type(value).__name__}
+
+    def resolve(self, number: int, _name: str) -> object:
+        return self.held[number]
+
+
+def serve_functions(wire: Wire, _extras: list[int]) -> None:
+    """Role "functions": take a job (`sources`, `prelude`), load it, then answer one request after another."""
+    job = wire.receive()
+    objects = Objects()
+    module = types.ModuleType("solution")
+    sys.modules["solution"] = module  # dataclasses and pickle look a class's module up
+    try:
+        load(job["sources"], job["prelude"], module)
+        reply = {"functions": defined_functions(module)}
+    except BaseException as error:  # noqa: BLE001 - a program may raise anything, SystemExit included
+        reply = {"error": describe(error)}
+    wire.send(reply)
+    while (request := wire.receive()) is not None:
+        try:
+            value = answer(request, module, objects)
+            by_number = "get" in request and callable(value)  # even a built-in type must run here when called
+            reply = {"value": objects.register(value) if by_number else encode(value, objects.register)}
+        except BaseException as error:  # noqa: BLE001 - as above
+            reply = {"error": describe(error)}
+        try:
+            wire.send(reply)
+        except RecursionError:
+            wire.send({"error": ["RecursionError", "the value is nested too deeply"]})
+
+
+def run_program(wire: Wire, extras: list[int]) -> None:
+    """Role "program": take a job (`sources`, `prelude`) and run it as `__main__`; leaves by SystemExit.
+
+    `extras` are descriptors to become its stdin and stdout.
+    """
+    job = wire.receive()
+    module = types.ModuleType("__main__")
+    sys.modules["__main__"] = module
+    for number, descriptor in enumerate(extras):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - open until the end
+    sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    try:
+        load(job["sources"], job["prelude"], module)
+    except SystemExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a program may raise anything
+        wire.send({"error": describe(error)})
+        raise SystemExit(1) from None
+    raise SystemExit(0)
+
+
+def load(sources: list[str], prelude: str, module: types.ModuleType) -> None:
+    """Run the first of `sources` that compiles, after `prelude` where that is the code of a task (imports, helpers).
+
+    A source that does not compile by itself may be a function's body that continues the prelude.
+    """
+    code = compile_first(sources)
+    if prelude and is_task_code(prelude):
+        if code is None:
+            code = compile_first([prelude + source for source in sources])
+        else:
+            exec(compile(prelude, "<task>", "exec", dont_inherit=True), module.__dict__)
+    if code is None:
+        code = compile(sources[-1], "<program>", "exec", dont_inherit=True)  # raises the error
+    exec(code, module.__dict__)
+
+
+def compile_first(sources: list[str]) -> types.CodeType | None:
+    for source in sources:
+        try:
+            return compile(source, "<program>", "exec", dont_inherit=True)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+    return None
+
+
+def is_task_code(text: str) -> bool:
+    """Whether `text` is Python that only imports and defines, as the prompts of HumanEval are, and not prose."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    allowed = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+    body = [node for node in tree.body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
+    return any(isinstance(node, ast.FunctionDef) for node in body) and all(isinstance(node, allowed) for node in body)
+
+
+def defined_functions(module: types.ModuleType) -> list[str]:
+    """Names of the functions the program defined, in order."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if type(value) is types.FunctionType and value.__module__ == module.__name__
+    ]
+
+
+def answer(request: dict[str, Any], module: types.ModuleType, objects: Objects) -> object:
+    """One request of the tests: look up a name, call, read or set an attribute, iterate."""
+
+    def read(wire: Any) -> Any:
+        return decode(wire, objects.resolve)
+
+    match request:
+        case {"get": name}:
+            if name not in vars(module):
+                raise NameError(f"the program does not define {name}")
+            return vars(module)[name]
+        case {"call": function, "args": arguments, "kwargs": keywords}:
+            return read(function)(*read(arguments), **{name: read(value) for name, value in keywords.items()})
+        case {"attribute": name, "of": target}:
+            return getattr(read(target), name)
+        case {"set": name, "of": target, "value": value}:
+            return setattr(read(target), name, read(value))
+        case {"iterate": target}:
+            return Items(iter(read(target)))
+        case {"next": items}:
+            return read(items).next()
+    raise WireError("unknown request")
+
+
+class Items:
+    """An iterator on its way to the tests: each item comes in a list of one, the end as an empty list."""
+
+    def __init__(self, iterator: Iterator[object]) -> None:
+        self.iterator = iterator
+
+    def next(self) -> list[object]:
+        for item in self.iterator:
+            return [item]
+        return []
+
+
+def describe(error: BaseException) -> list[str]:
+    """Type and message of an exception; its `__str__` may itself be hostile."""
+    try:
+        return [type(error).__name__, str(error)[:MESSAGE_LIMIT]]
+    except BaseException:  # noqa: BLE001 - the program's own __str__
+        return [type(error).__name__, ""]

@@ -1,0 +1,230 @@
+"""The host's side of a box: start one, talk to it, end it and know that nothing of it is left.
+
+A box hears two sockets. Over its channel go frames (wire.py) to and from whatever runs inside. Over its status socket,
+which is closed inside before the program starts, the supervisor reports how it ended; hanging that socket up kills it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from rlpath.rewards.sandbox.wire import Wire
+
+Role = Literal["functions", "program", "judge"]
+GRACE = 10.0  # seconds a supervisor may take to bury a killed box on a busy machine
+
+# The zygote imports these few files and not the packages around them, so that a box holds none of the verifiers.
+BOOT = """
+import sys, types
+folder, descriptor = sys.argv[1], int(sys.argv[2])
+for name in ("rlpath", "rlpath.rewards", "rlpath.rewards.sandbox"):
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [folder]
+from rlpath.rewards.sandbox.zygote import main
+main(descriptor)
+"""
+
+
+class BoxError(Exception):
+    """A box could not be set up or its supervisor was lost: nothing is known about the program."""
+
+
+class RefusedError(BoxError):
+    """The kernel refuses a protection; the message is its words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one box may use.
+
+    `seconds` bounds wall clock and CPU alike, from start-up to the last answer; a program with several texts of stdin
+    has that time for each. `output_kb` bounds one answer, and all of stdout.
+    """
+
+    seconds: float = 10.0
+    memory_mb: int = 1024
+    scratch_mb: int = 16
+    output_kb: int = 4096
+    threads: int = 32
+    files: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Weaker:
+    """Protections to do without, where the kernel refuses them and the user has agreed."""
+
+    without_namespaces: bool = False
+    without_filter: bool = False
+
+
+class Zygote:
+    """The process that boxes are forked from; one for this process and all its forks."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-s", "-P", "-B", "-c", BOOT, str(Path(__file__).parent), str(theirs.fileno())]
+        environment = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        if "LD_LIBRARY_PATH" in os.environ:
+            environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
+        with theirs:
+            self.process = subprocess.Popen(
+                command,
+                env=environment,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+
+    def close(self) -> None:
+        """Hang up; the zygote leaves once every process that shares it has done so."""
+        self.control.close()
+        if self.process.poll() is None and self.owner == os.getpid():
+            self.process.wait(GRACE)
+
+
+_lock = threading.Lock()
+_zygote: Zygote | None = None
+
+
+def _request(message: bytes, descriptors: list[int]) -> None:
+    """Have the zygote fork a box; a zygote that has died is replaced once."""
+    global _zygote
+    for attempt in (1, 2):
+        with _lock:
+            if _zygote is None:
+                _zygote = Zygote()
+            zygote = _zygote
+        try:
+            socket.send_fds(zygote.control, [message], descriptors)
+            return
+        except OSError as error:
+            if attempt == 2:
+                raise BoxError(f"the process that starts sandboxes cannot be reached: {error}") from None
+            with _lock:
+                if _zygote is zygote:
+                    _zygote = None
+            zygote.close()
+
+
+def close_zygote() -> None:
+    """End the zygote of this process; the next box starts another."""
+    global _zygote
+    with _lock:
+        zygote, _zygote = _zygote, None
+    if zygote:
+        zygote.close()
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+atexit.register(close_zygote)
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class Box:
+    """One process in its own namespaces, playing `role`; a context manager that leaves nothing behind.
+
+    `extras` are descriptors the role needs (judge: the channel of another box; program: stdin and stdout). The box has
+    its own copies afterwards.
+    """
+
+    def __init__(
+        self,
+        role: Role,
+        limits: Limits,
+        extras: Sequence[int] = (),
+        weaker: Weaker = Weaker(),
+    ) -> None:
+        self.deadline = time.monotonic() + limits.seconds
+        self.status, status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.channel, channel = socket.socketpair()
+        self.ending: int | None = None
+        request = {"role": role, "limits": asdict(limits), **asdict(weaker)}
+        with status, channel:
+            try:
+                _request(json.dumps(request).encode(), [status.fileno(), channel.fileno(), *extras])
+            except BoxError:
+                self._close()
+                raise
+        self.wire = Wire(self.channel.fileno(), self.deadline, limits.output_kb << 10)
+
+    def __enter__(self) -> Box:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.end()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        self.channel.close()
+        self.status.close()
+
+    def wait(self) -> int:
+        """The exit code once the program has ended by itself, or was killed at the deadline (then -9)."""
+        if self.ending is None:
+            self._await_report(self.deadline)
+        return self.end()
+
+    def end(self) -> int:
+        """Kill what still runs; the exit code, negative for a signal. No process of the box is left afterwards."""
+        if self.ending is None:
+            self.status.shutdown(socket.SHUT_WR)
+            self._await_report(time.monotonic() + GRACE)
+        if self.ending is None:
+            raise BoxError("a sandbox could not be ended")
+        return self.ending
+
+    def _await_report(self, until: float) -> None:
+        """Take in the supervisor's report if it comes; RefusedError or BoxError where the box never was."""
+        self.status.settimeout(max(0.001, until - time.monotonic()))
+        try:
+            report = self.status.recv(1 << 12)
+        except TimeoutError:
+            return
+        message = json.loads(report or b"{}")
+        self.ending = message.get("exit", -9)
+        if "refused" in message:
+            raise RefusedError(message["refused"])
+        if not report:
+            raise BoxError("the supervisor of a sandbox was lost")
+
+
+@functools.cache
+def missing_protections() -> dict[str, str]:
+    """What the kernel refuses here: "namespaces" and "seccomp" → its words. Empty where a box is whole.
+
+    Tried once per process, by starting a box.
+    """
+    missing: dict[str, str] = {}
+    while len(missing) < 2:
+        weaker = Weaker("namespaces" in missing, "seccomp" in missing)
+        try:
+            with Box("functions", Limits(), weaker=weaker) as box:
+                box.wire.send({"sources": ["def probe(): pass"], "prelude": ""})
+                box.wire.receive()
+        except RefusedError as error:
+            missing["seccomp" if "seccomp" in str(error) else "namespaces"] = str(error)
+            continue
+        break
+    return missing
