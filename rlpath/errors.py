@@ -19,10 +19,16 @@ class Unreachable(InputError):
 
 
 def run_command(command: Callable[[], int | None]) -> None:
-    """Call `command` and leave the process with its status; an `InputError` becomes one line on stderr and status 2."""
+    """Call `command` and leave the process with its status; an `InputError` becomes one line on stderr and status 2.
+
+    Ctrl-C becomes one line and status 130.
+    """
     try:
         status = command()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from what was saved", file=sys.stderr)
+        raise SystemExit(130) from None
     raise SystemExit(status or 0)

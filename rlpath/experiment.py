@@ -101,8 +101,6 @@ def run_experiment(recipe: str, settings: GRPOSettings, train: ProblemSet, held_
     before = _evaluate(run, "before", sampler, held_out, settings)
     state.wait_for_everyone()
     trainer = _train(run, settings, path, train, sampler, state)
-    if trainer is None:
-        return
     sampler.load_weights(sampler_weights(trainer.accelerator.unwrap_model(trainer.model)))
     after = _evaluate(run, "after", sampler, held_out, settings)
     if run is not None and before is not None and after is not None:
@@ -160,8 +158,8 @@ def _train(
     train: ProblemSet,
     sampler: PolicySampler,
     state: PartialState,
-) -> GRPOTrainer | None:
-    """Train to the last step, from the last whole checkpoint if there is one; None where Ctrl-C ended it."""
+) -> GRPOTrainer:
+    """Train to the last step, from the last whole checkpoint if there is one; Ctrl-C saves another and goes on up."""
     folder = settings.root if run is None else run.checkpoints
     checkpoint = run.last_checkpoint() if run is not None else None
     folder, checkpoint = _broadcast([str(folder), str(checkpoint) if checkpoint else None], state)
@@ -181,18 +179,18 @@ def _train(
         log_samples=None if run is None else lambda _, rows: run.log_samples(rows),
         processing_class=load_tokenizer(path),
         peft_config=settings.lora(),
-        callbacks=[interrupt, *([Recorder(run), ProgressLine()] if run is not None else [])],
+        callbacks=[interrupt, Recorder(run), *([ProgressLine()] if run is not None else [])],
     )
     trainer.remove_callback(PrinterCallback)
     if run is not None and not trainer.packs:
         note = f"TRL's own forward is used: the packed one differs by {trainer.packing_gap:.2f} on this model"
         print(note, flush=True)
         run.write_json("substitutions.json", [note])
-    if step < settings.steps:
-        trainer.train(resume_from_checkpoint=checkpoint)
+    # Where no step is left this still loads the trained weights, which the evaluation and the saved model need.
+    trainer.train(resume_from_checkpoint=checkpoint)
     if interrupt.asked:
-        print(f"stopped at step {trainer.state.global_step}; run the same command again to go on", flush=True)
-        return None
+        print(f"stopped at step {trainer.state.global_step}, with a checkpoint", flush=True)
+        raise KeyboardInterrupt
     return trainer
 
 

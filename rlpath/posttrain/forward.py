@@ -59,12 +59,12 @@ def completion_logprobs(
 
 
 @torch.no_grad()
-def packing_gap(model: Any, vocabulary: int, device: torch.device) -> float:
+def packing_gap(model: Any, vocabulary: int, device: torch.device, temperature: float = 1.0) -> float:
     """Mean absolute difference of log-probabilities between sharing prompts and not, on a few random tokens.
 
-    Rounding alone gives a few hundredths in bf16. A model that ignores the block mask (a sliding window, positions of
-    its own) or treats its logits further (a bias, a soft cap) gives far more, and must not be trained packed. An
-    adapted output matrix gives infinity: the packed forward reads the matrix below the adapter.
+    `temperature` is that of `install`. Rounding alone gives a few hundredths in bf16. A model that ignores the block
+    mask (a sliding window, positions of its own) or treats its logits further (a bias, a soft cap) gives far more, and
+    must not be trained packed. An adapted output matrix gives infinity: the packed forward reads what is below it.
     """
     if isinstance(model.get_output_embeddings(), BaseTunerLayer):
         return math.inf
@@ -80,7 +80,7 @@ def packing_gap(model: Any, vocabulary: int, device: torch.device) -> float:
     shared, _ = completion_logprobs(model, batch, 3)
     ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1)
     logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, prompts.shape[1] - 1 : -1]
-    alone = logits.float().log_softmax(-1).gather(-1, batch["completion_ids"][..., None])[..., 0]
+    alone = (logits.float() / temperature).log_softmax(-1).gather(-1, batch["completion_ids"][..., None])[..., 0]
     return (shared - alone).abs().mean().item()
 
 

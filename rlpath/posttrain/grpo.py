@@ -102,7 +102,7 @@ class GRPOTrainer(trl.GRPOTrainer):
         was_training = base.training
         base.eval()
         with self.accelerator.autocast():
-            gap = packing_gap(base, vocabulary, self.accelerator.device)
+            gap = packing_gap(base, vocabulary, self.accelerator.device, self.args.temperature)
         base.train(was_training)
         return gap
 

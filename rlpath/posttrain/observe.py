@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from accelerate.utils import gather_object, wait_for_everyone
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -39,9 +40,9 @@ def our_metrics(logs: dict[str, Any]) -> dict[str, float]:
 
 
 class Recorder(TrainerCallback):
-    """Writes metrics to the run folder and marks checkpoints complete. For the main process alone."""
+    """Writes metrics to the run folder and marks checkpoints complete. `run` is None on all but the main process."""
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: RunFolder | None) -> None:
         self.run = run
 
     def on_log(
@@ -53,11 +54,14 @@ class Recorder(TrainerCallback):
         **_: Any,
     ) -> None:
         metrics = our_metrics(logs or {})
-        if "reward" in metrics:
+        if self.run is not None and "reward" in metrics:
             self.run.log_metrics(state.global_step, metrics)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.run.mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}", keep=2)
+        # Every process writes its random state into the checkpoint: without them all it is not complete.
+        wait_for_everyone()
+        if self.run is not None:
+            self.run.mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}", keep=2)
 
 
 class ProgressLine(TrainerCallback):
@@ -114,6 +118,8 @@ class StopOnInterrupt(TrainerCallback):
         print("\nstopping after this step; Ctrl-C again to stop at once", file=sys.stderr, flush=True)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        # A signal may reach one process of several: they stop together or wait for each other for ever.
+        self.asked = any(gather_object([self.asked]))
         if self.asked:
             control.should_save = True
             control.should_training_stop = True
