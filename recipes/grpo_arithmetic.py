@@ -21,7 +21,7 @@ from rlpath.posttrain.settings import GRPOSettings
 @dataclass(frozen=True, kw_only=True)
 class Settings(GRPOSettings):
     level: str = "add-1x2"
-    """which problems: add-1 (one-digit sums), add-1x2 (one digit and two), add-2, add-3, add-sub-1, add-sub-2, mul-1, mul-1x2, all-2 …"""
+    """which problems: add-1 (one-digit sums), add-1x2 (one digit and two), add-2, add-sub-1, mul-1, all-2 …"""
     held_out_fraction: float = 0.25
     """share of operand pairs that training never sees"""
 

@@ -35,8 +35,7 @@ from rlpath.rewards.code_tests import (
     same_output,
     same_value,
 )
-from rlpath.rewards.sandbox import Box, BoxError, Limits, missing_protections
-from rlpath.rewards.sandbox.host import Weaker
+from rlpath.rewards.sandbox import Box, BoxError, Limits, Walls, best_walls
 from rlpath.rewards.sandbox.wire import WireError
 from rlpath.types import Status, Verdict
 
@@ -62,7 +61,7 @@ class CodeVerifier:
     allow_weaker: bool = False
 
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
-        weaker, note = self._protections()
+        walls, note = self._protections()
         sources, whole = find_program(completion)
         if truncated and not whole:
             return Verdict.of(Status.TRUNCATED, None, "the completion was cut before its program ended")
@@ -72,7 +71,7 @@ class CodeVerifier:
             suites = self._suites(gold)
         except BadTests as fault:
             return Verdict.of(Status.UNDECIDED, None, str(fault))
-        program = Subject(sources, question or "", self.limits, weaker, self.trust_helpers)
+        program = Subject(sources, question or "", self.limits, walls, self.trust_helpers)
         status, reasons = Status.CORRECT, []
         for name, tests in suites.items():
             status, reason = program.judge(tests)
@@ -93,11 +92,11 @@ class CodeVerifier:
             suites["hidden tests"] = hidden
         return suites
 
-    def _protections(self) -> tuple[Weaker, list[str]]:
-        """What to do without, and the words for it; InputError where that was not agreed to."""
-        missing = missing_protections()
+    def _protections(self) -> tuple[Walls, list[str]]:
+        """The walls to run within, and the words for what they lack; InputError where that was not agreed to."""
+        walls, missing = best_walls()
         if not missing:
-            return Weaker(), []
+            return walls, []
         words = " and ".join(f"{name} ({why})" for name, why in missing.items())
         if len(missing) == 2:
             raise InputError(f"programs cannot be contained here: the kernel refuses {words}; use another machine")
@@ -106,7 +105,7 @@ class CodeVerifier:
                 f"the kernel refuses to sandbox programs fully: {words}; allow unprivileged user namespaces, or pass "
                 "allow_weaker=True to run programs without that protection"
             )
-        return Weaker("namespaces" in missing, "seccomp" in missing), [f"run without {words}"]
+        return walls, [f"run without {words}"]
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class Subject:
     sources: list[str]
     question: str
     limits: Limits
-    weaker: Weaker
+    walls: Walls
     trust_helpers: bool
 
     def judge(self, tests: Tests) -> Finding:
@@ -144,12 +143,12 @@ class Subject:
             "trust_helpers": self.trust_helpers,
             "answer_limit": self.limits.output_kb << 10,
         }
-        with Box("functions", self.limits, weaker=self.weaker) as program:
+        with Box("functions", self.limits, walls=self.walls) as program:
             try:
                 program.wire.send(self.job(tests.prompt))
             except WireError as error:
                 return Status.WRONG, f"the program was not taken: {error}"
-            with Box("judge", self.limits, [program.channel.fileno()], self.weaker) as judge:
+            with Box("judge", self.limits, [program.channel.fileno()], self.walls) as judge:
                 program.channel.close()
                 try:
                     judge.wire.send(job)
@@ -166,7 +165,7 @@ class Subject:
 
     def judge_function(self, tests: FunctionTests) -> Finding:
         """Arguments go in, values come out, and are compared here."""
-        with Box("functions", self.limits, weaker=self.weaker) as box:
+        with Box("functions", self.limits, walls=self.walls) as box:
 
             def ask(message: dict[str, Any]) -> Any:
                 box.wire.send(message)
@@ -202,7 +201,7 @@ class Subject:
     def run_once(self, stdin: str, expected: str) -> Finding:
         source, (reader, writer) = memory_file(stdin.encode(errors="replace")), os.pipe2(os.O_CLOEXEC)
         try:
-            box = Box("program", self.limits, [source, writer], self.weaker)
+            box = Box("program", self.limits, [source, writer], self.walls)
         except BoxError:
             os.close(reader)
             raise

@@ -102,7 +102,8 @@ def equal(answer: Number, gold: Number, question: str | None = None) -> bool:
         other = gold if answer.percent else answer
         if other.value.denominator != 1 and abs(other.value) < 1:
             return answer.value / (100 if answer.percent else 1) == gold.value / (100 if gold.percent else 1)
-        return answer.value == gold.value
+        asked = gold.percent or question is None or re.search(r"%|percent", question, re.I)
+        return bool(asked) and answer.value == gold.value
     if answer.value == gold.value:
         return True
     asked_in_scale = answer.scale != 1 and gold.scale == 1 and question is not None

@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Protocol
 
 import rlpath
 from rlpath.errors import InputError, run_command
 
 
+class Runnable(Protocol):
+    """A dataclass whose fields are a subcommand's arguments."""
+
+    def run(self) -> int:
+        """Do it, and return the exit status."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A subcommand: `module:function`, whose typed parameters become its flags, and one line of help."""
+    """A subcommand: where its dataclass lies (`module:Class`), and one line of help."""
 
     target: str
     help: str
 
-    def load(self) -> Callable[..., int | None]:
-        """Import the function."""
+    def load(self) -> type[Runnable]:
+        """Import the dataclass."""
         module, _, name = self.target.partition(":")
         return getattr(importlib.import_module(module), name)
 
 
 COMMANDS = {
-    "doctor": Command("rlpath.doctor:doctor", "what this machine can run, and with which command"),
+    "doctor": Command("rlpath.doctor:Doctor", "what this machine can run, and with which command"),
+    "report": Command("rlpath.evals.commands:Report", "write the report of a run, or of several seeds"),
+    "log": Command("rlpath.evals.commands:Log", "draft a dated log entry for a run"),
 }
 
 
@@ -39,7 +50,7 @@ def usage() -> str:
     )
 
 
-def run(words: Sequence[str]) -> int | None:
+def run(words: Sequence[str]) -> int:
     """Run the subcommand that `words` name. Raises `InputError` for one that does not exist."""
     if not words or words[0] in ("-h", "--help"):
         print(usage())
@@ -54,7 +65,7 @@ def run(words: Sequence[str]) -> int | None:
         raise InputError(f"rlpath has no command {words[0]!r}; {hint}")
     import tyro
 
-    return tyro.cli(command.load(), prog=f"rlpath {words[0]}", args=list(words[1:]))
+    return tyro.cli(command.load(), prog=f"rlpath {words[0]}", args=list(words[1:])).run()
 
 
 def main() -> None:

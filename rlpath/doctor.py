@@ -14,9 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -49,17 +48,21 @@ class PresetFinding:
     command: str
 
 
-def doctor(*, as_json: Annotated[bool, tyro.conf.arg(name="json")] = False) -> None:
-    """Say what this machine can run: hardware, packages, models, data, and the presets of the GRPO recipes.
+@dataclass(frozen=True)
+class Doctor:
+    """Say what this machine can run: hardware, packages, models, data, and the presets of the GRPO recipes."""
 
-    Args:
-        as_json: print JSON instead of tables.
-    """
-    findings = examine()
-    if as_json:
-        print(json.dumps(findings, indent=2, default=str))
-    else:
-        show(findings, Console())
+    json: bool = False
+    """Print JSON instead of tables."""
+
+    def run(self) -> int:
+        """Examine the machine and print what was found."""
+        findings = examine()
+        if self.json:
+            print(json.dumps(findings, indent=2, default=str))
+        else:
+            show(findings, Console())
+        return 0
 
 
 def examine() -> dict[str, Any]:

@@ -58,10 +58,12 @@ def test_every_command_exists_and_explains_itself() -> None:
         assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n", module
 
 
-def test_flags_of_a_command_come_from_its_parameters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A function with a typed parameter becomes a subcommand with a flag, and its status is passed on."""
-    (tmp_path / "made.py").write_text("def act(n: int) -> int:\n    return n + 1\n")
+def test_flags_of_a_command_come_from_its_fields(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A dataclass with a typed field becomes a subcommand with a flag, and the status of its run is passed on."""
+    lines = ["from dataclasses import dataclass", "@dataclass", "class Act:", "    n: int"]
+    lines += ["    def run(self) -> int:", "        return self.n + 1"]
+    (tmp_path / "made.py").write_text("\n".join(lines))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(cli.COMMANDS, "act", cli.Command("made:act", "add one"))
+    monkeypatch.setitem(cli.COMMANDS, "act", cli.Command("made:Act", "add one"))
 
     assert cli.run(["act", "--n", "2"]) == 3

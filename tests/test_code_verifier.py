@@ -18,7 +18,7 @@ from rlpath.errors import InputError
 from rlpath.rewards import code
 from rlpath.rewards.code import CodeVerifier, find_program
 from rlpath.rewards.code_tests import BadTests, parse_tests, same_output, same_value
-from rlpath.rewards.sandbox import Limits, host, missing_protections
+from rlpath.rewards.sandbox import Limits, Walls, host, missing_protections
 from rlpath.types import Status, Verdict
 
 MISSING = missing_protections() if sys.platform == "linux" else {"namespaces": "this is not Linux"}
@@ -511,10 +511,11 @@ def test_same_output_ignores_white_space_at_ends_only() -> None:
 
 def test_a_refusing_kernel_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without namespaces the verifier names them and refuses; without any wall no option helps."""
-    monkeypatch.setattr(code, "missing_protections", lambda: {"namespaces": "user namespace: Operation not permitted"})
+    missing = {"namespaces": "user namespace: Operation not permitted"}
+    monkeypatch.setattr(code, "best_walls", lambda: (Walls("none"), missing))
     with pytest.raises(InputError, match=r"namespaces .user namespace: Operation not permitted.*allow_weaker=True"):
         verify(RIGHT, ASSERTS)
-    monkeypatch.setattr(code, "missing_protections", lambda: {"namespaces": "no", "seccomp": "no"})
+    monkeypatch.setattr(code, "best_walls", lambda: (Walls("none", False), {"namespaces": "no", "seccomp": "no"}))
     with pytest.raises(InputError, match="cannot be contained"):
         CodeVerifier(allow_weaker=True)(RIGHT, ASSERTS)
 
@@ -522,7 +523,7 @@ def test_a_refusing_kernel_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 @needs_sandbox
 def test_weaker_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """Told to do without namespaces, it judges and every reason says so."""
-    monkeypatch.setattr(code, "missing_protections", lambda: {"namespaces": "Operation not permitted"})
+    monkeypatch.setattr(code, "best_walls", lambda: (Walls("none"), {"namespaces": "Operation not permitted"}))
     weaker = CodeVerifier(allow_weaker=True)
     verdict = weaker(RIGHT, ASSERTS)
     assert verdict.correct

@@ -186,7 +186,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_the_findings_are_json(quick: None, capsys: pytest.CaptureFixture[str]) -> None:
     """For scripts: the same facts, one object."""
-    doctor.doctor(as_json=True)
+    assert doctor.Doctor(json=True).run() == 0
     found = json.loads(capsys.readouterr().out)
 
     assert found["hardware"]["cores"] == 2

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import struct
 import sys
@@ -13,13 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from rlpath.rewards.sandbox import Box, BoxError, Limits, host, missing_protections, seccomp, wire
-from rlpath.rewards.sandbox.host import Weaker
+from rlpath.rewards.sandbox import Box, BoxError, Limits, Walls, host, missing_protections, seccomp, wire
 
 MISSING = missing_protections() if sys.platform == "linux" else {"namespaces": "this is not Linux"}
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"the kernel refuses a sandbox: {MISSING}")
 SMALL = Limits(seconds=30, memory_mb=512, scratch_mb=4)
-WHOLE = Weaker()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,9 +28,9 @@ def _no_zygote_left() -> Iterator[None]:
     host.close_zygote()
 
 
-def run(source: str, *arguments: object, limits: Limits = SMALL, weaker: Weaker = WHOLE) -> object:
+def run(source: str, *arguments: object, limits: Limits = SMALL, walls: Walls | None = None) -> object:
     """What `probe(*arguments)` of `source` returns in a box, in wire form; {"error": ...} if it raises."""
-    with Box("functions", limits, weaker=weaker) as box:
+    with Box("functions", limits, walls=walls) as box:
         box.wire.send({"sources": [source], "prelude": ""})
         loaded = box.wire.receive()
         if loaded is None or "error" in loaded:
@@ -339,11 +338,37 @@ def test_exit_codes() -> None:
 
 def test_without_namespaces_the_filter_still_holds() -> None:
     """With that one protection waived: no writing, no network, no process, no signal to others."""
-    weaker = Weaker(without_namespaces=True)
-    assert run("def probe(n): return n + 1", 4, weaker=weaker) == 5
+    walls = Walls("none")
+    assert run("def probe(n): return n + 1", 4, walls=walls) == 5
     for statement in ("open('/tmp/made', 'w')", "os.mkdir('/tmp/made')", "os.fork()", f"os.kill({os.getpid()}, 0)"):
-        assert run(attempt(statement), weaker=weaker) == "refused"
-    assert run(attempt("socket.socket()", "import socket"), weaker=weaker) == "refused"
+        assert run(attempt(statement), walls=walls) == "refused"
+    assert run(attempt("socket.socket()", "import socket"), walls=walls) == "refused"
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+def test_bubblewrap_makes_the_same_walls() -> None:
+    """Where only bubblewrap may make namespaces, a program sees and may do as little."""
+    walls = Walls("bubblewrap")
+    host.probe(walls)
+    seen = "import os\ndef probe(): return [os.getpid(), os.getuid(), sorted(os.listdir('/dev')), os.getcwd()]"
+    assert run(seen, walls=walls) == [1, 65534, ["null", "random", "urandom", "zero"], "/tmp"]
+    for name in ("tcp socket", "fork", "read /proc", "read /etc/passwd", "write into the library", "signal everyone"):
+        assert run(FORBIDDEN[name], walls=walls) == "refused"
+
+
+def test_a_machine_without_namespaces_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refusals are tried in order, own namespaces, bubblewrap, none, and told; boxes then refuse by default."""
+
+    def probe(walls: Walls) -> None:
+        if walls.namespaces != "none":
+            raise host.RefusedError(f"no {walls.namespaces}")
+
+    monkeypatch.setattr(host, "probe", probe)
+    found = host.best_walls.__wrapped__()
+    assert found == (Walls("none"), {"namespaces": "no own; no bubblewrap"})
+    monkeypatch.setattr(host, "best_walls", lambda: found)
+    with pytest.raises(BoxError, match="no own"):
+        Box("functions", SMALL)
 
 
 def test_an_impossible_box_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

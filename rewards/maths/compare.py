@@ -72,12 +72,12 @@ def agree(answer: Node, gold: Node, clock: Clock) -> bool:
 def _spread(node: Node) -> Node:
     """`node` with plus-minus written out as two answers and nested lists made one."""
     match node:
-        case Op("pm" | "mp") | Relation(("=",), (_, Op("pm" | "mp"))):
-            return Seq("list", tuple(_signs(node)))
         case Seq(("list" | "set") as kind, items) if any(_has_sign(i) for i in items):
-            return Seq(kind, tuple(part for item in items for part in _signs(item)))
+            return Seq(kind, tuple(part for item in items for part in _both_signs(item)))
         case Seq("set", (Seq("list" | "set") as inner,)):
             return inner
+        case Op() | Relation(("=",), _) if _has_sign(node):
+            return Seq("list", tuple(_both_signs(node)))
     return node
 
 
@@ -85,17 +85,22 @@ def _has_sign(node: Node) -> bool:
     return any(isinstance(n, Op) and n.name in ("pm", "mp") for n in walk(node))
 
 
-def _signs(node: Node) -> list[Node]:
+def _both_signs(node: Node) -> list[Node]:
+    return [_with_sign(node, "pm"), _with_sign(node, "mp")] if _has_sign(node) else [node]
+
+
+def _with_sign(node: Node, positive: str) -> Node:
+    """`node` with the signs of one kind, "pm" or "mp", read as plus and those of the other as minus."""
     match node:
-        case Op("pm" | "mp", (x,)):
-            return [x, Op("neg", (x,))]
-        case Op("pm" | "mp", (a, b)):
-            return [Op("add", (a, b)), Op("add", (a, Op("neg", (b,))))]
-        case Op("div", (top, bottom)):
-            return [Op("div", (part, bottom)) for part in _signs(top)]
-        case Relation(("=",), (left, right)):
-            return [Relation(("=",), (left, part)) for part in _signs(right)]
-    return [node]
+        case Op(("pm" | "mp") as name, args):
+            *rest, last = (_with_sign(a, positive) for a in args)
+            last = last if name == positive else Op("neg", (last,))
+            return Op("add", (*rest, last)) if rest else last
+        case Op(name, args):
+            return Op(name, tuple(_with_sign(a, positive) for a in args))
+        case Relation(ops, sides):
+            return Relation(ops, tuple(_with_sign(s, positive) for s in sides))
+    return node
 
 
 def is_label(node: Node) -> bool:

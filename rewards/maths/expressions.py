@@ -10,7 +10,11 @@ from rlpath.rewards.maths.tree import Node, Num, Op, Sym, Unit, Unreadable, cont
 from rlpath.rewards.maths.units import lookup, singular
 from rlpath.rewards.maths.values import Clock, Evaluation, TooLarge, Undefined, exact, same_value
 
-_POINTS = 10
+_POINTS = 12
+_ENOUGH = 6
+
+
+_DEGREE = (("degree", 1),)
 
 
 class GoldTooLarge(Exception):
@@ -30,7 +34,7 @@ def equal(answer: Node, gold: Node, clock: Clock) -> bool:
     """Whether two expressions are the same, units and percent signs included."""
     if key(answer) == key(gold):
         return True
-    left, right = measured(answer), measured(gold)
+    left, right = _in_radians(measured(answer), measured(gold))
     scale = _unit_scale(left, right)
     if scale is None:
         return False
@@ -121,18 +125,26 @@ def _note_unit(phrase: str, power: int, units: dict[str, int]) -> None:
 def _unit_scale(answer: Measured, gold: Measured) -> Fraction | None:
     """What the answer's value has to be multiplied with to be in the gold's units; None where they do not convert.
 
-    A missing unit is taken as the other side's, except that a bare multiple of pi is an angle in radians.
+    A missing unit is taken as the other side's.
     """
     if answer.units == gold.units:
         return Fraction(1)
-    degree = (("degree", 1),)
-    if answer.units == degree and not gold.units and _has_pi(gold.value):
-        return None
-    if gold.units == degree and not answer.units and _has_pi(answer.value):
-        return None
     if not answer.units or not gold.units:
         return Fraction(1)
     return conversion(answer.units, gold.units)
+
+
+def _in_radians(answer: Measured, gold: Measured) -> tuple[Measured, Measured]:
+    """Both sides, with degrees turned into radians where the other side is a bare multiple of pi."""
+    if answer.units == _DEGREE and not gold.units and _has_pi(gold.value):
+        return _radians(answer), gold
+    if gold.units == _DEGREE and not answer.units and _has_pi(answer.value):
+        return answer, _radians(gold)
+    return answer, gold
+
+
+def _radians(angle: Measured) -> Measured:
+    return Measured(Op("mul", (angle.value, Op("div", (Sym("pi"), Num(Fraction(180)))))), (), angle.percent)
 
 
 def conversion(source: tuple[tuple[str, int], ...], target: tuple[tuple[str, int], ...]) -> Fraction | None:
@@ -206,7 +218,7 @@ def _same_function(answer: Node, gold: Node, clock: Clock) -> bool:
 def _points(names: list[str], answer: Node, gold: Node) -> list[dict[str, Fraction]]:
     """Points that depend on both expressions, so that none can be written to agree at points known beforehand.
 
-    The first four are positive, the others have mixed signs; values lie in (0, 1) and (1, 3) in turn.
+    Every other one is positive, the others have mixed signs; values lie in (0, 1) and (1, 3).
     """
     seed = hashlib.sha256(f"{key(answer)}\0{key(gold)}".encode()).digest()
     points = []
@@ -216,7 +228,7 @@ def _points(names: list[str], answer: Node, gold: Node) -> list[dict[str, Fracti
             digest = hashlib.sha256(seed + f"{n}:{name}".encode()).digest()
             share = Fraction(int.from_bytes(digest[:5], "big") | 1, 1 << 40)
             value = share if digest[6] % 2 else 1 + 2 * share
-            point[name] = -value if n >= 4 and digest[7] % 2 else value
+            point[name] = -value if n % 4 == 1 or (n % 4 == 3 and digest[7] % 2) else value
         points.append(point)
     return points
 
@@ -255,7 +267,7 @@ def _same_numerically(answer: Node, gold: Node, points: list[dict[str, Fraction]
         if not verdict:
             return False
         real += 1
-        if real == 5:
+        if real == _ENOUGH:
             return True
     if real >= 2:
         return True

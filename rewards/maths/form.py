@@ -10,10 +10,13 @@ import math
 import re
 from collections import Counter
 from fractions import Fraction
+from functools import lru_cache
 
 from rlpath.rewards.maths.compare import unlabelled
-from rlpath.rewards.maths.expressions import exact_or_none
-from rlpath.rewards.maths.tree import Node, Num, Op, Seq, Sym, key, walk
+from rlpath.rewards.maths.expressions import exact_or_none, measured
+from rlpath.rewards.maths.parser import parse
+from rlpath.rewards.maths.regions import spans
+from rlpath.rewards.maths.tree import Node, Num, Op, Seq, Sym, Unreadable, key, walk
 
 _SQUASHED = (
     (re.compile(r"\\(?:left|right|displaystyle|big|Big|,|;|!|:|quad)|[$\s~]"), ""),
@@ -31,6 +34,8 @@ def form_problem(answer: Node, text: str, gold: Node, question: str) -> str:
     _, sides = unlabelled(answer)
     _, gold_sides = unlabelled(gold)
     value, wanted = sides[-1], gold_sides[-1]
+    if _face_percent(value, wanted, question):
+        return "a percentage where no percentage is asked for"
     if key(value) == key(wanted) or isinstance(value, Num | Sym):
         return _decimal_problem(value, wanted, question)
     if _restated(value, text, wanted, question):
@@ -38,16 +43,38 @@ def form_problem(answer: Node, text: str, gold: Node, question: str) -> str:
     return _decimal_problem(value, wanted, question) or _shape_problem(value, wanted, question)
 
 
+def _face_percent(value: Node, wanted: Node, question: str) -> bool:
+    """True for "18%" where 18 is asked and the question knows no percentages."""
+    measure = measured(value)
+    if not measure.percent or measured(wanted).percent or re.search(r"%|percent", question, re.I):
+        return False
+    return exact_or_none(measure.value) == exact_or_none(wanted)
+
+
 def _restated(value: Node, text: str, wanted: Node, question: str) -> bool:
     written = squash(text.rsplit("=", 1)[-1].strip(" .$"))
     asked = squash(question)
     if len(written) >= 3 and written in asked and squash(str(exact_or_none(wanted))) != written:
+        return True
+    if isinstance(value, Op) and value.name != "neg" and key(value) in _asked_expressions(question):
         return True
     if isinstance(wanted, Num) and _unevaluated(value):
         numbers = Counter(str(n.value) for n in walk(value) if isinstance(n, Num))
         known = Counter(str(Fraction(n)) for n in _NUMBERS.findall(question.replace(",", "")))
         return numbers.total() >= 2 and not numbers - known
     return False
+
+
+@lru_cache(maxsize=256)
+def _asked_expressions(question: str) -> frozenset[str]:
+    """The keys of all expressions, and their parts, between dollar signs in `question`."""
+    keys: set[str] = set()
+    for _, _, content in spans(question)[:40]:
+        try:
+            keys.update(key(node) for node in walk(parse(content.strip(" .,?"))) if isinstance(node, Op))
+        except Unreadable:
+            continue
+    return frozenset(keys)
 
 
 def _unevaluated(value: Node) -> bool:

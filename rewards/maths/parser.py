@@ -55,6 +55,7 @@ _BASES = {
     "sixteen": 16,
 }
 _MATRICES = frozenset({"pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "Bmatrix"})
+_NO_ATOM = frozenset("cup cap setminus in and or pm mp choose not degree rfloor rceil".split())
 END = Token("end", "")
 
 
@@ -196,11 +197,15 @@ class _Parser:
         if token.kind == "num":
             if before.kind == "num" and token.spaced and self.peek(1).text == "/" and self.peek(2).kind == "num":
                 return self.mixed_number(left)
-            raise Unreadable("two numbers side by side")
+            if before.text not in (")", "!", "!!"):
+                raise Unreadable("two numbers side by side")
         mixed = token.text == "frac" and before.kind == "num" and isinstance(left, Num) and left.decimals < 0
-        right = self.deeper(self.power)
-        if mixed and isinstance(right, Op) and right.name == "div" and all(isinstance(a, Num) for a in right.args):
-            return Op("add", (left, right))
+        if mixed:
+            right = self.deeper(self.atom)
+            if isinstance(right, Op) and right.name == "div" and all(isinstance(a, Num) for a in right.args):
+                return self.postfix(Op("add", (left, right)))
+        else:
+            right = self.deeper(self.power)
         if isinstance(left, Sym) and isinstance(right, Interval) and not (right.closed_low or right.closed_high):
             return Op(f"app:{left.name}", (right.low, right.high))
         if isinstance(left, Sym) and isinstance(right, Seq):
@@ -226,19 +231,7 @@ class _Parser:
         if token.kind in ("num", "sym", "text"):
             return True
         if token.kind == "cmd":
-            return token.text not in (
-                "cup",
-                "cap",
-                "setminus",
-                "in",
-                "and",
-                "or",
-                "pm",
-                "mp",
-                "choose",
-                "not",
-                "degree",
-            ) and not (token.text.startswith("scale"))
+            return token.text not in _NO_ATOM and not token.text.startswith("scale")
         if token.text == "|":
             return self.bars == 0
         return token.text in ("(", "[", "{", "\\{", "<(") or token.text.startswith("begin:")
@@ -430,7 +423,9 @@ class _Parser:
         if len(items) == 1:
             if (opening == "[") != (closing == "]"):
                 raise Unreadable("brackets that do not match")
-            return items[0]
+            inner = items[0]
+            plain = isinstance(inner, Num) and inner.decimals < 0 and opening == "("
+            return self.based(str(inner.value)) if plain and self.take("_") else inner
         if opening == "[" and closing == "]" and all(isinstance(i, Interval | Seq) for i in items):
             return _nested_rows(items)
         if len(items) == 2 and opening != "<(":

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from rlpath.rewards.extract import Said, doubtful, last_sentence
 from rlpath.rewards.literals import hedged, plain
 
+MAX_TEXT = 2000
 _SPAN = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$((?:[^$\n\\]|\\.)+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
 _STOP = re.compile(
     r"(?:,?\s+(?:because|since|as|which|where|when|for (?:all|any|every|each)|so|thus|hence|given|therefore|by|if|using|from|after|"
@@ -15,7 +16,7 @@ _STOP = re.compile(
     re.I,
 )
 _LEAD = re.compile(
-    r"^(?:[\s:*_`\"]|exactly|only|just|simply|therefore|thus|then|indeed|clearly|given by|equal to|the (?:number|integer|value|set|interval|point|"
+    r"^(?:[\s:*_`\"]|\\text\{[^{}]*(?:is|=|:)\s*\}|so|hence|exactly|only|just|simply|therefore|thus|then|indeed|clearly|given by|equal to|the (?:number|integer|value|set|interval|point|"
     r"expression|fraction|matrix|vector|equation|function)(?: of)?|option|choice)+(?=\W|\d)",
     re.I,
 )
@@ -25,7 +26,7 @@ _DENIED = re.compile(
 )
 _SAYS = re.compile(r"\b(?:is|are|equals|be|gives?|get|obtain|have|becomes|yields?|namely|to)\b:?\s*", re.I)
 _OR_AFTER = re.compile(
-    r"^[\s$.,;)\\}\]*]{0,12}(?:or|alternatively|maybe|possibly|perhaps|otherwise|and|actually|no,|rather|instead|/)"
+    r"^[^\w\n]{0,12}(?:text\{\W*)?(?:or|alternatively|maybe|possibly|perhaps|otherwise|and|actually|no,|rather|instead|/)"
     r"(?:\b|(?<=/))(?P<rest>[^\n]{0,80})",
     re.I,
 )
@@ -46,8 +47,9 @@ _LATER = re.compile(
 
 
 def spans(text: str) -> list[tuple[int, int, str]]:
-    """Start, end and content of each piece of mathematics between dollar signs or TeX brackets."""
-    return [(m.start(), m.end(), next(g for g in m.groups() if g is not None)) for m in _SPAN.finditer(text)]
+    """Start, end and content of each piece of mathematics between dollar signs or TeX brackets, near the beginning."""
+    found = _SPAN.finditer(text[:MAX_TEXT])
+    return [(m.start(), m.end(), next(g for g in m.groups() if g is not None)) for m in found]
 
 
 def is_sentence(text: str) -> bool:
@@ -96,7 +98,7 @@ def last_region(text: str) -> str | None:
     found = last_sentence(text.rstrip(), re.compile(r"[\d$\\]"))
     if found is None:
         return None
-    sentence = found[0].strip().rstrip(".").strip()
+    sentence = found[0][-MAX_TEXT:].strip().rstrip(".").strip()
     if sentence.endswith("?") or _DENIED.search(sentence) or doubtful(sentence) or hedged(plain(sentence)):
         return None
     if pieces := spans(sentence):
@@ -105,7 +107,7 @@ def last_region(text: str) -> str | None:
             first -= 1
         return ", ".join(content for _, _, content in pieces[first:])
     said = list(_SAYS.finditer(sentence))
-    return region_of(sentence[said[-1].end() :], "") if said else sentence
+    return region_of(sentence[said[-1].end() :], "") if said else region_of(sentence, "")
 
 
 def offered_elsewhere(heard: Said, right: Callable[[str], bool], *, listed: bool) -> str:
@@ -135,7 +137,5 @@ def _first_value(text: str) -> str:
 
 
 def _last_value(text: str) -> str:
-    text = re.sub(r"\W*\bor\W*$", "", text)
-    found = spans(text + ("$" if text.count("$") % 2 else ""))
-    value = found[-1][2] if found else text.rsplit(" ", 1)[-1]
-    return value.rsplit("=", 1)[-1]
+    text = re.sub(r"[\s,.$]*\bor\W*$", "", text).rstrip(" ,.$)\\")
+    return re.split(r"[$=]|\\[(\[]|(?<=[A-Za-z]{2}) ", text)[-1]

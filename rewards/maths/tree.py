@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 MAX_NODES = 3000
-MAX_DEPTH = 60
+MAX_DEPTH = 100
 
 
 class Unreadable(Exception):
@@ -126,10 +126,14 @@ def walk(node: Node) -> Iterator[Node]:
 
 
 def check_size(node: Node) -> Node:
-    """`node` itself, or `Unreadable` where it has more than `MAX_NODES` nodes."""
-    for count, _ in enumerate(walk(node)):
-        if count > MAX_NODES:
+    """`node` itself, or `Unreadable` where it has more than `MAX_NODES` nodes or is deeper than `MAX_DEPTH`."""
+    stack, count = [(node, 0)], 0
+    while stack:
+        inner, depth = stack.pop()
+        count += 1
+        if count > MAX_NODES or depth > MAX_DEPTH:
             raise Unreadable("more parts than an answer has")
+        stack.extend((child, depth + 1) for child in children(inner))
     return node
 
 

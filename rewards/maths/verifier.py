@@ -20,6 +20,7 @@ from rlpath.rewards.maths.tree import Node, Unreadable
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined
 from rlpath.types import Status, Verdict
 
+_ANNOUNCED = re.compile(r"^\\text\{[^{}]*(?:\bis|=|:)\s*\}")
 _PLAIN = re.compile(r"-?\d{1,15}")
 
 
@@ -157,7 +158,7 @@ class _Judge:
                 Status.CORRECT if same else Status.WRONG, shown, "equal" if same else "a different number"
             )
         try:
-            tree = parse(text)
+            tree = parse(_ANNOUNCED.sub("", text))
         except Unreadable as problem:
             return self._unparsed(text, str(problem))
         if self.gold.tree is None:

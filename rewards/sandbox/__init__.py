@@ -9,11 +9,12 @@ from one small process, the zygote, that has Python already loaded and holds no 
     zygote.py    forks boxes and supervises each until it is dead
     confine.py   namespaces, mounts and limits, in the order the kernel wants them
     seccomp.py   the system-call filter
+    boot.py      how a fresh interpreter gets at these files alone
     wire.py      frames of JSON, and the plain data that may cross
     guest.py     inside a box: loads the program and answers calls, or runs it with stdin and stdout
     judge.py     inside another box: runs tests whose calls travel to the guest
 """
 
-from rlpath.rewards.sandbox.host import Box, BoxError, Limits, missing_protections
+from rlpath.rewards.sandbox.host import Box, BoxError, Limits, Walls, best_walls, missing_protections
 
-__all__ = ["Box", "BoxError", "Limits", "missing_protections"]
+__all__ = ["Box", "BoxError", "Limits", "Walls", "best_walls", "missing_protections"]

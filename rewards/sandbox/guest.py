@@ -7,11 +7,14 @@ here, and all that the other side takes from this process is plain data, an exit
 from __future__ import annotations
 
 import ast
+import atexit
+import gc
 import os
 import sys
+import threading
 import types
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from rlpath.rewards.sandbox.wire import Wire, WireError, decode, encode
 
@@ -58,7 +61,7 @@ def serve_functions(wire: Wire, _extras: list[int]) -> None:
 
 
 def run_program(wire: Wire, extras: list[int]) -> None:
-    """Role "program": take a job (`sources`, `prelude`) and run it as `__main__`; leaves by SystemExit.
+    """Role "program": take a job (`sources`, `prelude`) and run it as `__main__`; never returns.
 
     `extras` are descriptors to become its stdin and stdout.
     """
@@ -72,12 +75,30 @@ def run_program(wire: Wire, extras: list[int]) -> None:
     sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     try:
         load(job["sources"], job["prelude"], module)
-    except SystemExit:
-        raise
+        code = 0
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except BaseException as error:  # noqa: BLE001 - a program may raise anything
         wire.send({"error": describe(error)})
-        raise SystemExit(1) from None
-    raise SystemExit(0)
+        code = 1
+    leave(code, module)
+
+
+def leave(code: int, module: types.ModuleType) -> NoReturn:
+    """What the interpreter does at its end as far as a script can tell, without the 8 ms of tearing itself down."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    streams = {sys.stdout, sys.__stdout__}
+    vars(module).clear()
+    gc.collect()  # files the program left open are flushed as they go
+    try:
+        for stream in streams - {None}:
+            stream.flush()
+    except (OSError, ValueError):  # its stdout is closed
+        code = 120
+    os._exit(code & 0xFF)
 
 
 def load(sources: list[str], prelude: str, module: types.ModuleType) -> None:

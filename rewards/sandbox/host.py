@@ -10,6 +10,7 @@ import atexit
 import functools
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,21 +21,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from rlpath.rewards.sandbox.wire import Wire
+from rlpath.rewards.sandbox.boot import BOOT
+from rlpath.rewards.sandbox.wire import Wire, WireError
 
 Role = Literal["functions", "program", "judge"]
 GRACE = 10.0  # seconds a supervisor may take to bury a killed box on a busy machine
-
-# The zygote imports these few files and not the packages around them, so that a box holds none of the verifiers.
-BOOT = """
-import sys, types
-folder, descriptor = sys.argv[1], int(sys.argv[2])
-for name in ("rlpath", "rlpath.rewards", "rlpath.rewards.sandbox"):
-    sys.modules[name] = types.ModuleType(name)
-    sys.modules[name].__path__ = [folder]
-from rlpath.rewards.sandbox.zygote import main
-main(descriptor)
-"""
 
 
 class BoxError(Exception):
@@ -62,11 +53,11 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Weaker:
-    """Protections to do without, where the kernel refuses them and the user has agreed."""
+class Walls:
+    """What is between a box and its host: who makes the namespaces, and whether system calls are filtered."""
 
-    without_namespaces: bool = False
-    without_filter: bool = False
+    namespaces: Literal["own", "bubblewrap", "none"] = "own"
+    filter: bool = True
 
 
 class Zygote:
@@ -75,7 +66,8 @@ class Zygote:
     def __init__(self) -> None:
         self.owner = os.getpid()
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-s", "-P", "-B", "-c", BOOT, str(Path(__file__).parent), str(theirs.fileno())]
+        command = [sys.executable, "-s", "-P", "-B", "-c", BOOT]
+        command += ["main", str(Path(__file__).parent), str(theirs.fileno())]
         environment = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         if "LD_LIBRARY_PATH" in os.environ:
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
@@ -137,14 +129,15 @@ def _after_fork() -> None:
 
 
 atexit.register(close_zygote)
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Box:
     """One process in its own namespaces, playing `role`; a context manager that leaves nothing behind.
 
     `extras` are descriptors the role needs (judge: the channel of another box; program: stdin and stdout). The box has
-    its own copies afterwards.
+    its own copies afterwards. `walls` default to whole ones, and RefusedError is raised where there are none.
     """
 
     def __init__(
@@ -152,13 +145,22 @@ class Box:
         role: Role,
         limits: Limits,
         extras: Sequence[int] = (),
-        weaker: Weaker = Weaker(),
+        walls: Walls | None = None,
     ) -> None:
+        if walls is None:
+            walls = whole_walls()
         self.deadline = time.monotonic() + limits.seconds
         self.status, status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel, channel = socket.socketpair()
         self.ending: int | None = None
-        request = {"role": role, "limits": asdict(limits), **asdict(weaker)}
+        bubblewrap = shutil.which("bwrap") if walls.namespaces == "bubblewrap" else None
+        request = {
+            "role": role,
+            "limits": asdict(limits),
+            "extras": len(extras),
+            "bubblewrap": bubblewrap,
+            **asdict(walls),
+        }
         with status, channel:
             try:
                 _request(json.dumps(request).encode(), [status.fileno(), channel.fileno(), *extras])
@@ -210,21 +212,52 @@ class Box:
             raise BoxError("the supervisor of a sandbox was lost")
 
 
-@functools.cache
-def missing_protections() -> dict[str, str]:
-    """What the kernel refuses here: "namespaces" and "seccomp" → its words. Empty where a box is whole.
-
-    Tried once per process, by starting a box.
-    """
-    missing: dict[str, str] = {}
-    while len(missing) < 2:
-        weaker = Weaker("namespaces" in missing, "seccomp" in missing)
+def probe(walls: Walls) -> None:
+    """Start a box within `walls`; RefusedError if the kernel, or bubblewrap, refuses one of them."""
+    if walls.namespaces == "bubblewrap" and not shutil.which("bwrap"):
+        raise RefusedError("bubblewrap is not installed")
+    with Box("functions", Limits(), walls=walls) as box:
         try:
-            with Box("functions", Limits(), weaker=weaker) as box:
-                box.wire.send({"sources": ["def probe(): pass"], "prelude": ""})
-                box.wire.receive()
+            box.wire.send({"sources": ["def probe(): pass"], "prelude": ""})
+            answered = box.wire.receive() is not None
+        except WireError:
+            answered = False
+        if not answered and (code := box.end()):
+            raise RefusedError(f"{walls.namespaces} ended with status {code}")
+
+
+@functools.cache
+def best_walls() -> tuple[Walls, dict[str, str]]:
+    """The best walls this machine allows, and what they lack: "namespaces" or "seccomp" → the kernel's words.
+
+    Found once per process, by starting boxes.
+    """
+    if sys.platform != "linux":
+        return Walls("none", False), {"namespaces": "this is not Linux", "seccomp": "this is not Linux"}
+    refusals = []
+    for namespaces in ("own", "bubblewrap"):
+        try:
+            probe(Walls(namespaces))
+            return Walls(namespaces), {}
         except RefusedError as error:
-            missing["seccomp" if "seccomp" in str(error) else "namespaces"] = str(error)
-            continue
-        break
-    return missing
+            refusals.append(str(error))
+        if "seccomp" in refusals[-1]:
+            return Walls(namespaces, filter=False), {"seccomp": refusals[-1]}
+    missing = {"namespaces": "; ".join(refusals)}
+    try:
+        probe(Walls("none"))
+    except RefusedError as error:
+        missing["seccomp"] = str(error)
+    return Walls("none", filter="seccomp" not in missing), missing
+
+
+def missing_protections() -> dict[str, str]:
+    """What a sandbox lacks on this machine, and why; empty where it is whole."""
+    return best_walls()[1]
+
+
+def whole_walls() -> Walls:
+    walls, missing = best_walls()
+    if missing:
+        raise RefusedError("; ".join(missing.values()))
+    return walls

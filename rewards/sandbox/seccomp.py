@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
 import platform
 import struct
@@ -74,6 +75,7 @@ def rules(pid: int, may_write: bool) -> dict[str, tuple[int, int, tuple[int, ...
     return found
 
 
+@functools.cache
 def assemble(machine: str, pid: int, may_write: bool) -> bytes:
     """The filter for a process `pid`, as an array of `struct sock_filter`; KeyError for an unknown architecture."""
     column, audit = ARCHITECTURES[machine]

@@ -15,6 +15,7 @@ import gc
 import importlib
 import json
 import os
+import platform
 import select
 import signal
 import socket
@@ -22,7 +23,7 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from rlpath.rewards.sandbox import confine, guest, judge
+from rlpath.rewards.sandbox import confine, guest, judge, seccomp
 from rlpath.rewards.sandbox.wire import Wire
 
 STATUS, CHANNEL, EXTRAS = 3, 4, 5  # descriptor numbers inside a box; STATUS is closed before the program runs
@@ -39,6 +40,7 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors need no burial
     for name in PRELOADED.split():
         importlib.import_module(name)
+    seccomp.assemble(platform.machine(), 1, True)  # ready for every box
     gc.freeze()
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 4)
@@ -56,7 +58,7 @@ def supervise(request: dict[str, Any], descriptors: list[int]) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     status, inside = socket.socket(fileno=descriptors[0]), descriptors[1:]
     confine.die_with_parent()
-    if not request["without_namespaces"]:
+    if request["namespaces"] == "own":
         try:
             confine.enter_namespaces(request["limits"]["scratch_mb"])
         except confine.Refused as refusal:
@@ -94,30 +96,37 @@ def report(status: socket.socket, **message: Any) -> None:
 
 
 def inhabit(request: dict[str, Any], status: socket.socket, inside: list[int]) -> NoReturn:
-    """Lock this process down and play its role. What runs from here on may be hostile."""
+    """Become the box's process, here or in the namespaces that bubblewrap makes."""
     confine.die_with_parent()
-    settle([status.detach(), *inside])
-    own = socket.socket(fileno=STATUS)
+    settle([status.detach(), *inside], inheritable=bool(request["bubblewrap"]))
+    if request["namespaces"] == "bubblewrap":
+        os.execv(request["bubblewrap"], confine.bubblewrap_command(request))
+    play(request)
+
+
+def play(request: dict[str, Any]) -> NoReturn:
+    """Lock this process down and play its role. What runs from here on may be hostile."""
+    status = socket.socket(fileno=STATUS)
     try:
-        confine.lock_down(request["limits"], request["without_filter"], not request["without_namespaces"])
+        confine.lock_down(request["limits"], request["filter"], may_write=request["namespaces"] != "none")
     except confine.Refused as refusal:
-        report(own, refused=str(refusal))
+        report(status, refused=str(refusal))
         os._exit(1)
-    own.close()
+    status.close()
     for name in [name for name in sys.modules if name.partition(".")[0] == "rlpath"]:
         del sys.modules[name]
     sys.argv = ["program"]
     os.environ.clear()
     os.environ.update(HOME="/tmp", TMPDIR="/tmp", LANG="C.UTF-8", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     deadline = time.monotonic() + request["limits"]["seconds"] + 1
-    extras = [EXTRAS + number for number in range(len(inside) - 1)]
+    extras = [EXTRAS + number for number in range(request["extras"])]
     ROLES[request["role"]](Wire(CHANNEL, deadline), extras)
     os._exit(0)
 
 
-def settle(descriptors: list[int]) -> None:
+def settle(descriptors: list[int], inheritable: bool) -> None:
     """Move `descriptors` to 3, 4, … and close everything above, the zygote's own socket among them."""
     high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 64) for descriptor in descriptors]
     for number, descriptor in enumerate(high, start=STATUS):
-        os.dup2(descriptor, number, inheritable=False)
+        os.dup2(descriptor, number, inheritable)
     os.closerange(STATUS + len(high), 1 << 16)
