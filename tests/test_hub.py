@@ -9,7 +9,7 @@ from rlpath import hub
 
 def test_the_hub_is_asked_once_and_shortly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any answer counts as reachable, none as unreachable, and HF_HUB_OFFLINE asks nothing."""
-    constants = pytest.importorskip("huggingface_hub").constants
+    constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
 
     def refuse(request: object, timeout: float) -> None:
