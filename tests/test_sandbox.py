@@ -80,7 +80,7 @@ FORBIDDEN = {
     "read /etc/shadow": attempt("open('/etc/shadow').read()"),
     "read /sys": attempt("os.listdir('/sys')"),
     "read /home": attempt("os.listdir('/home')"),
-    "read the working directory of the host": attempt(f"os.listdir({os.getcwd()!r})"),
+    "read the working directory of the host": attempt(f"open({os.path.abspath('pyproject.toml')!r})"),
     "read this test": attempt(f"open({__file__!r}).read()"),
     "write into the root": attempt("open('/made', 'w')"),
     "write into the library": attempt("open(os.__file__, 'a')"),
@@ -214,7 +214,7 @@ def test_state_is_fresh() -> None:
 
 def test_no_rlpath_module_is_loaded_inside() -> None:
     """A program finds none of the verifiers in its process."""
-    assert run("import sys\ndef probe(): return [name for name in sys.modules if 'rlpath' in name]") == []
+    assert run("import sys\ndef probe(): return [name for name in sys.modules if name.split('.')[0] == 'rlpath']") == []
 
 
 def test_ordinary_programs_work() -> None:
