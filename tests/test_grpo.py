@@ -34,7 +34,7 @@ LORA = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAU
 
 
 def script(prompt: Sequence[int], row: int) -> tuple[list[int], list[float]]:
-    """Row `row` of a prompt's group: 1 to 7 tokens, ended by the stop token where it is shorter, and log-probabilities."""
+    """Row `row` of a prompt's group: 1 to 7 tokens, mostly ended by the stop token, and log-probabilities."""
     generator = torch.Generator().manual_seed(zlib.crc32(repr((list(prompt), row)).encode()))
     length = int(torch.randint(1, LONGEST + 2, (), generator=generator))
     tokens = torch.randint(3, 259, (min(length, LONGEST),), generator=generator).tolist()
