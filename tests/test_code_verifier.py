@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 from rlpath.errors import InputError
@@ -235,8 +236,8 @@ def test_no_program_outlasts_its_time(name: str) -> None:
 )
 def test_right_programs_pass(program: str, gold: str) -> None:
     """Every way to write a sum is correct under every flavour of tests."""
-    if "numpy" in program:
-        pytest.importorskip("numpy")
+    if "numpy" in program and not numpy.__file__.startswith(sys.prefix):
+        pytest.skip("numpy lies outside the interpreter's own folders, where a box does not look")
     verdict = verify(program, gold)
     assert verdict.status is Status.CORRECT, verdict.reason
 
@@ -354,6 +355,16 @@ def test_keyword_arguments_and_arguments_are_copies() -> None:
 
 
 @needs_sandbox
+def test_changes_in_place_count_where_the_result_is_not_used() -> None:
+    """A bare call is made for its effect on its arguments; a call within an expression gets copies."""
+    tests = "numbers, table = [3, 1, 2], {}\nf(numbers, table)\nassert numbers == [1, 2, 3]\nassert table == {'n': 3}"
+    right = "def f(x, t):\n    x.sort()\n    t['n'] = len(x)\n"
+    assert verify(right, tests).correct
+    assert verify("def f(x, t):\n    return sorted(x)", tests).status is Status.WRONG
+    assert verify("def f(x, t):\n    x = sorted(x)", tests).status is Status.WRONG
+
+
+@needs_sandbox
 def test_hidden_tests_count() -> None:
     """A program that knows the visible cases by heart fails the hidden ones."""
     by_heart = "def add(a, b): return {(1, 2): 3, (-5, 5): 0, ('a', 'b'): 'ab'}[a, b]"
@@ -409,6 +420,25 @@ def test_built_in_names() -> None:
     assert verify("def sum(a, b): return a + b", "assert set([sum(1, 2)]) == {3}").correct
     cheat = "def abs(x): return 0\ndef f(x): return 9"
     assert verify(cheat, "assert abs(f(1) - 1) < 0.1").status is Status.WRONG
+    cheat = "class math:\n    isclose = lambda *a: True\ndef f(x): return 9"
+    assert verify(cheat, "assert math.isclose(f(1), 1)").status is Status.WRONG
+    assert verify("def f(x): return 1.0", "assert math.isclose(f(1), 1)").correct
+
+
+@needs_sandbox
+def test_values_of_the_standard_library() -> None:
+    """Fractions, decimals, dates and ranges are plain enough to be compared."""
+    program = (
+        "from fractions import Fraction\nfrom decimal import Decimal\nimport datetime, collections\n"
+        "def f(k): return [Fraction(1, 2), Decimal('1.50'), datetime.date(2024, 2, 29), range(3),"
+        " collections.Counter('aab'), datetime.datetime(2024, 1, 1, 2)][k]"
+    )
+    tests = (
+        "from datetime import date, datetime\nfrom fractions import Fraction\n"
+        "assert f(0) == Fraction(2, 4) == 0.5\nassert f(1) == 1.5\nassert f(2) == date(2024, 2, 29)\n"
+        "assert f(3) == range(3)\nassert f(4) == {'a': 2, 'b': 1}\nassert f(5) == datetime(2024, 1, 1, 2)"
+    )
+    assert verify(program, tests).reason == "tests: 6 asserts held"
 
 
 def test_find_the_program() -> None:
@@ -466,6 +496,13 @@ def test_forms_of_gold() -> None:
     assert parse_tests({"inputs": [[1]], "outputs": [2], "fn_name": "f"}) == parse_tests(
         {"function": "f", "cases": [[[1], 2]]}
     )
+    assert parse_tests({"cases": [{"input": "1", "expected_output": "2"}]}) == parse_tests(
+        {"stdin": "1", "stdout": "2"}
+    )
+    assert parse_tests({"entry_point": "f", "test_cases": [{"args": [1], "expected": 2}]}) == parse_tests(
+        {"function": "f", "cases": [[[1], 2]]}
+    )
+    assert parse_tests({"asserts": ["assert f()"], "setup": "x = 1"}) == parse_tests("x = 1\nassert f()")
     refused: list[Any] = [
         {"function": "f", "cases": [[1, 2]]}, {"function": "not a name", "cases": [[[1], 2]]}, {"stdin": "1"},
         {"function": "f"}, {"function": "f", "cases": [[[1], 2]], "extra": 1}, {"inputs": [1], "outputs": []},

@@ -157,8 +157,10 @@ def answer(request: dict[str, Any], module: types.ModuleType, objects: Objects) 
             if name not in vars(module):
                 raise NameError(f"the program does not define {name}")
             return vars(module)[name]
-        case {"call": function, "args": arguments, "kwargs": keywords}:
-            return read(function)(*read(arguments), **{name: read(value) for name, value in keywords.items()})
+        case {"call": function, "args": packed, "kwargs": keywords}:
+            arguments = read(packed)
+            value = read(function)(*arguments, **{name: read(value) for name, value in keywords.items()})
+            return (value, arguments) if request.get("in_place") else value
         case {"attribute": name, "of": target}:
             return getattr(read(target), name)
         case {"set": name, "of": target, "value": value}:
