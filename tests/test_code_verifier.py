@@ -229,6 +229,7 @@ def test_no_program_outlasts_its_time(name: str) -> None:
         "import operator\nadd = operator.add",
         "class Adder:\n    def __call__(self, a, b): return a + b\nadd = Adder()",
         "import functools\n@functools.cache\ndef add(a, b): return a + b",
+        "class Solution:\n    def add(self, a, b): return a + b",
         "print('loading')\ndef add(a, b):\n    print(a, b)\n    return a + b",
         "def helper(a, b): return a + b\ndef add(a, b): return helper(a, b)\nif __name__ == '__main__': input()",
         "import numpy\ndef add(a, b): return a + b if isinstance(a, str) else numpy.add(a, b)",
@@ -577,6 +578,15 @@ def test_pickled_and_in_threads() -> None:
     with ThreadPoolExecutor(4) as pool:
         verdicts = list(pool.map(lambda program: again(program, ASSERTS), programs))
     assert [verdict.correct for verdict in verdicts] == [True, False] * 4
+
+
+@needs_sandbox
+def test_a_reason_is_one_printable_line() -> None:
+    """What a program puts into its exceptions cannot move a terminal's cursor or forge a second line."""
+    reason = verify("def add(a, b): raise ValueError('a\\nverdict: correct\\x1b[2J' + 'x' * 9999)", ASSERTS).reason
+    assert "\x1b" not in reason
+    assert "\n" not in reason
+    assert len(reason) < 500
 
 
 @needs_sandbox
