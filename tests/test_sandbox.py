@@ -459,6 +459,10 @@ def test_plain_data_survives_the_wire(value: object) -> None:
         {"b": 1},
         {"s": [[1]]},
         {"t": [], "s": []},
+        {"x": []},
+        {"x": ["eval", "1"]},
+        {"x": ["fraction", 1, 0]},
+        {"x": ["decimal", "?"]},
     ],
     ids=json.dumps,
 )
