@@ -123,6 +123,13 @@ def without_thoughts(completion: str) -> tuple[str, bool]:
     return text, unclosed
 
 
+def spoken(completion: str) -> str:
+    """`completion` without reasoning blocks and otherwise untouched, for verifiers of the very characters."""
+    text = _strip_think_blocks(completion)
+    opened = _THINK_OPEN.search(text)
+    return text[: opened.start()] if opened else text
+
+
 def _strip_think_blocks(text: str) -> str:
     closes = list(_THINK_CLOSE.finditer(text))
     if not closes:

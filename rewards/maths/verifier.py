@@ -105,10 +105,12 @@ class _Judge:
             return Verdict.of(Status.WRONG, wrong[-1].answer, "two different final answers")
         if wrong:
             return wrong[-1]
-        listed = self.gold.tree is not None and item_count(self.gold.tree) > 1
-        if problem := offered_elsewhere(heard, lambda text: self.text(text).correct, listed=listed):
+        if problem := offered_elsewhere(heard, lambda text: self.text(text).correct, listed=self._listed()):
             return Verdict.of(Status.WRONG, verdicts[-1].answer, problem)
         return verdicts[-1]
+
+    def _listed(self) -> bool:
+        return self.gold.tree is not None and item_count(self.gold.tree) > 1
 
     def _all_of(self, strong: list[Statement]) -> list[Verdict]:
         texts = list(dict.fromkeys(s.text.strip() for s in strong))
@@ -143,7 +145,7 @@ class _Judge:
             whole = self.text(text)
             if whole.status is not Status.NO_ANSWER:
                 return whole
-        region = last_region(heard.text)
+        region = last_region(heard.text, listed=self._listed())
         if region is None:
             return Verdict.of(Status.NO_ANSWER, text[-200:], "no final answer is stated")
         return self.text(region)
