@@ -18,17 +18,18 @@ from typing import Any
 
 _CHILD = r"""
 import json, re, sys
+import jsonschema, referencing
 
 def regex(pattern, text):
     return re.fullmatch(pattern, text) is not None
 
 def schema(schema, instance):
-    import jsonschema, referencing
     cls = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     checker = cls(schema, format_checker=cls.FORMAT_CHECKER, registry=referencing.Registry())
     error = next(iter(checker.iter_errors(instance)), None)
     return None if error is None else f"{error.json_path}: {error.message}"[:300]
 
+print(flush=True)
 for line in sys.stdin:
     task, args = json.loads(line)
     try:
@@ -37,6 +38,9 @@ for line in sys.stdin:
         reply = {"error": f"{type(error).__name__}: {error}"[:300]}
     print(json.dumps(reply), flush=True)
 """
+
+
+_START_SECONDS = 20.0
 
 
 class OutOfTime(Exception):
@@ -52,6 +56,7 @@ class _Child:
         self.process = subprocess.Popen(
             [sys.executable, "-c", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
+        self._line(time.monotonic() + _START_SECONDS)
 
     def ask(self, task: str, args: list[Any], seconds: float) -> Any:
         assert self.process.stdin and self.process.stdout
@@ -112,10 +117,8 @@ def run(task: str, *args: Any, seconds: float = 1.0) -> Any:
     >>> run("regex", r"a+b", "aaab")
     True
     """
-    child = _take()
-    fresh_start = 2.0 if child is None else 0.0
-    child = child or _Child()
-    value = child.ask(task, list(args), seconds + fresh_start)
+    child = _take() or _Child()
+    value = child.ask(task, list(args), seconds)
     with _lock:
         _idle.append(child)
     return value
