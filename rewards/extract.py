@@ -249,7 +249,8 @@ def _phrases(text: str, stronger: list[Statement]) -> Iterator[Statement]:
 
 def _region_end(text: str, start: int) -> int:
     """Where the sentence that begins at `start` ends; a marker alone on its line speaks of the next one."""
-    start = _DRESS.match(text, start).end()
+    dress = _DRESS.match(text, start)
+    start = dress.end() if dress else start
     limit = min(len(text), start + MAX_REGION)
     stop = _SENTENCE_END.search(text, start, limit)
     return stop.start() if stop and (stop.end() < limit or limit == len(text)) else limit

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import jsonschema
+from jsonschema.validators import validator_for
 
 from rlpath.rewards import worker
 from rlpath.rewards.extract import spoken
@@ -66,7 +67,7 @@ class JSONVerifier:
 
     def _against(self, value: Any, schema: Any, text: str) -> Verdict:
         try:
-            cls = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+            cls = validator_for(schema, default=jsonschema.Draft202012Validator)
             cls.check_schema(schema)
         except (jsonschema.SchemaError, AttributeError, TypeError) as error:
             return Verdict.of(

@@ -53,6 +53,7 @@ class WorkFailed(Exception):
 
 class _Child:
     def __init__(self) -> None:
+        self.owner = os.getpid()
         self.process = subprocess.Popen(
             [sys.executable, "-c", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
@@ -93,9 +94,15 @@ class _Child:
                 line += chunk
         return line
 
+    def __del__(self) -> None:
+        if hasattr(self, "process"):
+            self.kill()
+
     def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        """End the process, and close the pipes; a forked copy of this object only closes its ends."""
+        if self.owner == os.getpid():
+            self.process.kill()
+            self.process.wait()
         for stream in (self.process.stdin, self.process.stdout):
             if stream:
                 try:
