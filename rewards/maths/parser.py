@@ -154,7 +154,7 @@ class _Parser:
     # sums, products, powers
 
     def sum(self) -> Node:
-        terms = [self.signed_term()]
+        terms: list[Node] = [self.signed_term()]
         while self.at("+", "-", "pm", "mp"):
             if self.at("pm", "mp"):
                 op = self.next().text
@@ -424,8 +424,9 @@ class _Parser:
             if (opening == "[") != (closing == "]"):
                 raise Unreadable("brackets that do not match")
             inner = items[0]
-            plain = isinstance(inner, Num) and inner.decimals < 0 and opening == "("
-            return self.based(str(inner.value)) if plain and self.take("_") else inner
+            if isinstance(inner, Num) and inner.decimals < 0 and opening == "(" and self.take("_"):
+                return self.based(str(inner.value))
+            return inner
         if opening == "[" and closing == "]" and all(isinstance(i, Interval | Seq) for i in items):
             return _nested_rows(items)
         if len(items) == 2 and opening != "<(":
