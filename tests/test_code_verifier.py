@@ -17,7 +17,7 @@ from rlpath.rewards import code
 from rlpath.rewards.code import CodeVerifier, find_program
 from rlpath.rewards.code_tests import BadTests, parse_tests, same_output, same_value
 from rlpath.rewards.sandbox import Limits, Walls, host, missing_protections
-from rlpath.types import Status, Verdict
+from rlpath.types import Status
 
 MISSING = missing_protections() if sys.platform == "linux" else {"namespaces": "this is not Linux"}
 needs_sandbox = pytest.mark.skipif(bool(MISSING), reason=f"the kernel refuses a sandbox: {MISSING}")
