@@ -14,6 +14,7 @@ from typing import Any
 from rlpath.envs.files import data_file, read_jsonl
 from rlpath.envs.splits import Side, check_split, hash_fraction
 from rlpath.errors import InputError, Unreachable
+from rlpath.hub import hub_state, stop_asking
 from rlpath.rewards.number import NumberVerifier
 from rlpath.types import Problem, ProblemSet
 
@@ -71,6 +72,8 @@ def from_hub(split: str) -> list[dict[str, Any]]:
             f"GSM8K was not found: set RLPATH_DATA to a folder that holds gsm8k/{split}.jsonl, "
             "or install rlpath[train] to fetch it from the hub"
         ) from error
+    if hub_state() != "reachable":
+        stop_asking()
     try:
         return [dict(row) for row in datasets.load_dataset(HUB_ID, "main", split=split)]
     except (OSError, ValueError, RuntimeError) as error:

@@ -78,7 +78,7 @@ class CodeVerifier:
             reasons.append(f"{name}: {reason}")
             if status is not Status.CORRECT:
                 break
-        return Verdict.of(status, sources[-1], "; ".join([*reasons, *note]))
+        return Verdict.of(status, sources[-1], one_line("; ".join([*reasons, *note])))
 
     def _suites(self, gold: str) -> dict[str, Tests]:
         """The gold's tests and the hidden ones, which ask for the same function unless they name another."""
@@ -248,9 +248,14 @@ def handle_of(wire: Any) -> dict[str, int]:
 
 
 def printable(error: Any) -> str:
-    """A guest's account of an exception, which may be anything, as one short line."""
+    """A guest's account of an exception, which may be anything, as a short text."""
     parts = [part for part in error[:2] if isinstance(part, str)] if isinstance(error, list) else []
-    return ": ".join(" ".join(part[:200].split()) for part in parts if part) or "something"
+    return ": ".join(part[:200] for part in parts if part) or "something"
+
+
+def one_line(text: str) -> str:
+    """`text` without line breaks and control characters, which a program may have put there."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
 def as_wire(value: Any) -> Any:

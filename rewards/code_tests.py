@@ -1,9 +1,10 @@
 """What a gold answer for code may look like, and the comparison of what a program returned.
 
-A gold is one string, in one of three flavours:
+A gold is one string, in one of three flavours. Keys have the synonyms of `ALIASES`; an object with others is refused.
 
 Asserts: Python source, run in a process apart from the program. Plain asserts (MBPP) or a `check(candidate)`
-(HumanEval); or JSON that names more, with the data sets' own field names:
+(HumanEval); or JSON that names more, with the data sets' own field names. Imports and helpers of a `prompt` are run
+for the tests too. Comparisons are Python's, so there 1 == 1.0 == True:
 
     assert add(1, 2) == 3
     ["assert add(1, 2) == 3", "assert add(0, 0) == 0"]
@@ -14,12 +15,12 @@ Functions: a function's name and cases of arguments and expected value. Argument
 arguments. Values are compared as JSON and exactly: 1, 1.0 and true are three values, a tuple counts as a list. With
 `tolerance` two numbers may differ by that much, absolutely or relatively.
 
-    {"function": "add", "cases": [[[1, 2], 3], [[0, 0], 0]], "tolerance": 1e-6}
+    {"function": "add", "cases": [[[1, 2], 3], [{"a": 0, "b": 0}, 0]], "tolerance": 1e-6}
 
 Programs: texts for stdin with the stdout expected of each, compared without trailing white space of lines and of the
 whole. `{"inputs": [...], "outputs": [...]}`, the form of APPS, means the same (and cases, if it has an `fn_name`).
 
-    [{"stdin": "1 2\n", "stdout": "3\n"}]
+    [{"stdin": "1 2", "stdout": "3"}]
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ import json
 import math
 from dataclasses import dataclass
 from typing import Any, TypeGuard
+
+ALIASES = {
+    "entry_point": "function", "fn_name": "function", "test_list": "test", "tests": "test", "asserts": "test",
+    "test_setup_code": "setup", "test_cases": "cases", "input": "stdin", "output": "stdout",
+    "expected_output": "stdout",
+}  # fmt: skip
 
 
 class BadTests(Exception):
@@ -65,9 +72,9 @@ def parse_tests(gold: Any) -> Tests:
         except (ValueError, RecursionError):
             gold = text
     if isinstance(gold, str):
-        return assert_tests(gold)
+        return assert_tests([gold])
     if isinstance(gold, list) and gold and all(isinstance(item, str) for item in gold):
-        return assert_tests("\n".join(gold))
+        return assert_tests(gold)
     if isinstance(gold, list) and gold and all(isinstance(item, dict) for item in gold):
         return ProgramTests(tuple(program_case(item) for item in gold))
     if isinstance(gold, dict):
@@ -77,33 +84,36 @@ def parse_tests(gold: Any) -> Tests:
 
 def from_object(gold: dict[str, Any]) -> Tests:
     """Tests from a JSON object; the keys say which flavour it is, and an unknown key is refused."""
-    keys = set(gold)
-    if "function" in keys and keys <= {"function", "cases", "tolerance"}:
-        return function_tests(gold["function"], gold.get("cases"), gold.get("tolerance"))
-    if keys in ({"stdin", "stdout"}, {"input", "output"}):
+    found = {ALIASES.get(key, key): value for key, value in gold.items()}
+    keys = set(found) if len(found) == len(gold) else set()
+    if keys == {"stdin", "stdout"}:
         return ProgramTests((program_case(gold),))
-    if {"inputs", "outputs"} <= keys <= {"inputs", "outputs", "fn_name"}:
-        inputs, outputs = gold["inputs"], gold["outputs"]
-        if not (isinstance(inputs, list) and isinstance(outputs, list) and len(inputs) == len(outputs) > 0):
-            raise BadTests("inputs and outputs are not two lists of the same length")
-        if "fn_name" in gold:
-            return function_tests(gold["fn_name"], list(zip(inputs, outputs, strict=True)), None)
-        return ProgramTests(
-            tuple(program_case({"stdin": i, "stdout": o}) for i, o in zip(inputs, outputs, strict=True))
-        )
-    if "test" in keys and keys <= {"test", "entry_point", "prompt"}:
-        return assert_tests(gold["test"], gold.get("entry_point", ""), gold.get("prompt", ""))
-    if "test_list" in keys and keys <= {"test_list", "test_setup_code"}:
-        tests, setup = gold["test_list"], gold.get("test_setup_code", "")
-        if not (isinstance(tests, list) and all(isinstance(text, str) for text in (setup, *tests))):
-            raise BadTests("test_list is not a list of asserts")
-        return assert_tests("\n".join([setup, *tests]))
-    raise BadTests(f"the gold is an object with the keys {', '.join(sorted(keys)) or 'none'}, which name no tests")
+    if keys == {"cases"}:
+        return parse_tests(found["cases"])
+    if {"function", "cases"} <= keys <= {"function", "cases", "tolerance"}:
+        return function_tests(found["function"], found["cases"], found.get("tolerance"))
+    if {"inputs", "outputs"} <= keys <= {"inputs", "outputs", "function"}:
+        return paired_tests(found["inputs"], found["outputs"], found.get("function"))
+    if "test" in keys and keys <= {"test", "function", "prompt", "setup"}:
+        lines = found["test"] if isinstance(found["test"], list) else [found["test"]]
+        return assert_tests([found.get("setup", ""), *lines], found.get("function", ""), found.get("prompt", ""))
+    raise BadTests(f"the gold is an object with the keys {', '.join(sorted(gold)) or 'none'}, which name no tests")
 
 
-def assert_tests(source: Any, entry_point: Any = "", prompt: Any = "") -> AssertTests:
-    if not all(isinstance(text, str) for text in (source, entry_point, prompt)):
-        raise BadTests("test, entry_point and prompt must be text")
+def paired_tests(inputs: Any, outputs: Any, function: Any) -> Tests:
+    """Tests of the form of APPS: a list of inputs and a list of outputs."""
+    if not (isinstance(inputs, list) and isinstance(outputs, list) and len(inputs) == len(outputs) > 0):
+        raise BadTests("inputs and outputs are not two lists of the same length")
+    pairs = list(zip(inputs, outputs, strict=True))
+    if function is not None:
+        return function_tests(function, pairs, None)
+    return ProgramTests(tuple(program_case({"stdin": stdin, "stdout": stdout}) for stdin, stdout in pairs))
+
+
+def assert_tests(parts: list[Any], entry_point: Any = "", prompt: Any = "") -> AssertTests:
+    if not all(isinstance(text, str) for text in (*parts, entry_point, prompt)):
+        raise BadTests("asserts, entry_point and prompt must be text")
+    source = "\n".join(part for part in parts if part)
     if "assert" not in source:
         raise BadTests("the gold holds no assert")
     if entry_point and not entry_point.isidentifier():
@@ -118,15 +128,21 @@ def function_tests(function: Any, cases: Any, tolerance: Any) -> FunctionTests:
         raise BadTests("the gold holds no case")
     if not (tolerance is None or (type(tolerance) in (int, float) and tolerance >= 0)):
         raise BadTests(f"tolerance {tolerance!r} is no number")
-    for case in cases:
-        if not (isinstance(case, list | tuple) and len(case) == 2 and isinstance(case[0], list | dict)):
-            raise BadTests("a case is [arguments, expected value], with arguments in a list or an object")
-    return FunctionTests(function, tuple((case[0], case[1]) for case in cases), tolerance)
+    return FunctionTests(function, tuple(function_case(case) for case in cases), tolerance)
+
+
+def function_case(case: Any) -> tuple[list[Any] | dict[str, Any], Any]:
+    if isinstance(case, dict) and set(case) in ({"args", "expected"}, {"input", "output"}):
+        case = [case[key] for key in ("args", "input", "expected", "output") if key in case]
+    if isinstance(case, list | tuple) and len(case) == 2 and isinstance(case[0], list | dict):
+        return case[0], case[1]
+    raise BadTests("a case is [arguments, expected value], with arguments in a list or an object")
 
 
 def program_case(case: dict[str, Any]) -> tuple[str, str]:
-    found = [case.get("stdin", case.get("input")), case.get("stdout", case.get("output"))]
-    stdin, stdout = ("\n".join(map(str, text)) if isinstance(text, list) else text for text in found)
+    found = {ALIASES.get(key, key): text for key, text in case.items()}
+    texts = (found.get("stdin"), found.get("stdout"))
+    stdin, stdout = ("\n".join(map(str, text)) if isinstance(text, list) else text for text in texts)
     if not (len(case) == 2 and isinstance(stdin, str) and isinstance(stdout, str)):
         raise BadTests("a case of a program is an object of stdin and stdout, both text")
     return stdin, stdout

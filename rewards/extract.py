@@ -47,11 +47,13 @@ _SHORT_PHRASE = re.compile(r"^[ \t*_]*A(?:ns|nswer)?[ \t]*[*_]{0,2}:[*_]{0,2}", 
 _SENTENCE_END = re.compile(r"[.?。](?=[\s\"'”’)*_]|$)|(?<!\\)!(?=[\"'”’)*_]*(?:\s+[A-Z]|\s*$))|\n")
 _DRESS = re.compile(r"[ \t\n*_`:$\\\[(]*")
 _NOT_FINAL = re.compile(
-    r"\b(?:if|suppose|assum\w+|unless|whether|wrong|incorrect|not|never|(?:might|may|could|would) think|thinks|thought|"
-    r"mistaken\w*|first|second|third|next|each|initial|previous|preliminary|intermediate|partial|tentative|students?|someone|somebody|people|naive|"
-    r"tempting|trap|claims?|claimed|says|said|check\w*|verif\w+|confirm\w*)\b|n['’]t\b",
+    r"\b(?:if|suppose|assum\w+|unless|whether|not|never|(?:might|may|could|would) think|thinks|thought|mistaken\w*"
+    r"|students?|someone|somebody|people|naive|tempting|trap|claims?|claimed|says|said|check\w*|verif\w+|confirm\w*)\b"
+    r"|\b(?:wrong|incorrect|first|second|third|next|each|initial|previous|preliminary|intermediate|partial|tentative)"
+    r" (?:\w+ )?answers?\b|n['’]t\b",
     re.I,
 )
+_CLAUSE_END = re.compile(r"[.!?;]\s|\n|,?\s(?:so|thus|therefore|hence)\s", re.I)
 _RETRACTION = re.compile(
     r"\b(?:(?:that|this|it|which|answer|above)(?:'s|’s| is| was| must be| seems| looks)"
     r" (?:all )?(?:wrong|incorrect|not (?:right|correct|true|the (?:final |right |correct )?answer)|an? (?:error|mistake)|false|a joke)"
@@ -121,6 +123,13 @@ def without_thoughts(completion: str) -> tuple[str, bool]:
     if "%" in text:
         text = _COMMENT_LINE.sub("", text)
     return text, unclosed
+
+
+def spoken(completion: str) -> str:
+    """`completion` without reasoning blocks and otherwise untouched, for verifiers of the very characters."""
+    text = _strip_think_blocks(completion)
+    opened = _THINK_OPEN.search(text)
+    return text[: opened.start()] if opened else text
 
 
 def _strip_think_blocks(text: str) -> str:
@@ -232,7 +241,7 @@ def _phrases(text: str, stronger: list[Statement]) -> Iterator[Statement]:
         inside = any(s.start < end and marker.start() < s.end for s in stronger)
         if inside:
             continue
-        if _NOT_FINAL.search(text, _sentence_start(text, marker.start()), marker.end()):
+        if _NOT_FINAL.search(text, _clause_start(text, marker.start()), marker.end()):
             continue
         complete = len(text) > end and not (text[end] == "." and end + 1 == len(text))
         yield Statement("phrase", region.strip(), marker.start(), end, complete)
@@ -240,7 +249,8 @@ def _phrases(text: str, stronger: list[Statement]) -> Iterator[Statement]:
 
 def _region_end(text: str, start: int) -> int:
     """Where the sentence that begins at `start` ends; a marker alone on its line speaks of the next one."""
-    start = _DRESS.match(text, start).end()
+    dress = _DRESS.match(text, start)
+    start = dress.end() if dress else start
     limit = min(len(text), start + MAX_REGION)
     stop = _SENTENCE_END.search(text, start, limit)
     return stop.start() if stop and (stop.end() < limit or limit == len(text)) else limit
@@ -251,10 +261,11 @@ def doubtful(sentence: str) -> bool:
     return "answer" in sentence.lower() and _NOT_FINAL.search(sentence) is not None
 
 
-def _sentence_start(text: str, position: int) -> int:
-    earlier = text[max(0, position - 200) : position]
-    cut = max(earlier.rfind(mark) for mark in (". ", "! ", "? ", "\n", "; "))
-    return position - len(earlier) + cut + 1
+def _clause_start(text: str, position: int) -> int:
+    start = max(0, position - 200)
+    for end in _CLAUSE_END.finditer(text, start, position):
+        start = end.end()
+    return start
 
 
 def _retracted(text: str, found: tuple[Statement, ...]) -> bool:

@@ -86,6 +86,7 @@ _LEAD = re.compile(
     r"approximately|approx\.?|equal to|usd|rs\.?|us|~|=|the (?:number|integer|value)|that|is|an?(?= ))+",
     re.I,
 )
+_SPELLED_MINUS = re.compile(r"(?:minus|negative) ?(?=[\d$.])", re.I)
 _ASSIGNED = re.compile(r"^[A-Za-z][\w{}\\]{0,12}(?:\([^()]{0,12}\))? ?=")
 _JOINED = re.compile(
     rf"^\s*(?:,|;|/|&|-|\||to\b|through\b|and\b|or\b|\\pm|±|plus or minus\b|vs\.?)\s*(?:and |or )?[-+]?[{CURRENCY}]?[-+]?\.?\d",
@@ -202,6 +203,8 @@ def _bare(side: str) -> bool:
 def _read_side(text: str) -> Number | NotANumber:
     text = text.strip()
     bare = _trim(text)
+    if spelled := _SPELLED_MINUS.match(bare):
+        bare = "-" + bare[spelled.end() :]
     match = LITERAL.match(bare)
     if not match:
         spoken = words_to_number(bare)
@@ -225,7 +228,7 @@ def _with_rest(face: Fraction, literal: str, rest: str, whole: str) -> Number | 
         return Number(face)
     if hedged(whole):
         return NotANumber("hedges between numbers")
-    if _JOINED.match(rest) or re.search(r"\bor\W*$", rest):
+    if _JOINED.match(rest) or re.match(r" [-+$]?\.?\d", rest) or re.search(r"\bor\W*$", rest):
         return NotANumber("a list or a range, not one number")
     if rest[0] == "$" and literal[0] not in CURRENCY:
         rest = rest[1:]

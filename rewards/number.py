@@ -41,6 +41,7 @@ _LATER = re.compile(
     re.I,
 )
 _BEFORE_OR = re.compile(r"\d[^.\n]{0,24}\b(?:or|and/or)\s*(?:else |maybe |perhaps |possibly )?\W{0,4}$", re.I)
+_SPELLED_MINUS = re.compile(r"(\d\s*)?\b(?:minus|negative)\s*$", re.I)
 _TIED = re.compile(r"[\w)] ?[*/^+<>-] ?$|\d:$|[A-Za-z0-9_.^]$")
 _ADJACENT = re.compile(r"^[\s,;/&{(\[$\\]{0,8}(-?\d[\d,.]*)")
 _ONLY_NUMBER_LINE = re.compile(r"^\W*[-+]?[\d][\d.,]*\W*$")
@@ -99,11 +100,11 @@ def gold_number(gold: str) -> Number | NotANumber:
 def equal(answer: Number, gold: Number, question: str | None = None) -> bool:
     """True where the two are the same number, with percent signs and words such as "million" read as the gold is."""
     if answer.percent != gold.percent:
-        other = gold if answer.percent else answer
-        if other.value.denominator != 1 and abs(other.value) < 1:
-            return answer.value / (100 if answer.percent else 1) == gold.value / (100 if gold.percent else 1)
+        fraction = answer.value / (100 if answer.percent else 1) == gold.value / (100 if gold.percent else 1)
+        plain = gold.value if answer.percent else answer.value
         asked = gold.percent or question is None or re.search(r"%|percent", question, re.I)
-        return bool(asked) and answer.value == gold.value
+        face = bool(asked) and answer.value == gold.value
+        return fraction if plain.denominator != 1 and abs(plain) < 1 else face or (fraction and plain.denominator != 1)
     if answer.value == gold.value:
         return True
     asked_in_scale = answer.scale != 1 and gold.scale == 1 and question is not None
@@ -221,7 +222,10 @@ def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verd
         return Verdict.of(Status.WRONG, shown, "a bound or an unfinished calculation")
     if len(literals) > 1 and _listed(sentence[literals[-2].end() : last.start()]):
         return Verdict.of(Status.WRONG, shown, "a list of numbers")
-    number = read_number(sentence[last.start() :])
+    spelled = _SPELLED_MINUS.search(before)
+    if spelled and spelled.group(1):
+        return Verdict.of(Status.WRONG, shown, "a bound or an unfinished calculation")
+    number = read_number(("-" if spelled else "") + sentence[last.start() :].lstrip())
     if isinstance(number, NotANumber):
         return Verdict.of(Status.WRONG, shown, number.reason)
     return _compare(number, wanted, shown, question)

@@ -7,8 +7,6 @@ import json
 import os
 import shutil
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
@@ -24,13 +22,13 @@ from rlpath import estimate, hardware, models
 from rlpath.envs.files import data_file
 from rlpath.errors import InputError
 from rlpath.hardware import GIB, Gpu, Hardware
+from rlpath.hub import hub_state
 from rlpath.packaged import DISK_NEEDED, cache_folder
 
 RECIPES = Path(rlpath.__file__).resolve().parent.parent / "recipes"
 GRPO_RECIPES = ("grpo_arithmetic", "grpo_gsm8k")
 NOMINAL = {"gpu-24gb": 24 * GIB, "gpu-80gb": 80 * GIB}
 """Memory of the GPU a preset is meant for: the estimate's on a machine without one."""
-HUB_TIMEOUT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,25 +110,6 @@ def disk() -> dict[str, int]:
     cache = cache_folder()
     existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
     return {"runs_free": shutil.disk_usage(Path.cwd()).free, "cache_free": shutil.disk_usage(existing).free}
-
-
-def hub_state() -> str:
-    """Whether models can be fetched from the hub: "reachable", "unreachable", "switched off …" or "unknown …"."""
-    try:
-        from huggingface_hub import constants
-    except ModuleNotFoundError:
-        return "unknown (huggingface_hub is not installed)"
-    if constants.HF_HUB_OFFLINE:
-        return "switched off (HF_HUB_OFFLINE)"
-    request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
-    try:
-        urllib.request.urlopen(request, timeout=HUB_TIMEOUT).close()
-    except urllib.error.HTTPError as answer:
-        # Whatever it says, it answered.
-        answer.close()
-    except OSError:
-        return "unreachable"
-    return "reachable"
 
 
 def data_sets() -> dict[str, Any]:

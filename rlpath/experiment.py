@@ -88,6 +88,7 @@ def run_experiment(recipe: str, settings: GRPOSettings, train: ProblemSet, held_
     if run is not None:
         facts = manifest(sys.argv, asdict(settings), [train, held_out], settings.model, path)
         facts["rollouts"] = {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts}
+        run.labels["data"] = train.name
         write_manifest(run, facts | {"cpu": machine, "processes": state.num_processes})
         print(f"run folder {run.path}; training on {train.name} ({train.source})", flush=True)
     sampler = load_sampler(

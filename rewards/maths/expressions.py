@@ -47,9 +47,15 @@ def equal(answer: Node, gold: Node, clock: Clock) -> bool:
 def _equal_percent(answer: Measured, gold: Measured, clock: Clock) -> bool:
     """A percent sign on one side: 60% is 0.6, and it is 60 where the gold is a whole number or more than one."""
     plain = exact_or_none(gold.value if answer.percent else answer.value)
-    fraction_meant = plain is not None and plain.denominator != 1 and abs(plain) < 1
-    wrap = (lambda v, p: Op("percent", (v,)) if p else v) if fraction_meant else (lambda v, p: v)
-    return same(wrap(answer.value, answer.percent), wrap(gold.value, gold.percent), clock)
+    whole = plain is not None and plain.denominator == 1
+    if not whole and same(_hundredth(answer), _hundredth(gold), clock):
+        return True
+    below_one = plain is not None and not whole and abs(plain) < 1
+    return not below_one and same(answer.value, gold.value, clock)
+
+
+def _hundredth(side: Measured) -> Node:
+    return Op("percent", (side.value,)) if side.percent else side.value
 
 
 def exact_or_none(node: Node) -> Fraction | None:

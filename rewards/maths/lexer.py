@@ -47,7 +47,7 @@ _GREEK = {
 _SUPER = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ", "0123456789+-()n", strict=True))
 _SUB = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
 _VULGAR = dict(
-    zip("½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞", "1/2 1/3 2/3 1/4 3/4 1/5 2/5 3/5 4/5 1/6 5/6 1/8 3/8 5/8 7/8".split(), strict=True)
+    zip("½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞", ["1/2", "1/3", "2/3", "1/4", "3/4", "1/5", "2/5", "3/5", "4/5", "1/6", "5/6", "1/8", "3/8", "5/8", "7/8"], strict=True)
 )
 _SUPER_RUN = re.compile(f"[{''.join(_SUPER)}]+")
 _SUB_RUN = re.compile(f"[{''.join(_SUB)}]+")
@@ -70,15 +70,14 @@ _ALIASES = {
     "implies": "=>", "Rightarrow": "=>", "Longrightarrow": "=>", "to": "->", "rightarrow": "->", "iff": "=>", "lnot": "not", "neg": "not",
 }  # fmt: skip
 FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan arccot asin acos atan sinh cosh tanh coth sech csch arcsinh arccosh arctanh "
-    "asinh acosh atanh ln log lg exp sqrt cbrt abs floor ceil binom frac max min gcd lcm det re im arg Re Im".split()
+    ["sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "asin", "acos", "atan", "sinh", "cosh", "tanh", "coth", "sech", "csch", "arcsinh", "arccosh", "arctanh", "asinh", "acosh", "atanh", "ln", "log", "lg", "exp", "sqrt", "cbrt", "abs", "floor", "ceil", "binom", "frac", "max", "min", "gcd", "lcm", "det", "re", "im", "arg", "Re", "Im"]
 )
 WORDS = frozenset({"and", "or", "in", "not"})
 _GREEK_NAMES = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron rho sigma tau upsilon phi chi psi omega".split()
+    ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "omicron", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"]
 )
 _PLAIN_WORDS = frozenset(
-    "we get is the it so of to if for be are has was you can at by as an my our its all sum let but now thus hence yes no none true false odd even up down no undefined dne nan null east west north south both all any ok".split()
+    ["we", "get", "is", "the", "it", "so", "of", "to", "if", "for", "be", "are", "has", "was", "you", "can", "at", "by", "as", "an", "my", "our", "its", "all", "sum", "let", "but", "now", "thus", "hence", "yes", "no", "none", "true", "false", "odd", "even", "up", "down", "no", "undefined", "dne", "nan", "null", "east", "west", "north", "south", "both", "all", "any", "ok"]
 )
 
 _TOKEN = re.compile(

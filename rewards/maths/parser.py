@@ -37,8 +37,7 @@ _RELATIONS = frozenset({"=", "<", ">", "<=", ">=", "!=", "≈", "in"})
 _SEPARATORS = frozenset({",", ";", "and", "or"})
 _CLOSING = {"(": (")", "]"), "[": ("]", ")"), "<(": (")>",)}
 _SYMBOL_COMMANDS = frozenset(
-    """alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron rho sigma tau upsilon phi chi psi omega
-    Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega hbar ell odot star oplus parallel perp nabla dagger""".split()
+    ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "omicron", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega", "hbar", "ell", "odot", "star", "oplus", "parallel", "perp", "nabla", "dagger"]
 )
 _CONSTANT_COMMANDS = {"pi": "pi", "oo": "oo"}
 _SETS = {"mathbbR": "R", "mathbbZ": "Z", "mathbbN": "N", "mathbbQ": "Q", "mathbbC": "C"}
@@ -55,7 +54,7 @@ _BASES = {
     "sixteen": 16,
 }
 _MATRICES = frozenset({"pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "Bmatrix"})
-_NO_ATOM = frozenset("cup cap setminus in and or pm mp choose not degree rfloor rceil".split())
+_NO_ATOM = frozenset(["cup", "cap", "setminus", "in", "and", "or", "pm", "mp", "choose", "not", "degree", "rfloor", "rceil"])
 END = Token("end", "")
 
 
@@ -154,7 +153,7 @@ class _Parser:
     # sums, products, powers
 
     def sum(self) -> Node:
-        terms = [self.signed_term()]
+        terms: list[Node] = [self.signed_term()]
         while self.at("+", "-", "pm", "mp"):
             if self.at("pm", "mp"):
                 op = self.next().text
@@ -424,8 +423,9 @@ class _Parser:
             if (opening == "[") != (closing == "]"):
                 raise Unreadable("brackets that do not match")
             inner = items[0]
-            plain = isinstance(inner, Num) and inner.decimals < 0 and opening == "("
-            return self.based(str(inner.value)) if plain and self.take("_") else inner
+            if isinstance(inner, Num) and inner.decimals < 0 and opening == "(" and self.take("_"):
+                return self.based(str(inner.value))
+            return inner
         if opening == "[" and closing == "]" and all(isinstance(i, Interval | Seq) for i in items):
             return _nested_rows(items)
         if len(items) == 2 and opening != "<(":

@@ -93,13 +93,18 @@ def _joined(text: str, found: list[tuple[int, int, str]]) -> str:
     )
 
 
-def last_region(text: str) -> str | None:
+def last_region(text: str, *, listed: bool = False) -> str | None:
     """The answer in the last sentence that has mathematics in it, where no answer was announced."""
     found = last_sentence(text.rstrip(), re.compile(r"[\d$\\]"))
     if found is None:
         return None
     sentence = found[0][-MAX_TEXT:].strip().rstrip(".").strip()
-    if sentence.endswith("?") or _DENIED.search(sentence) or doubtful(sentence) or hedged(plain(sentence)):
+    if (
+        sentence.endswith("?")
+        or _DENIED.search(sentence)
+        or doubtful(sentence)
+        or (not listed and hedged(plain(sentence)))
+    ):
         return None
     if pieces := spans(sentence):
         first = len(pieces) - 1

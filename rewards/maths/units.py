@@ -34,7 +34,7 @@ _TABLE: dict[str, tuple[str, Fraction]] = {
     "v": ("voltage", _F(1)), "volt": ("voltage", _F(1)), "ohm": ("resistance", _F(1)), "mol": ("amount", _F(1)),
     "square": ("square", _F(1)), "cubic": ("cubic", _F(1)), "unit": ("unit", _F(1)), "sq": ("square", _F(1)),
 }  # fmt: skip
-_LETTERS = frozenset("m g s h l L N J W V A K F T C".split())
+_LETTERS = frozenset(["m", "g", "s", "h", "l", "L", "N", "J", "W", "V", "A", "K", "F", "T", "C"])
 
 
 def is_unit_word(word: str) -> bool:

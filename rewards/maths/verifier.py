@@ -16,7 +16,7 @@ from rlpath.rewards.maths.expressions import GoldTooLarge
 from rlpath.rewards.maths.form import form_problem, item_count
 from rlpath.rewards.maths.parser import parse
 from rlpath.rewards.maths.regions import is_sentence, last_region, offered_elsewhere, region_of
-from rlpath.rewards.maths.tree import Node, Unreadable
+from rlpath.rewards.maths.tree import Node, Text, Unreadable
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined
 from rlpath.types import Status, Verdict
 
@@ -105,10 +105,15 @@ class _Judge:
             return Verdict.of(Status.WRONG, wrong[-1].answer, "two different final answers")
         if wrong:
             return wrong[-1]
-        listed = self.gold.tree is not None and item_count(self.gold.tree) > 1
-        if problem := offered_elsewhere(heard, lambda text: self.text(text).correct, listed=listed):
+        if problem := offered_elsewhere(heard, self._says_the_same, listed=self._listed()):
             return Verdict.of(Status.WRONG, verdicts[-1].answer, problem)
         return verdicts[-1]
+
+    def _says_the_same(self, text: str) -> bool:
+        return _Judge(self.gold, None, self.clock).text(text).correct
+
+    def _listed(self) -> bool:
+        return self.gold.tree is not None and item_count(self.gold.tree) > 1
 
     def _all_of(self, strong: list[Statement]) -> list[Verdict]:
         texts = list(dict.fromkeys(s.text.strip() for s in strong))
@@ -130,9 +135,13 @@ class _Judge:
                 else None
             )
         verdict = self.text(text)
-        if not lone and verdict.status is Status.NO_ANSWER:
+        if not lone and (verdict.status is Status.NO_ANSWER or (not verdict.correct and self._only_words(text))):
             return None
         return verdict
+
+    def _only_words(self, text: str) -> bool:
+        """True for "the answer is correct" where a formula is asked: such words are no second answer."""
+        return not isinstance(self.gold.tree, Text) and re.search(r"[\d$\\=]", text) is None and len(text) > 2
 
     def last(self, heard: Said) -> Verdict:
         """Judge a completion that announces no answer: itself if it is one, else the last thing it states."""
@@ -143,7 +152,7 @@ class _Judge:
             whole = self.text(text)
             if whole.status is not Status.NO_ANSWER:
                 return whole
-        region = last_region(heard.text)
+        region = last_region(heard.text, listed=self._listed())
         if region is None:
             return Verdict.of(Status.NO_ANSWER, text[-200:], "no final answer is stated")
         return self.text(region)

@@ -13,6 +13,7 @@ from one small process, the zygote, that has Python already loaded and holds no 
     wire.py      frames of JSON, and the plain data that may cross
     guest.py     inside a box: loads the program and answers calls, or runs it with stdin and stdout
     judge.py     inside another box: runs tests whose calls travel to the guest
+    remote.py    the program as those tests see it
 """
 
 from rlpath.rewards.sandbox.host import Box, BoxError, Limits, Walls, best_walls, missing_protections

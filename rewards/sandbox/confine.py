@@ -145,7 +145,7 @@ def build_root(folders: Iterable[str], scratch_mb: int) -> None:
     call("mount namespace (pivot_root)", libc.syscall(PIVOT_ROOT[platform.machine()], b"/tmp", b"/tmp/old"))
     os.chdir("/")
     os.mkdir("/tmp")
-    mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, f"size={scratch_mb}m,mode=1777")
+    mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, f"size={scratch_mb}m,nr_inodes=4k,mode=1777")
     os.mkdir("/dev")
     for device in DEVICES:
         Path(f"/dev/{device}").touch()

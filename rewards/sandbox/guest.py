@@ -154,11 +154,11 @@ def answer(request: dict[str, Any], module: types.ModuleType, objects: Objects) 
 
     match request:
         case {"get": name}:
-            if name not in vars(module):
-                raise NameError(f"the program does not define {name}")
-            return vars(module)[name]
-        case {"call": function, "args": arguments, "kwargs": keywords}:
-            return read(function)(*read(arguments), **{name: read(value) for name, value in keywords.items()})
+            return look_up(name, module)
+        case {"call": function, "args": packed, "kwargs": keywords}:
+            arguments = read(packed)
+            value = read(function)(*arguments, **{name: read(value) for name, value in keywords.items()})
+            return (value, arguments) if request.get("in_place") else value
         case {"attribute": name, "of": target}:
             return getattr(read(target), name)
         case {"set": name, "of": target, "value": value}:
@@ -168,6 +168,16 @@ def answer(request: dict[str, Any], module: types.ModuleType, objects: Objects) 
         case {"next": items}:
             return read(items).next()
     raise WireError("unknown request")
+
+
+def look_up(name: str, module: types.ModuleType) -> object:
+    """What the program calls `name`, at its top or as a method of a class `Solution`."""
+    if name in vars(module):
+        return vars(module)[name]
+    solution = vars(module).get("Solution")
+    if isinstance(solution, type) and hasattr(solution, name):
+        return getattr(solution(), name)
+    raise NameError(f"the program does not define {name}")
 
 
 class Items:

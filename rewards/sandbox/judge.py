@@ -1,8 +1,6 @@
 """Inside a second box: tests written as Python, whose calls travel to the program in the first box.
 
-Tests and program never share a process. The tests see a `Remote` wherever they name something of the program's; it
-turns a call into a message and an answer into plain data, so every comparison here is between objects this process
-made itself. A `Remote` refuses to be compared, counted or taken for true.
+Tests and program never share a process: what the tests name of the program's is a `Remote` (remote.py).
 
 Only one thing makes a pass: the tests ran to their end, called the program at least once, and at least one assert
 held. A loop over an empty answer checks nothing and passes nothing.
@@ -17,112 +15,21 @@ import random
 import re
 import symtable
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from rlpath.rewards.sandbox.guest import is_task_code
-from rlpath.rewards.sandbox.wire import Wire, WireError, decode, encode
+from rlpath.rewards.sandbox.remote import Program, Undecided, for_effect
+from rlpath.rewards.sandbox.wire import Wire
 
 REASON_LIMIT = 300
-CHECKED, CANDIDATE = "__an_assert_held__", "__candidate__"
+CHECKED, CANDIDATE, FOR_EFFECT = "__an_assert_held__", "__candidate__", "__for_effect__"
 TESTS = "<tests>"
+MODULE_ALIASES = {"np": "numpy", "numpy": "numpy"}
 # Built-ins that tests put around an answer; none of them is the function asked for if another name is there.
 WRAPPERS = """
     abs all any bool bytes complex dict enumerate filter float frozenset hasattr int isinstance issubclass iter len
     list map max min next print range repr reversed round set sorted str tuple type zip
 """
-
-
-class Undecided(Exception):
-    """The tests themselves are at fault."""
-
-
-class Program:
-    """The program under test, at the far end of a wire."""
-
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
-        self.calls = 0
-        self.gone = False
-
-    def load(self) -> list[str]:
-        """Wait until it is loaded; the names of its functions."""
-        reply = self.exchange(None)
-        return [str(name) for name in reply.get("functions", [])]
-
-    def ask(self, **request: Any) -> Any:
-        """The answer to one request, as plain data or a Remote; raises what the program raised."""
-        return decode(self.exchange(request).get("value"), lambda number, name: Remote(self, number, name))
-
-    def exchange(self, request: dict[str, Any] | None) -> dict[str, Any]:
-        if request is not None and not self.gone:
-            self.wire.send(request)
-        reply = self.wire.receive()
-        if not isinstance(reply, dict):
-            self.gone = True
-            raise WireError("the program ended its process")
-        if "error" in reply:
-            raise as_exception(reply["error"])
-        return reply
-
-    def pack(self, value: object) -> Any:
-        """`value` as an argument for the program."""
-        return encode(value, pack_remote)
-
-
-def as_exception(error: Any) -> Exception:
-    """The program's exception, rebuilt here if it is an ordinary built-in one, so that tests may expect it."""
-    name, message = (str(part) for part in (*error, "", "")[:2])
-    kind = getattr(builtins, name, None)
-    ordinary = isinstance(kind, type) and issubclass(kind, Exception) and kind not in (AssertionError, StopIteration)
-    try:
-        return kind(message) if ordinary else RuntimeError(f"{name}: {message}")  # type: ignore[misc]
-    except TypeError:  # UnicodeDecodeError wants more arguments
-        return RuntimeError(f"{name}: {message}")
-
-
-def pack_remote(value: object) -> dict[str, Any]:
-    if isinstance(value, Remote):
-        return {"r": object.__getattribute__(value, "_number")}
-    raise Undecided(f"the tests pass a {type(value).__name__} to the program, and only plain data can cross")
-
-
-def refuse(self: Remote, *_: object) -> Any:
-    """Any use of a Remote that would need the object itself."""
-    raise TypeError(f"the program returned a {object.__getattribute__(self, '_kind')}, not plain data")
-
-
-class Remote:
-    """Something of the program's that is not plain data: to be called, asked for attributes, iterated, passed back."""
-
-    def __init__(self, program: Program, number: int, kind: str) -> None:
-        for name, value in (("_program", program), ("_number", number), ("_kind", kind)):
-            object.__setattr__(self, name, value)
-
-    def _ask(self, **request: Any) -> Any:
-        return object.__getattribute__(self, "_program").ask(**request)
-
-    def __call__(self, *args: object, **kwargs: object) -> Any:
-        program = object.__getattribute__(self, "_program")
-        program.calls += 1
-        keywords = {name: program.pack(value) for name, value in kwargs.items()}
-        return program.ask(call=pack_remote(self), args=program.pack(list(args)), kwargs=keywords)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self._ask(attribute=name, of=pack_remote(self))
-
-    def __setattr__(self, name: str, value: object) -> None:
-        self._ask(set=name, of=pack_remote(self), value=encode(value, pack_remote))
-
-    def __iter__(self) -> Iterator[Any]:
-        items = self._ask(iterate=pack_remote(self))
-        while item := self._ask(next=pack_remote(items)):
-            yield item[0]
-
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __len__ = __hash__ = __contains__ = refuse
-    __int__ = __float__ = __str__ = __repr__ = __format__ = __index__ = refuse
 
 
 def serve(wire: Wire, extras: list[int]) -> None:
@@ -154,7 +61,7 @@ def judge(job: dict[str, Any], program: Program) -> tuple[str, str]:
         own = bind_names(tree, target, program, namespace)
         if own and not job["trust_helpers"]:
             raise Undecided(f"the tests rely on {', '.join(own)}, which only the program defines")
-        exec(compile(count_asserts(tree), TESTS, "exec", dont_inherit=True), namespace)
+        exec(compile(instrument(tree), TESTS, "exec", dont_inherit=True), namespace)
     except Undecided:
         raise
     except AssertionError as error:
@@ -190,7 +97,7 @@ def parse_tests(tests: str) -> ast.Module:
 
 def run_helpers(prelude: str, entry_point: str) -> dict[str, Any]:
     """A namespace for the tests with what the task's own code defines besides the function asked for."""
-    namespace: dict[str, Any] = {"__name__": "tests", CHECKED: Counter()}
+    namespace: dict[str, Any] = {"__name__": "tests", CHECKED: Counter(), FOR_EFFECT: for_effect}
     if not is_task_code(prelude):
         return namespace
     target = entry_point or target_of(prelude)
@@ -240,9 +147,10 @@ def bind_names(tree: ast.Module, target: str, program: Program, namespace: dict[
     if CANDIDATE in wanted:
         namespace[CANDIDATE] = program.ask(get=target)
     unknown = {name for name in wanted if name == target or not hasattr(builtins, name)} - {CANDIDATE}
-    modules = {name for name in unknown if name in sys.stdlib_module_names and is_used_as_module(tree, name)}
+    known = sys.stdlib_module_names | MODULE_ALIASES.keys()
+    modules = {name for name in unknown & known if is_used_as_module(tree, name)}
     for name in modules:
-        namespace[name] = importlib.import_module(name)
+        namespace[name] = importlib.import_module(MODULE_ALIASES.get(name, name))
     asked = unknown - modules
     if not asked and CANDIDATE not in wanted:
         asked = (called_names(tree) & wanted) - set(WRAPPERS.split()) or called_names(tree) & wanted
@@ -283,16 +191,21 @@ def free_names(source: str) -> set[str]:
     return found - defined
 
 
-class CountAsserts(ast.NodeTransformer):
-    """Puts a call of the counter behind every assert."""
+class Instrument(ast.NodeTransformer):
+    """Puts a call of the counter behind every assert, and marks calls whose result is not used."""
 
     def visit_Assert(self, node: ast.Assert) -> list[ast.stmt]:
         call = ast.Expr(ast.Call(ast.Name(CHECKED, ast.Load()), [], []))
         return [node, ast.copy_location(call, node)]
 
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr:
+        if isinstance(node.value, ast.Call):
+            node.value.func = ast.Call(ast.Name(FOR_EFFECT, ast.Load()), [node.value.func], [])
+        return node
 
-def count_asserts(tree: ast.Module) -> ast.Module:
-    return ast.fix_missing_locations(CountAsserts().visit(tree))
+
+def instrument(tree: ast.Module) -> ast.Module:
+    return ast.fix_missing_locations(Instrument().visit(tree))
 
 
 def failing_source(tree: ast.Module, error: BaseException) -> str:

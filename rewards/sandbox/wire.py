@@ -5,7 +5,8 @@ compares. Values that JSON lacks are written as an object with one tag:
 
     {"t": [..]} tuple    {"s": [..]} set    {"f": [..]} frozenset    {"d": [[key, value], ..]} dict
     {"b": hex} bytes     {"c": [re, im]} complex    {"i": hex} an int of more than 64 bits
-    {"T": name} a built-in type    {"r": id, "n": type name} anything else: it stays, only its number travels
+    {"x": [kind, argument, ..]} a Fraction, Decimal, date, datetime or range    {"T": name} a built-in type
+    {"r": id, "n": type name} anything else: it stays where it is, only its number travels
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import select
 import struct
 import time
 from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 HEADER = struct.Struct("!I")
@@ -87,6 +91,15 @@ class Wire:
 
 Register = Callable[[object], dict[str, Any]]
 
+# Name → type, how to make one, and what from. Each is made anew on the other side, by the library's own constructor.
+EXACT: dict[str, tuple[type, Callable[..., Any], Callable[[Any], tuple[Any, ...]]]] = {
+    "fraction": (Fraction, Fraction, lambda value: (value.numerator, value.denominator)),
+    "decimal": (Decimal, Decimal, lambda value: (str(value),)),
+    "date": (date, date.fromisoformat, lambda value: (value.isoformat(),)),
+    "datetime": (datetime, datetime.fromisoformat, lambda value: (value.isoformat(),)),
+    "range": (range, range, lambda value: (value.start, value.stop, value.step)),
+}
+
 
 def encode(value: object, register: Register) -> Any:
     """`value` as JSON with tags. Subclasses of plain types become plain; the rest is handed to `register`.
@@ -117,6 +130,9 @@ def _encode_rarer(value: object, register: Register) -> Any:
         return {"b": value.hex()}
     if isinstance(value, complex):
         return {"c": [value.real, value.imag]}
+    for name, (kind, _, parts) in EXACT.items():
+        if type(value) is kind:
+            return {"x": [name, *(encode(part, register) for part in parts(value))]}
     if isinstance(value, type) and getattr(builtins, value.__name__, None) is value:
         return {"T": value.__name__}
     if type(value).__module__ == "numpy" and hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
@@ -128,7 +144,7 @@ def decode(wire: Any, resolve: Callable[[int, str], object]) -> Any:
     """The value `wire` stands for; `resolve(id, type name)` finds what was registered. WireError for malformed data."""
     try:
         return _decode(wire, resolve)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
         raise WireError(f"a message is not plain data ({type(error).__name__})") from None
 
 
@@ -151,6 +167,8 @@ def _decode(wire: Any, resolve: Callable[[int, str], object]) -> Any:
             return complex(*body)
         case "i":
             return int(body, 16)
+        case "x":
+            return EXACT[body[0]][1](*(_decode(item, resolve) for item in body[1:]))
         case "T" if isinstance(found := getattr(builtins, body), type):
             return found
     raise ValueError(tag)

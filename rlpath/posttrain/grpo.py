@@ -29,7 +29,6 @@ from rlpath.losses import correction_weights
 from rlpath.posttrain.forward import attention_window, completion_logprobs, install, packing_gap
 from rlpath.posttrain.packing import best_completions_per_block
 from rlpath.posttrain.weights import sampler_weights
-from rlpath.rewards.batch import verdicts_of
 from rlpath.seeding import derive
 from rlpath.types import Completion, Decoding, Sampler, Status, Verdict, Verifier
 
@@ -151,7 +150,10 @@ class GRPOTrainer(trl.GRPOTrainer):
         **_: Any,
     ) -> list[float | None]:
         """TRL's reward function: the score of each verdict, None where nothing was decided."""
-        verdicts = verdicts_of(self.verifier, self.rollout, gold, question)
+        verdicts = [
+            self.verifier(completion.text, right, question=asked, truncated=completion.truncated)
+            for completion, right, asked in zip(self.rollout, gold, question, strict=True)
+        ]
         self._count(verdicts)
         rows = [
             {

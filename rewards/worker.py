@@ -1,0 +1,153 @@
+"""A helper process for work that cannot be bounded beforehand: it is killed at its deadline, from any thread.
+
+Regular expressions and JSON schemas can take exponential time on a text made for it, and `re` cannot be interrupted
+from Python. So they run in a child process that is kept for the next call as long as it answers in time.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import selectors
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+_CHILD = r"""
+import json, re, sys
+import jsonschema, referencing
+
+def regex(pattern, text):
+    return re.fullmatch(pattern, text) is not None
+
+def schema(schema, instance):
+    cls = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    checker = cls(schema, format_checker=cls.FORMAT_CHECKER, registry=referencing.Registry())
+    error = next(iter(checker.iter_errors(instance)), None)
+    return None if error is None else f"{error.json_path}: {error.message}"[:300]
+
+print(flush=True)
+for line in sys.stdin:
+    task, args = json.loads(line)
+    try:
+        reply = {"value": {"regex": regex, "schema": schema}[task](*args)}
+    except Exception as error:
+        reply = {"error": f"{type(error).__name__}: {error}"[:300]}
+    print(json.dumps(reply), flush=True)
+"""
+
+
+_START_SECONDS = 20.0
+
+
+class OutOfTime(Exception):
+    """The work did not end by its deadline, and was killed."""
+
+
+class WorkFailed(Exception):
+    """The work could not be done, for the reason given: a pattern that does not compile, a reference that leads nowhere."""
+
+
+class _Child:
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        self._line(time.monotonic() + _START_SECONDS)
+
+    def ask(self, task: str, args: list[Any], seconds: float) -> Any:
+        assert self.process.stdin and self.process.stdout
+        writer = threading.Thread(target=self._write, args=(json.dumps([task, args]).encode() + b"\n",), daemon=True)
+        writer.start()
+        line = self._line(time.monotonic() + seconds)
+        writer.join()
+        reply = json.loads(line)
+        if "error" in reply:
+            raise WorkFailed(reply["error"])
+        return reply["value"]
+
+    def _write(self, data: bytes) -> None:
+        assert self.process.stdin
+        try:
+            self.process.stdin.write(data)
+            self.process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            pass  # the child was killed at its deadline while it was still reading
+
+    def _line(self, deadline: float) -> bytes:
+        assert self.process.stdout
+        line = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            while not line.endswith(b"\n"):
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    self.kill()
+                    raise OutOfTime
+                chunk = os.read(self.process.stdout.fileno(), 65536)
+                if not chunk:
+                    self.kill()
+                    raise WorkFailed("the helper process ended")
+                line += chunk
+        return line
+
+    def __del__(self) -> None:
+        if hasattr(self, "process"):
+            self.kill()
+
+    def kill(self) -> None:
+        """End the process, and close the pipes; a forked copy of this object only closes its ends."""
+        if self.owner == os.getpid():
+            self.process.kill()
+            self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream:
+                try:
+                    stream.close()
+                except BrokenPipeError:
+                    pass
+
+
+_idle: list[_Child] = []
+_owner = os.getpid()
+_lock = threading.Lock()
+
+
+def run(task: str, *args: Any, seconds: float = 1.0) -> Any:
+    """The value of `task` ("regex" with pattern and text, or "schema" with schema and instance).
+
+    Raises `OutOfTime` after `seconds`, `WorkFailed` where the task itself cannot be done.
+
+    >>> run("regex", r"a+b", "aaab")
+    True
+    """
+    child = _take() or _Child()
+    value = child.ask(task, list(args), seconds)
+    with _lock:
+        _idle.append(child)
+    return value
+
+
+def _take() -> _Child | None:
+    global _owner
+    with _lock:
+        if _owner != os.getpid():  # a fork shares the pipes of its parent's children and must not speak to them
+            _idle.clear()
+            _owner = os.getpid()
+        while _idle:
+            child = _idle.pop()
+            if child.process.poll() is None:
+                return child
+    return None
+
+
+@atexit.register
+def close() -> None:
+    """End the idle helper processes of this process."""
+    with _lock:
+        if _owner == os.getpid():
+            while _idle:
+                _idle.pop().kill()
