@@ -1,17 +1,49 @@
-"""Threads and allocator of a process that trains on a CPU."""
+"""Processes, threads and allocator of a run that trains on a CPU."""
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import os
 import platform
+import sys
 
+import psutil
 import torch
 
+from rlpath.errors import InputError
 from rlpath.hardware import cores
 
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
+
+
+WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+
+
+def start_all_processes() -> None:
+    """Become the N processes of `accelerate launch --cpu --num_processes N`, which without MPI starts this one alone.
+
+    Accelerate says nothing about it and does not hand N on, so N is read from the launcher's command line and torchrun
+    takes this process's place. Raises `InputError` where N is not found there.
+    """
+    one_of_several = os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true" and "MASTER_PORT" in os.environ
+    if not one_of_several or any(name in os.environ for name in WORLD_SIZES):
+        return
+    launcher = psutil.Process().parent()
+    count = processes_asked([] if launcher is None else launcher.cmdline())
+    if count is None:
+        remedy = "use `torchrun --nproc_per_node N` instead"
+        raise InputError(f"`accelerate launch` starts only one process on a CPU without --num_processes N: {remedy}")
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
+    os.execv(sys.executable, [sys.executable, *torchrun, *sys.argv])
+
+
+def processes_asked(words: list[str]) -> int | None:
+    """The number after `--num_processes` in a command line of `accelerate launch`."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--num_processes", "--num-processes", type=int)
+    return parser.parse_known_args(words)[0].num_processes
 
 
 def prepare_cpu(local_processes: int = 1) -> dict[str, int | bool]:

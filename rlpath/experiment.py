@@ -20,7 +20,7 @@ from datasets import Dataset
 from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
-from rlpath.cpu import prepare_cpu
+from rlpath.cpu import prepare_cpu, start_all_processes
 from rlpath.errors import InputError
 from rlpath.evals.compare import compare
 from rlpath.evals.evaluate import Evaluation, evaluate
@@ -71,6 +71,7 @@ def run_experiment(recipe: str, settings: GRPOSettings, train: ProblemSet, held_
 
     Raises `InputError` for whatever the user can mend, before any expensive work where possible.
     """
+    start_all_processes()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     state = PartialState(cpu=not _has_gpu())

@@ -335,10 +335,12 @@ def no_scaling(patch: pytest.MonkeyPatch, case: Case) -> Case:
 
 
 def no_mask(patch: pytest.MonkeyPatch, case: Case) -> Case:
-    def every_token(inputs: dict[str, Any]) -> dict[str, Any]:
-        return {**inputs, "completion_mask": torch.ones_like(inputs["completion_mask"])}
+    right = GRPOTrainer._compute_loss
 
-    patch.setattr(GRPOTrainer, "_rows_with_signal", lambda self, inputs: every_token(inputs))
+    def every_token(self: Any, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        return right(self, model, {**inputs, "completion_mask": torch.ones_like(inputs["completion_mask"])})
+
+    patch.setattr(GRPOTrainer, "_compute_loss", every_token)
     return case
 
 
@@ -367,8 +369,22 @@ def positions_run_on(patch: pytest.MonkeyPatch, case: Case) -> Case:
 
 
 def skipped_rows_forgotten(patch: pytest.MonkeyPatch, case: Case) -> Case:
-    patch.setattr(GRPOTrainer, "_rescale", lambda *_: 1.0)
+    """The loss averages over the rows of the forward alone, and not over those without signal too."""
+    right = GRPOTrainer._compute_loss
+
+    def forgetful(self: Any, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        kept = inputs["advantages"] != 0
+        rows = {k: v[kept] if v.shape[:1] == kept.shape else v for k, v in inputs.items()}
+        return right(self, model, rows)
+
+    patch.setattr(GRPOTrainer, "_compute_loss", forgetful)
     return replace(case, args=case.args | {"loss_type": "grpo"}, golds=MIXED)
+
+
+def a_row_with_signal_skipped(patch: pytest.MonkeyPatch, case: Case) -> Case:
+    right = GRPOTrainer._rows_with_signal
+    patch.setattr(GRPOTrainer, "_rows_with_signal", lambda self, inputs: right(self, inputs)[1:])
+    return case
 
 
 def no_clip(patch: pytest.MonkeyPatch, case: Case) -> Case:
@@ -398,6 +414,7 @@ MUTATIONS = (
     completions_see_each_other,
     positions_run_on,
     skipped_rows_forgotten,
+    a_row_with_signal_skipped,
     no_clip,
     no_temperature,
     old_policy_forgotten,

@@ -246,49 +246,72 @@ class GRPOTrainer(trl.GRPOTrainer):
         return logprobs, entropy
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        """TRL's loss on the rows that have a gradient, with the sampler's correction folded into the advantages.
+        """TRL's loss on log-probabilities of our own, with the sampler's correction folded into the advantages.
 
         A non-negative weight w commutes with the clipped objective: w · min(r A, clip(r) A) = min(r wA, clip(r) wA).
         """
-        everything, inputs = inputs, self._rows_with_signal(inputs)
-        logprobs, entropy = self._forward(model, inputs)
-        mask = inputs["completion_mask"]
+        rows = self._rows_with_signal(inputs)
+        logprobs, entropy = self._forward_of(rows, model, inputs)
         advantages = inputs["advantages"]
         sampled = inputs.get("sampling_per_token_logps")
         if sampled is not None:
-            gap = (logprobs.detach() - sampled).abs()[mask.bool()]
-            self._note("logprob_gap/mean", gap.mean().item())
-            self._note("logprob_gap/max", gap.max().item())
-            if self.correction is not None:
-                trainer = inputs.get("old_per_token_logps", logprobs.detach())
-                weights = correction_weights(trainer, sampled, mask, self.correction, self.correction_cap)
-                self._note("correction/mean", (weights * mask).sum().item() / mask.sum().item())
-                advantages = advantages[:, None] * weights
+            advantages = self._corrected(advantages, logprobs.detach(), sampled, inputs, rows)
         self._computed = (logprobs, entropy)
         try:
-            loss = super()._compute_loss(model, {**inputs, "advantages": advantages})
+            return super()._compute_loss(model, {**inputs, "advantages": advantages})
         finally:
             self._computed = None
-        return loss * self._rescale(everything, inputs)
 
-    def _rows_with_signal(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """The rows that contribute to the gradient; at least one, so that every process runs its forward."""
+    def _rows_with_signal(self, inputs: dict[str, Any]) -> torch.Tensor:
+        """Indices of the rows that have a gradient; the first row where none has: every process must go forward."""
         keep = inputs["completion_mask"].sum(1) > 0
         if self.beta == 0 and self.top_entropy_quantile == 1:
             keep &= inputs["advantages"] != 0
-        if keep.all():
-            return inputs
-        if not keep.any():
-            return _silent_row(inputs)
-        return _select(inputs, keep)
+        rows = keep.nonzero()[:, 0]
+        return rows if len(rows) else rows.new_zeros(1)
 
-    def _rescale(self, everything: dict[str, Any], kept: dict[str, Any]) -> float:
-        """What a mean over the kept rows must be multiplied by to be the mean over all rows."""
-        if self.loss_type in ("grpo", "sapo", "luspo", "dr_grpo"):
-            return len(kept["advantages"]) / len(everything["advantages"])
-        if self.loss_type == "bnpo":
-            return (kept["completion_mask"].sum() / everything["completion_mask"].sum().clamp(min=1)).item()
-        return 1.0
+    def _forward_of(self, rows: torch.Tensor, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities and entropies [B, C] with `rows` computed and the others filled with what changes nothing.
+
+        TRL gathers a number for each row from every process, so all must have all their rows: the others have no
+        gradient and are put in as equal to the policy they were sampled from (ratio 1), at the mean entropy.
+        """
+        batch = {
+            name: inputs[name][rows] for name in ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
+        }
+        if not batch["completion_mask"].any():
+            # Every completion is masked out: any token will do for a forward that nothing comes of.
+            batch["completion_mask"] = torch.ones_like(batch["completion_mask"])
+        logprobs, entropy = self._forward(model, batch)
+        filling = inputs.get("old_per_token_logps", inputs.get("sampling_per_token_logps"))
+        if filling is None:
+            filling = logprobs.new_zeros(inputs["completion_mask"].shape)
+        mean_entropy = entropy.sum() / batch["completion_mask"].sum()
+        return (
+            filling.float().index_copy(0, rows, logprobs),
+            mean_entropy.expand_as(filling).index_copy(0, rows, entropy),
+        )
+
+    def _corrected(
+        self,
+        advantages: torch.Tensor,
+        trainer: torch.Tensor,
+        sampled: torch.Tensor,
+        inputs: dict[str, Any],
+        rows: torch.Tensor,
+    ) -> torch.Tensor:
+        """Advantages [B] times the correction's weights, or as they are; notes how far trainer and sampler differ."""
+        mask = inputs["completion_mask"][rows]
+        counted = mask.sum().clamp(min=1)
+        gap = (trainer - sampled)[rows].abs() * mask
+        self._note("logprob_gap/mean", (gap.sum() / counted).item())
+        self._note("logprob_gap/max", gap.max().item())
+        if self.correction is None:
+            return advantages
+        old = inputs.get("old_per_token_logps", trainer)
+        weights = correction_weights(old, sampled, inputs["completion_mask"], self.correction, self.correction_cap)
+        self._note("correction/mean", ((weights[rows] * mask).sum() / counted).item())
+        return advantages[:, None] * weights
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log this step without the metrics that have no value in it (the length of wrong completions, say)."""
@@ -326,24 +349,6 @@ def check_arguments(args: trl.GRPOConfig) -> None:
             f"per_device_train_batch_size {args.per_device_train_batch_size} is not a multiple of the group size "
             f"{args.num_generations}: a group must stay in one micro-batch"
         )
-
-
-def _select(inputs: dict[str, Any], keep: torch.Tensor) -> dict[str, Any]:
-    """The rows of every per-completion tensor that `keep` marks."""
-    return {
-        name: value[keep] if isinstance(value, torch.Tensor) and value.shape[:1] == keep.shape else value
-        for name, value in inputs.items()
-    }
-
-
-def _silent_row(inputs: dict[str, Any]) -> dict[str, Any]:
-    """One token of one completion with advantage zero: a forward to run, and a gradient of zero."""
-    first = torch.zeros(len(inputs["advantages"]), dtype=torch.bool, device=inputs["advantages"].device)
-    first[0] = True
-    row = _select(inputs, first)
-    mask = torch.zeros_like(row["completion_mask"])
-    mask[0, 0] = 1
-    return {**row, "completion_mask": mask, "advantages": torch.zeros_like(row["advantages"])}
 
 
 def _share(flags: Iterable[bool]) -> float:

@@ -146,4 +146,5 @@ class GRPOSettings:
             report_to=[] if self.log_to == "none" else [self.log_to],
             disable_tqdm=True,
             ddp_timeout=6 * 3600,
+            ddp_find_unused_parameters=False,
         )
