@@ -85,3 +85,22 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory, tiny_model: Callable[.
     tiny_model(seed=1).save_pretrained(folder)
     tiny_tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def digit_folder(tmp_path_factory: pytest.TempPathFactory, tiny_model: Callable[..., Any], tiny_tokenizer: Any) -> Path:
+    """A folder with a tiny model that mostly writes a digit or two and stops, so that some of its sums are right."""
+    import torch
+
+    model = tiny_model(seed=1, tie_word_embeddings=False, initializer_range=0.1)
+    digits = tiny_tokenizer("0123456789")["input_ids"]
+    with torch.no_grad():
+        # A first coordinate that is the same for every token acts as a bias of the output.
+        model.model.embed_tokens.weight[:, 0] = 3.0
+        model.lm_head.weight[:, 0] = -1.0
+        model.lm_head.weight[digits, 0] = 0.5
+        model.lm_head.weight[tiny_tokenizer.eos_token_id, 0] = 0.9
+    folder = tmp_path_factory.mktemp("digit-model")
+    model.save_pretrained(folder)
+    tiny_tokenizer.save_pretrained(folder)
+    return folder

@@ -1,0 +1,126 @@
+"""Starts recipes as processes of their own, fast: torch and TRL are imported once, each recipe runs in a fork.
+
+Reads a job a line (JSON) and answers with the exit status. A job may name a point at which the process kills itself,
+so that a test of what survives hits the same place every time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+import rlpath.evals.evaluate
+import rlpath.experiment
+import rlpath.hf_sampler
+from rlpath.posttrain.grpo import GRPOTrainer
+from rlpath.runs import RunFolder
+
+
+def send(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+
+
+def in_evaluation(name: str, number: signal.Signals) -> None:
+    """After the first chunk of an evaluation is written."""
+    write = rlpath.evals.evaluate._append
+
+    def append(path: Path, rows: Any) -> None:
+        write(path, rows)
+        if path.stem == name:
+            send(number)
+
+    rlpath.evals.evaluate._append = append
+
+
+def in_step(owner: Any, method: str, step: int, number: signal.Signals) -> None:
+    """On entering a trainer's method while `step` (from 1) is being made, or just after it was."""
+    right = getattr(owner, method)
+
+    def stopping(self: Any, *args: Any, **kwargs: Any) -> Any:
+        after_step = owner is transformers.Trainer
+        if self.state.global_step == step - (not after_step):
+            send(number)
+        return right(self, *args, **kwargs)
+
+    setattr(owner, method, stopping)
+
+
+def in_metrics(step: int) -> None:
+    """With the line of a step half written."""
+    right = RunFolder.log_metrics
+
+    def half(self: RunFolder, at: int, metrics: Any) -> None:
+        if at == step:
+            with (self.path / "metrics.jsonl").open("a") as file:
+                file.write('{"step": 3, "rew')
+            send(signal.SIGKILL)
+        right(self, at, metrics)
+
+    RunFolder.log_metrics = half  # type: ignore[method-assign]
+
+
+def before_marking(step: int) -> None:
+    """With a checkpoint written but not yet marked complete."""
+    right = RunFolder.mark_complete
+
+    def kill(self: RunFolder, checkpoint: Path, **kwargs: Any) -> None:
+        if checkpoint.name == f"checkpoint-{step}":
+            send(signal.SIGKILL)
+        right(self, checkpoint, **kwargs)
+
+    RunFolder.mark_complete = kill  # type: ignore[method-assign]
+
+
+POINTS: dict[str, Callable[[], None]] = {
+    "": lambda: None,
+    "evaluation before": lambda: in_evaluation("before", signal.SIGKILL),
+    "generation": lambda: in_step(GRPOTrainer, "_generate_single_turn", 3, signal.SIGKILL),
+    "half a metrics line": lambda: in_metrics(3),
+    "half a checkpoint": lambda: in_step(transformers.Trainer, "_save_rng_state", 3, signal.SIGKILL),
+    "unmarked checkpoint": lambda: before_marking(3),
+    "evaluation after": lambda: in_evaluation("after", signal.SIGKILL),
+    "Ctrl-C in training": lambda: in_step(GRPOTrainer, "verify", 2, signal.SIGINT),
+    "Ctrl-C in evaluation": lambda: in_evaluation("before", signal.SIGINT),
+}
+
+
+def run(job: dict[str, Any]) -> int:
+    """In the fork: streams to files, the recipe's arguments, and the point where it ends."""
+    for stream, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(job[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+    os.environ.update(job["env"])
+    sys.argv = job["argv"]
+    POINTS[job["at"]]()
+    try:
+        runpy.run_path(job["argv"][0], run_name="__main__")
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else int(left.code is not None)
+    except BaseException:  # noqa: BLE001  (what Python itself would print before it ends)
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def main() -> None:
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            status = run(json.loads(line))
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+        _, waited = os.waitpid(child, 0)
+        print(f"STATUS {os.waitstatus_to_exitcode(waited)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
