@@ -1,15 +1,11 @@
-"""Programs that try to fool their grader, programs that are right, and the forms a gold answer may take."""
+"""Programs that try to fool their grader, and programs that are right."""
 
-import gzip
 import json
-import os
 import pickle
-import re
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy
@@ -18,14 +14,11 @@ import pytest
 from rlpath.errors import InputError
 from rlpath.rewards import code
 from rlpath.rewards.code import CodeVerifier, find_program
-from rlpath.rewards.code_tests import BadTests, parse_tests, same_output, same_value
 from rlpath.rewards.sandbox import Limits, Walls, host, missing_protections
-from rlpath.types import Status, Verdict
+from rlpath.types import Status
 
 MISSING = missing_protections() if sys.platform == "linux" else {"namespaces": "this is not Linux"}
 needs_sandbox = pytest.mark.skipif(bool(MISSING), reason=f"the kernel refuses a sandbox: {MISSING}")
-DATA = os.environ.get("RLPATH_DATA")
-needs_data = pytest.mark.skipif(DATA is None, reason="RLPATH_DATA is not set")
 
 ASSERTS = "assert add(1, 2) == 3\nassert add(-5, 5) == 0\nassert add('a', 'b') == 'ab'"
 CASES = json.dumps({"function": "add", "cases": [[[1, 2], 3], [[-5, 5], 0], [["a", "b"], "ab"]]})
@@ -487,66 +480,6 @@ def test_completions() -> None:
     assert verify(f'"""\n```\nnot this\n```\n"""\n{RIGHT}', ASSERTS).correct  # a fence within a raw program's string
 
 
-def test_forms_of_gold() -> None:
-    """Every documented form is read; anything else is refused with its reason."""
-    row = {"test_list": ["assert f(1) == 1"], "test_setup_code": "x = 1"}
-    assert parse_tests(json.dumps(row)) == parse_tests("x = 1\nassert f(1) == 1")
-    assert parse_tests(["assert a", "assert b"]) == parse_tests("assert a\nassert b")
-    assert parse_tests({"stdin": "1", "stdout": "2"}) == parse_tests([{"input": "1", "output": "2"}])
-    assert parse_tests({"inputs": ["1"], "outputs": ["2"]}) == parse_tests([{"stdin": "1", "stdout": "2"}])
-    assert parse_tests({"inputs": [[1]], "outputs": [2], "fn_name": "f"}) == parse_tests(
-        {"function": "f", "cases": [[[1], 2]]}
-    )
-    assert parse_tests({"cases": [{"input": "1", "expected_output": "2"}]}) == parse_tests(
-        {"stdin": "1", "stdout": "2"}
-    )
-    assert parse_tests({"entry_point": "f", "test_cases": [{"args": [1], "expected": 2}]}) == parse_tests(
-        {"function": "f", "cases": [[[1], 2]]}
-    )
-    assert parse_tests({"asserts": ["assert f()"], "setup": "x = 1"}) == parse_tests("x = 1\nassert f()")
-    refused: list[Any] = [
-        {"function": "f", "cases": [[1, 2]]}, {"function": "not a name", "cases": [[[1], 2]]}, {"stdin": "1"},
-        {"function": "f"}, {"function": "f", "cases": [[[1], 2]], "extra": 1}, {"inputs": [1], "outputs": []},
-        {"test": 5}, {"test_list": "x"},
-        [{"stdin": 1, "stdout": "2"}], [1], 5, None, {"test": "assert f()", "entry_point": "f()"},
-        {"function": "f", "cases": [[[1], 2]], "tolerance": True},
-    ]  # fmt: skip
-    for gold in refused:
-        with pytest.raises(BadTests):
-            parse_tests(gold)
-
-
-def test_same_value_takes_any_message() -> None:
-    """No message of a hostile program makes the comparison fail or hold."""
-    deep: Any = []
-    for _ in range(900):
-        deep = [deep]
-    hostile = [
-        deep,
-        {"t": 5},
-        {"d": [[1]]},
-        {"d": [[[], 1]]},
-        {"d": 5},
-        {"i": 5},
-        {"i": "0x1"},
-        {"r": 0},
-        {},
-        10**400,
-        None,
-    ]
-    for wire in hostile:
-        for expected in (1, 1.5, "a", [1], {"a": 1}, True):
-            assert not same_value(wire, expected, 1e-6) or (wire, expected) == ({"i": "0x1"}, 1)
-
-
-def test_same_output_ignores_white_space_at_ends_only() -> None:
-    """Trailing blanks and lines are forgiven; leading ones, inner ones and case are not."""
-    assert same_output("a \nb\n\n", "a\nb")
-    assert not same_output(" a", "a")
-    assert not same_output("a\n\nb", "a\nb")
-    assert not same_output("A", "a")
-
-
 def test_a_refusing_kernel_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without namespaces the verifier names them and refuses; without any wall no option helps."""
     missing = {"namespaces": "user namespace: Operation not permitted"}
@@ -595,63 +528,3 @@ def test_same_verdict_twice() -> None:
     program = "import random\ndef f(): return [list({'a', 'b', 'c', 'd'})[0], random.random()]"
     verdicts = {verify(program, "assert f() == 0 or str(f()) == 'x', f()").reason for _ in range(3)}
     assert len(verdicts) == 1
-
-
-def human_eval() -> list[dict[str, str]]:
-    with gzip.open(Path(str(DATA), "humaneval", "HumanEval.jsonl.gz"), "rt") as file:
-        return [json.loads(line) for line in file]
-
-
-def judge_human_eval(row: dict[str, str], solution: str) -> Verdict:
-    gold = f"{row['test']}\ncheck({row['entry_point']})"
-    return verify(row["prompt"] + solution, gold, question=row["prompt"])
-
-
-@needs_sandbox
-@needs_data
-def test_every_human_eval_solution_passes() -> None:
-    """All 164 canonical solutions are correct."""
-    with ThreadPoolExecutor(2) as pool:
-        verdicts = list(pool.map(lambda row: judge_human_eval(row, row["canonical_solution"]), human_eval()))
-    assert [verdict.reason for verdict in verdicts if not verdict.correct] == []
-    assert len(verdicts) == 164
-
-
-@needs_sandbox
-@needs_data
-def test_mutated_human_eval_solutions_fail() -> None:
-    """Solutions that return nothing, a wrapped value, an equal-to-all object or leave early are all wrong."""
-    fooling = "class Any:\n    __eq__ = lambda s, o: True\n    __hash__ = None\n"
-
-    def mutants(row: dict[str, str]) -> list[str]:
-        body, name = row["canonical_solution"], row["entry_point"]
-        original = f"{row['prompt']}{body}\n_original = {name}\n"
-        return [
-            f"{original}def {name}(*a): _original(*a)",
-            f"{original}def {name}(*a): return [_original(*a), 1]",
-            f"{fooling}def {name}(*a): return Any()",
-            re.sub(r"^    ", "    import os; os._exit(0)\n    ", row["prompt"] + body, count=1, flags=re.MULTILINE),
-        ]
-
-    def judge(row: dict[str, str], program: str) -> Verdict:
-        return verify(program, f"{row['test']}\ncheck({row['entry_point']})", question=row["prompt"])
-
-    rows = human_eval()[::8]
-    work = [(row, program) for row in rows for program in mutants(row)]
-    with ThreadPoolExecutor(2) as pool:
-        verdicts = list(pool.map(lambda item: judge(*item), work))
-    fooled = [item[0]["task_id"] for item, verdict in zip(work, verdicts, strict=True) if verdict.correct]
-    assert fooled == []
-
-
-@needs_sandbox
-@needs_data
-@pytest.mark.slow
-def test_every_mbpp_solution_passes() -> None:
-    """All 974 reference programs are correct."""
-    rows = [json.loads(line) for line in Path(str(DATA), "mbpp", "mbpp.jsonl").read_text().splitlines()]
-    golds = [json.dumps({key: row[key] for key in ("test_list", "test_setup_code")}) for row in rows]
-    with ThreadPoolExecutor(2) as pool:
-        verdicts = list(pool.map(verify, [row["code"] for row in rows], golds))
-    assert [verdict.reason for verdict in verdicts if not verdict.correct] == []
-    assert len(verdicts) == 974
