@@ -95,7 +95,8 @@ def leave(code: int, module: types.ModuleType) -> NoReturn:
     gc.collect()  # files the program left open are flushed as they go
     try:
         for stream in streams:
-            stream.flush()
+            if stream is not None:
+                stream.flush()
     except (OSError, ValueError, AttributeError):  # its stdout is closed, or no stream any more
         code = 120
     os._exit(code & 0xFF)
