@@ -90,7 +90,7 @@ def leave(code: int, module: types.ModuleType) -> NoReturn:
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
     atexit._run_exitfuncs()
-    streams = (sys.stdout, sys.__stdout__)
+    streams: tuple[Any, ...] = (sys.stdout, sys.__stdout__)
     vars(module).clear()
     gc.collect()  # files the program left open are flushed as they go
     try:
