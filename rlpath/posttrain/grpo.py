@@ -20,7 +20,6 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from peft import PeftModel
-from peft.tuners.tuners_utils import BaseTunerLayer
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer as TRLTrainer
 from trl.trainer.utils import split_tensor_dict
@@ -90,9 +89,10 @@ class GRPOTrainer(TRLTrainer):
         policy: Any = self.accelerator.unwrap_model(self.model)
         base: Any = policy.get_base_model() if isinstance(policy, PeftModel) else policy
         install(base, args.temperature)
+        module: Any
         for module in base.modules():
             # Autocast casts once, to bf16; PEFT would first cast each adapter's input up to the adapter's fp32.
-            if args.bf16 and isinstance(module, BaseTunerLayer):
+            if args.bf16 and hasattr(module, "cast_input_dtype_enabled"):
                 module.cast_input_dtype_enabled = False
         if self.ref_model is not None:
             install(self.accelerator.unwrap_model(self.ref_model), args.temperature)
