@@ -16,7 +16,7 @@ from rlpath.rewards.audit import Case, Graded, Tally, foreign_judge, grade, judg
 
 
 @dataclass(frozen=True)
-class VerifyArgs:
+class Verify:
     """Judge one completion and print the verdict as a line of JSON."""
 
     kind: Literal["number", "math", "mcq", "format", "json", "code", "exact"]
@@ -28,9 +28,22 @@ class VerifyArgs:
     question: str | None = None
     """The question, so that answers copied from it are refused."""
 
+    def run(self) -> int:
+        """Print the verdict on one completion."""
+        completion = sys.stdin.read() if self.text is None else self.text
+        case = Case("", self.kind, self.gold, completion, expected=True, question=self.question)
+        verdict = judge_for(self.kind)(case)
+        print(
+            json.dumps(
+                {"status": verdict.status, "score": verdict.score, "answer": verdict.answer, "reason": verdict.reason},
+                ensure_ascii=False,
+            )
+        )
+        return 0
+
 
 @dataclass(frozen=True)
-class AuditArgs:
+class Audit:
     """Grade labelled cases and count false accepts and false rejects per kind, with 95 % Wilson intervals."""
 
     cases: Annotated[Path, tyro.conf.Positional]
@@ -40,30 +53,15 @@ class AuditArgs:
     verifier: str | None = None
     """A verifier to audit instead of ours: package.module:name of a function f(completion, gold) -> float."""
 
-
-def verify(args: VerifyArgs) -> int:
-    """Print the verdict on one completion."""
-    completion = sys.stdin.read() if args.text is None else args.text
-    case = Case("", args.kind, args.gold, completion, expected=True, question=args.question)
-    verdict = judge_for(args.kind)(case)
-    print(
-        json.dumps(
-            {"status": verdict.status, "score": verdict.score, "answer": verdict.answer, "reason": verdict.reason},
-            ensure_ascii=False,
-        )
-    )
-    return 0
-
-
-def audit(args: AuditArgs) -> int:
-    """Print the audit of a file of labelled cases."""
-    cases = read_cases(args.cases)
-    graded = list(grade(cases, foreign_judge(args.verifier) if args.verifier else None))
-    if args.verdicts:
-        _write_verdicts(args.verdicts, graded)
-    for line in report(graded):
-        print(line)
-    return 0
+    def run(self) -> int:
+        """Print the audit of a file of labelled cases."""
+        cases = read_cases(self.cases)
+        graded = list(grade(cases, foreign_judge(self.verifier) if self.verifier else None))
+        if self.verdicts:
+            _write_verdicts(self.verdicts, graded)
+        for line in report(graded):
+            print(line)
+        return 0
 
 
 def _write_verdicts(path: Path, graded: Sequence[Graded]) -> None:
@@ -118,23 +116,3 @@ def _share(count: int, of: int) -> str:
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:77] + "...")
-
-
-def main() -> None:
-    """`python -m rlpath.rewards.cli verify|audit ...`, the same commands without the rest of the project."""
-    from rlpath.errors import run_command
-
-    args = tyro.extras.subcommand_cli_from_dict({"verify": _verify_args, "audit": _audit_args}, prog="rlpath")
-    run_command(lambda: verify(args) if isinstance(args, VerifyArgs) else audit(args))
-
-
-def _verify_args(args: tyro.conf.OmitArgPrefixes[VerifyArgs]) -> VerifyArgs:
-    return args
-
-
-def _audit_args(args: tyro.conf.OmitArgPrefixes[AuditArgs]) -> AuditArgs:
-    return args
-
-
-if __name__ == "__main__":
-    main()

@@ -16,7 +16,7 @@ def soft_overlong_penalty(length: int, *, max_length: int, buffer: int) -> float
     """
     if not 0 < buffer <= max_length:
         raise ValueError(f"buffer must be in 1..max_length, got {buffer} of {max_length}")
-    return -min(1.0, max(0.0, (length - (max_length - buffer)) / buffer))
+    return max(-1.0, min(0.0, (max_length - buffer - length) / buffer))
 
 
 def cosine_length_reward(

@@ -29,8 +29,8 @@ def hub_state() -> str:
 
 def stop_asking() -> None:
     """Let the hub's clients in this process use their caches alone, without retrying the network."""
-    import datasets
+    from datasets import config
     from huggingface_hub import constants
 
     constants.HF_HUB_OFFLINE = True
-    datasets.config.HF_HUB_OFFLINE = True
+    config.HF_HUB_OFFLINE = True

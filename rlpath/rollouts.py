@@ -59,4 +59,5 @@ def load_sampler(
         return VLLMSampler(path, tokenizer, max_length=max_length, dtype=dtype, gpu_memory=gpu_memory, system=system)
     from rlpath.hf_sampler import HFSampler
 
-    return HFSampler(load_model(path, dtype).to(device), tokenizer, system=system)
+    model: Any = load_model(path, dtype)
+    return HFSampler(model.to(device), tokenizer, system=system)

@@ -50,13 +50,14 @@ class VLLMSampler:
         if not vllm_installed():
             raise InputError("rollouts 'vllm' need vLLM: install it with `make setup`, or choose rollouts 'hf'")
         prepare_environment(cpu_cache_gib)
-        from vllm import LLM
+        import vllm
 
         if not torch.cuda.is_available():
             keep_linear_weights_on_cpu()
         self.tokenizer = tokenizer
         self.system = system
-        self.llm = LLM(
+        engine: Any = vllm.LLM
+        self.llm = engine(
             model=str(path),
             dtype=dtype,
             max_model_len=max_length,
@@ -92,7 +93,7 @@ class VLLMSampler:
             max_tokens=decoding.max_tokens,
             logprobs=0,
         )
-        requests = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
+        requests: Any = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
         with torch.random.fork_rng():
             torch.manual_seed(derive(decoding.seed, "vllm"))
             outputs = self.llm.generate(requests, params, use_tqdm=False)
@@ -114,7 +115,7 @@ def keep_linear_weights_on_cpu() -> None:
     """
     from vllm.model_executor.layers import utils
 
-    def plain_linear(layer: torch.nn.Module, remove_weight: bool) -> None:
+    def plain_linear(layer: Any, remove_weight: bool) -> None:
         del remove_weight
         layer.cpu_linear = torch.nn.functional.linear
 

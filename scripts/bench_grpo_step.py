@@ -104,9 +104,10 @@ def time_arm(arm: str, args: Args, folder: str) -> list[float]:
 def make_trainer(arm: str, args: Args, folder: str) -> Any:
     """A stock or an rlpath trainer of the same experiment."""
     import torch
-    import trl
     from datasets import Dataset
     from peft import LoraConfig
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.grpo_trainer import GRPOTrainer as TRLTrainer
 
     from rlpath.cpu import prepare_cpu
     from rlpath.envs.arithmetic import arithmetic
@@ -122,7 +123,7 @@ def make_trainer(arm: str, args: Args, folder: str) -> Any:
     ]
     stock = arm.startswith("trl")
     hold_back_end = {"trl-hf": {"min_new_tokens": args.length}, "trl-vllm": {"min_tokens": args.length}}
-    config = trl.GRPOConfig(
+    config = GRPOConfig(
         output_dir=folder,
         use_cpu=not torch.cuda.is_available(),
         bf16=True,
@@ -156,7 +157,8 @@ def make_trainer(arm: str, args: Args, folder: str) -> Any:
             prepare_environment(cpu_cache_gib=1)
             if not torch.cuda.is_available():
                 keep_linear_weights_on_cpu()
-        return trl.GRPOTrainer(str(path), reward_funcs=alternate, **common)
+        reward: Any = alternate
+        return TRLTrainer(str(path), reward_funcs=reward, **common)
     from rlpath.posttrain.grpo import GRPOTrainer
     from rlpath.rollouts import load_sampler
 

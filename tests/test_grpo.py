@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 import torch
-import trl
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import PrinterCallback, TrainerCallback
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer as TRLTrainer
 
 import rlpath.posttrain.grpo as grpo_module
 from rlpath.errors import InputError
@@ -103,13 +104,18 @@ class Collect(TrainerCallback):
         self.trace.gradients.append({name: g.clone() for name, g in named if g is not None})
 
 
-class StockTrainer(trl.GRPOTrainer):
+class StockTrainer(TRLTrainer):
     """TRL's trainer with nothing replaced but where its completions come from."""
 
     trace: Trace
 
     def _generate_single_turn(
-        self, prompt_ids: list[list[int]], images: Any, fields: Any, num_generations: int, *_: Any
+        self,
+        prompt_ids: list[list[int]],
+        images: Any,
+        multimodal_fields: Any,
+        num_generations: int,
+        has_tool_images: bool = False,
     ) -> tuple[list[list[int]], list[list[float]] | None]:
         rows = [script(prompt, index % num_generations) for index, prompt in enumerate(prompt_ids)]
         return [tokens for tokens, _ in rows], [logprobs for _, logprobs in rows] if self.use_vllm else None
@@ -138,7 +144,7 @@ class Case:
     lora: bool = False
     correction: str | None = None
 
-    def config(self, folder: Path) -> trl.GRPOConfig:
+    def config(self, folder: Path) -> GRPOConfig:
         defaults = {
             "per_device_train_batch_size": 4 * GROUP,
             "num_generations": GROUP,
@@ -160,7 +166,7 @@ class Case:
             "bf16": False,
             "gradient_checkpointing": False,
         }
-        return trl.GRPOConfig(output_dir=str(folder), **{**defaults, **self.args})
+        return GRPOConfig(output_dir=str(folder), **{**defaults, **self.args})
 
     def rows(self) -> Dataset:
         return Dataset.from_list(
@@ -544,8 +550,9 @@ def test_what_the_step_does_not_compute_is_refused(
     args: dict[str, Any], message: str, tiny_folder: Path, tmp_path: Path
 ) -> None:
     """One sentence that names the argument, before a model is touched."""
+    absent: Any = None
     with pytest.raises(InputError, match=message):
-        GRPOTrainer(None, args=Case(args).config(tmp_path), train_dataset=None, verifier=verdict, sampler=None)
+        GRPOTrainer(None, args=Case(args).config(tmp_path), train_dataset=None, verifier=verdict, sampler=absent)
 
 
 def test_prompts_out_of_their_groups_are_an_error(tiny_folder: Path, tmp_path: Path) -> None:

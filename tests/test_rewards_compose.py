@@ -33,7 +33,7 @@ from rlpath.rewards import (
     soft_overlong_penalty,
 )
 from rlpath.rewards.audit import read_cases, wilson
-from rlpath.rewards.cli import AuditArgs, VerifyArgs, audit, verify
+from rlpath.rewards.cli import Audit, Verify
 from rlpath.types import Status, Verdict, Verifier
 
 ALL = (
@@ -134,7 +134,7 @@ def test_wilson_interval_by_hand() -> None:
 
 def test_verify_command_prints_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     """The verdict comes as one JSON line."""
-    assert verify(VerifyArgs(kind="math", gold="18", text=r"\boxed{\frac{36}{2}}")) == 0
+    assert Verify(kind="math", gold="18", text=r"\boxed{\frac{36}{2}}").run() == 0
     assert json.loads(capsys.readouterr().out)["status"] == "correct"
 
 
@@ -146,7 +146,7 @@ def test_audit_counts_and_lists_disagreements(tmp_path: Path, capsys: pytest.Cap
     """False accepts and rejects are counted per kind, listed, and every verdict is written in order."""
     cases = tmp_path / "cases.jsonl"
     cases.write_text("\n".join([case(), case(id="b", expected=False), case(id="c", kind="math", completion="17")]))
-    assert audit(AuditArgs(cases, verdicts=tmp_path / "out.jsonl")) == 0
+    assert Audit(cases, verdicts=tmp_path / "out.jsonl").run() == 0
     shown = capsys.readouterr().out
     assert "false accept  b" in shown
     assert "false reject  c" in shown
@@ -170,12 +170,12 @@ def test_audit_takes_a_foreign_verifier(
     monkeypatch.syspath_prepend(str(tmp_path))
     cases = tmp_path / "cases.jsonl"
     cases.write_text("\n".join([case(), case(id="b", completion=""), case(id="c", completion="0")]))
-    audit(AuditArgs(cases, verdicts=tmp_path / "out.jsonl", verifier="anyones:f"))
+    Audit(cases, verdicts=tmp_path / "out.jsonl", verifier="anyones:f").run()
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [r["status"] for r in rows] == ["correct", "undecided", "error"]
     assert "ZeroDivisionError" in rows[2]["reason"]
     with pytest.raises(InputError, match=r"package\.module:name"):
-        audit(AuditArgs(cases, verifier="nowhere:f"))
+        Audit(cases, verifier="nowhere:f").run()
 
 
 @pytest.mark.parametrize(

@@ -328,6 +328,18 @@ def test_boxes_from_other_processes() -> None:
         assert pool.map(_square, [3]) == [9]
 
 
+def test_boxes_from_a_fork() -> None:
+    """A forked process starts a zygote of its own, and its end does not touch the parent's."""
+    assert run("def probe(): return 1") == 1
+    zygote = host._zygote
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if run("def probe(): return 7") == 7 and host._zygote is not zygote else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert run("def probe(): return 2") == 2
+    assert host._zygote is zygote
+
+
 def test_exit_codes() -> None:
     """The supervisor tells exit codes and signals apart; a fault of the program's own is a signal."""
     for source, code in (("import os; os._exit(3)", 3), ("import ctypes; ctypes.string_at(0)", -signal.SIGSEGV)):

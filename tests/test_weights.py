@@ -52,6 +52,7 @@ def test_a_thousand_pushes_leave_the_base_as_it_was(tiny_model: Callable[..., An
     before = {name: value.clone() for name, value in model.state_dict().items()}
     first = dict(sampler_weights(model))
 
+    last: dict[str, Any] = {}
     for _ in range(1000):
         last = dict(sampler_weights(model))
 

@@ -177,7 +177,8 @@ class _Judge:
     def _unparsed(self, text: str, problem: str) -> Verdict:
         if _folded(text) == _folded(self.gold.text):
             return Verdict.of(Status.CORRECT, text[:200], "the same text")
-        status = Status.WRONG if ANY_NUMBER.search(text) and hedged(text) else Status.NO_ANSWER
+        several = ANY_NUMBER.search(text) and hedged(text) and not self._listed()
+        status = Status.WRONG if several else Status.NO_ANSWER
         return Verdict.of(status, text[:200], f"cannot be read as an answer: {problem}")
 
     def _compared(self, tree: Node, text: str) -> Verdict:

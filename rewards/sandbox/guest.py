@@ -90,13 +90,14 @@ def leave(code: int, module: types.ModuleType) -> NoReturn:
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
     atexit._run_exitfuncs()
-    streams = {sys.stdout, sys.__stdout__}
+    streams: tuple[Any, ...] = (sys.stdout, sys.__stdout__)
     vars(module).clear()
     gc.collect()  # files the program left open are flushed as they go
     try:
-        for stream in streams - {None}:
-            stream.flush()
-    except (OSError, ValueError):  # its stdout is closed
+        for stream in streams:
+            if stream is not None:
+                stream.flush()
+    except (OSError, ValueError, AttributeError):  # its stdout is closed, or no stream any more
         code = 120
     os._exit(code & 0xFF)
 

@@ -61,10 +61,9 @@ class Walls:
 
 
 class Zygote:
-    """The process that boxes are forked from; one for this process and all its forks."""
+    """The process that boxes are forked from; one for this process, shared by its threads."""
 
     def __init__(self) -> None:
-        self.owner = os.getpid()
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [sys.executable, "-s", "-P", "-B", "-c", BOOT]
         command += ["main", str(Path(__file__).parent), str(theirs.fileno())]
@@ -84,10 +83,18 @@ class Zygote:
             )
 
     def close(self) -> None:
-        """Hang up; the zygote leaves once every process that shares it has done so."""
+        """Hang up, and the zygote leaves."""
         self.control.close()
-        if self.process.poll() is None and self.owner == os.getpid():
+        try:
             self.process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def disown(self) -> None:
+        """Forget the zygote in a fork of the process that started it."""
+        self.control.close()
+        self.process.returncode = 0  # it is the parent's to wait for
 
 
 _lock = threading.Lock()
@@ -124,8 +131,12 @@ def close_zygote() -> None:
 
 
 def _after_fork() -> None:
-    global _lock
+    """A forked process starts a zygote of its own, so that neither depends on when the other ends."""
+    global _lock, _zygote
     _lock = threading.Lock()
+    if _zygote:
+        _zygote.disown()
+    _zygote = None
 
 
 atexit.register(close_zygote)

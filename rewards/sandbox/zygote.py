@@ -1,8 +1,8 @@
 """The zygote: one small process with Python loaded, which forks a supervisor for every box asked for.
 
-It hears requests on a sequenced-packet socket, each with the file descriptors of one box, so several threads and
-processes may share it, and it leaves when the last of them has closed the socket. It never sees a program, an
-argument or an expected value: those travel over the box's own descriptors, so no box can inherit another's.
+It hears requests on a sequenced-packet socket, each with the file descriptors of one box, so threads may share it, and
+it leaves when its host has closed the socket. It never sees a program, an argument or an expected value: those travel
+over the box's own descriptors, so no box can inherit another's.
 
 A supervisor stays outside its box. It kills the box when its host hangs up, or at the deadline if the host cannot,
 and reports the exit status only when every process of the box is dead.

@@ -18,10 +18,10 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import trl
 from accelerate.utils import gather_object
 from peft import PeftModel
-from peft.tuners.tuners_utils import BaseTunerLayer
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer as TRLTrainer
 from trl.trainer.utils import split_tensor_dict
 
 from rlpath.errors import InputError
@@ -29,8 +29,9 @@ from rlpath.losses import correction_weights
 from rlpath.posttrain.forward import attention_window, completion_logprobs, install, packing_gap
 from rlpath.posttrain.packing import best_completions_per_block
 from rlpath.posttrain.weights import sampler_weights
+from rlpath.rollouts import PolicySampler
 from rlpath.seeding import derive
-from rlpath.types import Completion, Decoding, Sampler, Status, Verdict, Verifier
+from rlpath.types import Completion, Decoding, Status, Verdict, Verifier
 
 SampleLog = Callable[[int, Iterable[Mapping[str, Any]]], None]
 
@@ -38,7 +39,7 @@ SampleLog = Callable[[int, Iterable[Mapping[str, Any]]], None]
 PACKING_TOLERANCE = 0.15
 
 
-class GRPOTrainer(trl.GRPOTrainer):
+class GRPOTrainer(TRLTrainer):
     """GRPO on a verifier's verdicts.
 
     `train_dataset` has the columns `prompt` (a conversation), `question`, `gold` and `problem_id`, in the order in
@@ -50,14 +51,18 @@ class GRPOTrainer(trl.GRPOTrainer):
     Raises `InputError` where the arguments ask for something this step does not compute.
     """
 
+    # Set by transformers, whose annotations are wider than what they hold here.
+    args: Any
+    model: Any
+
     def __init__(
         self,
         model: Any,
         *,
-        args: trl.GRPOConfig,
+        args: GRPOConfig,
         train_dataset: Any,
         verifier: Verifier,
-        sampler: Sampler,
+        sampler: PolicySampler,
         log_samples: SampleLog | None = None,
         share_prompts: bool = True,
         correction: str | None = "token_truncate",
@@ -75,17 +80,19 @@ class GRPOTrainer(trl.GRPOTrainer):
         self._pushed_step: int | None = None
         self._computed: tuple[torch.Tensor, torch.Tensor] | None = None
         super().__init__(model, [self.verify, *extra_rewards], args=args, train_dataset=train_dataset, **kwargs)
+        given = self.args
         self.decoding = Decoding(
-            args.max_completion_length, args.temperature, args.top_p, args.top_k or 0, args.num_generations
+            given.max_completion_length, given.temperature, given.top_p, given.top_k or 0, given.num_generations
         )
         if self.aux_loss_enabled:
             raise InputError("GRPOTrainer does not support output_router_logits (a router's loss)")
-        policy = self.accelerator.unwrap_model(self.model)
-        base = policy.get_base_model() if isinstance(policy, PeftModel) else policy
+        policy: Any = self.accelerator.unwrap_model(self.model)
+        base: Any = policy.get_base_model() if isinstance(policy, PeftModel) else policy
         install(base, args.temperature)
+        module: Any
         for module in base.modules():
             # Autocast casts once, to bf16; PEFT would first cast each adapter's input up to the adapter's fp32.
-            if args.bf16 and isinstance(module, BaseTunerLayer):
+            if args.bf16 and hasattr(module, "cast_input_dtype_enabled"):
                 module.cast_input_dtype_enabled = False
         if self.ref_model is not None:
             install(self.accelerator.unwrap_model(self.ref_model), args.temperature)
@@ -108,7 +115,12 @@ class GRPOTrainer(trl.GRPOTrainer):
     # Rollouts
 
     def _generate_single_turn(
-        self, prompt_ids: list[list[int]], images: Any, multimodal_fields: Any, num_generations: int, *_: Any
+        self,
+        prompt_ids: list[list[int]],
+        images: Any,
+        multimodal_fields: Any,
+        num_generations: int,
+        has_tool_images: bool = False,
     ) -> tuple[list[list[int]], list[list[float]]]:
         """TRL's hook for sampling: token ids and the sampler's log-probabilities of each row."""
         began = time.perf_counter()
@@ -227,7 +239,7 @@ class GRPOTrainer(trl.GRPOTrainer):
             share = best_completions_per_block(
                 batch["prompt_mask"].sum(1).float().mean().item(),
                 batch["completion_mask"].sum(1).float().mean().item(),
-                self.num_generations,
+                self.args.num_generations,
                 self._weights,
                 self._attention_width,
             )
@@ -323,11 +335,13 @@ class GRPOTrainer(trl.GRPOTrainer):
     def _note(self, name: str, value: float) -> None:
         """Add a value to this step's log: the mean over processes that have one."""
         mode = "train" if self.model.training else "eval"
-        values = self.accelerator.gather(torch.tensor([value], dtype=torch.float32, device=self.accelerator.device))
+        values: Any = self.accelerator.gather(
+            torch.tensor([value], dtype=torch.float32, device=self.accelerator.device)
+        )
         self._metrics[mode][name].append(values.nanmean().item())
 
 
-def check_arguments(args: trl.GRPOConfig) -> None:
+def check_arguments(args: GRPOConfig) -> None:
     """Refuse what the packed step does not compute, naming the field; raises `InputError`."""
     local_batch = args.per_device_train_batch_size * (args.steps_per_generation or 1)
     refusals = {
@@ -344,7 +358,8 @@ def check_arguments(args: trl.GRPOConfig) -> None:
     for what, refused in refusals.items():
         if refused:
             raise InputError(f"GRPOTrainer does not support {what}")
-    if local_batch % args.num_generations or args.per_device_train_batch_size % args.num_generations:
+    group = args.num_generations or 1
+    if local_batch % group or args.per_device_train_batch_size % group:
         raise InputError(
             f"per_device_train_batch_size {args.per_device_train_batch_size} is not a multiple of the group size "
             f"{args.num_generations}: a group must stay in one micro-batch"

@@ -61,7 +61,7 @@ class Recorder(TrainerCallback):
         # Every process writes its random state into the checkpoint: without them all it is not complete.
         wait_for_everyone()
         if self.run is not None:
-            self.run.mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}", keep=2)
+            self.run.mark_complete(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", keep=2)
 
 
 class ProgressLine(TrainerCallback):

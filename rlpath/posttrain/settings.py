@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import trl
 from peft import LoraConfig
+from trl.trainer.grpo_config import GRPOConfig
 
 from rlpath.errors import InputError
 
@@ -110,11 +110,11 @@ class GRPOSettings:
             r=self.lora_rank, lora_alpha=2 * self.lora_rank, target_modules="all-linear", task_type="CAUSAL_LM"
         )
 
-    def trl(self, folder: Path, processes: int) -> trl.GRPOConfig:
+    def trl(self, folder: Path, processes: int) -> GRPOConfig:
         """TRL's configuration of this experiment, everything that matters named."""
         local = self.prompts_per_step // processes * self.group_size
         micro = min(self.micro_batch, local)
-        return trl.GRPOConfig(
+        return GRPOConfig(
             output_dir=str(folder),
             use_cpu=not torch.cuda.is_available(),
             bf16=self.dtype == "bfloat16",

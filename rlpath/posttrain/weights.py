@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 from peft.tuners.lora import Linear as LoraLinear
+from torch.distributed.tensor import DTensor
 
 
 @torch.no_grad()
@@ -40,7 +41,7 @@ def sampler_weights(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
 
 def _merged(layer: LoraLinear) -> torch.Tensor:
     """base + Σ scale · B A over the active adapters, in fp32, rounded once to the base's precision."""
-    base = layer.get_base_layer().weight
+    base: Any = layer.get_base_layer().weight
     merged = _whole(base).float()
     for adapter in layer.active_adapters:
         up, down = _whole(layer.lora_B[adapter].weight).float(), _whole(layer.lora_A[adapter].weight).float()
@@ -50,6 +51,6 @@ def _merged(layer: LoraLinear) -> torch.Tensor:
     return merged.to(base.dtype)
 
 
-def _whole(parameter: torch.Tensor) -> torch.Tensor:
+def _whole(parameter: Any) -> torch.Tensor:
     """The full tensor of a parameter that FSDP may have sharded."""
-    return parameter.full_tensor() if isinstance(parameter, torch.distributed.tensor.DTensor) else parameter
+    return parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
