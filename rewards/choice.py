@@ -22,24 +22,29 @@ _INTRO = re.compile(
 )
 _LETTER = re.compile(r"^\(?([A-Za-z])(?:\s*\)|(?![A-Za-z'’]))[.:)]?\s*")
 _SEVERAL = re.compile(
-    r"^[\s,;/&+|-]*(?:(?:and|or|and/or|as well as|also|but also|maybe|possibly|perhaps|plus)\b[\s,]*(?:also|maybe|possibly|perhaps|option|choice|either)*)?"
+    r"^[\s,;/&+|-]*(?:(?:and|or|and/or|as well as|also|but also|maybe|possibly|perhaps|"
+    r"plus)\b[\s,]*(?:also|maybe|possibly|perhaps|option|choice|either)*)?"
     r"\s*\(?([A-Z])(?:\)|(?![A-Za-z'’]))"
 )
 _NEGATED = re.compile(
-    r"\b(?:not|neither|nor|never|wrong|incorrect|except|eliminate\w*|rule[sd]? out|unlikely|isn't|cannot|can't|maybe|perhaps|possibly|"
+    r"\b(?:not|neither|nor|never|wrong|incorrect|except|eliminate\w*|rule[sd]? out|unlikely|isn't|cannot|"
+    r"can't|maybe|perhaps|possibly|"
     r"either|unsure|don't|doesn't|guess|unknown|none)\b",
     re.I,
 )
 _OTHER_STATEMENTS = re.compile(
-    r"(?:\b(?:correct|right|best) (?:option|choice|letter)(?: is|:)|\b(?:option|choice) is|\bI (?:would )?(?:choose|pick|select|go with)|\bI['’]ll (?:go with|pick|choose))"
+    r"(?:\b(?:correct|right|best) (?:option|choice|letter)(?: is|:)|\b(?:option|choice) is|\bI (?:would "
+    r")?(?:choose|pick|select|go with)|\bI['’]ll (?:go with|pick|choose))"
     r"[ \t]*([^\n]{1,200})",
     re.I,
 )
 _IS_CORRECT = re.compile(
-    r"(?:\b[Oo]ption |\b[Cc]hoice |(?<![A-Za-z]))\(?([A-Z])\)?,? is (?:the )?(?:correct|right|best)(?: (?:answer|option|choice))?\b"
+    r"(?:\b[Oo]ption |\b[Cc]hoice |(?<![A-Za-z]))\(?([A-Z])\)?,? is (?:the )?(?:correct|right|best)(?: "
+    r"(?:answer|option|choice))?\b"
 )
 _FURTHER = re.compile(
-    r"^[^\n.]{0,40}\b(?:or|alternatively|maybe|possibly|perhaps|actually|no,|rather|instead|could also be|might also be)\b(?P<rest>[^\n]{0,80})",
+    r"^[^\n.]{0,40}\b(?:or|alternatively|maybe|possibly|perhaps|actually|no,|rather|instead|could also be|"
+    r"might also be)\b(?P<rest>[^\n]{0,80})",
     re.I,
 )
 

@@ -56,7 +56,8 @@ _NOT_FINAL = re.compile(
 _CLAUSE_END = re.compile(r"[.!?;]\s|\n|,?\s(?:so|thus|therefore|hence)\s", re.I)
 _RETRACTION = re.compile(
     r"\b(?:(?:that|this|it|which|answer|above)(?:'s|’s| is| was| must be| seems| looks)"
-    r" (?:all )?(?:wrong|incorrect|not (?:right|correct|true|the (?:final |right |correct )?answer)|an? (?:error|mistake)|false|a joke)"
+    r" (?:all )?(?:wrong|incorrect|not (?:right|correct|true|the (?:final |right |correct )?answer)|an? "
+    r"(?:error|mistake)|false|a joke)"
     r"|scratch that|disregard|ignore (?:that|this|it|the above|what)|just kidding|only kidding"
     r"|take (?:that|it|this) back|on second thoughts?|i (?:was|am) (?:wrong|mistaken)|made (?:a|an) (?:mistake|error)"
     r"|(?:not|n't|no longer) (?:my|the) (?:final |real |actual )?answer)\b",
@@ -140,10 +141,8 @@ def _strip_think_blocks(text: str) -> str:
         text = _THINK_BLOCK.sub(" ", text, count=1)
     # What is left in front of a closing tag is thought too: chat templates often put the opening tag in the prompt,
     # and several blocks leave nothing said between them that a reader would take for the answer.
-    last = None
-    for last in _THINK_CLOSE.finditer(text):
-        pass
-    return text[last.end() :].lstrip("\n") if last else text.strip(" ")
+    left = [*_THINK_CLOSE.finditer(text)]
+    return text[left[-1].end() :].lstrip("\n") if left else text.strip(" ")
 
 
 def without_echo(text: str, question: str) -> str:

@@ -82,27 +82,32 @@ _LATEX_TEXT = re.compile(
 _LATEX_SPACE = re.compile(r"\\[,;:! >]|\\q?quad\b|~")
 _MARKUP = re.compile(r"\\[()\[\]]|[*_`]{2,}|`|\\(?:left|right|displaystyle|bf|rm)\b")
 _LEAD = re.compile(
-    r"^(?:[\s:*_`\"'“(]|exactly|only|just|simply|indeed|therefore|thus|so|then|a total of|in total|about|around|roughly|"
+    r"^(?:[\s:*_`\"'“(]|exactly|only|just|simply|indeed|therefore|thus|so|then|a total of|in total|about|"
+    r"around|roughly|"
     r"approximately|approx\.?|equal to|usd|rs\.?|us|~|=|the (?:number|integer|value)|that|is|an?(?= ))+",
     re.I,
 )
 _SPELLED_MINUS = re.compile(r"(?:minus|negative) ?(?=[\d$.])", re.I)
 _ASSIGNED = re.compile(r"^[A-Za-z][\w{}\\]{0,12}(?:\([^()]{0,12}\))? ?=")
 _JOINED = re.compile(
-    rf"^\s*(?:,|;|/|&|-|\||to\b|through\b|and\b|or\b|\\pm|±|plus or minus\b|vs\.?)\s*(?:and |or )?[-+]?[{CURRENCY}]?[-+]?\.?\d",
+    rf"^\s*(?:,|;|/|&|-|\||to\b|through\b|and\b|or\b|\\pm|±|plus or minus\b|vs\.?)\s*(?:and |or "
+    rf")?[-+]?[{CURRENCY}]?[-+]?\.?\d",
     re.I,
 )
 _OPERATOR = re.compile(
     r"^\s*(?:[*^<>≤≥≠%]?\s*[+*^<>≤≥≠]|/|-\s*[\d(\\a-zA-Z]|\\(?:times|cdot|div|le|ge|lt|gt|neq?|pm)\b|!|:\d|[xX]\s*\d|\(\d|\\(?:sqrt|pi)\b)"
 )
 _ALTERNATIVE = re.compile(
-    r"\b(?:or|either|alternatively|maybe|possibly|perhaps|otherwise|unless|versus|vs|instead|rather|could (?:also )?be|might (?:also )?be|"
+    r"\b(?:or|either|alternatively|maybe|possibly|perhaps|otherwise|unless|versus|vs|instead|rather|could "
+    r"(?:also )?be|might (?:also )?be|"
     r"not sure|unsure|depending|depends)\b",
     re.I,
 )
 _BOUND = re.compile(
-    r"(?:<|>|≤|≥|≠|\\(?:leq?|geq?|lt|gt|neq?)\b|\b(?:not|n't|never|at least|at most|less than|more than|fewer than|greater than|over|under|above|below|"
-    r"between|up to|almost|nearly|no|neither|nor|other than|anything but|different from|unequal to|cannot be|can't be))\s*\S{0,12}\s*$",
+    r"(?:<|>|≤|≥|≠|\\(?:leq?|geq?|lt|gt|neq?)\b|\b(?:not|n't|never|at least|at most|less than|more than|"
+    r"fewer than|greater than|over|under|above|below|"
+    r"between|up to|almost|nearly|no|neither|nor|other than|anything but|different from|unequal to|cannot "
+    r"be|can't be))\s*\S{0,12}\s*$",
     re.I,
 )
 

@@ -26,17 +26,20 @@ from rlpath.rewards.literals import (
 from rlpath.types import Status, Verdict
 
 _DENIED = re.compile(
-    r"\b(?:not|never|neither|nor|wrong|incorrect|instead of|rather than|no longer|cannot|unknown|impossible|undetermined|"
+    r"\b(?:not|never|neither|nor|wrong|incorrect|instead of|rather than|no longer|cannot|unknown|"
+    r"impossible|undetermined|"
     r"maybe|perhaps|possibly|either|guess)\b|n['’]t\b",
     re.I,
 )
 _MORE = re.compile(
-    r"^[^\n.!?]{0,60}?\b(?:or|alternatively|maybe|possibly|perhaps|otherwise|instead|rather|actually|make that|i mean|no,|correction|"
+    r"^[^\n.!?]{0,60}?\b(?:or|alternatively|maybe|possibly|perhaps|otherwise|instead|rather|actually|make "
+    r"that|i mean|no,|correction|"
     r"could (?:also )?be|might (?:also )?be|wait)\b",
     re.I,
 )
 _LATER = re.compile(
-    r"\b(?:alternatively|or (?:it is|it's|maybe|perhaps|possibly|it (?:could|might) be)|actually|make that|i mean|correction|no, (?:it|the)|"
+    r"\b(?:alternatively|or (?:it is|it's|maybe|perhaps|possibly|it (?:could|might) be)|actually|make "
+    r"that|i mean|correction|no, (?:it|the)|"
     r"it (?:could|might|may) (?:also )?be|another possible|or else)\b[^.\n]{0,60}",
     re.I,
 )

@@ -95,7 +95,7 @@ def document(completion: str) -> str:
     text = spoken(completion).strip()
     if tagged := _TAG.match(text):
         text = tagged.group(1).strip()
-    if text[:1] in '{["' or "```" not in text and "~~~" not in text:
+    if text[:1] in '{["' or ("```" not in text and "~~~" not in text):
         return text
     blocks = [
         m for m in _FENCE.finditer(text[:MAX_LENGTH] + "\n") if m.group(2).lower() in ("", "json", "jsonc", "json5")

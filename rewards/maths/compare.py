@@ -141,7 +141,7 @@ def _is_expression(node: Node) -> bool:
 
 
 def _same_expression(answer: Node, gold: Node, clock: Clock) -> bool:
-    """Every side of the answer's equation chain must be the gold value: "x = 9*2 = 18" is 18, "x = 9*2 = 17" is nothing."""
+    """Every side of the answer's equation chain must be the gold value: "x = 9*2 = 18" is 18, "9*2 = 17" nothing."""
     label, sides = unlabelled(answer)
     if label is not None and _bare_symbols(label) & symbols(gold):
         return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 from rlpath.rewards.maths.expressions import same
 from rlpath.rewards.maths.tree import Interval, Node, Num, Op, Relation, Seq, Sym, Unreadable, symbols
 from rlpath.rewards.maths.values import Clock, numeric

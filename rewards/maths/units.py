@@ -25,7 +25,8 @@ _TABLE: dict[str, tuple[str, Fraction]] = {
     "pound": ("weight", _F(16)),
     "ml": ("volume", _F(1, 1000)), "mL": ("volume", _F(1, 1000)), "milliliter": ("volume", _F(1, 1000)),
     "l": ("volume", _F(1)), "L": ("volume", _F(1)), "liter": ("volume", _F(1)), "litre": ("volume", _F(1)),
-    "cup": ("us volume", _F(1)), "pint": ("us volume", _F(2)), "quart": ("us volume", _F(4)), "gallon": ("us volume", _F(16)),
+    "cup": ("us volume", _F(1)), "pint": ("us volume", _F(2)), "quart": ("us volume", _F(4)),
+    "gallon": ("us volume", _F(16)),
     "cent": ("money", _F(1, 100)), "¢": ("money", _F(1, 100)), "dollar": ("money", _F(1)), "usd": ("money", _F(1)),
     "degree": ("angle", _F(1)), "deg": ("angle", _F(1)), "radian": ("radian", _F(1)), "rad": ("radian", _F(1)),
     "mph": ("mile per hour", _F(1)), "n": ("force", _F(1)), "newton": ("force", _F(1)), "j": ("energy", _F(1)),
@@ -34,7 +35,7 @@ _TABLE: dict[str, tuple[str, Fraction]] = {
     "v": ("voltage", _F(1)), "volt": ("voltage", _F(1)), "ohm": ("resistance", _F(1)), "mol": ("amount", _F(1)),
     "square": ("square", _F(1)), "cubic": ("cubic", _F(1)), "unit": ("unit", _F(1)), "sq": ("square", _F(1)),
 }  # fmt: skip
-_LETTERS = frozenset("m g s h l L N J W V A K F T C".split())
+_LETTERS = frozenset(["m", "g", "s", "h", "l", "L", "N", "J", "W", "V", "A", "K", "F", "T", "C"])
 
 
 def is_unit_word(word: str) -> bool:

@@ -28,9 +28,9 @@ _PLAIN = re.compile(r"-?\d{1,15}")
 class MathVerifier:
     r"""Accepts a completion whose one final answer is mathematically equal to the gold answer and of its type.
 
-    The gold may be a number, an expression, an interval, a set or list, a tuple, a matrix, an equation, an inequality or
-    words, in LaTeX or plain. Decimals are never rounded: 0.333 is not 1/3. With `question` given, an answer that only
-    repeats the question's expression is refused. `seconds` bounds the work on one completion; it holds in any thread.
+    The gold may be a number, an expression, an interval, a set or list, a tuple, a matrix, an equation, an
+    inequality or words, in LaTeX or plain. Decimals are never rounded: 0.333 is not 1/3. With `question`
+    given, an answer that only repeats the question's expression is refused. `seconds` bounds the work on one completion; it holds in any thread.
 
     >>> verify = MathVerifier()
     >>> verify(r"so the area is $\boxed{\dfrac{3\sqrt{3}}{4}}$.", r"\frac{\sqrt{27}}{4}").status
