@@ -126,7 +126,7 @@ class Number:
 
     @property
     def value(self) -> Fraction:
-        return self.face * self.scale
+        return self.face if self.scale == 1 else self.face * self.scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +146,8 @@ def read_number(text: str) -> Number | NotANumber:
     >>> read_number("18 or 20")
     NotANumber(reason='hedges between numbers')
     """
+    if text.isascii() and text.isdecimal() and len(text) < 19:
+        return Number(Fraction(int(text)))
     if _SIMPLE.fullmatch(text):
         return Number(Fraction(text))
     if _GROUPED.fullmatch(text):
@@ -237,6 +239,8 @@ def _with_rest(face: Fraction, literal: str, rest: str, whole: str) -> Number | 
         return NotANumber("a list or a range, not one number")
     if rest[0] == "$" and literal[0] not in CURRENCY:
         rest = rest[1:]
+    if rest[:2] in ("..", ".…") or rest[0] == "…":
+        return NotANumber("digits that go on")
     percent = re.match(r" ?%|\s*percent\b", rest) is not None
     if percent:
         rest = re.sub(r"^ ?%|^\s*percent\b", "", rest)

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rlpath.rewards.extract import Said, Statement, doubtful, last_sentence, said
+from rlpath.rewards.extract import Said, Statement, doubtful, last_sentence, part_of_more, said
 from rlpath.rewards.literals import (
     ANY_NUMBER,
     CURRENCY,
@@ -150,7 +150,9 @@ def _judge_statements(heard: Said, wanted: Number, question: str | None) -> Verd
     if not read:
         return _judge_sentence(heard.statements[-1].text, wanted, question)
     statement, number = read[-1]
-    if any(not equal(other, number) for _, other in read):
+    if any(part_of_more(heard.text, s) for s, _ in read):
+        return Verdict.of(Status.WRONG, statement.text[:200], "the box is part of a larger expression")
+    if any(not equal(other, number) for _, other in read[:-1]):
         return Verdict.of(Status.WRONG, statement.text[:200], "two different final answers")
     if more := _offers_more(heard.text, read):
         return Verdict.of(Status.WRONG, statement.text[:200], more)
