@@ -1,4 +1,4 @@
-"""Verdicts a CPU second and agreement with labels: our verifiers, Math-Verify and TRL's accuracy reward on the same rows.
+"""Verdicts a CPU second and agreement with labels: ours, Math-Verify and TRL's accuracy reward on the same rows.
 
 Run `python scripts/bench_verifiers.py` with RLPATH_DATA set; it needs math-verify and trl. Rows are the
 labelled model solutions of GSM8K, and the gold answers of MATH-500 written in other ways (labelled true) and with
