@@ -14,6 +14,7 @@ _OPTION_LINE = re.compile(r"(?m)^[ \t]*[*_]{0,2}(?:\(([A-Za-z])\)|([A-Za-z])[).:
 _OPTION_INLINE = re.compile(
     r"(?:(?<=\s)|^)(?:\(([A-Z])\)|([A-Z])[).:])[ \t]*(.+?)(?=[ \t,;]*(?:\s(?:\([A-Z]\)|[A-Z][).:])|\n|$))"
 )
+_NUMBERED = re.compile(r"\b(?:answer|option|choice|ending|solution) ?([1-9])\b", re.I)
 _DRESS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|boxed|bf|rm)\b\*?|\\[()\[\],;! ]|[*_`${}~\"“”']")
 _INTRO = re.compile(
     r"^(?:\s|:|the|correct|right|best|final|answer|is|option|choice|letter|therefore|thus|so|clearly|definitely|choose|pick|select|i)+"
@@ -22,24 +23,29 @@ _INTRO = re.compile(
 )
 _LETTER = re.compile(r"^\(?([A-Za-z])(?:\s*\)|(?![A-Za-z'’]))[.:)]?\s*")
 _SEVERAL = re.compile(
-    r"^[\s,;/&+|-]*(?:(?:and|or|and/or|as well as|also|but also|maybe|possibly|perhaps|plus)\b[\s,]*(?:also|maybe|possibly|perhaps|option|choice|either)*)?"
+    r"^[\s,;/&+|-]*(?:(?:and|or|and/or|as well as|also|but also|maybe|possibly|perhaps|"
+    r"plus)\b[\s,]*(?:also|maybe|possibly|perhaps|option|choice|either)*)?"
     r"\s*\(?([A-Z])(?:\)|(?![A-Za-z'’]))"
 )
 _NEGATED = re.compile(
-    r"\b(?:not|neither|nor|never|wrong|incorrect|except|eliminate\w*|rule[sd]? out|unlikely|isn't|cannot|can't|maybe|perhaps|possibly|"
+    r"\b(?:not|neither|nor|never|wrong|incorrect|except|eliminate\w*|rule[sd]? out|unlikely|isn't|cannot|"
+    r"can't|maybe|perhaps|possibly|"
     r"either|unsure|don't|doesn't|guess|unknown|none)\b",
     re.I,
 )
 _OTHER_STATEMENTS = re.compile(
-    r"(?:\b(?:correct|right|best) (?:option|choice|letter)(?: is|:)|\b(?:option|choice) is|\bI (?:would )?(?:choose|pick|select|go with)|\bI['’]ll (?:go with|pick|choose))"
+    r"(?:\b(?:correct|right|best) (?:option|choice|letter)(?: is|:)|\b(?:option|choice) is|\bI (?:would "
+    r")?(?:choose|pick|select|go with)|\bI['’]ll (?:go with|pick|choose))"
     r"[ \t]*([^\n]{1,200})",
     re.I,
 )
 _IS_CORRECT = re.compile(
-    r"(?:\b[Oo]ption |\b[Cc]hoice |(?<![A-Za-z]))\(?([A-Z])\)?,? is (?:the )?(?:correct|right|best)(?: (?:answer|option|choice))?\b"
+    r"(?:\b[Oo]ption |\b[Cc]hoice |(?<![A-Za-z]))\(?([A-Z])\)?,? is (?:the )?(?:correct|right|best)(?: "
+    r"(?:answer|option|choice))?\b"
 )
 _FURTHER = re.compile(
-    r"^[^\n.]{0,40}\b(?:or|alternatively|maybe|possibly|perhaps|actually|no,|rather|instead|could also be|might also be)\b(?P<rest>[^\n]{0,80})",
+    r"^[^\n.]{0,40}\b(?:or|alternatively|maybe|possibly|perhaps|actually|no,|rather|instead|could also be|"
+    r"might also be)\b(?P<rest>[^\n]{0,80})",
     re.I,
 )
 
@@ -48,8 +54,9 @@ _FURTHER = re.compile(
 class ChoiceVerifier:
     r"""Accepts a completion that chooses exactly one option, the gold one, by its letter or by its text.
 
-    The gold is a letter ("B", "(B)", "B. Paris") or an option's text. Options are read from the question where it is
-    given; then the text of an option counts as its letter, and a letter together with another option's text is wrong.
+    The gold is a letter ("B", "(B)", "B. Paris"), a numbered option ("answer2") or an option's text. Options
+    are read from the question where it is given; then the text of an option counts as its letter, and a letter
+    together with another option's text is wrong.
 
     >>> question = "What is the capital of France?\nA) Lyon\nB) Paris\nC) Nice"
     >>> verify = ChoiceVerifier()
@@ -60,11 +67,12 @@ class ChoiceVerifier:
     """
 
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
-        options = options_of(question or "")
+        completion, gold, question = _lettered(completion), _lettered(gold), _lettered(question or "")
+        options = options_of(question)
         wanted = gold_letter(gold, options)
         if wanted is None:
             return Verdict.of(Status.UNDECIDED, reason=f"the gold answer {gold[:80]!r} is no option")
-        heard = said(completion, question)
+        heard = said(_without_options(completion, question))
         if truncated and not any(s.complete for s in heard.statements):
             return Verdict.of(Status.TRUNCATED, reason="cut off before a complete final answer")
         if heard.flooded or heard.retracted:
@@ -72,6 +80,20 @@ class ChoiceVerifier:
         if wanted not in options and not gold.strip("() .").isalpha():
             options = {}
         return _judge(_chosen(heard, options), wanted)
+
+
+def _lettered(text: str) -> str:
+    """`text` with numbered options ("Answer1", "option 2") called A, B, ... as lettered ones are."""
+    return _NUMBERED.sub(lambda m: chr(ord("A") + int(m.group(1)) - 1), text)
+
+
+def _without_options(completion: str, question: str) -> str:
+    """`completion` without a verbatim copy of the question, and without its option lines where several are copied."""
+    text = completion.replace(question.strip(), " ") if len(question.strip()) > 16 else completion
+    copied = [line for line in text.splitlines() if _OPTION_LINE.match(line) and line.strip() in question]
+    if len(set(copied)) < 2:
+        return text
+    return "\n".join(line for line in text.splitlines() if line not in copied)
 
 
 @lru_cache(maxsize=1024)
@@ -157,7 +179,7 @@ def letters_in(text: str, options: Mapping[str, str]) -> set[str]:
     if _NEGATED.search(plain) and _plain(plain) not in options.values():
         return {SEVERAL} if len(plain) < 200 else set()
     by_text = {letter for letter, option in options.items() if option == _plain(plain)}
-    if len(by_text) == 1:
+    if len(by_text) == 1 and len(plain.strip("(). :")) > 1:
         return by_text
     bare = _INTRO.sub("", plain, count=1).strip()
     match = _LETTER.match(bare)
@@ -203,6 +225,9 @@ def _last_line(text: str, options: Mapping[str, str]) -> tuple[set[str], str]:
     if not lines:
         return set(), ""
     line = lines[-1][-400:]
+    whole = {letter for letter, option in options.items() if option == _plain(text)}
+    if len(whole) == 1 and len(text.strip("(). :\n")) > 1:
+        return whole, line
     bare = " ".join(_DRESS.sub(" ", line).split())
     lettered = re.fullmatch(r"(?:(?:option|choice|answer)\s*:?\s*)?\(?([A-Za-z])(?:\)|[.:)])?(?:\s+.*)?", bare, re.I)
     alone = len(bare.strip("(). :")) == 1

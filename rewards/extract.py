@@ -9,9 +9,9 @@ All scans are linear in the length of the text.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Literal
 
@@ -28,9 +28,18 @@ _HIDDEN = re.compile(
     r"<!--.*?-->|~~[^~\n]*~~|<(s|del|strike)>[^<]*</\1>|\\(?:[bx]?cancel|sout|phantom)\{[^{}]*\}", re.S
 )
 _COMMENT_LINE = re.compile(r"^[ \t]*%[^\n]*$", re.M)
+# The format characters (Unicode category Cf): zero-width and direction marks, soft hyphens, tags.
+_INVISIBLE = re.compile(
+    "[\u00ad\u0600-\u0605\u061c\u06dd\u070f\u08e2\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
+    "\ufff9-\ufffb\U000110bd\U000e0001\U000e0020-\U000e007f]"
+)
 _CALCULATOR = re.compile(r"<<[^<>\n]*>>")
 
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])\s*")
+_GOES_ON = re.compile(r"\s*(?:\^|!(?=[\^!$]|\\)|\.\d|[*/+]\s*[\d\\(]|-[\d\\(]|\\(?:times|cdot|div|pm)\b|[×·÷±%])")
+_COMES_FROM = re.compile(
+    r"(?:[=($]\s*[-−+]\s*|(?<=[\w})$])[-−/^]|(?<=[\d})])\s*[*+·×]\s*|\\(?:times|cdot|div|sqrt|pm|[dt]?frac)\s*\{?|\^\{?)$"
+)
 _TAG = re.compile(r"<(answer|final_answer|final)\b[^<>]*>", re.I)
 _HASHES = re.compile(r"####+[ \t]*((?:(?!####)[^\n])*)")
 _IS = r"(?:is|are|equals|comes(?: out)? to|(?:would|will|should|must|has to|ought to) (?:then |thus |therefore )?be)\b"
@@ -56,7 +65,8 @@ _NOT_FINAL = re.compile(
 _CLAUSE_END = re.compile(r"[.!?;]\s|\n|,?\s(?:so|thus|therefore|hence)\s", re.I)
 _RETRACTION = re.compile(
     r"\b(?:(?:that|this|it|which|answer|above)(?:'s|’s| is| was| must be| seems| looks)"
-    r" (?:all )?(?:wrong|incorrect|not (?:right|correct|true|the (?:final |right |correct )?answer)|an? (?:error|mistake)|false|a joke)"
+    r" (?:all )?(?:wrong|incorrect|not (?:right|correct|true|the (?:final |right |correct )?answer)|an? "
+    r"(?:error|mistake)|false|a joke)"
     r"|scratch that|disregard|ignore (?:that|this|it|the above|what)|just kidding|only kidding"
     r"|take (?:that|it|this) back|on second thoughts?|i (?:was|am) (?:wrong|mistaken)|made (?:a|an) (?:mistake|error)"
     r"|(?:not|n't|no longer) (?:my|the) (?:final |real |actual )?answer)\b",
@@ -111,10 +121,11 @@ def without_thoughts(completion: str) -> tuple[str, bool]:
     """
     text = completion
     if not text.isascii():
-        text = "".join(c for c in text if c.isascii() or unicodedata.category(c) != "Cf")
+        text = _INVISIBLE.sub("", text)
     unclosed = False
-    if "<" in text or "~~" in text or "ancel" in text or "\\sout" in text or "\\phantom" in text:
+    if "<<" in text:
         text = _CALCULATOR.sub("", text)
+    if "<" in text or "~~" in text or "ancel" in text or "\\sout" in text or "\\phantom" in text:
         text = _strip_think_blocks(text)
         opened = _THINK_OPEN.search(text)
         if opened:
@@ -140,27 +151,34 @@ def _strip_think_blocks(text: str) -> str:
         text = _THINK_BLOCK.sub(" ", text, count=1)
     # What is left in front of a closing tag is thought too: chat templates often put the opening tag in the prompt,
     # and several blocks leave nothing said between them that a reader would take for the answer.
-    last = None
-    for last in _THINK_CLOSE.finditer(text):
-        pass
-    return text[last.end() :].lstrip("\n") if last else text.strip(" ")
+    left = [*_THINK_CLOSE.finditer(text)]
+    return text[left[-1].end() :].lstrip("\n") if left else text.strip(" ")
 
 
 def without_echo(text: str, question: str) -> str:
     """`text` without verbatim copies of the question's sentences, so that its numbers are not read as an answer."""
-    copied = [question.strip(), *(part.strip() for part in re.split(r"(?<=[.!?:])\s+|\n", question))]
-    for part in dict.fromkeys(copied):
-        if len(part) >= 16 and part in text:
+    for part in _sentences(question):
+        if part in text:
             text = text.replace(part, " ")
     return text
 
 
+@lru_cache(maxsize=4096)
+def _sentences(question: str) -> tuple[str, ...]:
+    """The question and its sentences, without those too short to be recognised as copied."""
+    parts = [question.strip(), *(part.strip() for part in re.split(r"(?<=[.!?:])\s+|\n", question))]
+    return tuple(dict.fromkeys(part for part in parts if len(part) >= 16))
+
+
 def statements(text: str) -> Iterator[Statement]:
     """The statements of an answer in `text`, in order; one nested in another counts once, as the inner one."""
-    inner = _some(_boxes(text))
+    inner = _some(_boxes(text)) if "\\" in text else []
     inner += _some(_phrases(text, inner))
-    found = inner + [s for s in _some(_hash_lines(text)) if not _contains_any(s, inner)]
-    found += [s for s in _some(_tags(text)) if not _contains_any(s, found)]
+    found = inner
+    if "####" in text:
+        found = inner + [s for s in _some(_hash_lines(text)) if not _contains_any(s, inner)]
+    if "</" in text:
+        found = found + [s for s in _some(_tags(text)) if not _contains_any(s, found)]
     return iter(sorted(found, key=lambda s: s.start))
 
 
@@ -219,8 +237,6 @@ def _tags(text: str) -> Iterator[Statement]:
 
 
 def _hash_lines(text: str) -> Iterator[Statement]:
-    if "####" not in text:
-        return
     for match in _HASHES.finditer(text):
         content = match.group(1).strip(" #*\t")
         if content and any(c.isalnum() for c in content):
@@ -262,6 +278,8 @@ def doubtful(sentence: str) -> bool:
 
 
 def _clause_start(text: str, position: int) -> int:
+    if position == 0 or text[position - 1] == "\n":
+        return position
     start = max(0, position - 200)
     for end in _CLAUSE_END.finditer(text, start, position):
         start = end.end()
@@ -270,6 +288,14 @@ def _clause_start(text: str, position: int) -> int:
 
 def _retracted(text: str, found: tuple[Statement, ...]) -> bool:
     return bool(found) and _RETRACTION.search(text, found[-1].end) is not None
+
+
+def part_of_more(text: str, statement: Statement) -> bool:
+    r"""True where a box is only a part of a larger expression, as in `-\boxed{3}`, `\boxed{3}^2` or `\boxed{3}.5`."""
+    if statement.channel != "box":
+        return False
+    before = text[max(0, statement.start - 12) : statement.start]
+    return _GOES_ON.match(text, statement.end) is not None or _COMES_FROM.search(before) is not None
 
 
 def last_sentence(text: str, has: re.Pattern[str]) -> tuple[str, int] | None:

@@ -1,4 +1,4 @@
-"""`InstructionVerifier`: the 25 verifiable instructions of IFEval (Zhou et al. 2023, arXiv 2311.07911), strict and loose.
+"""`InstructionVerifier`: the 25 verifiable instructions of IFEval (Zhou et al. 2023, arXiv 2311.07911).
 
 Unlike the reference code, an unknown instruction or a missing argument is refused (`undecided`) instead of passed or
 drawn at random, and every instruction of a prompt counts, also where one is asked twice.

@@ -16,13 +16,18 @@ _SCRIPTS = {
     "ar": "ARABIC", "fa": "ARABIC", "ur": "ARABIC", "zh": "CJK",
 }  # fmt: skip
 _SMALL_WORDS = {
-    "en": "the of and to in is that it for was on are with as at be this have from or by not but you we an they his her i my will which their",
-    "de": "der die das und ist nicht ein eine zu den mit von auf für im sich auch es dem als ich sie wir wie bei oder aus einen werden kann",
-    "it": "il lo la di che è e un una per non con sono del della nel gli le i si da anche come più alla dei ma o questo molto",
+    "en": "the of and to in is that it for was on are with as at be this have from or by not but you we an "
+    "they his her i my will which their",
+    "de": "der die das und ist nicht ein eine zu den mit von auf für im sich auch es dem als ich sie wir wie "
+    "bei oder aus einen werden kann",
+    "it": "il lo la di che è e un una per non con sono del della nel gli le i si da anche come più alla dei ma "
+    "o questo molto",
     "pt": "o a os as de que é e um uma para não com são do da em no na dos das mais como por se ao foi ou muito também",
     "es": "el la los las de que es y un una para no con son del en por se como más al fue o muy también lo su",
-    "fr": "le la les de que est et un une pour ne pas avec sont du des en dans au qui ce il elle nous vous sur par plus",
-    "fi": "on ja ei se että ovat oli mutta kuin hän myös joka tai olla niin kun mitä ole sen voi minä tämä hyvin kanssa",
+    "fr": "le la les de que est et un une pour ne pas avec sont du des en dans au qui ce il elle nous vous sur "
+    "par plus",
+    "fi": "on ja ei se että ovat oli mutta kuin hän myös joka tai olla niin kun mitä ole sen voi minä tämä "
+    "hyvin kanssa",
     "sw": "na ya wa ni kwa katika la za hii kama au cha si kuwa hiyo pia yake kwamba huo yangu wao sana lakini vya",
     "vi": "và là của có cho không được một những trong với các người này đã để khi từ như về tôi bạn rất cũng",
     "nl": "de het een en van is dat niet op te in voor met zijn aan die er maar ook als bij naar of wordt",

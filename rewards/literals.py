@@ -82,27 +82,32 @@ _LATEX_TEXT = re.compile(
 _LATEX_SPACE = re.compile(r"\\[,;:! >]|\\q?quad\b|~")
 _MARKUP = re.compile(r"\\[()\[\]]|[*_`]{2,}|`|\\(?:left|right|displaystyle|bf|rm)\b")
 _LEAD = re.compile(
-    r"^(?:[\s:*_`\"'“(]|exactly|only|just|simply|indeed|therefore|thus|so|then|a total of|in total|about|around|roughly|"
+    r"^(?:[\s:*_`\"'“(]|exactly|only|just|simply|indeed|therefore|thus|so|then|a total of|in total|about|"
+    r"around|roughly|"
     r"approximately|approx\.?|equal to|usd|rs\.?|us|~|=|the (?:number|integer|value)|that|is|an?(?= ))+",
     re.I,
 )
 _SPELLED_MINUS = re.compile(r"(?:minus|negative) ?(?=[\d$.])", re.I)
 _ASSIGNED = re.compile(r"^[A-Za-z][\w{}\\]{0,12}(?:\([^()]{0,12}\))? ?=")
 _JOINED = re.compile(
-    rf"^\s*(?:,|;|/|&|-|\||to\b|through\b|and\b|or\b|\\pm|±|plus or minus\b|vs\.?)\s*(?:and |or )?[-+]?[{CURRENCY}]?[-+]?\.?\d",
+    rf"^\s*(?:,|;|/|&|-|\||to\b|through\b|and\b|or\b|\\pm|±|plus or minus\b|vs\.?)\s*(?:and |or "
+    rf")?[-+]?[{CURRENCY}]?[-+]?\.?\d",
     re.I,
 )
 _OPERATOR = re.compile(
     r"^\s*(?:[*^<>≤≥≠%]?\s*[+*^<>≤≥≠]|/|-\s*[\d(\\a-zA-Z]|\\(?:times|cdot|div|le|ge|lt|gt|neq?|pm)\b|!|:\d|[xX]\s*\d|\(\d|\\(?:sqrt|pi)\b)"
 )
 _ALTERNATIVE = re.compile(
-    r"\b(?:or|either|alternatively|maybe|possibly|perhaps|otherwise|unless|versus|vs|instead|rather|could (?:also )?be|might (?:also )?be|"
+    r"\b(?:or|either|alternatively|maybe|possibly|perhaps|otherwise|unless|versus|vs|instead|rather|could "
+    r"(?:also )?be|might (?:also )?be|"
     r"not sure|unsure|depending|depends)\b",
     re.I,
 )
 _BOUND = re.compile(
-    r"(?:<|>|≤|≥|≠|\\(?:leq?|geq?|lt|gt|neq?)\b|\b(?:not|n't|never|at least|at most|less than|more than|fewer than|greater than|over|under|above|below|"
-    r"between|up to|almost|nearly|no|neither|nor|other than|anything but|different from|unequal to|cannot be|can't be))\s*\S{0,12}\s*$",
+    r"(?:<|>|≤|≥|≠|\\(?:leq?|geq?|lt|gt|neq?)\b|\b(?:not|n't|never|at least|at most|less than|more than|"
+    r"fewer than|greater than|over|under|above|below|"
+    r"between|up to|almost|nearly|no|neither|nor|other than|anything but|different from|unequal to|cannot "
+    r"be|can't be))\s*\S{0,12}\s*$",
     re.I,
 )
 
@@ -121,7 +126,7 @@ class Number:
 
     @property
     def value(self) -> Fraction:
-        return self.face * self.scale
+        return self.face if self.scale == 1 else self.face * self.scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +146,8 @@ def read_number(text: str) -> Number | NotANumber:
     >>> read_number("18 or 20")
     NotANumber(reason='hedges between numbers')
     """
+    if text.isascii() and text.isdecimal() and len(text) < 19:
+        return Number(Fraction(int(text)))
     if _SIMPLE.fullmatch(text):
         return Number(Fraction(text))
     if _GROUPED.fullmatch(text):
@@ -232,6 +239,8 @@ def _with_rest(face: Fraction, literal: str, rest: str, whole: str) -> Number | 
         return NotANumber("a list or a range, not one number")
     if rest[0] == "$" and literal[0] not in CURRENCY:
         rest = rest[1:]
+    if rest[:2] in ("..", ".…") or rest[0] == "…":
+        return NotANumber("digits that go on")
     percent = re.match(r" ?%|\s*percent\b", rest) is not None
     if percent:
         rest = re.sub(r"^ ?%|^\s*percent\b", "", rest)

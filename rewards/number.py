@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rlpath.rewards.extract import Said, Statement, doubtful, last_sentence, said
+from rlpath.rewards.extract import Said, Statement, doubtful, last_sentence, part_of_more, said
 from rlpath.rewards.literals import (
     ANY_NUMBER,
     CURRENCY,
@@ -26,17 +26,20 @@ from rlpath.rewards.literals import (
 from rlpath.types import Status, Verdict
 
 _DENIED = re.compile(
-    r"\b(?:not|never|neither|nor|wrong|incorrect|instead of|rather than|no longer|cannot|unknown|impossible|undetermined|"
+    r"\b(?:not|never|neither|nor|wrong|incorrect|instead of|rather than|no longer|cannot|unknown|"
+    r"impossible|undetermined|"
     r"maybe|perhaps|possibly|either|guess)\b|n['’]t\b",
     re.I,
 )
 _MORE = re.compile(
-    r"^[^\n.!?]{0,60}?\b(?:or|alternatively|maybe|possibly|perhaps|otherwise|instead|rather|actually|make that|i mean|no,|correction|"
+    r"^[^\n.!?]{0,60}?\b(?:or|alternatively|maybe|possibly|perhaps|otherwise|instead|rather|actually|make "
+    r"that|i mean|no,|correction|"
     r"could (?:also )?be|might (?:also )?be|wait)\b",
     re.I,
 )
 _LATER = re.compile(
-    r"\b(?:alternatively|or (?:it is|it's|maybe|perhaps|possibly|it (?:could|might) be)|actually|make that|i mean|correction|no, (?:it|the)|"
+    r"\b(?:alternatively|or (?:it is|it's|maybe|perhaps|possibly|it (?:could|might) be)|actually|make "
+    r"that|i mean|correction|no, (?:it|the)|"
     r"it (?:could|might|may) (?:also )?be|another possible|or else)\b[^.\n]{0,60}",
     re.I,
 )
@@ -147,7 +150,9 @@ def _judge_statements(heard: Said, wanted: Number, question: str | None) -> Verd
     if not read:
         return _judge_sentence(heard.statements[-1].text, wanted, question)
     statement, number = read[-1]
-    if any(not equal(other, number) for _, other in read):
+    if any(part_of_more(heard.text, s) for s, _ in read):
+        return Verdict.of(Status.WRONG, statement.text[:200], "the box is part of a larger expression")
+    if any(not equal(other, number) for _, other in read[:-1]):
         return Verdict.of(Status.WRONG, statement.text[:200], "two different final answers")
     if more := _offers_more(heard.text, read):
         return Verdict.of(Status.WRONG, statement.text[:200], more)

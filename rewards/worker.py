@@ -7,6 +7,7 @@ from Python. So they run in a child process that is kept for the next call as lo
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import selectors
@@ -48,7 +49,7 @@ class OutOfTime(Exception):
 
 
 class WorkFailed(Exception):
-    """The work could not be done, for the reason given: a pattern that does not compile, a reference that leads nowhere."""
+    """The work could not be done: the pattern does not compile, a reference leads nowhere."""
 
 
 class _Child:
@@ -105,10 +106,8 @@ class _Child:
             self.process.wait()
         for stream in (self.process.stdin, self.process.stdout):
             if stream:
-                try:
+                with contextlib.suppress(BrokenPipeError):
                     stream.close()
-                except BrokenPipeError:
-                    pass
 
 
 _idle: list[_Child] = []

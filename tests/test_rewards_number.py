@@ -22,7 +22,8 @@ needs_data = pytest.mark.skipif(DATA is None, reason="RLPATH_DATA is not set")
 @pytest.mark.parametrize(
     "completion",
     [
-        "#### 18", r"\boxed{18}", r"$\boxed{\$18.00}$.", "The answer is $18.", "**Answer:** 18", "A: 18", "<answer>18</answer>",
+        "#### 18", r"\boxed{18}", r"$\boxed{\$18.00}$.", "The answer is $18.", "**Answer:** 18", "A: 18",
+        "<answer>18</answer>",
         r"#### \boxed{18}", "１８", "9*2 = 18", r"\boxed{x=18}", r"\boxed{\text{18 eggs}}", r"\boxed{\frac{36}{2}}",
         "<think>maybe 17</think>The answer is 18.", "The answer is 18, not 20.", "Final Answer\n\n18", "1.8 × 10^1",
         "The answer is eighteen.", "The answer is 18 dollars for 9 eggs.",
@@ -37,8 +38,10 @@ def test_equal_numbers_are_accepted(completion: str) -> None:
     "completion",
     [
         r"\boxed{18} \boxed{20}", "The answer is 18 or 20.", "#### 18\n#### 20", r"The answer is 20. \boxed{18}",
-        r"\boxed{18,20}", "The answer is not 18.", "Is the answer 18?", "If the answer is 18, we are done.", "16, 17, 18",
-        "<think>18</think>", "<think>18", r"\boxed{<18}", "between 17 and 18", "#### 9*2", r"\boxed{18!}", r"\boxed{18x}",
+        r"\boxed{18,20}", "The answer is not 18.", "Is the answer 18?", "16, 17, 18",
+        "If the answer is 18, we are done.",
+        "<think>18</think>", "<think>18", r"\boxed{<18}", "between 17 and 18",
+        "#### 9*2", r"\boxed{18!}", r"\boxed{18x}",
         "1,8", "18,000", "−18", "18 million", "0x18", "18:00", "1/18", "18²", "The answer is 18. Wait, that is wrong.",
         r"\boxed{18}. Actually, it is 20.", r"<!-- \boxed{18} -->20", "A student says the answer is 18.", r"\boxed{1}8",
     ],

@@ -141,7 +141,9 @@ def _is_expression(node: Node) -> bool:
 
 
 def _same_expression(answer: Node, gold: Node, clock: Clock) -> bool:
-    """Every side of the answer's equation chain must be the gold value: "x = 9*2 = 18" is 18, "x = 9*2 = 17" is nothing."""
+    """Every side of the answer's equation chain must be the gold value: "x = 9*2 = 18" is 18, "9*2 = 17" nothing."""
+    if isinstance(answer, Seq) and answer.kind == "list":
+        return all(not isinstance(item, Seq) and _same_expression(item, gold, clock) for item in answer.items)
     label, sides = unlabelled(answer)
     if label is not None and _bare_symbols(label) & symbols(gold):
         return False

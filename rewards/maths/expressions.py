@@ -1,4 +1,4 @@
-"""Are two expressions equal? Exactly where both are rational, else by many digits, at several points if there are variables."""
+"""Are two expressions equal? Exactly where both are rational, else by many digits; with variables at several points."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def _points(names: list[str], answer: Node, gold: Node) -> list[dict[str, Fracti
 
 
 def _same_exactly(answer: Node, gold: Node, points: list[dict[str, Fraction]]) -> bool | None:
-    """Exact comparison where both are rational functions; None where one is not. Unequal ones agree at no random point."""
+    """Exact comparison where both are rational functions, which differ at random points unless equal; else None."""
     if any(
         isinstance(n, Op) and n.name not in ("add", "mul", "neg", "div", "pow") for e in (answer, gold) for n in walk(e)
     ):

@@ -78,7 +78,7 @@ def _asked_expressions(question: str) -> frozenset[str]:
 
 
 def _unevaluated(value: Node) -> bool:
-    """True for a calculation that was left standing: anything but a signed number, a reduced fraction, a mixed number."""
+    """True for a calculation left standing: anything but a signed number, a reduced fraction, a mixed number."""
     match value:
         case Op("neg" | "percent", (inner,)):
             return _unevaluated(inner)

@@ -31,12 +31,16 @@ _CHARACTERS = {
     **dict.fromkeys("×⋅·∗⨯•✕＊", "*"),
     **dict.fromkeys("÷∕⁄／", "/"),
     **dict.fromkeys("\u00a0\u2009\u202f\u2007\u2008\u2006\u205f\u3000\u2002\u2003", " "),
-    "＋": "+", "＝": "=", "≡": "=", "≈": "≈", "≃": "≈", "≅": "≈", "≤": "<=", "⩽": "<=", "≦": "<=", "≥": ">=", "⩾": ">=", "≧": ">=",
+    "＋": "+", "＝": "=", "≡": "=", "≈": "≈", "≃": "≈", "≅": "≈", "≤": "<=", "⩽": "<=", "≦": "<=", "≥": ">=",
+    "⩾": ">=", "≧": ">=",
     "≠": "!=", "±": "\\pm ", "∓": "\\mp ", "√": "\\sqrt ", "∛": "\\cbrt ", "∞": "\\infty ", "π": "\\pi ", "𝜋": "\\pi ",
-    "∪": "\\cup ", "∩": "\\cap ", "∈": "\\in ", "∅": "\\emptyset ", "ℝ": "\\mathbb{R} ", "°": "\\degree ", "º": "\\degree ",
-    "％": "%", "﹪": "%", "（": "(", "）": ")", "［": "[", "］": "]", "｛": "{", "｝": "}", "，": ",", "；": ";", "：": ":",
+    "∪": "\\cup ", "∩": "\\cap ", "∈": "\\in ", "∅": "\\emptyset ", "ℝ": "\\mathbb{R} ", "°": "\\degree ",
+    "º": "\\degree ",
+    "％": "%", "﹪": "%", "（": "(", "）": ")", "［": "[", "］": "]", "｛": "{", "｝": "}", "，": ",", "；": ";",
+    "：": ":",
     "．": ".", "′": "'", "’": "'", "″": "''", "…": "\\ldots ", "⟨": "\\langle ", "⟩": "\\rangle ", "∖": "\\setminus ",
-    "⌊": "\\lfloor ", "⌋": "\\rfloor ", "⌈": "\\lceil ", "⌉": "\\rceil ", "ⅈ": "i", "ⅇ": "e", "∧": "\\land ", "∨": "\\lor ",
+    "⌊": "\\lfloor ", "⌋": "\\rfloor ", "⌈": "\\lceil ", "⌉": "\\rceil ", "ⅈ": "i", "ⅇ": "e", "∧": "\\land ",
+    "∨": "\\lor ",
     "·": "*", "،": ",", "٫": ".", "٬": ",", "¹": "^1", "²": "^2", "³": "^3",
 }  # fmt: skip
 _GREEK = {
@@ -47,37 +51,180 @@ _GREEK = {
 _SUPER = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ", "0123456789+-()n", strict=True))
 _SUB = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
 _VULGAR = dict(
-    zip("½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞", ["1/2", "1/3", "2/3", "1/4", "3/4", "1/5", "2/5", "3/5", "4/5", "1/6", "5/6", "1/8", "3/8", "5/8", "7/8"], strict=True)
+    zip(
+        "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞",
+        ["1/2", "1/3", "2/3", "1/4", "3/4", "1/5", "2/5", "3/5", "4/5", "1/6", "5/6", "1/8", "3/8", "5/8", "7/8"],
+        strict=True,
+    )
 )
 _SUPER_RUN = re.compile(f"[{''.join(_SUPER)}]+")
 _SUB_RUN = re.compile(f"[{''.join(_SUB)}]+")
 
-_SPACES = re.compile(r"(?<!\\)\\(?:[,;:! >]|q?quad\b|thinspace\b|enspace\b|hspace\*?\{[^{}]*\}|hfill\b|displaystyle\b|textstyle\b|limits\b|nolimits\b"
-                     r"|left\b(?!\s*\.)|right\b(?!\s*\.)|(?:left|right)\s*\.|[bB]igg?[lrm]?\b|rm\b|bf\b|it\b|mathstrut\b|phantom\{[^{}]*\})|~|\$|\\[()]|&nbsp;|\\nobreak")  # fmt: skip
+_SPACES = re.compile(
+    r"(?<!\\)\\(?:[,;:! >]|(?:q?quad|thinspace|enspace|hfill|displaystyle|textstyle|limits|nolimits)\b"
+    r"|(?:rm|bf|it|mathstrut)\b"
+    r"|(?:hspace\*?|phantom)\{[^{}]*\}|(?:left|right)\b(?!\s*\.)|(?:left|right)\s*\.|[bB]igg?[lrm]?\b)"
+    r"|~|\$|\\[()]|&nbsp;|\\nobreak"
+)
 _GROUPING = re.compile(r"(?<=\d)(?:\{,\}|,\\!\s*|\\,|\\;|\\ |\\!|(?<=\d),)(?=\d{3}(?!\d))")
-_WRAPPERS = {"mathrm", "mathbf", "mathit", "mathsf", "mathcal", "boldsymbol", "bm", "vec", "mathbb", "operatorname", "hat", "bar", "tilde", "underline"}  # fmt: skip
+_WRAPPERS = {
+    "mathrm", "mathbf", "mathit", "mathsf", "mathcal", "boldsymbol", "bm", "vec", "mathbb", "operatorname", "hat",
+    "bar", "tilde", "underline",
+}  # fmt: skip
 _TEXTS = {"text", "mbox", "textbf", "textit", "textrm", "textnormal", "texttt", "hbox", "textsf", "emph"}
 _BOXES = {"boxed", "fbox", "framebox", "displaystyle", "ensuremath", "bbox", "color", "large", "Large"}
 _ALIASES = {
-    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "tbinom": "binom", "dbinom": "binom", "choose": "choose", "times": "*", "cdot": "*",
-    "ast": "*", "div": "/", "le": "<=", "leq": "<=", "leqslant": "<=", "ge": ">=", "geq": ">=", "geqslant": ">=", "lt": "<", "gt": ">",
-    "ne": "!=", "neq": "!=", "approx": "≈", "simeq": "≈", "cong": "≈", "sim": "≈", "equiv": "=", "pm": "pm", "mp": "mp", "infty": "oo", "infinity": "oo", "inf": "oo",
-    "cup": "cup", "union": "cup", "cap": "cap", "in": "in", "setminus": "setminus", "backslash": "setminus", "smallsetminus": "setminus",
-    "lbrace": "\\{", "rbrace": "\\}", "lbrack": "[", "rbrack": "]", "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "langle": "<(", "rangle": ")>",
-    "circ": "degree", "degree": "degree", "degrees": "degree", "prime": "'", "emptyset": "emptyset", "varnothing": "emptyset", "colon": ":",
-    "varepsilon": "epsilon", "varphi": "phi", "vartheta": "theta", "varrho": "rho", "land": "and", "lor": "or", "wedge": "and", "vee": "or",
+    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "tbinom": "binom", "dbinom": "binom", "choose": "choose",
+    "times": "*", "cdot": "*",
+    "ast": "*", "div": "/", "le": "<=", "leq": "<=", "leqslant": "<=", "ge": ">=", "geq": ">=",
+    "geqslant": ">=", "lt": "<", "gt": ">",
+    "ne": "!=", "neq": "!=", "approx": "≈", "simeq": "≈", "cong": "≈", "sim": "≈", "equiv": "=", "pm": "pm",
+    "mp": "mp", "infty": "oo", "infinity": "oo", "inf": "oo",
+    "cup": "cup", "union": "cup", "cap": "cap", "in": "in", "setminus": "setminus", "backslash": "setminus",
+    "smallsetminus": "setminus",
+    "lbrace": "\\{", "rbrace": "\\}", "lbrack": "[", "rbrack": "]", "lvert": "|", "rvert": "|", "vert": "|",
+    "mid": "|", "langle": "<(", "rangle": ")>",
+    "circ": "degree", "degree": "degree", "degrees": "degree", "prime": "'", "emptyset": "emptyset",
+    "varnothing": "emptyset", "colon": ":",
+    "varepsilon": "epsilon", "varphi": "phi", "vartheta": "theta", "varrho": "rho", "land": "and", "lor": "or",
+    "wedge": "and", "vee": "or",
     "ldots": "...", "dots": "...", "cdots": "...", "mathrm": "mathrm", "hbar": "hbar", "ell": "ell", "lfloor": "lfloor",
-    "implies": "=>", "Rightarrow": "=>", "Longrightarrow": "=>", "to": "->", "rightarrow": "->", "iff": "=>", "lnot": "not", "neg": "not",
+    "implies": "=>", "Rightarrow": "=>", "Longrightarrow": "=>", "to": "->", "rightarrow": "->", "iff": "=>",
+    "lnot": "not", "neg": "not",
 }  # fmt: skip
 FUNCTIONS = frozenset(
-    ["sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "asin", "acos", "atan", "sinh", "cosh", "tanh", "coth", "sech", "csch", "arcsinh", "arccosh", "arctanh", "asinh", "acosh", "atanh", "ln", "log", "lg", "exp", "sqrt", "cbrt", "abs", "floor", "ceil", "binom", "frac", "max", "min", "gcd", "lcm", "det", "re", "im", "arg", "Re", "Im"]
+    [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "arccot",
+        "asin",
+        "acos",
+        "atan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "coth",
+        "sech",
+        "csch",
+        "arcsinh",
+        "arccosh",
+        "arctanh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "ln",
+        "log",
+        "lg",
+        "exp",
+        "sqrt",
+        "cbrt",
+        "abs",
+        "floor",
+        "ceil",
+        "binom",
+        "frac",
+        "max",
+        "min",
+        "gcd",
+        "lcm",
+        "det",
+        "re",
+        "im",
+        "arg",
+        "Re",
+        "Im",
+    ]
 )
 WORDS = frozenset({"and", "or", "in", "not"})
 _GREEK_NAMES = frozenset(
-    ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "omicron", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"]
+    [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "iota",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+        "omicron",
+        "rho",
+        "sigma",
+        "tau",
+        "upsilon",
+        "phi",
+        "chi",
+        "psi",
+        "omega",
+    ]
 )
 _PLAIN_WORDS = frozenset(
-    ["we", "get", "is", "the", "it", "so", "of", "to", "if", "for", "be", "are", "has", "was", "you", "can", "at", "by", "as", "an", "my", "our", "its", "all", "sum", "let", "but", "now", "thus", "hence", "yes", "no", "none", "true", "false", "odd", "even", "up", "down", "no", "undefined", "dne", "nan", "null", "east", "west", "north", "south", "both", "all", "any", "ok"]
+    [
+        "we",
+        "get",
+        "is",
+        "the",
+        "it",
+        "so",
+        "of",
+        "to",
+        "if",
+        "for",
+        "be",
+        "are",
+        "has",
+        "was",
+        "you",
+        "can",
+        "at",
+        "by",
+        "as",
+        "an",
+        "my",
+        "our",
+        "its",
+        "all",
+        "sum",
+        "let",
+        "but",
+        "now",
+        "thus",
+        "hence",
+        "yes",
+        "no",
+        "none",
+        "true",
+        "false",
+        "odd",
+        "even",
+        "up",
+        "down",
+        "no",
+        "undefined",
+        "dne",
+        "nan",
+        "null",
+        "east",
+        "west",
+        "north",
+        "south",
+        "both",
+        "all",
+        "any",
+        "ok",
+    ]
 )
 
 _TOKEN = re.compile(

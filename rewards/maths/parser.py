@@ -37,7 +37,51 @@ _RELATIONS = frozenset({"=", "<", ">", "<=", ">=", "!=", "≈", "in"})
 _SEPARATORS = frozenset({",", ";", "and", "or"})
 _CLOSING = {"(": (")", "]"), "[": ("]", ")"), "<(": (")>",)}
 _SYMBOL_COMMANDS = frozenset(
-    ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "omicron", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega", "hbar", "ell", "odot", "star", "oplus", "parallel", "perp", "nabla", "dagger"]
+    [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "iota",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+        "omicron",
+        "rho",
+        "sigma",
+        "tau",
+        "upsilon",
+        "phi",
+        "chi",
+        "psi",
+        "omega",
+        "Gamma",
+        "Delta",
+        "Theta",
+        "Lambda",
+        "Xi",
+        "Pi",
+        "Sigma",
+        "Upsilon",
+        "Phi",
+        "Psi",
+        "Omega",
+        "hbar",
+        "ell",
+        "odot",
+        "star",
+        "oplus",
+        "parallel",
+        "perp",
+        "nabla",
+        "dagger",
+    ]
 )
 _CONSTANT_COMMANDS = {"pi": "pi", "oo": "oo"}
 _SETS = {"mathbbR": "R", "mathbbZ": "Z", "mathbbN": "N", "mathbbQ": "Q", "mathbbC": "C"}
@@ -54,7 +98,9 @@ _BASES = {
     "sixteen": 16,
 }
 _MATRICES = frozenset({"pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "Bmatrix"})
-_NO_ATOM = frozenset(["cup", "cap", "setminus", "in", "and", "or", "pm", "mp", "choose", "not", "degree", "rfloor", "rceil"])
+_NO_ATOM = frozenset(
+    ["cup", "cap", "setminus", "in", "and", "or", "pm", "mp", "choose", "not", "degree", "rfloor", "rceil"]
+)
 END = Token("end", "")
 
 

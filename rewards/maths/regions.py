@@ -11,12 +11,14 @@ from rlpath.rewards.literals import hedged, plain
 MAX_TEXT = 2000
 _SPAN = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$((?:[^$\n\\]|\\.)+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
 _STOP = re.compile(
-    r"(?:,?\s+(?:because|since|as|which|where|when|for (?:all|any|every|each)|so|thus|hence|given|therefore|by|if|using|from|after|"
+    r"(?:,?\s+(?:because|since|as|which|where|when|for (?:all|any|every|each)|so|thus|hence|given|"
+    r"therefore|by|if|using|from|after|"
     r"and (?:so|thus|hence|therefore))\b|\s*;\s|\s+\((?=[a-z]{2})|,\s+(?:not|i\.e\.|that is|obtained|found)\b)",
     re.I,
 )
 _LEAD = re.compile(
-    r"^(?:[\s:*_`\"]|\\text\{[^{}]*(?:is|=|:)\s*\}|so|hence|exactly|only|just|simply|therefore|thus|then|indeed|clearly|given by|equal to|the (?:number|integer|value|set|interval|point|"
+    r"^(?:[\s:*_`\"]|\\text\{[^{}]*(?:is|=|:)\s*\}|so|hence|exactly|only|just|simply|therefore|thus|then|"
+    r"indeed|clearly|given by|equal to|the (?:number|integer|value|set|interval|point|"
     r"expression|fraction|matrix|vector|equation|function)(?: of)?|option|choice)+(?=\W|\d)",
     re.I,
 )
@@ -31,7 +33,8 @@ _OR_AFTER = re.compile(
     re.I,
 )
 _SAME_THING = re.compile(
-    r"^\W*(?:equivalently|simply|in other words|approximately|about|roughly|just|so|we|the|this|that|thus|hence|therefore)\b",
+    r"^\W*(?:equivalently|simply|in other words|approximately|about|roughly|just|so|we|the|this|that|thus|"
+    r"hence|therefore)\b",
     re.I,
 )
 _OR_BEFORE = re.compile(
@@ -40,7 +43,8 @@ _OR_BEFORE = re.compile(
 )
 _BESIDE = re.compile(r"^(?:[,;/&]\s*|\{)?\$?(\d[\d.]*)")
 _LATER = re.compile(
-    r"(?:\b(?:alternatively|actually|i mean|make that|correction|or else|another possib\w+|could also be|might also be|may also be|on the other hand)\b"
+    r"(?:\b(?:alternatively|actually|i mean|make that|correction|or else|another possib\w+|could also be|"
+    r"might also be|may also be|on the other hand)\b"
     r"|\bor (?:it is|it's|maybe|perhaps|possibly)\b)(?P<rest>[^.\n]{0,80})",
     re.I,
 )

@@ -47,7 +47,7 @@ class Clock:
 
 
 def exact(node: Node, at: Mapping[str, Fraction] | None = None) -> Fraction | None:
-    """The value of `node` as a fraction, with its variables set as in `at`; None where it is not known to be rational."""
+    """The value of `node` as a fraction, its variables set as in `at`; None where it is not known to be rational."""
     match node:
         case Num(value):
             return value
@@ -311,8 +311,11 @@ class Evaluation:
 
 _EXPONENTIALS = frozenset({"exp", "sinh", "cosh", "tanh", "coth", "sech", "csch"})
 _FUNCTIONS = {
-    **{name: name for name in ["sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "coth", "sech", "csch", "exp", "ln", "arg", "re", "im"]},
-    "abs": "fabs", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot", "arcsec": "asec", "arccsc": "acsc",
+    "sin": "sin", "cos": "cos", "tan": "tan", "cot": "cot", "sec": "sec", "csc": "csc", "sinh": "sinh", "cosh": "cosh",
+    "tanh": "tanh", "coth": "coth", "sech": "sech", "csch": "csch", "exp": "exp", "ln": "ln", "arg": "arg", "re": "re",
+    "im": "im",
+    "abs": "fabs", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot", "arcsec": "asec",
+    "arccsc": "acsc",
     "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "asinh": "asinh", "acosh": "acosh", "atanh": "atanh",
     "Re": "re", "Im": "im", "det": "re",
 }  # fmt: skip

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rlpath.rewards.extract import Said, Statement, said
+from rlpath.rewards.extract import Said, Statement, part_of_more, said
 from rlpath.rewards.literals import ANY_NUMBER, hedged
 from rlpath.rewards.maths.compare import agree
 from rlpath.rewards.maths.expressions import GoldTooLarge
@@ -21,6 +21,7 @@ from rlpath.rewards.maths.values import Clock, TooLarge, Undefined
 from rlpath.types import Status, Verdict
 
 _ANNOUNCED = re.compile(r"^\\text\{[^{}]*(?:\bis|=|:)\s*\}")
+_EMPHASIS = re.compile(r"^(\*\*|__|\*|`)([^*_`]+)\1$")
 _PLAIN = re.compile(r"-?\d{1,15}")
 
 
@@ -28,9 +29,10 @@ _PLAIN = re.compile(r"-?\d{1,15}")
 class MathVerifier:
     r"""Accepts a completion whose one final answer is mathematically equal to the gold answer and of its type.
 
-    The gold may be a number, an expression, an interval, a set or list, a tuple, a matrix, an equation, an inequality or
-    words, in LaTeX or plain. Decimals are never rounded: 0.333 is not 1/3. With `question` given, an answer that only
-    repeats the question's expression is refused. `seconds` bounds the work on one completion; it holds in any thread.
+    The gold may be a number, an expression, an interval, a set or list, a tuple, a matrix, an equation, an
+    inequality or words, in LaTeX or plain. Decimals are never rounded: 0.333 is not 1/3. With `question`
+    given, an answer that only repeats the question's expression is refused. `seconds` bounds the work on one
+    completion, in any thread.
 
     >>> verify = MathVerifier()
     >>> verify(r"so the area is $\boxed{\dfrac{3\sqrt{3}}{4}}$.", r"\frac{\sqrt{27}}{4}").status
@@ -93,6 +95,9 @@ class _Judge:
 
     def statements(self, heard: Said) -> Verdict:
         strong = [s for s in heard.statements if s.channel != "phrase"]
+        for s in strong:
+            if part_of_more(heard.text, s):
+                return Verdict.of(Status.WRONG, s.text[:200], "the box is part of a larger expression")
         verdicts = self._all_of(strong) if strong else []
         for statement in heard.statements:
             if statement.channel == "phrase":
@@ -159,7 +164,7 @@ class _Judge:
 
     def text(self, text: str) -> Verdict:
         """The verdict on one piece of text that is said to be the answer; `no_answer` where it cannot be read."""
-        text = text.strip().rstrip(".").strip()
+        text = _EMPHASIS.sub(r"\2", text.strip().rstrip(".").strip())
         shown = text[:200]
         if _PLAIN.fullmatch(text) and _PLAIN.fullmatch(self.gold.text):
             same = int(text) == int(self.gold.text)
@@ -197,5 +202,6 @@ class _Judge:
 
 
 def _folded(text: str) -> str:
+    text = re.sub(r"(?<=\d)\s+(?=\d)", "_", text)
     text = re.sub(r"\\(?:left|right|text|mathrm|displaystyle|[,;:! ])|\\[dt](?=frac)|[\s${}.]", "", text)
     return text.casefold()
