@@ -151,7 +151,11 @@ def import_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     # dataclasses look their module up by name while the file is still being run.
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except ModuleNotFoundError:
+        del sys.modules[name]
+        raise
     return module
 
 

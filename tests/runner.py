@@ -111,6 +111,8 @@ def run(job: dict[str, Any]) -> int:
 
 
 def main() -> None:
+    # A shell's background jobs ignore Ctrl-C, and so would everything started from one.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -24,7 +24,7 @@ PRESETS = ("smoke", "cpu", "gpu-24gb", "gpu-80gb")
 
 def recipe(name: str) -> Any:
     """A recipe as a module; under a name of its own, which dataclasses look up."""
-    known = f"recipe_{name}"
+    known = f"settings_of_{name}"
     if known not in sys.modules:
         spec = importlib.util.spec_from_file_location(known, Path(__file__).parents[1] / "recipes" / f"{name}.py")
         assert spec is not None
