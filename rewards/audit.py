@@ -152,7 +152,9 @@ def judge_for(kind: str) -> Judge:
     }[kind]
     verifier_class = getattr(importlib.import_module(f"rlpath.rewards.{module_name}"), class_name)
     if kind == "code":
-        return lambda case: verifier_class(hidden=case.hidden or "")(case.completion, case.gold, question=case.question)
+        return lambda case: verifier_class(hidden=case.hidden or None)(
+            case.completion, case.gold, question=case.question
+        )
     verifier = verifier_class()
 
     def judge(case: Case) -> Verdict:
@@ -193,6 +195,8 @@ def grade(cases: Sequence[Case], judge: Judge | None = None) -> Iterator[Graded]
         started = time.perf_counter()
         try:
             verdict = judges[case.kind](case)
+        except InputError:
+            raise
         except Exception as error:  # noqa: BLE001 - the verifier under audit may be anyone's
             verdict = Verdict.of(Status.ERROR, reason=f"{type(error).__name__}: {error}"[:300])
         yield Graded(case, verdict, time.perf_counter() - started)

@@ -344,8 +344,8 @@ _TENS_WORDS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty
 _WORD_VALUES = {w: i for i, w in enumerate(_UNITS_WORDS)} | {w: 20 + 10 * i for i, w in enumerate(_TENS_WORDS)}
 
 
-def words_to_number(text: str) -> int | None:
-    """The value of a number written out in English, if the first words of `text` are one.
+def words_to_number(text: str, *, alone: bool = False) -> int | None:
+    """The value of a number written out in English, if the first words of `text` are one, or all with `alone`.
 
     >>> words_to_number("one hundred and twenty-three dollars"), words_to_number("one of them")
     (123, None)
@@ -365,7 +365,12 @@ def words_to_number(text: str) -> int | None:
             break
         used += 1
     rest = words[used:]
-    if not used or len(rest) > 3 or (rest and rest[0] in ("of", "or", "and", "point", "half", "thing", "to")):
+    if (
+        not used
+        or (alone and rest)
+        or len(rest) > 3
+        or (rest and rest[0] in ("of", "or", "and", "point", "half", "thing", "to"))
+    ):
         return None
     value = total + group
     return -value if negative else value

@@ -98,7 +98,7 @@ def math_verify() -> Judge:
 
 def trl_reward() -> Judge:
     """TRL's accuracy reward on one conversational completion."""
-    from trl.rewards import accuracy_reward
+    from trl.rewards.accuracy_rewards import accuracy_reward
 
     def judge(completion: str, gold: str) -> float | None:
         return accuracy_reward([[{"role": "assistant", "content": completion}]], [f"${gold}$"])[0]

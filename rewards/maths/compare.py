@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
+from rlpath.rewards.literals import words_to_number
 from rlpath.rewards.maths.expressions import equal, same
 from rlpath.rewards.maths.sets import EMPTY, real_set, same_set
 from rlpath.rewards.maths.tree import (
@@ -23,10 +24,11 @@ from rlpath.rewards.maths.tree import (
     Sym,
     Text,
     Unit,
+    Unreadable,
     symbols,
     walk,
 )
-from rlpath.rewards.maths.values import Clock, TooLarge, Undefined, exact
+from rlpath.rewards.maths.values import Clock, TooLarge, Undefined, exact, numeric
 
 _NOTHING = frozenset(
     {
@@ -46,7 +48,11 @@ MAX_ITEMS = 60
 
 def agree(answer: Node, gold: Node, clock: Clock) -> bool:
     """Whether `answer` is a right way to write `gold`."""
-    answer, gold = _spread(answer), _spread(gold)
+    answer, gold = _spread(answer), _spread(_exactly(gold))
+    if not _is_expression(gold):
+        answer = _exactly(answer)
+    if (letters := _choice_letters(gold)) and len(letters) > 1:
+        return _choice_letters(answer) == letters
     match gold:
         case Text(words):
             return _same_words(answer, words)
@@ -72,6 +78,10 @@ def agree(answer: Node, gold: Node, clock: Clock) -> bool:
 def _spread(node: Node) -> Node:
     """`node` with plus-minus written out as two answers and nested lists made one."""
     match node:
+        case Text(words) if (value := words_to_number(words, alone=True)) is not None:
+            return Num(Fraction(value))
+        case Relation(("=",), (left, right)) if pairs := _componentwise(left, right):
+            return Seq("list", pairs)
         case Seq(("list" | "set") as kind, items) if any(_has_sign(i) for i in items):
             return Seq(kind, tuple(part for item in items for part in _both_signs(item)))
         case Seq("set", (Seq("list" | "set") as inner,)):
@@ -79,6 +89,33 @@ def _spread(node: Node) -> Node:
         case Op() | Relation(("=",), _) if _has_sign(node):
             return Seq("list", tuple(_both_signs(node)))
     return node
+
+
+def _exactly(node: Node) -> Node:
+    """`node` with "≈" read as "="."""
+    if isinstance(node, Relation) and "≈" in node.ops:
+        return Relation(tuple("=" if op == "≈" else op for op in node.ops), node.sides)
+    return node
+
+
+def _componentwise(left: Node, right: Node) -> tuple[Node, ...]:
+    """The equations of "(x, y) = (1, 2)", or () where it is none."""
+    names, values = _entries(left), _entries(right)
+    if not names or not values or len(names) != len(values) or not all(isinstance(n, Sym) for n in names):
+        return ()
+    return tuple(Relation(("=",), pair) for pair in zip(names, values, strict=True))
+
+
+def _choice_letters(node: Node) -> frozenset[str]:
+    """The letters of an answer such as "A, C", "AC" or "A and C" to a question with several right options."""
+    match node:
+        case Text(words):
+            parts = words.replace(" and ", ",").replace(" ", "").upper().split(",")
+        case Seq("list", items) | Op("mul", items):
+            parts = [item.name if isinstance(item, Sym) else "" for item in items]
+        case _:
+            return frozenset()
+    return frozenset(parts) if all(len(p) == 1 and p in "ABCDEFGH" for p in parts) else frozenset()
 
 
 def _has_sign(node: Node) -> bool:
@@ -121,7 +158,7 @@ def is_label(node: Node) -> bool:
 
 def unlabelled(node: Node) -> tuple[Node | None, tuple[Node, ...]]:
     """The label of an equation and its further sides; (None, (node,)) for anything else."""
-    if isinstance(node, Relation) and set(node.ops) == {"="}:
+    if isinstance(node, Relation) and set(node.ops) <= {"=", "≈"}:
         first, *rest = node.sides
         if is_label(first) and not (_bare_symbols(first) & symbols(rest[-1])):
             return first, tuple(rest)
@@ -147,7 +184,20 @@ def _same_expression(answer: Node, gold: Node, clock: Clock) -> bool:
     label, sides = unlabelled(answer)
     if label is not None and _bare_symbols(label) & symbols(gold):
         return False
+    if isinstance(answer, Relation) and len(sides) > 1 and answer.ops[-1] == "≈" and _rounds(sides[-1], gold, clock):
+        sides = sides[:-1]
     return all(_is_expression(s) for s in sides) and all(equal(s, gold, clock) for s in sides)
+
+
+def _rounds(shown: Node, gold: Node, clock: Clock) -> bool:
+    """Whether a decimal shown behind an exact answer ("1/6 ≈ 0.167") is that answer rounded."""
+    if not isinstance(shown, Num) or shown.decimals < 1 or symbols(gold):
+        return False
+    try:
+        value = numeric(gold, clock)
+    except (Undefined, Unreadable):
+        return False
+    return abs(value - float(shown.value)) <= 0.51 * 10.0**-shown.decimals
 
 
 def _same_words(answer: Node, words: str) -> bool:
@@ -244,6 +294,8 @@ def _labelled_entries(node: Node) -> tuple[Node, ...] | None:
 def _collection(node: Node) -> tuple[str, tuple[Node, ...]] | None:
     """Kind and items of a list or set, with "x =" dropped where every item, or the first alone, has the same label."""
     node = _spread(_last_side(node))
+    if isinstance(node, Relation) and node.ops == ("in",) and isinstance(node.sides[0], Sym):
+        node = node.sides[1]
     if not (isinstance(node, Seq) and node.kind in ("list", "set", "array")):
         return None
     split = [unlabelled(item) for item in node.items]
@@ -354,7 +406,13 @@ def _proportional(answer: Relation, gold: Relation, clock: Clock) -> bool:
 
 
 def _same_inequality(answer: Node, gold: Relation, clock: Clock) -> bool:
-    if not isinstance(answer, Relation) or len(answer.ops) != 1 or len(gold.ops) != 1:
+    if not isinstance(answer, Relation):
+        return False
+    answer, gold = _rising(answer), _rising(gold)
+    comparable = answer.ops == gold.ops and all(_is_expression(s) for s in (*answer.sides, *gold.sides))
+    if comparable and all(same(a, g, clock) for a, g in zip(answer.sides, gold.sides, strict=True)):
+        return True
+    if len(answer.ops) != 1 or len(gold.ops) != 1:
         return False
     factor = _factor(answer, gold, clock)
     a, g = _difference(answer), _difference(gold)
@@ -362,6 +420,13 @@ def _same_inequality(answer: Node, gold: Relation, clock: Clock) -> bool:
         return False
     flipped = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
     return answer.ops[0] == (gold.ops[0] if factor.value > 0 else flipped.get(gold.ops[0], gold.ops[0]))
+
+
+def _rising(node: Relation) -> Relation:
+    """The chain written with "<": "a > b > c" as "c < b < a"."""
+    if set(node.ops) <= {">", ">="}:
+        return Relation(tuple(op.replace(">", "<") for op in reversed(node.ops)), tuple(reversed(node.sides)))
+    return node
 
 
 def _factor(answer: Relation, gold: Relation, clock: Clock) -> Node | None:

@@ -66,10 +66,11 @@ _SPACES = re.compile(
     r"|(?:hspace\*?|phantom)\{[^{}]*\}|(?:left|right)\b(?!\s*\.)|(?:left|right)\s*\.|[bB]igg?[lrm]?\b)"
     r"|~|\$|\\[()]|&nbsp;|\\nobreak"
 )
+_CONDITION = re.compile(r"\s*\(\s*([A-Za-z]\s*\\in\s*\\mathbb\s*\{?\w\}?\S{0,3})\s*\)\s*$")
 _GROUPING = re.compile(r"(?<=\d)(?:\{,\}|,\\!\s*|\\,|\\;|\\ |\\!|(?<=\d),)(?=\d{3}(?!\d))")
 _WRAPPERS = {
     "mathrm", "mathbf", "mathit", "mathsf", "mathcal", "boldsymbol", "bm", "vec", "mathbb", "operatorname", "hat",
-    "bar", "tilde", "underline",
+    "overrightarrow", "overline", "bar", "tilde", "underline",
 }  # fmt: skip
 _TEXTS = {"text", "mbox", "textbf", "textit", "textrm", "textnormal", "texttt", "hbox", "textsf", "emph"}
 _BOXES = {"boxed", "fbox", "framebox", "displaystyle", "ensuremath", "bbox", "color", "large", "Large"}
@@ -247,6 +248,7 @@ def _prepared(text: str) -> str:
         text = _SUPER_RUN.sub(lambda m: "^{" + "".join(_SUPER[c] for c in m.group()) + "}", text)
         text = _SUB_RUN.sub(lambda m: "_{" + "".join(_SUB[c] for c in m.group()) + "}", text)
         text = "".join(_character(c) for c in text)
+    text = _CONDITION.sub(r", \1", text)
     text = text.replace("\\$", " ").replace("£", " ").replace("€", " ").replace("\\!", "\\! ")
     text = re.sub(r"(?<=\d),\\! +(?=\d{3})", "{,}", text)
     text = _degroup(text)
@@ -416,6 +418,8 @@ def _wrapped(text: str, position: int, command: str, out: list[Token], spaced: b
         out.append(Token("cmd", f"mathbb{content.strip()}", spaced))
         return end
     stripped = content.strip()
+    if command in ("overline", "bar") and stripped.isdecimal():
+        raise Unreadable("digits under a line")
     if command in _BOXES or not re.fullmatch(r"[A-Za-z][\w .,'()/^&-]*|\([A-Z]\)", stripped):
         out += [Token("op", "{", spaced), *_scan(content), Token("op", "}")]
     elif re.fullmatch(r"\(?[A-Z]\)?", stripped) and not (out and out[-1].kind == "num"):

@@ -75,6 +75,8 @@ _SYMBOL_COMMANDS = frozenset(
         "hbar",
         "ell",
         "odot",
+        "angle",
+        "triangle",
         "star",
         "oplus",
         "parallel",
@@ -185,7 +187,7 @@ class _Parser:
         sides, ops = [self.deeper(self.union)], []
         while self.at(*_RELATIONS):
             op = self.next().text
-            ops.append("=" if op == "≈" else op)
+            ops.append(op)
             sides.append(self.deeper(self.union))
         return Relation(tuple(ops), tuple(sides)) if ops else sides[0]
 
@@ -242,7 +244,7 @@ class _Parser:
         if token.kind == "num":
             if before.kind == "num" and token.spaced and self.peek(1).text == "/" and self.peek(2).kind == "num":
                 return self.mixed_number(left)
-            if before.text not in (")", "!", "!!"):
+            if before.text not in (")", "!", "!!") and not (before.kind == "sym" and self.peek(1).text == "^"):
                 raise Unreadable("two numbers side by side")
         mixed = token.text == "frac" and before.kind == "num" and isinstance(left, Num) and left.decimals < 0
         if mixed:
@@ -294,6 +296,9 @@ class _Parser:
             exponent = number(self.next().text)
             return _raise(self.subscripted(base.name), exponent)
         exponent = self.deeper(self.exponent)
+        chosen_from = base.name.removeprefix("C_") if isinstance(base, Sym) and base.name.startswith("C_") else ""
+        if chosen_from.isdecimal() and isinstance(exponent, Num):
+            return self.postfix(Op("binom", (number(chosen_from), exponent)))
         return self.postfix(_raise(base, exponent))
 
     def primed(self, base: Sym) -> Node:
@@ -443,7 +448,7 @@ class _Parser:
         return self.deeper(self.atom)
 
     def arguments(self) -> tuple[Node, ...]:
-        if self.at("(", "[", "{"):
+        if self.at("(", "[", "{", "\\{"):
             inner = self.deeper(self.atom)
             match inner:
                 case Interval(low, high):
@@ -512,7 +517,7 @@ class _Parser:
         return Op("abs", (inner,))
 
     def matrix(self, name: str) -> Node:
-        if name not in _MATRICES | {"vmatrix"}:
+        if name not in _MATRICES | {"vmatrix", "cases"}:
             raise Unreadable(f"the environment {name}")
         rows: list[list[Node]] = [[self.relation()]]
         while not self.take(f"end:{name}"):
@@ -523,6 +528,10 @@ class _Parser:
                 rows.append([self.relation()])
         if len({len(row) for row in rows}) > 1:
             raise Unreadable("rows of different length")
+        if name == "cases":
+            if len(rows[0]) != 1:
+                raise Unreadable("a function by cases")
+            return Seq("list", tuple(row[0] for row in rows))
         return Matrix("det" if name == "vmatrix" else "matrix", tuple(tuple(row) for row in rows))
 
 
@@ -544,7 +553,9 @@ def number(digits: str) -> Num:
 
 def normal_words(text: str) -> str:
     """`text` in lower case, without articles, outer brackets and doubled spaces."""
-    words = text.strip().strip("()[].,:;\"' ").lower().replace("-", " ").split()
+    text = text.strip()
+    text = text[6:] if text.lower().startswith("it is ") else text
+    words = text.strip("()[].,:;\"' ").lower().replace("-", " ").split()
     return " ".join(words[1:] if words[:1] in (["the"], ["a"], ["an"]) and len(words) > 1 else words)
 
 

@@ -130,6 +130,8 @@ def _described(node: Relation, clock: Clock) -> RealSet | None:
     if node.ops == ("!=",) and isinstance(node.sides[0], Sym):
         point = _point(node.sides[1], clock)
         return RealSet(tuple(_complement((point,), clock)), node.sides[0].name) if point else None
+    if absolute := _absolute(node, clock):
+        return absolute
     ops, sides = node.ops, node.sides
     if all(op in (">", ">=") for op in ops):
         ops, sides = tuple(op.replace(">", "<") for op in reversed(ops)), tuple(reversed(sides))
@@ -147,6 +149,27 @@ def _described(node: Relation, clock: Clock) -> RealSet | None:
             return None
     piece = _piece(low, clock)
     return RealSet((piece,), name) if piece else None
+
+
+def _absolute(node: Relation, clock: Clock) -> RealSet | None:
+    """The set of |x| < a, |x| >= a and the like."""
+    match node.ops, node.sides:
+        case (op,), (Op("abs", (Sym(name),)), bound):
+            pass
+        case (op,), (bound, Op("abs", (Sym(name),))):
+            op = op.translate(str.maketrans("<>", "><"))
+        case _:
+            return None
+    closed = op in ("<=", ">=")
+    inside = op in ("<", "<=")
+    if op not in ("<", "<=", ">", ">="):
+        return None
+    minus = Op("neg", (bound,))
+    piece = _piece(Interval(minus, bound, closed == inside and closed, closed == inside and closed), clock)
+    if inside:
+        return RealSet((piece,), name) if piece else None
+    outer = _piece(Interval(minus, bound, not closed, not closed), clock)
+    return RealSet(tuple(_complement((outer,), clock)), name) if outer else None
 
 
 def _any_of(found: list[RealSet | None]) -> RealSet | None:
