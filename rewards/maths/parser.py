@@ -100,6 +100,27 @@ _BASES = {
     "sixteen": 16,
 }
 _MATRICES = frozenset({"pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "Bmatrix"})
+_TALK = frozenset(
+    {
+        "is",
+        "isn",
+        "are",
+        "was",
+        "be",
+        "not",
+        "no",
+        "never",
+        "or",
+        "but",
+        "if",
+        "too",
+        "wrong",
+        "incorrect",
+        "less",
+        "more",
+    }
+    | {"than", "least", "most", "about", "maybe", "perhaps"}
+)
 _NO_ATOM = frozenset(
     ["cup", "cap", "setminus", "in", "and", "or", "pm", "mp", "choose", "not", "degree", "rfloor", "rceil"]
 )
@@ -258,6 +279,8 @@ class _Parser:
         if isinstance(left, Sym) and isinstance(right, Seq):
             return Op(f"app:{left.name}", right.items)
         if isinstance(right, Text) and not isinstance(left, Text):
+            if _TALK & set(right.words.split()):
+                raise Unreadable("words about a number that are no unit")
             right = Unit(right.words)
         if isinstance(right, Op) and right.name == "pow" and isinstance(right.args[0], Text):
             right = Op("pow", (Unit(right.args[0].words), right.args[1]))
