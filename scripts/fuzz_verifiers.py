@@ -17,7 +17,8 @@ from rlpath.rewards import ChoiceVerifier, ExactVerifier, FormatVerifier, JSONVe
 
 TEXT = r"""\boxed{ } { \frac \sqrt \sqrt[3] ^ _ ( ) [ ] $ $$ #### <think> </think> <answer> </answer> or , ; 7 0.5 1e9
 ! !! | \left| \right| \begin{pmatrix} \end{pmatrix} \\ & \text{ x y \pi i e \infty \pm \cup \cap \in \{ \} % = <
-\le \ne + - * / \cdot \times \binom \log_ \sin \cos^{-1} \lfloor \rfloor \overline{ . ... : ' " ² ½ − ١ A) B. (C) not answer is
+\le \ne + - * / \cdot \times \binom \log_ \sin \cos^{-1} \lfloor \rfloor \overline{ . ... : ' " ² ½ − ١ A) B.
+(C) not answer is
 the \[ \] \( \) ``` ```json null true NaN 1/2 \mathbb{R} \setminus _8 cm degrees ^\circ \, \! maybe wait"""
 FRAGMENTS = TEXT.split()
 GOLDS = (

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from rlpath.rewards import MathVerifier
-from rlpath.rewards.maths.parser import number, parse
+from rlpath.rewards.maths.build import number
+from rlpath.rewards.maths.parser import parse
 from rlpath.rewards.maths.tree import Num, Unreadable, key
 from rlpath.rewards.maths.values import TooLarge, exact
 from rlpath.types import Status
