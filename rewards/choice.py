@@ -35,7 +35,7 @@ _NEGATED = re.compile(
 )
 _OTHER_STATEMENTS = re.compile(
     r"(?:\b(?:correct|right|best) (?:option|choice|letter)(?: is|:)|\b(?:option|choice) is|\bI (?:would "
-    r")?(?:choose|pick|select|go with)|\bI['’]ll (?:go with|pick|choose))"
+    r")?(?:choose|pick|select|go with)|\bI['’](?:ll|d) (?:go with|pick|choose|say))"
     r"[ \t]*([^\n]{1,200})",
     re.I,
 )
@@ -176,6 +176,7 @@ def _offered_after(heard: Said, options: Mapping[str, str]) -> set[str]:
 def letters_in(text: str, options: Mapping[str, str]) -> set[str]:
     """The options that a stated answer names: one where it names one, several or none otherwise."""
     plain = " ".join(_DRESS.sub(" ", text).split())
+    plain = re.sub(r"(?<=\w\)|\w\w|\W\w)[,;] ?(?:not|rather than|instead of)\b.*$", "", plain)
     if _NEGATED.search(plain) and _plain(plain) not in options.values():
         return {SEVERAL} if len(plain) < 200 else set()
     by_text = {letter for letter, option in options.items() if option == _plain(plain)}
@@ -226,11 +227,15 @@ def _last_line(text: str, options: Mapping[str, str]) -> tuple[set[str], str]:
         return set(), ""
     line = lines[-1][-400:]
     whole = {letter for letter, option in options.items() if option == _plain(text)}
+    first = re.fullmatch(r"\(?([A-Z])\)?[.:]?", " ".join(_DRESS.sub(" ", lines[0]).split()))
+    if first and len(lines) > 1 and not re.match(r"\W*[A-Za-z]\W*$|\(?[A-Z][).:]", lines[1]):
+        doubt = re.match(r"\W*(?:or|and|maybe|actually|no)\b", lines[1], re.I)
+        return {SEVERAL} if doubt else {first.group(1)}, lines[0]
     if len(whole) == 1 and len(text.strip("(). :\n")) > 1:
         return whole, line
     bare = " ".join(_DRESS.sub(" ", line).split())
     lettered = re.fullmatch(r"(?:(?:option|choice|answer)\s*:?\s*)?\(?([A-Za-z])(?:\)|[.:)])?(?:\s+.*)?", bare, re.I)
-    alone = len(bare.strip("(). :")) == 1
+    alone = len(bare.strip("(). :")) == 1 or re.fullmatch(r"(?:option|choice)\s*\(?[A-Z]\)?\.?", bare, re.I)
     if lettered and (alone or re.match(r"(?:(?:option|choice|answer)\s*:?\s*)?\(?[A-Z](?:\)|[.:,])", bare, re.I)):
         if len(lines) > 1 and _restates_another(lines[-2], bare):
             return {SEVERAL}, line

@@ -9,6 +9,7 @@ All scans are linear in the length of the text.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -249,8 +250,12 @@ def _phrases(text: str, stronger: list[Statement]) -> Iterator[Statement]:
     if "A:" in text or "A*" in text or "A :" in text:
         taken = {m.end() for m in markers}
         markers += [m for m in islice(_SHORT_PHRASE.finditer(text), 2 * MAX_STATEMENTS) if m.end() not in taken]
+    starts = sorted(m.start() for m in markers)
     for marker in markers:
         end = _region_end(text, marker.end())
+        following = bisect_right(starts, marker.start())
+        if following < len(starts):
+            end = max(marker.end(), min(end, starts[following]))
         region = text[marker.end() : end]
         if not region.strip() or text[end : end + 1] == "?":
             continue

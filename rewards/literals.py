@@ -170,6 +170,7 @@ def plain(text: str) -> str:
         text = _LATEX_FRACTION.sub(_plain_fraction, text)
         text = _LATEX_SPACE.sub(" ", text)
         text = text.replace("^\\circ", " degrees").replace("^{\\circ}", " degrees")
+    text = text.replace("=>", "=").replace("->", "=")
     text = _MARKUP.sub(" ", text).replace("$$", " ")
     return re.sub(r"\s+", " ", text).strip()
 
@@ -239,6 +240,8 @@ def _with_rest(face: Fraction, literal: str, rest: str, whole: str) -> Number | 
         return NotANumber("a list or a range, not one number")
     if rest[0] == "$" and literal[0] not in CURRENCY:
         rest = rest[1:]
+    if re.match(r"\s*\\", rest) and ANY_NUMBER.search(rest):
+        return NotANumber("a second number behind a command")
     if rest[:2] in ("..", ".…") or rest[0] == "…":
         return NotANumber("digits that go on")
     percent = re.match(r" ?%|\s*percent\b", rest) is not None

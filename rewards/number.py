@@ -27,7 +27,7 @@ from rlpath.types import Status, Verdict
 
 _DENIED = re.compile(
     r"\b(?:not|never|neither|nor|wrong|incorrect|instead of|rather than|no longer|cannot|unknown|"
-    r"impossible|undetermined|"
+    r"impossible|undetermined|too \w+|"
     r"maybe|perhaps|possibly|either|guess)\b|n['’]t\b",
     re.I,
 )

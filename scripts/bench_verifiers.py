@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ def math500(data: Path, limit: int) -> list[Row]:
 def rewritten(gold: str) -> list[str]:
     """`gold` as it is, with display fractions and stretched brackets, and with wider spacing."""
     display = gold.replace("\\frac", "\\dfrac").replace("\\left", "").replace("\\right", "")
-    spaced = gold.replace("+", " + ").replace("=", " = ").replace(",", ", ") if "\\!" not in gold else gold
+    spaced = re.sub(r",(?!\d{3}|\\!)", ", ", gold.replace("+", " + ").replace("=", " = "))
     return list(dict.fromkeys([gold, display, spaced]))
 
 

@@ -11,9 +11,9 @@ from rlpath.rewards.audit import Tally, grade, read_cases
 CASES = Path(__file__).parent / "verifier_cases"
 # kind: number of cases (may only grow), false accepts and false rejects (may only shrink)
 KNOWN = {
-    "number": (380, 0, 0),
-    "math": (1207, 0, 0),
-    "mcq": (113, 0, 0),
+    "number": (442, 0, 0),
+    "math": (1235, 0, 0),
+    "mcq": (146, 0, 0),
     "exact": (44, 0, 0),
     "format": (186, 0, 0),
     "json": (115, 0, 0),

@@ -2,6 +2,7 @@ r"""From the text of an answer to its syntax tree, by recursive descent with bou
 
 Nothing is evaluated and nothing is handed to another parser: what this grammar does not know is `Unreadable`.
 
+>>> from rlpath.rewards.maths.tree import key
 >>> key(parse(r"\frac{x+1}{2}")), key(parse("(1+x)/2"))
 ('div(add(1,x),2)', 'div(add(1,x),2)')
 """
@@ -11,6 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
+from rlpath.rewards.maths.build import (
+    added,
+    divided,
+    multiplied,
+    negated,
+    nested_rows,
+    normal_words,
+    number,
+    raised,
+)
 from rlpath.rewards.maths.lexer import FUNCTIONS, Token, tokens
 from rlpath.rewards.maths.tree import (
     MAX_DEPTH,
@@ -27,11 +38,7 @@ from rlpath.rewards.maths.tree import (
     Unit,
     Unreadable,
     check_size,
-    key,
 )
-
-MAX_DIGITS = 1000
-MAX_EXPONENT = 1000
 
 _RELATIONS = frozenset({"=", "<", ">", "<=", ">=", "!=", "≈", "in"})
 _SEPARATORS = frozenset({",", ";", "and", "or"})
@@ -100,6 +107,27 @@ _BASES = {
     "sixteen": 16,
 }
 _MATRICES = frozenset({"pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "Bmatrix"})
+_TALK = frozenset(
+    {
+        "is",
+        "isn",
+        "are",
+        "was",
+        "be",
+        "not",
+        "no",
+        "never",
+        "or",
+        "but",
+        "if",
+        "too",
+        "wrong",
+        "incorrect",
+        "less",
+        "more",
+    }
+    | {"than", "least", "most", "about", "maybe", "perhaps"}
+)
 _NO_ATOM = frozenset(
     ["cup", "cap", "setminus", "in", "and", "or", "pm", "mp", "choose", "not", "degree", "rfloor", "rceil"]
 )
@@ -205,10 +233,10 @@ class _Parser:
         while self.at("+", "-", "pm", "mp"):
             if self.at("pm", "mp"):
                 op = self.next().text
-                terms = [Op(op, (_add(terms), self.product()))]
+                terms = [Op(op, (added(terms), self.product()))]
             else:
                 terms.append(self.signed_term())
-        return _add(terms)
+        return added(terms)
 
     def signed_term(self) -> Node:
         negative, sign = False, ""
@@ -217,16 +245,16 @@ class _Parser:
             negative ^= token == "-"
             sign = token if token in ("pm", "mp") else sign
         node = self.product()
-        node = _negative(node) if negative else node
+        node = negated(node) if negative else node
         return Op(sign, (node,)) if sign else node
 
     def product(self) -> Node:
         node = self.deeper(self.power)
         while True:
             if self.take("*"):
-                node = _multiply(node, self.deeper(self.signed_power))
+                node = multiplied(node, self.deeper(self.signed_power))
             elif self.take("/"):
-                node = _divide(node, self.deeper(self.signed_power))
+                node = divided(node, self.deeper(self.signed_power))
             elif self.starts_atom():
                 node = self.juxtaposed(node)
             else:
@@ -258,12 +286,14 @@ class _Parser:
         if isinstance(left, Sym) and isinstance(right, Seq):
             return Op(f"app:{left.name}", right.items)
         if isinstance(right, Text) and not isinstance(left, Text):
+            if _TALK & set(right.words.split()):
+                raise Unreadable("words about a number that are no unit")
             right = Unit(right.words)
         if isinstance(right, Op) and right.name == "pow" and isinstance(right.args[0], Text):
             right = Op("pow", (Unit(right.args[0].words), right.args[1]))
         if isinstance(left, Text) or isinstance(right, Seq | Interval | Relation):
             raise Unreadable("words and formulas side by side")
-        return _multiply(left, right)
+        return multiplied(left, right)
 
     def mixed_number(self, whole: Node) -> Node:
         top = self.atom()
@@ -289,17 +319,17 @@ class _Parser:
             return base
         if self.at("degree") or (self.at("{") and self.peek(1).text == "degree" and self.peek(2).text == "}"):
             self.position += 1 if self.at("degree") else 3
-            return self.postfix(_multiply(base, Unit("degree")))
+            return self.postfix(multiplied(base, Unit("degree")))
         if isinstance(base, Sym) and (self.at("'") or (self.at("{") and self.peek(1).text == "'")):
             return self.postfix(self.primed(base))
         if isinstance(base, Sym) and self.peek().kind == "num" and self.peek(1).text == "_":
             exponent = number(self.next().text)
-            return _raise(self.subscripted(base.name), exponent)
+            return raised(self.subscripted(base.name), exponent)
         exponent = self.deeper(self.exponent)
         chosen_from = base.name.removeprefix("C_") if isinstance(base, Sym) and base.name.startswith("C_") else ""
         if chosen_from.isdecimal() and isinstance(exponent, Num):
             return self.postfix(Op("binom", (number(chosen_from), exponent)))
-        return self.postfix(_raise(base, exponent))
+        return self.postfix(raised(base, exponent))
 
     def primed(self, base: Sym) -> Node:
         name = base.name
@@ -312,7 +342,7 @@ class _Parser:
 
     def exponent(self) -> Node:
         if self.take("-"):
-            return _negative(self.deeper(self.exponent))
+            return negated(self.deeper(self.exponent))
         self.take("+")
         return self.power()
 
@@ -325,12 +355,12 @@ class _Parser:
             elif self.take("%"):
                 node = Op("percent", (node,))
             elif self.take("degree"):
-                node = _multiply(node, Unit("degree"))
+                node = multiplied(node, Unit("degree"))
             elif self.at("'") and isinstance(node, Sym):
                 self.next()
                 node = Sym(node.name + "'")
             elif self.peek().kind == "cmd" and self.peek().text.startswith("scale"):
-                node = _multiply(node, Num(Fraction(10) ** int(self.next().text[5:])))
+                node = multiplied(node, Num(Fraction(10) ** int(self.next().text[5:])))
             else:
                 return node
 
@@ -408,7 +438,7 @@ class _Parser:
     def function(self, name: str) -> Node:
         if name in ("frac", "binom"):
             top, bottom = self.argument(), self.argument()
-            return _divide(top, bottom) if name == "frac" else Op("binom", (top, bottom))
+            return divided(top, bottom) if name == "frac" else Op("binom", (top, bottom))
         if name in ("sqrt", "cbrt"):
             return self.root(name)
         base = None
@@ -423,11 +453,11 @@ class _Parser:
         if exponent == Num(Fraction(-1)) and name in ("sin", "cos", "tan", "cot", "sec", "csc"):
             return Op(f"arc{name}", args)
         node = Op({"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log"}.get(name, name), args)
-        return node if exponent is None else _raise(node, exponent)
+        return node if exponent is None else raised(node, exponent)
 
     def exponent_group(self) -> Node:
         if self.take("-"):
-            return _negative(self.atom())
+            return negated(self.atom())
         return self.atom()
 
     def root(self, name: str) -> Node:
@@ -462,7 +492,7 @@ class _Parser:
         ):
             if self.peek().kind == "num" or self.at("(", "[", "|"):
                 break
-            node = _multiply(node, self.deeper(self.power))
+            node = multiplied(node, self.deeper(self.power))
         return (node,)
 
     def bracketed(self, opening: str) -> Node:
@@ -478,7 +508,7 @@ class _Parser:
                 return self.based(str(inner.value))
             return inner
         if opening == "[" and closing == "]" and all(isinstance(i, Interval | Seq) for i in items):
-            return _nested_rows(items)
+            return nested_rows(items)
         if len(items) == 2 and opening != "<(":
             return Interval(items[0], items[1], opening == "[", closing == "]")
         if opening == "(" and closing != ")":
@@ -533,60 +563,3 @@ class _Parser:
                 raise Unreadable("a function by cases")
             return Seq("list", tuple(row[0] for row in rows))
         return Matrix("det" if name == "vmatrix" else "matrix", tuple(tuple(row) for row in rows))
-
-
-def number(digits: str) -> Num:
-    """The exact value of a numeral such as 12, 0.50, 1.5e3 or 0.1(6), whose bracketed digits repeat."""
-    if len(digits) > MAX_DIGITS:
-        raise Unreadable("a number with too many digits")
-    if "(" in digits:
-        head, tail = digits.rstrip(")").split("(")
-        whole, _, decimals = head.partition(".")
-        plain = Fraction(int(whole + decimals or "0"), 10 ** len(decimals))
-        return Num(plain + Fraction(int(tail), 10 ** len(decimals) * (10 ** len(tail) - 1)))
-    mantissa, _, exponent = digits.replace("E", "e").partition("e")
-    if exponent and abs(int(exponent)) > MAX_EXPONENT:
-        raise Unreadable("an exponent too large")
-    decimals = len(mantissa.partition(".")[2]) if "." in mantissa else -1
-    return Num(Fraction(mantissa) * Fraction(10) ** int(exponent or 0), decimals)
-
-
-def normal_words(text: str) -> str:
-    """`text` in lower case, without articles, outer brackets and doubled spaces."""
-    text = text.strip()
-    text = text[6:] if text.lower().startswith("it is ") else text
-    words = text.strip("()[].,:;\"' ").lower().replace("-", " ").split()
-    return " ".join(words[1:] if words[:1] in (["the"], ["a"], ["an"]) and len(words) > 1 else words)
-
-
-def _nested_rows(items: list[Node]) -> Node:
-    rows = [(i.low, i.high) if isinstance(i, Interval) else i.items for i in items if isinstance(i, Interval | Seq)]
-    if len({len(row) for row in rows}) > 1:
-        raise Unreadable("rows of different length")
-    return Matrix("matrix", tuple(tuple(row) for row in rows))
-
-
-def _negative(node: Node) -> Node:
-    return Num(-node.value, node.decimals) if isinstance(node, Num) else Op("neg", (node,))
-
-
-def _add(terms: list[Node]) -> Node:
-    return terms[0] if len(terms) == 1 else Op("add", tuple(terms))
-
-
-def _multiply(left: Node, right: Node) -> Node:
-    parts = (*(left.args if isinstance(left, Op) and left.name == "mul" else (left,)), right)
-    return Op("mul", parts)
-
-
-def _divide(top: Node, bottom: Node) -> Node:
-    return Op("div", (top, bottom))
-
-
-def _raise(base: Node, exponent: Node) -> Node:
-    if isinstance(base, Op) and base.name == "mul" and isinstance(base.args[-1], Unit):
-        return Op("mul", (*base.args[:-1], Op("pow", (base.args[-1], exponent))))
-    return Op("pow", (base, exponent))
-
-
-__all__ = ["key", "normal_words", "number", "parse"]

@@ -24,9 +24,12 @@ _LEAD = re.compile(
 )
 _JOINT = re.compile(r"[\s,.]*(?:and|or|,|;|and also)?[\s,]*", re.I)
 _DENIED = re.compile(
-    r"\b(?:not|never|neither|nor|wrong|incorrect|unknown|impossible|maybe|perhaps|possibly|guess)\b|n['’]t\b", re.I
+    r"\b(?:not|cannot|whether|never|neither|nor|wrong|incorrect|unknown|impossible|maybe|perhaps|possibly|guess)\b|n['’]t\b",
+    re.I,
 )
-_SAYS = re.compile(r"\b(?:is|are|equals|be|gives?|get|obtain|have|becomes|yields?|namely|to)\b:?\s*", re.I)
+_SAYS = re.compile(
+    r"\b(?:is|are|equals|be|gives?|get|obtain|have|becomes|yields?|namely|to)\b:?\s*|(?<=\w)['’]s\s+", re.I
+)
 _OR_AFTER = re.compile(
     r"^[^\w\n]{0,12}(?:text\{\W*)?(?:or|alternatively|maybe|possibly|perhaps|otherwise|and|actually|no,|rather|instead|/)"
     r"(?:\b|(?<=/))(?P<rest>[^\n]{0,80})",

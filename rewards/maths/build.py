@@ -1,0 +1,64 @@
+"""Builds nodes of the tree: exact numerals, normalised words, and operations from their parts."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from rlpath.rewards.maths.tree import Interval, Matrix, Node, Num, Op, Seq, Unit, Unreadable
+
+MAX_DIGITS = 1000
+MAX_EXPONENT = 1000
+
+
+def number(digits: str) -> Num:
+    """The exact value of a numeral such as 12, 0.50, 1.5e3 or 0.1(6), whose bracketed digits repeat."""
+    if len(digits) > MAX_DIGITS:
+        raise Unreadable("a number with too many digits")
+    if "(" in digits:
+        head, tail = digits.rstrip(")").split("(")
+        whole, _, decimals = head.partition(".")
+        plain = Fraction(int(whole + decimals or "0"), 10 ** len(decimals))
+        return Num(plain + Fraction(int(tail), 10 ** len(decimals) * (10 ** len(tail) - 1)))
+    mantissa, _, exponent = digits.replace("E", "e").partition("e")
+    if exponent and abs(int(exponent)) > MAX_EXPONENT:
+        raise Unreadable("an exponent too large")
+    decimals = len(mantissa.partition(".")[2]) if "." in mantissa else -1
+    return Num(Fraction(mantissa) * Fraction(10) ** int(exponent or 0), decimals)
+
+
+def normal_words(text: str) -> str:
+    """`text` in lower case, without articles, outer brackets and doubled spaces."""
+    text = text.strip()
+    text = text[6:] if text.lower().startswith("it is ") else text
+    words = text.strip("()[].,:;\"' ").lower().replace("-", " ").split()
+    return " ".join(words[1:] if words[:1] in (["the"], ["a"], ["an"]) and len(words) > 1 else words)
+
+
+def nested_rows(items: list[Node]) -> Node:
+    rows = [(i.low, i.high) if isinstance(i, Interval) else i.items for i in items if isinstance(i, Interval | Seq)]
+    if len({len(row) for row in rows}) > 1:
+        raise Unreadable("rows of different length")
+    return Matrix("matrix", tuple(tuple(row) for row in rows))
+
+
+def negated(node: Node) -> Node:
+    return Num(-node.value, node.decimals) if isinstance(node, Num) else Op("neg", (node,))
+
+
+def added(terms: list[Node]) -> Node:
+    return terms[0] if len(terms) == 1 else Op("add", tuple(terms))
+
+
+def multiplied(left: Node, right: Node) -> Node:
+    parts = (*(left.args if isinstance(left, Op) and left.name == "mul" else (left,)), right)
+    return Op("mul", parts)
+
+
+def divided(top: Node, bottom: Node) -> Node:
+    return Op("div", (top, bottom))
+
+
+def raised(base: Node, exponent: Node) -> Node:
+    if isinstance(base, Op) and base.name == "mul" and isinstance(base.args[-1], Unit):
+        return Op("mul", (*base.args[:-1], Op("pow", (base.args[-1], exponent))))
+    return Op("pow", (base, exponent))
