@@ -206,17 +206,3 @@ def tallies(graded: Sequence[Graded]) -> list[Tally]:
     """One tally per kind, in the order of `KINDS`."""
     present = [kind for kind in KINDS if any(g.case.kind == kind for g in graded)]
     return [Tally(kind, tuple(g for g in graded if g.case.kind == kind)) for kind in present]
-
-
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % Wilson score interval of a proportion (Wilson 1927); (0, 1) without trials.
-
-    >>> [round(bound, 4) for bound in wilson(0, 100)]
-    [0.0, 0.037]
-    """
-    if trials == 0:
-        return 0.0, 1.0
-    z, share = 1.959963984540054, successes / trials
-    centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z / (1 + z * z / trials) * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    return max(0.0, centre - half), min(1.0, centre + half)

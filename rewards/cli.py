@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 import tyro
 
 from rlpath.errors import InputError
-from rlpath.rewards.audit import Case, Graded, Tally, foreign_judge, grade, judge_for, read_cases, tallies, wilson
+from rlpath.rewards.audit import Case, Graded, Tally, foreign_judge, grade, judge_for, read_cases, tallies
+from rlpath.stats import wilson
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,11 @@ def _row(tally: Tally) -> str:
 
 
 def _share(count: int, of: int) -> str:
-    low, high = wilson(count, of)
-    return f"{count}/{of} [{low:.3f}, {high:.3f}]"
+    """A count of errors with the Wilson interval of its share."""
+    if of == 0:
+        return "0/0"
+    interval = wilson(count, of)
+    return f"{count}/{of} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def _short(text: str) -> str:
