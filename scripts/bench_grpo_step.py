@@ -27,6 +27,8 @@ from typing import Any, Literal
 
 import tyro
 
+from rlpath.hardware import cores
+
 Arm = Literal["trl-hf", "trl-vllm", "rlpath", "rlpath-vllm"]
 ARMS: tuple[Arm, ...] = ("trl-hf", "trl-vllm", "rlpath", "rlpath-vllm")
 
@@ -246,5 +248,5 @@ def loss_and_gradient(arm: str, args: Args, folder: str) -> float:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+    os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
     main()
