@@ -5,6 +5,7 @@ Made from what the run folder holds, finished or not; one file without scripts t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def write_report(run: Path) -> Path:
     body = [
         page.heading(title),
         page.soft(_origin(record)),
+        *(page.note(text) for text in _substitutions(run)),
         *_standing(record, comparison, evaluations),
         page.section("Before and after", _changes(comparison), _measures(evaluations)),
         page.section("Training", page.plots(training_plots(record.metrics, evaluations))),
@@ -70,10 +72,16 @@ def _origin(record: RunRecord) -> str:
     data = manifest.get("data") or []
     parts = [
         str(model.get("name", "")) if isinstance(model, Mapping) else str(model),
-        ", ".join(str(d.get("name", d)) if isinstance(d, Mapping) else str(d) for d in data),
+        ", ".join(dict.fromkeys(str(d.get("name", d)) if isinstance(d, Mapping) else str(d) for d in data)),
         str(manifest.get("started", ""))[:16].replace("T", " "),
     ]
     return " · ".join(part for part in parts if part)
+
+
+def _substitutions(run: Path) -> list[str]:
+    """What the run did in place of what was asked, one sentence each."""
+    path = run / "substitutions.json"
+    return [str(text) for text in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
 
 
 def _standing(
@@ -173,8 +181,8 @@ def training_plots(metrics: Sequence[Row], evaluations: Mapping[str, Evaluation 
     figures = [
         _curves("reward", "Mean reward of the training completions", metrics, {"reward": "reward"}, percent=True)
     ]
-    if metrics and all(f"status/{status}" in metrics[0] for status in ("correct", "wrong")):
-        rows = [row for row in metrics if row.get("status/correct") is not None]
+    rows = [row for row in metrics if row.get("status/correct") is not None]
+    if rows:
         shares = {status: [float(row.get(f"status/{status}") or 0.0) for row in rows] for status in STATUSES}
         steps = [float(row["step"]) for row in rows]
         figures.append(plots.share_plot("status", "What the training completions were", steps, shares))

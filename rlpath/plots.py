@@ -150,7 +150,7 @@ def points_plot(
             above = [max(0.0, high - y) for y, high in zip(points.y, points.high, strict=True)]
             axes.errorbar(
                 points.x, points.y, (below, above), color=points.colour, label=points.label, marker="o", markersize=4,
-                capsize=0, elinewidth=2.4, linewidth=1.2,
+                capsize=0, elinewidth=2.4, linewidth=1.2, clip_on=False,
             )  # fmt: skip
         if log2:
             axes.set_xscale("log", base=2)

@@ -119,6 +119,19 @@ def test_test_split_opens_in_evals_alone(folder: Path) -> None:
         held_out("arithmetic:add-1", split="test")
 
 
+def test_no_other_room_names_the_test_file() -> None:
+    """Outside evals/ no module reads the test split, from file or hub."""
+    root = Path(__file__).parents[1]
+    rooms = [root / room for room in ("rlpath", "rlpath/posttrain", "envs", "rewards", "recipes")]
+    found = [
+        path.name
+        for room in rooms
+        for path in room.glob("*.py")
+        if re.search(r"test\.jsonl|from_hub\(\s*[\"']test|split=[\"']test[\"']", path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
 @needs_data
 def test_every_published_solution_verifies() -> None:
     """All 7,473 training and 1,319 test solutions are judged correct against their own gold."""

@@ -27,11 +27,11 @@ TASKS = ["gsm_symbolic", "chain_sum", "gcd", "spell_backward", "countdown", "n_q
 @pytest.mark.parametrize("task", TASKS)
 def test_sides_share_no_question_and_seeds_repeat(task: str) -> None:
     """Training and held-out questions differ; the same seed gives the same set."""
-    train, held = reasoning_gym(task, "train", size=60), reasoning_gym(task, "validation", size=30)
+    train, held = reasoning_gym(task, "train", size=40), reasoning_gym(task, "validation", size=20)
     assert {p.prompt for p in train.problems}.isdisjoint(p.prompt for p in held.problems)
-    assert (len(train), len(held)) == (60, 30)
-    assert reasoning_gym(task, "train", size=60).sha256 == train.sha256
-    assert reasoning_gym(task, "train", size=60, seed=1).sha256 != train.sha256
+    assert (len(train), len(held)) == (40, 20)
+    assert reasoning_gym(task, "train", size=40).sha256 == train.sha256
+    assert reasoning_gym(task, "train", size=40, seed=1).sha256 != train.sha256
 
 
 def test_a_small_space_of_questions_stays_disjoint() -> None:
@@ -47,7 +47,7 @@ def test_a_small_space_of_questions_stays_disjoint() -> None:
 @pytest.mark.parametrize("task", sorted({*TASKS, *EVALUATES_ANSWER, *PARSES_ANSWER} - ONE_NUMBER))
 def test_gold_is_correct_and_nonsense_is_not(task: str) -> None:
     """The task's own gold verifies; another text, no tags, and a cut text are told apart."""
-    problems = reasoning_gym(task, "validation", size=15)
+    problems = reasoning_gym(task, "validation", size=8)
     for p in problems.problems:
         verdict = problems.verifier(f"So: <answer>{p.gold}</answer>", p.gold, question=p.prompt)
         assert verdict.correct, (p.prompt, p.gold)
@@ -114,7 +114,7 @@ def test_plain_expressions_are_told_from_code(text: str, plain: bool) -> None:
 
 def test_no_integral_is_its_own_answer() -> None:
     """Problems whose gold is the undone integral are not asked, and writing the question as answer is wrong."""
-    problems = reasoning_gym("intermediate_integration", "train", size=60)
+    problems = reasoning_gym("intermediate_integration", "train", size=25)
     assert [p.gold for p in problems.problems if "Integral" in p.gold] == []
     p = problems.problems[0]
     copied = "<answer>Integral(x, x)</answer>"

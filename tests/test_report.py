@@ -177,6 +177,14 @@ def test_report_of_a_run_cut_short(tmp_path: Path, left: str) -> None:
     assert shown[left] in text
 
 
+def test_a_substitution_is_named_at_the_top(tmp_path: Path) -> None:
+    """What a run did in place of what was asked stands before the verdict."""
+    run = make_run(tmp_path)
+    (run / "substitutions.json").write_text(json.dumps(["GSM8K was out of reach: trained on gsm_symbolic"]))
+    text = write_report(run).read_text(encoding="utf-8")
+    assert text.index("GSM8K was out of reach") < text.index("Improved")
+
+
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     """A folder without config.json, and a damaged evaluation, give one sentence."""
     with pytest.raises(InputError, match="not a run folder"):
