@@ -14,8 +14,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 import tyro
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
@@ -74,7 +76,7 @@ def run_experiment(recipe: str, settings: GRPOSettings, train: ProblemSet, held_
     start_all_processes()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    state = PartialState(cpu=not _has_gpu())
+    state = PartialState(cpu=not torch.cuda.is_available())
     settings.check(state.num_processes)
     machine = prepare_cpu(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     run = RunFolder.open(settings.root, recipe, asdict(settings), settings.seed) if state.is_main_process else None
@@ -213,12 +215,4 @@ def _broadcast(values: list[Any], state: PartialState) -> list[Any]:
     """The main process's values, on every process."""
     if state.num_processes == 1:
         return values
-    from accelerate.utils import broadcast_object_list
-
     return broadcast_object_list(values)
-
-
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()

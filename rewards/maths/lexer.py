@@ -144,7 +144,7 @@ FUNCTIONS = frozenset(
     ]
 )
 WORDS = frozenset({"and", "or", "in", "not"})
-_GREEK_NAMES = frozenset(
+GREEK_NAMES = frozenset(
     [
         "alpha",
         "beta",
@@ -369,7 +369,7 @@ def _word(text: str, word: str, position: int, out: list[Token], spaced: bool) -
         and word not in ("prime", "sim", "mid", "circ", "div", "times", "choose", "land", "to")
     ):
         out.append(Token("cmd", _ALIASES[word], spaced))
-    elif word in FUNCTIONS or word in _GREEK_NAMES or word in ("pi", "oo"):
+    elif word in FUNCTIONS or word in GREEK_NAMES or word in ("pi", "oo"):
         out.append(Token("cmd", word, spaced))
     elif after_number and word.lower() in _SCALES:
         out.append(Token("cmd", f"scale{_SCALES[word.lower()]}", spaced))

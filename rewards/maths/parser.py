@@ -22,7 +22,7 @@ from rlpath.rewards.maths.build import (
     number,
     raised,
 )
-from rlpath.rewards.maths.lexer import FUNCTIONS, Token, tokens
+from rlpath.rewards.maths.lexer import FUNCTIONS, GREEK_NAMES, Token, tokens
 from rlpath.rewards.maths.tree import (
     MAX_DEPTH,
     Based,
@@ -43,55 +43,30 @@ from rlpath.rewards.maths.tree import (
 _RELATIONS = frozenset({"=", "<", ">", "<=", ">=", "!=", "≈", "in"})
 _SEPARATORS = frozenset({",", ";", "and", "or"})
 _CLOSING = {"(": (")", "]"), "[": ("]", ")"), "<(": (")>",)}
-_SYMBOL_COMMANDS = frozenset(
-    [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "epsilon",
-        "zeta",
-        "eta",
-        "theta",
-        "iota",
-        "kappa",
-        "lambda",
-        "mu",
-        "nu",
-        "xi",
-        "omicron",
-        "rho",
-        "sigma",
-        "tau",
-        "upsilon",
-        "phi",
-        "chi",
-        "psi",
-        "omega",
-        "Gamma",
-        "Delta",
-        "Theta",
-        "Lambda",
-        "Xi",
-        "Pi",
-        "Sigma",
-        "Upsilon",
-        "Phi",
-        "Psi",
-        "Omega",
-        "hbar",
-        "ell",
-        "odot",
-        "angle",
-        "triangle",
-        "star",
-        "oplus",
-        "parallel",
-        "perp",
-        "nabla",
-        "dagger",
-    ]
-)
+_SYMBOL_COMMANDS = GREEK_NAMES | {
+    "Gamma",
+    "Delta",
+    "Theta",
+    "Lambda",
+    "Xi",
+    "Pi",
+    "Sigma",
+    "Upsilon",
+    "Phi",
+    "Psi",
+    "Omega",
+    "hbar",
+    "ell",
+    "odot",
+    "angle",
+    "triangle",
+    "star",
+    "oplus",
+    "parallel",
+    "perp",
+    "nabla",
+    "dagger",
+}
 _CONSTANT_COMMANDS = {"pi": "pi", "oo": "oo"}
 _SETS = {"mathbbR": "R", "mathbbZ": "Z", "mathbbN": "N", "mathbbQ": "Q", "mathbbC": "C"}
 _BASES = {
