@@ -33,7 +33,7 @@ class Args:
 
     env_id: str = "CartPole-v1"
     """A registered Gymnasium environment."""
-    seed: int = 1
+    seed: int = 0
     """Fixes weights, environments (seed, seed + 1, …), actions and minibatches."""
     total_timesteps: int = 500_000
     """Environment steps, summed over the environments."""
