@@ -22,6 +22,8 @@ from rlpath.files import disk_errors
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 """What a process must be told before NumPy loads, for it to compute in one thread."""
 SIGNALLED = 128
+BAD_INPUT = 2
+"""The status with which a command refuses what the user can mend, in one sentence on its last line."""
 _POLL_S = 0.05
 
 
@@ -39,11 +41,10 @@ def run_jobs(
     jobs: Iterable[Job],
     workers: int,
     on_end: Callable[[Job, int], None] = lambda job, status: None,
-    on_tick: Callable[[], None] = lambda: None,
 ) -> dict[str, int]:
     """Run `jobs`, at most `workers` at a time, and return each one's exit status by its name.
 
-    A job that fails stops nobody. `on_end` is told of every job that ends, `on_tick` is called several times a second.
+    A job that fails stops nobody. `on_end` is told of every job that ends.
     On Ctrl-C the jobs still running are ended. A status above 128 is 128 plus the signal that killed the job.
     """
     waiting = deque(jobs)
@@ -60,7 +61,6 @@ def run_jobs(
                     del running[job.name]
                     statuses[job.name] = status
                     on_end(job, status)
-            on_tick()
             time.sleep(_POLL_S)
     finally:
         for _, process in running.values():
