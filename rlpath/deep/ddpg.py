@@ -34,7 +34,6 @@ from rlpath.deep.off_policy import LOG_EVERY, ActionBox, Critic, OffPolicyArgs, 
 from rlpath.deep.replay import ReplayBuffer, Transitions
 from rlpath.deep.training import Result, Training, box_size
 from rlpath.deep.vec import VectorEnv
-from rlpath.errors import InputError
 from rlpath.runs import RunFolder
 from rlpath.seeding import derive
 
@@ -60,10 +59,10 @@ class Args(OffPolicyArgs):
     """The critic sees actions in [−1, 1], not in the environment's units."""
 
     def check(self) -> None:
-        """Raise `InputError` for impossible sizes."""
+        """Raise `InputError` where a field makes no sense or leaves nothing to do."""
         super().check()
-        if self.policy_delay < 1:
-            raise InputError(f"policy_delay must be at least 1, got {self.policy_delay}")
+        self.require_positive("learning_rate", "policy_delay")
+        self.require("not negative", lambda value: value >= 0, "exploration_noise")
 
 
 class Actor(nn.Module):
@@ -128,7 +127,7 @@ def explore(action: Array, noise: float, rng: np.random.Generator) -> Array:
 
 
 def train(args: Args, run: RunFolder | None = None) -> Result:
-    """Train `args.total_timesteps` steps, rounded down to whole rounds of `num_envs` × `train_frequency`.
+    """Train `args.total_timesteps` steps, rounded up to whole rounds of `num_envs` × `train_frequency`.
 
     With `run`, episodes, figures and checkpoints go to its folder and an earlier start of the same configuration is
     continued with the same bits. Raises `InputError` for what the user can mend.
@@ -144,7 +143,7 @@ def train(args: Args, run: RunFolder | None = None) -> Result:
     rng = np.random.default_rng(derive(args.seed, "ddpg"))
     training = Training(args, run, agent=agent, envs=envs, buffer=buffer, rng=rng, **optimizers._asdict())
     forward = numpy_forward(agent.actor.net)
-    for iteration in training.iterations(args.num_rounds):
+    for iteration in training.iterations():
         for _ in range(args.train_frequency):
             obs = envs.obs
             if training.step < args.learning_starts:

@@ -85,6 +85,13 @@ class Args(OffPolicyArgs):
     max_grad_norm: float = float("inf")
     """Largest gradient norm; infinity switches it off."""
 
+    def check(self) -> None:
+        """Raise `InputError` where a field makes no sense or leaves nothing to do."""
+        super().check()
+        self.require_positive("learning_rate", "target_frequency", "max_grad_norm")
+        self.require_share("start_e", "end_e", "exploration_fraction", "priority_beta")
+        self.require("not negative", lambda value: value >= 0, "priority_alpha")
+
     def epsilon(self, step: int) -> float:
         """The share of random actions at environment step `step`."""
         fallen = min(step / max(self.exploration_fraction * self.total_timesteps, 1), 1.0)
@@ -92,7 +99,7 @@ class Args(OffPolicyArgs):
 
     def beta(self, step: int) -> float:
         """The exponent of the importance weights at `step`."""
-        return self.priority_beta + (1 - self.priority_beta) * step / self.total_timesteps
+        return self.priority_beta + (1 - self.priority_beta) * min(step / self.total_timesteps, 1.0)
 
     def renewals(self, step: int) -> int:
         """How often the target is renewed in the round that ends at `step`."""
@@ -163,7 +170,7 @@ def update(
 
 
 def train(args: Args, run: RunFolder | None = None) -> Result:
-    """Train `args.total_timesteps` steps, rounded down to whole rounds of `num_envs` × `train_frequency`.
+    """Train `args.total_timesteps` steps, rounded up to whole rounds of `num_envs` × `train_frequency`.
 
     With `run`, episodes, figures and checkpoints go to its folder and an earlier start of the same configuration is
     continued with the same bits. Raises `InputError` for what the user can mend.
@@ -179,7 +186,7 @@ def train(args: Args, run: RunFolder | None = None) -> Result:
     rng = np.random.default_rng(derive(args.seed, "dqn"))
     training = Training(args, run, agent=agent, optimizer=optimizer, envs=envs, buffer=buffer, rng=rng)
     q = numpy_forward(agent.online.net)
-    for iteration in training.iterations(args.num_rounds):
+    for iteration in training.iterations():
         for _ in range(args.train_frequency):
             obs = envs.obs
             warming_up = args.random_start and training.step < args.learning_starts

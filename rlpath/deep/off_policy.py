@@ -51,29 +51,21 @@ class OffPolicyArgs(Common):
         """Environment steps between two rounds of gradient steps, over all environments."""
         return self.num_envs * self.train_frequency
 
-    @property
-    def num_rounds(self) -> int:
-        """Rounds in `total_timesteps`, rounded down."""
-        return self.total_timesteps // self.round_steps
-
     def gradient_numbers(self, iteration: int) -> range:
         """The numbers, from 1, of the gradient steps that follow round `iteration`; none until learning starts."""
         before = (iteration - self.learning_starts // self.round_steps) * self.gradient_steps
         return range(before + 1, before + 1 + self.gradient_steps) if before >= 0 else range(0)
 
     def check(self) -> None:
-        """Raise `InputError` where a size is impossible or leaves nothing to do."""
-        for name in ("num_envs", "buffer_size", "batch_size", "train_frequency", "gradient_steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("gamma", "tau"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+        """Raise `InputError` where a field makes no sense or leaves nothing to do."""
+        super().check()
+        self.require_positive("num_envs", "buffer_size", "batch_size", "train_frequency", "gradient_steps")
+        self.require("not negative", lambda value: value >= 0, "learning_starts")
+        self.require_share("gamma", "tau")
         if self.buffer_size < self.num_envs:
             raise InputError(f"buffer_size {self.buffer_size} does not hold one step of {self.num_envs} environments")
-        if self.num_rounds * self.round_steps <= self.learning_starts:
-            steps = f"{self.total_timesteps} steps in rounds of {self.round_steps}"
-            raise InputError(f"{steps} end before learning starts, after {self.learning_starts}")
+        if self.total_timesteps <= self.learning_starts:
+            raise InputError(f"{self.total_timesteps} steps end before learning starts, after {self.learning_starts}")
 
 
 def follow(target: nn.Module, online: nn.Module, tau: float) -> None:

@@ -43,7 +43,6 @@ from rlpath.deep.off_policy import LOG_EVERY, ActionBox, Critic, OffPolicyArgs, 
 from rlpath.deep.replay import ReplayBuffer, Transitions
 from rlpath.deep.training import Result, Training, box_size
 from rlpath.deep.vec import VectorEnv
-from rlpath.errors import InputError
 from rlpath.runs import RunFolder
 from rlpath.seeding import derive
 
@@ -82,12 +81,9 @@ class Args(OffPolicyArgs):
     """Critics and entropy see actions in [−1, 1], not in the environment's units."""
 
     def check(self) -> None:
-        """Raise `InputError` for impossible sizes and temperatures."""
+        """Raise `InputError` where a field makes no sense or leaves nothing to do."""
         super().check()
-        if self.policy_frequency < 1:
-            raise InputError(f"policy_frequency must be at least 1, got {self.policy_frequency}")
-        if self.alpha <= 0:
-            raise InputError(f"alpha must be positive, got {self.alpha}")
+        self.require_positive("policy_lr", "q_lr", "alpha", "policy_frequency")
 
 
 class Agent(nn.Module):
@@ -201,7 +197,7 @@ def temper(agent: Agent, optimizers: Optimizers, logprob: Tensor, args: Args) ->
 
 
 def train(args: Args, run: RunFolder | None = None) -> Result:
-    """Train `args.total_timesteps` steps, rounded down to whole rounds of `num_envs` × `train_frequency`.
+    """Train `args.total_timesteps` steps, rounded up to whole rounds of `num_envs` × `train_frequency`.
 
     With `run`, episodes, figures and checkpoints go to its folder and an earlier start of the same configuration is
     continued with the same bits. Raises `InputError` for what the user can mend.
@@ -220,7 +216,7 @@ def train(args: Args, run: RunFolder | None = None) -> Result:
     rng = np.random.default_rng(derive(args.seed, "sac"))
     training = Training(args, run, agent=agent, envs=envs, buffer=buffer, rng=rng, **optimizers._asdict())
     act = actor(agent, box.size, rng)
-    for iteration in training.iterations(args.num_rounds):
+    for iteration in training.iterations():
         for _ in range(args.train_frequency):
             obs = envs.obs
             warming_up = training.step < args.learning_starts

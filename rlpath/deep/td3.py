@@ -51,6 +51,11 @@ class Args(DDPGArgs):
     noise_clip: float = 0.5
     """c, the largest such noise."""
 
+    def check(self) -> None:
+        """Raise `InputError` where a field makes no sense or leaves nothing to do."""
+        super().check()
+        self.require("not negative", lambda value: value >= 0, "policy_noise", "noise_clip")
+
 
 class Agent(nn.Module):
     """Actor and two critics, and their targets, equal at first."""
@@ -94,7 +99,7 @@ def update(
 
 
 def train(args: Args, run: RunFolder | None = None) -> Result:
-    """Train `args.total_timesteps` steps, rounded down to whole rounds of `num_envs` × `train_frequency`.
+    """Train `args.total_timesteps` steps, rounded up to whole rounds of `num_envs` × `train_frequency`.
 
     With `run`, episodes, figures and checkpoints go to its folder and an earlier start of the same configuration is
     continued with the same bits. Raises `InputError` for what the user can mend.
@@ -110,7 +115,7 @@ def train(args: Args, run: RunFolder | None = None) -> Result:
     rng = np.random.default_rng(derive(args.seed, "td3"))
     training = Training(args, run, agent=agent, envs=envs, buffer=buffer, rng=rng, **optimizers._asdict())
     forward = numpy_forward(agent.actor.net)
-    for iteration in training.iterations(args.num_rounds):
+    for iteration in training.iterations():
         for _ in range(args.train_frequency):
             obs = envs.obs
             if training.step < args.learning_starts:
