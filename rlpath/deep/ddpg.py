@@ -111,7 +111,7 @@ def update(agent: Agent, optimizers: Optimizers, batch: Transitions, number: int
     q = agent.critic(batch.obs, batch.action)
     q_loss = (q - target).square().mean()
     descend(optimizers.critic_optimizer, q_loss)
-    figures = {"losses/qf1_loss": q_loss, "losses/qf1_values": q.mean()}
+    figures = {"losses/qf_loss": q_loss, "losses/qf_values": q.mean()}
     if number % args.policy_delay == 0:
         actor_loss = -agent.critic(batch.obs, agent.actor(batch.obs)).mean()
         descend(optimizers.actor_optimizer, actor_loss)
