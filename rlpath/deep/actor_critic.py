@@ -101,7 +101,7 @@ class GaussianAgent(ActorCritic):
         log_std: float = 0.0,
     ) -> None:
         super().__init__(inputs, box_size(space, "the action space"), hidden, orthogonal, generator)
-        self.log_std = nn.Parameter(torch.full(space.shape, log_std))
+        self.log_std = nn.Parameter(torch.full(space.shape, float(log_std)))
         self.low, self.high = space.low, space.high
 
     def logprob_and_entropy(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
