@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from rlpath.deep import ddpg, dqn, sac, td3
+from rlpath.deep import ddpg, dqn, probes, sac, td3
 from rlpath.deep.off_policy import ActionBox, Critic, follow
+from rlpath.deep.replay import ReplayBuffer
 from rlpath.deep.vec import VectorEnv
 from rlpath.errors import InputError
 from rlpath.runs import RunFolder
 
+Array = np.ndarray[Any, Any]
 TINY: Any = {"total_timesteps": 400, "checkpoint_every": 150, "num_envs": 2, "hidden": (8,), "batch_size": 16}
 TINY |= {"learning_starts": 60, "train_frequency": 3, "gradient_steps": 2, "buffer_size": 220, "seed": 3}
 RUNS: dict[str, tuple[Any, Any]] = {
@@ -30,7 +32,8 @@ RUNS: dict[str, tuple[Any, Any]] = {
     "td3": (td3, td3.Args(**TINY)),
     "sac": (sac, sac.Args(**TINY)),
 }
-KILLED_AT = 380  # in the middle of a round, after the checkpoint of step 306
+PROBE = f"probe/{probes.ConstantReward.__name__}-v0"
+KILLED_AT = 380  # in the middle of a round, after the checkpoint of step 300
 # A process that forks one child for each run: a whole one, whose digests it prints, and one that kills itself.
 ELSEWHERE = """
 import json, os, signal, sys
@@ -102,7 +105,7 @@ def test_a_killed_run_goes_on_with_the_same_bits(name: str, elsewhere: Path, tmp
         whole = module.train(args, run)
         state = torch.load(run.checkpoints / f"checkpoint-{whole.steps}" / "state.pt", weights_only=True)
     with RunFolder.open(elsewhere, name, asdict(args), args.seed) as run:
-        assert [path.name for path in run.checkpoints.iterdir()] == ["checkpoint-306"]
+        assert [path.name for path in run.checkpoints.iterdir()] == ["checkpoint-300"]
         resumed = module.train(args, run)
         resumed_state = torch.load(run.checkpoints / f"checkpoint-{whole.steps}" / "state.pt", weights_only=True)
 
@@ -169,6 +172,44 @@ def test_exploring_takes_the_best_or_any() -> None:
     assert set(dqn.explore(q, np.zeros((100, 4)), 3, 0.0, rng)) == {1}
 
 
+def test_noise_is_put_on_actions_and_cut() -> None:
+    """Around 0 with deviation 0.2, and never past 1."""
+    rng = np.random.default_rng(0)
+
+    assert ddpg.explore(np.zeros((20_000, 1), np.float32), 0.2, rng).std() == pytest.approx(0.2, rel=0.02)
+    assert ddpg.explore(np.ones((100, 1), np.float32), 0.2, rng).max() == 1.0
+
+
+def tried(name: str, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Array:
+    """The actions that a run of 400 steps stored, all but the last few before its first gradient step."""
+    module, args = RUNS[name]
+    stored = []
+    add = ReplayBuffer.add
+    monkeypatch.setattr(ReplayBuffer, "add", lambda *words: stored.append(words[2]) or add(*words))
+    module.train(replace(args, learning_starts=390, checkpoint_every=0, **changes))
+    return np.concatenate(stored)[:390].ravel()
+
+
+@pytest.mark.parametrize(
+    ("name", "noisy"), [("ddpg", True), ("ddpg", False), ("td3", True), ("td3", False), ("sac", None)]
+)
+def test_actions_are_random_before_learning(name: str, noisy: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uniform over [−1, 1]: with noise some are cut at the ends, without none."""
+    actions = tried(name, monkeypatch, **({} if noisy is None else {"noisy_start": noisy}))
+
+    assert np.histogram(actions, 4, (-1, 1))[0] / len(actions) == pytest.approx(np.full(4, 0.25), abs=0.08)
+    assert bool((np.abs(actions) == 1).any()) == bool(noisy)
+
+
+@pytest.mark.parametrize("random_start", [True, False])
+def test_dqn_is_random_before_learning_if_told(random_start: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ε = 0 the one state of the probe has one best action, whatever it is; `random_start` overrules ε."""
+    steady = {"env_id": PROBE, "start_e": 0.0, "end_e": 0.0}
+    actions = tried("dqn", monkeypatch, **steady, random_start=random_start)
+
+    assert actions.mean() == pytest.approx(0.5, abs=0.1) if random_start else len(set(actions)) == 1
+
+
 def test_a_dueling_network_is_value_plus_centred_advantage() -> None:
     """Its mean over actions is V, and its best action that of the advantages alone, which is what acts."""
     network = dqn.QNetwork(4, 3, dqn.Args(dueling=True, hidden=(8, 6)), torch.Generator().manual_seed(0))
@@ -185,8 +226,9 @@ def test_double_chooses_online_and_values_by_the_target() -> None:
     args = dqn.Args(hidden=(), gamma=0.5)
     agent = dqn.Agent(1, 2, args, torch.Generator().manual_seed(0))
     for network, bias in ((agent.online, [5.0, 4.0]), (agent.target, [2.0, 10.0])):
-        torch.nn.init.zeros_(network.net[0].weight)
-        network.net[0].bias.data = torch.tensor(bias)
+        weight, given = network.net.parameters()
+        weight.data.zero_()
+        given.data = torch.tensor(bias)
     column = torch.zeros(2, 1)
     batch = dqn.Transitions(column, torch.zeros(2).long(), torch.ones(2), column, torch.tensor([0.0, 1.0]))
 
