@@ -234,6 +234,15 @@ def explained_variance(value: Tensor, return_: Tensor) -> float:
     return 1 - (return_ - value).var(correction=0).item() / variance if variance else 0.0
 
 
+def make_agent(envs: Environments, args: Args) -> Agent:
+    """The untrained agent of `args.seed`. Raises `InputError` where actions or observations are of another kind."""
+    remedy = "use ppo_continuous for continuous actions"
+    space = require_space(envs.single_action_space, gymnasium.spaces.Discrete, "the action space", remedy)
+    inputs = box_size(envs.single_observation_space, "the observation space")
+    generator = torch.Generator().manual_seed(derive(args.seed, "weights"))
+    return Agent(inputs, int(space.n), args, generator)
+
+
 def train(args: Args, run: RunFolder | None = None) -> Result:
     """Train `args.total_timesteps` steps, rounded down to whole rollouts.
 
@@ -242,11 +251,7 @@ def train(args: Args, run: RunFolder | None = None) -> Result:
     """
     args.check()
     envs = VectorEnv(args.env_id, args.num_envs, args.seed)
-    remedy = "use ppo_continuous for continuous actions"
-    space = require_space(envs.single_action_space, gymnasium.spaces.Discrete, "the action space", remedy)
-    inputs = box_size(envs.single_observation_space, "the observation space")
-    generator = torch.Generator().manual_seed(derive(args.seed, "weights"))
-    agent = Agent(inputs, int(space.n), args, generator)
+    agent = make_agent(envs, args)
     optimizer = torch.optim.Adam(agent.parameters(), args.learning_rate, eps=args.adam_eps, fused=True)
     rng = np.random.default_rng(derive(args.seed, "ppo"))
     training = Training(args, run, agent=agent, optimizer=optimizer, envs=envs, rng=rng)
