@@ -1,0 +1,124 @@
+"""PPO with all seeds in one process: `ppo`'s numbers, and a seed's bits whoever its neighbours are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rlpath.deep import ppo, ppo_batched
+from rlpath.deep.ppo import Args
+from rlpath.deep.ppo_batched import Learners, train_batched
+from rlpath.deep.training import Result, Training
+from rlpath.deep.vec import VectorEnv
+from rlpath.deep.vec_seeds import make_seed_envs
+from rlpath.errors import InputError
+from rlpath.runs import RunFolder
+from rlpath.seeding import derive
+
+SMALL = Args(total_timesteps=512, num_steps=32, checkpoint_every=0)
+SWITCHES: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "no annealing": {"anneal_lr": False},
+    "no standardising": {"norm_adv": False},
+    "plain value loss": {"clip_vloss": False},
+    "nothing clipped": {"clip_coef": float("inf"), "max_grad_norm": float("inf")},
+    "clipped hard": {"clip_coef": 0.01, "max_grad_norm": 0.01, "learning_rate": 0.01},
+    "other weights": {"ent_coef": 0.1, "vf_coef": 1.0, "gamma": 0.9, "gae_lambda": 0.5},
+    "target KL": {"target_kl": 1e-5},
+    "torch's weights and epsilon": {"orthogonal_init": False, "adam_eps": 1e-8},
+    "other sizes": {"hidden": (16,), "num_envs": 3, "num_minibatches": 8, "update_epochs": 2},
+    "three layers": {"hidden": (8, 24, 16)},
+    "no layer": {"hidden": ()},
+}
+
+
+class Recorder:
+    """The rollouts of a training run, as both files hand them to `advantages`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
+        self.rollouts: list[Any] = []
+        right = module.advantages
+
+        def recording(agent: Any, rollout: Any, args: Any) -> Any:
+            self.rollouts.append(rollout)
+            return right(agent, rollout, args)
+
+        monkeypatch.setattr(module, "advantages", recording)
+
+
+def test_a_seeds_bits_do_not_depend_on_the_others() -> None:
+    """Alone, among three, among ten, in groups of four: the same weights, episodes and losses."""
+    alone = {seed: train_batched(SMALL, [seed])[0] for seed in (0, 2, 9)}
+    among: list[Sequence[Result]] = [train_batched(SMALL, [0, 9, 2]), train_batched(SMALL, range(10))]
+    among.append(train_batched(SMALL, range(10), at_once=4))
+    for results in among:
+        for result in results:
+            if result.args.seed in alone:
+                expected = alone[result.args.seed]
+                assert result.digest == expected.digest
+                assert result.history == expected.history
+                assert result.losses == expected.losses
+    assert len({result.digest for result in among[1]}) == 10
+
+
+@pytest.mark.parametrize("changes", SWITCHES.values(), ids=SWITCHES)
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "Acrobot-v1"])
+def test_the_readable_file_takes_the_same_steps(
+    env_id: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four rollouts and updates under every switch: the same actions, and weights and losses but for rounding."""
+    args = replace(SMALL, env_id=env_id, **changes)
+    args = replace(args, total_timesteps=4 * args.batch_size)
+    readable, batched = Recorder(monkeypatch, ppo), Recorder(monkeypatch, ppo_batched)
+    seeds = [3] if args.target_kl else [5, 3]
+    expected, result = ppo.train(replace(args, seed=3)), train_batched(args, seeds)[-1]
+
+    assert len(readable.rollouts) == len(batched.rollouts[-4:]) == 4
+    for theirs, ours in zip(readable.rollouts, batched.rollouts[-4:], strict=True):
+        for name in ("obs", "final_obs", "action", "reward", "terminated", "truncated"):
+            assert np.array_equal(getattr(theirs, name), getattr(ours, name)[:, -1]), name
+    assert result.history == expected.history
+    assert result.losses == pytest.approx(expected.losses, rel=1e-3, abs=2e-5)
+    for ours, theirs in zip(result.agent.parameters(), expected.agent.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=2e-5)
+
+
+def rollout_and_agents(args: Args, seeds: Sequence[int]) -> tuple[Any, list[ppo.Agent], Learners]:
+    """A rollout of untrained agents, stacked."""
+    envs = make_seed_envs(args.env_id, args.num_envs, seeds)
+    agents = [ppo.make_agent(envs, replace(args, seed=seed)) for seed in seeds]
+    learners = Learners(agents, args)
+    rngs = [np.random.default_rng(derive(seed, "ppo")) for seed in seeds]
+    trainings = [Training(args) for _ in seeds]
+    return ppo_batched.collect(envs, learners, args, rngs, trainings), agents, learners
+
+
+@pytest.mark.parametrize("changes", SWITCHES.values(), ids=SWITCHES)
+def test_the_gradient_is_autograds(changes: dict[str, Any]) -> None:
+    """Far from the old policy, where every clip cuts: torch's gradient of the readable file's loss."""
+    args = replace(SMALL, **changes)
+    rollout, agents, learners = rollout_and_agents(args, [0, 1, 2])
+    batch = ppo_batched.advantages(learners, rollout, args)
+    learners.weights += 0.05 * np.random.default_rng(0).standard_normal(learners.weights.shape, np.float32)
+    figures = ppo_batched.value_gradient(learners, batch, args) | ppo_batched.policy_gradient(learners, batch, args)
+    for k, agent in enumerate(agents):
+        rows = ppo.Batch(
+            *(torch.from_numpy(c[k]) for c in batch._replace(chosen=batch.chosen.argmax(-1)))
+        )
+        logprob, entropy = agent.logprob_and_entropy(rows.obs, rows.action)
+        ratio = (logprob - rows.logprob).exp()
+        pg_loss = ppo.policy_loss(ratio, rows.advantage, args)
+        v_loss = ppo.value_loss(agent.value(rows.obs), rows, args)
+        loss = pg_loss - args.ent_coef * entropy.mean() + args.vf_coef * v_loss
+        expected = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(agent.parameters()))]).numpy()
+        scale = np.abs(expected).max()
+        assert np.abs(learners.gradient[k] - expected).max() < 2e-5 * scale
+        assert figures["policy_loss"][k] == pytest.approx(pg_loss.item(), rel=1e-4, abs=1e-6)
+        assert figures["value_loss"][k] == pytest.approx(v_loss.item(), rel=1e-4)
+        assert figures["entropy"][k] == pytest.approx(entropy.mean().item(), rel=1e-4)
