@@ -83,7 +83,9 @@ class CartPoles:
             c.length * (4.0 / 3.0 - c.masspole * np.square(costheta) / c.total_mass)
         )
         xacc = temp - c.polemass_length * thetaacc * costheta / c.total_mass
-        self.state = self.state + c.tau * np.stack([x_dot, xacc, theta_dot, thetaacc])
+        rate = np.empty_like(self.state)
+        rate[0], rate[1], rate[2], rate[3] = x_dot, xacc, theta_dot, thetaacc
+        self.state += c.tau * rate
 
     def _fallen(self) -> Array:
         c = self.constants

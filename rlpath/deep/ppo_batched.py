@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from rlpath.deep.networks import sample_categorical
+from rlpath.deep.networks import numpy_forward, sample_categorical
 from rlpath.deep.ppo import Agent, Args, explained_variance, make_agent, policy
 from rlpath.deep.stacked import StackedAdam, StackedMLP, clip_gradients, count_weights, stack_weights
 from rlpath.deep.training import Result, Training
@@ -40,6 +40,7 @@ class Learners:
     """K agents whose weights are the rows of one array, and their optimiser."""
 
     def __init__(self, agents: Sequence[Agent], args: Args) -> None:
+        self.agents = agents
         self.weights = stack_weights(agents)
         self.gradient = np.empty_like(self.weights)
         split = count_weights(agents[0].critic)
@@ -51,11 +52,6 @@ class Learners:
         """V(s), (K, B, inputs) → (K, B)."""
         return self.critic.forward(obs)[..., 0]
 
-    def logprobs(self, obs: Array) -> Array:
-        """log π(·|s), (K, B, inputs) → (K, B, A)."""
-        logits = self.actor.forward(obs)
-        logits -= logits.max(-1, keepdims=True)
-        return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
 
 
 class Rollout(NamedTuple):
@@ -63,6 +59,7 @@ class Rollout(NamedTuple):
 
     obs: Array
     final_obs: Array
+    logits: Array
     action: Array
     reward: Array
     terminated: Array
@@ -97,6 +94,7 @@ def collect(
 ) -> Rollout:
     """Act with each seed's current policy for `num_steps` steps of every environment."""
     uniform = np.stack([rng.random((args.num_steps, args.num_envs), np.float32) for rng in rngs], axis=1)
+    counted = [0] * len(rngs)
     steps = []
     for t in range(args.num_steps):
         obs = envs.obs
@@ -104,11 +102,12 @@ def collect(
         action = sample_categorical(logits.reshape(-1, logits.shape[-1]), uniform[t].ravel())
         action = action.reshape(len(rngs), args.num_envs)
         step = envs.step(action)
-        owners = np.nonzero(step.done)[0].tolist() if step.episodes else []
-        for k, training in enumerate(trainings):
-            ended = [episode for owner, episode in zip(owners, step.episodes, strict=True) if owner == k]
-            training.advance(args.num_envs, ended)
-        steps.append((obs, step.final_obs, action, step.reward, step.terminated, step.truncated))
+        for k, episode in zip(np.nonzero(step.done)[0], step.episodes, strict=True) if step.episodes else ():
+            trainings[k].advance((t + 1 - counted[k]) * args.num_envs, [episode])
+            counted[k] = t + 1
+        steps.append((obs, step.final_obs, logits, action, step.reward, step.terminated, step.truncated))
+    for training, done in zip(trainings, counted, strict=True):
+        training.advance((args.num_steps - done) * args.num_envs, [])
     return Rollout(*(np.stack(column) for column in zip(*steps, strict=True)))
 
 
@@ -116,16 +115,26 @@ def advantages(learners: Learners, rollout: Rollout, args: Args) -> Batch:
     """Values, log probabilities, GAE and returns of a rollout."""
     obs = by_seed(rollout.obs)
     value = learners.values(obs)
-    # `final_obs` is the next row but where an episode was cut; the readable file takes the value of those rows only.
-    led_to = learners.values(by_seed(rollout.final_obs))
-    ended = by_seed(rollout.terminated | rollout.truncated)
-    led_to[by_seed(rollout.terminated) if args.bootstrap_truncated else ended] = 0.0
-    reward = by_seed(rollout.reward)
-    columns = (by_time(column, args) for column in (reward, value, led_to, ended))
-    advantage = by_seed(gae(*columns, args.gamma, args.gae_lambda))
-    logprobs = learners.logprobs(obs)
-    chosen = np.eye(logprobs.shape[-1], dtype=np.float32)[by_seed(rollout.action)]
-    return Batch(obs, chosen, (logprobs * chosen).sum(-1), advantage, advantage + value, value)
+    value_t = value.reshape(-1, args.num_steps, args.num_envs).swapaxes(0, 1)
+    value_tp1 = np.concatenate([value_t[1:], np.zeros_like(value_t[:1])])
+    # Where an episode was cut, and after the last step, the next row is not where the action led.
+    led_elsewhere = rollout.truncated.copy()
+    led_elsewhere[-1] = True
+    for k, agent in enumerate(learners.agents):
+        rows = led_elsewhere[:, k]
+        value_tp1[:, k][rows] = numpy_forward(agent.critic)(rollout.final_obs[:, k][rows])[:, 0]
+    ended = rollout.terminated | rollout.truncated
+    value_tp1[rollout.terminated if args.bootstrap_truncated else ended] = 0.0
+    advantage = by_seed(gae(rollout.reward, value_t, value_tp1, ended, args.gamma, args.gae_lambda))
+    logits = by_seed(rollout.logits)
+    chosen = np.eye(logits.shape[-1], dtype=np.float32)[by_seed(rollout.action)]
+    return Batch(obs, chosen, (log_softmax(logits) * chosen).sum(-1), advantage, advantage + value, value)
+
+
+def log_softmax(logits: Array) -> Array:
+    """Over the last axis."""
+    shifted = logits - logits.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
 def by_seed(column: Array) -> Array:
@@ -134,14 +143,9 @@ def by_seed(column: Array) -> Array:
     return column.swapaxes(0, 1).reshape(k, t * n, *column.shape[3:])
 
 
-def by_time(column: Array, args: Args) -> Array:
-    """(K, T·N) → (T, K, N)."""
-    return column.reshape(-1, args.num_steps, args.num_envs).swapaxes(0, 1)
-
-
 def policy_gradient(learners: Learners, rows: Batch, args: Args) -> dict[str, Array]:
     """Write the policy's part of the gradient; the figures of the minibatch, (K,) each."""
-    logprobs = learners.logprobs(rows.obs)
+    logprobs = log_softmax(learners.actor.forward(rows.obs))
     logprob = (logprobs * rows.chosen).sum(-1)
     logratio = logprob - rows.logprob
     ratio = np.exp(logratio)

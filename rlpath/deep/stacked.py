@@ -49,29 +49,42 @@ class StackedMLP:
         self.layers = _views(linear, weights)
         self.gradients = _views(linear, gradient)
         self._inputs: list[Array] = []
+        self._scratch: dict[tuple[str, int, int], Array] = {}
 
     def forward(self, x: Array) -> Array:
-        """(K, B, inputs) → (K, B, outputs); what `backward` needs is kept."""
-        self._inputs = []
+        """(K, B, inputs) → (K, B, outputs); what `backward` needs is kept until the next call."""
+        self._inputs = [x]
         for depth, (weight, bias) in enumerate(self.layers):
-            if depth:
-                np.tanh(x, out=x)
-            self._inputs.append(x)
-            x = x @ weight.swapaxes(1, 2)
+            last = depth == len(self.layers) - 1
+            out = None if last else self._buffer("hidden", depth, x.shape[1], weight.shape[1])
+            x = np.matmul(x, weight.swapaxes(1, 2), out=out)
             x += bias[:, None]
+            if not last:
+                np.tanh(x, out=x)
+                self._inputs.append(x)
         return x
 
     def backward(self, error: Array) -> None:
         """Write the gradient, given the loss's by the outputs of the last `forward`, (K, B, outputs)."""
         for depth in reversed(range(len(self.layers))):
+            weight, _ = self.layers[depth]
             weight_gradient, bias_gradient = self.gradients[depth]
             x = self._inputs[depth]
             np.matmul(error.swapaxes(1, 2), x, out=weight_gradient)
             error.sum(1, out=bias_gradient)
             if depth:
-                error = error @ self.layers[depth][0]
-                # tanh' = 1 − tanh²
-                error *= 1.0 - x * x
+                error = np.matmul(error, weight, out=self._buffer("error", depth, x.shape[1], weight.shape[2]))
+                # tanh' = 1 − tanh², in place: nobody needs tanh any more.
+                np.multiply(x, x, out=x)
+                np.subtract(1.0, x, out=x)
+                error *= x
+
+    def _buffer(self, purpose: str, depth: int, rows: int, columns: int) -> Array:
+        """Memory that is used again: fresh pages would cost a tenth of the whole training."""
+        key = (purpose, depth, rows)
+        if key not in self._scratch:
+            self._scratch[key] = np.empty((len(self.layers[0][0]), rows, columns), np.float32)
+        return self._scratch[key]
 
 
 def _views(layers: Sequence[nn.Linear], flat: Array) -> list[tuple[Array, Array]]:
