@@ -6,9 +6,8 @@ python recipes/ppo.py --preset lunarlander --seeds 5
 
 from __future__ import annotations
 
-from rlpath.deep.recipe import run_recipe
-
 from rlpath.deep.ppo import Args, train
+from rlpath.deep.recipe import run_recipe
 from rlpath.errors import run_command
 
 CARTPOLE = Args()

@@ -14,6 +14,7 @@ from html import escape
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -62,15 +63,18 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+Values = Sequence[float] | np.ndarray[Any, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One curve, with an optional band of lower and upper limits; `label` None keeps it out of the legend."""
 
     label: str | None
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Values
+    y: Values
     colour: str = BLUE
-    band: tuple[Sequence[float], Sequence[float]] | None = None
+    band: tuple[Values, Values] | None = None
     faint: bool = False
 
 
@@ -159,6 +163,12 @@ def points_plot(
             axes.minorticks_off()
         _legend(axes, len(series))
         return _svg(figure, name, title)
+
+
+def standalone(svg: str) -> str:
+    """A figure as a file of its own, with the ink, the lines and the paper that a page would give it."""
+    style = "<style>svg { color: #1d2126; --line: #dcdfe4; background: #fff; font-family: sans-serif }</style>"
+    return svg.replace(">", f">{style}", 1)
 
 
 def _begin(title: str, xlabel: str, percent: bool) -> tuple[Figure, Axes]:

@@ -133,6 +133,23 @@ def stratified_bootstrap(
     return Interval(float(statistic(scores)), float(low), float(high), name, level)
 
 
+def mean_band(curves_R_B: ArrayLike, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> tuple[Array, Array]:
+    """Lower and upper limits of the mean of R curves at each of B points, (B,) each; the band holds point by point.
+
+    Student's interval below 10 curves; from 10 whole curves are redrawn, so that points keep their dependence.
+    """
+    curves = np.asarray(curves_R_B, dtype=np.float64)
+    if curves.ndim != 2 or len(curves) < 2:
+        raise ValueError(f"a band needs at least two curves as runs by points, got shape {curves.shape}")
+    runs = len(curves)
+    if runs < BOOTSTRAP_FROM:
+        half = t_quantile(0.5 + level / 2, runs - 1) * curves.std(0, ddof=1) / math.sqrt(runs)
+        return curves.mean(0) - half, curves.mean(0) + half
+    counts = np.random.default_rng(seed).multinomial(runs, [1 / runs] * runs, size=resamples)
+    low, high = np.quantile(counts @ curves / runs, _tails(level), axis=0)
+    return low, high
+
+
 def mean_over_problems(values_P: ArrayLike, level: float = 0.95) -> Interval:
     """Mean of values in [0, 1], one per problem, with Wilson's interval at the effective number of problems.
 
