@@ -130,7 +130,7 @@ def _rows(draw: Callable[[], Array]) -> Iterator[Array]:
         yield from draw()
 
 
-def make_agent(
+def agent_for(
     envs: Environments, hidden: tuple[int, ...], orthogonal: bool, seed: int, log_std: float = 0.0
 ) -> ActorCritic:
     """The agent for the spaces of `envs`, its weights fixed by `seed`. Raises `InputError` for other spaces."""

@@ -45,9 +45,9 @@ from torch import Tensor, nn
 from rlpath.deep.actor_critic import (
     ActorCritic,
     Batch,
+    agent_for,
     collect,
     explained_variance,
-    make_agent,
     make_batch,
     policy,
     standardised,
@@ -224,6 +224,13 @@ def annealed(args: Args, iteration: int) -> Args:
     return replace(args, learning_rate=learning_rate, clip_coef=args.clip_coef * (left if args.anneal_clip else 1))
 
 
+def make_agent(envs: Environments, args: Args) -> ActorCritic:
+    """The untrained agent of `args.seed`. Raises `InputError` where actions or observations are of another kind."""
+    remedy = "use ppo_continuous for continuous actions"
+    require_space(envs.single_action_space, gymnasium.spaces.Discrete, "the action space", remedy)
+    return agent_for(envs, args.hidden, args.orthogonal_init, args.seed)
+
+
 def train(args: Args, run: RunFolder | None = None) -> Result:
     """Train `args.total_timesteps` steps, rounded down to whole rollouts.
 
@@ -232,9 +239,7 @@ def train(args: Args, run: RunFolder | None = None) -> Result:
     """
     args.check()
     envs = VectorEnv(args.env_id, args.num_envs, args.seed)
-    remedy = "use ppo_continuous for continuous actions"
-    require_space(envs.single_action_space, gymnasium.spaces.Discrete, "the action space", remedy)
-    agent = make_agent(envs, args.hidden, args.orthogonal_init, args.seed)
+    agent = make_agent(envs, args)
     training = iterate(args, envs, agent, run)
     return training.result(agent, policy(agent, args.seed))
 

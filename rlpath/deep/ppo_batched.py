@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from rlpath.deep.actor_critic import ActorCritic, explained_variance, policy
 from rlpath.deep.networks import numpy_forward, sample_categorical
-from rlpath.deep.ppo import Agent, Args, explained_variance, make_agent, policy
+from rlpath.deep.ppo import KL_MARGIN, Args, annealed, make_agent
 from rlpath.deep.stacked import StackedAdam, StackedMLP, clip_gradients, count_weights, stack_weights
 from rlpath.deep.training import Result, Training
 from rlpath.deep.vec_seeds import SeedEnvs, make_seed_envs
@@ -39,7 +40,7 @@ SEEDS_AT_ONCE = 10
 class Learners:
     """K agents whose weights are the rows of one array, and their optimiser."""
 
-    def __init__(self, agents: Sequence[Agent], args: Args) -> None:
+    def __init__(self, agents: Sequence[ActorCritic], args: Args) -> None:
         self.agents = agents
         self.weights = stack_weights(agents)
         self.gradient = np.empty_like(self.weights)
@@ -51,7 +52,6 @@ class Learners:
     def values(self, obs: Array) -> Array:
         """V(s), (K, B, inputs) → (K, B)."""
         return self.critic.forward(obs)[..., 0]
-
 
 
 class Rollout(NamedTuple):
@@ -97,7 +97,7 @@ def collect(
     counted = [0] * len(rngs)
     steps = []
     for t in range(args.num_steps):
-        obs = envs.obs
+        obs = envs.obs.astype(np.float32, copy=False)
         logits = learners.actor.forward(obs)
         action = sample_categorical(logits.reshape(-1, logits.shape[-1]), uniform[t].ravel())
         action = action.reshape(len(rngs), args.num_envs)
@@ -105,13 +105,14 @@ def collect(
         for k, episode in zip(np.nonzero(step.done)[0], step.episodes, strict=True) if step.episodes else ():
             trainings[k].advance((t + 1 - counted[k]) * args.num_envs, [episode])
             counted[k] = t + 1
-        steps.append((obs, step.final_obs, logits, action, step.reward, step.terminated, step.truncated))
+        final_obs = step.final_obs.astype(np.float32, copy=False)
+        steps.append((obs, final_obs, logits, action, step.reward, step.terminated, step.truncated))
     for training, done in zip(trainings, counted, strict=True):
         training.advance((args.num_steps - done) * args.num_envs, [])
     return Rollout(*(np.stack(column) for column in zip(*steps, strict=True)))
 
 
-def advantages(learners: Learners, rollout: Rollout, args: Args) -> Batch:
+def make_batch(learners: Learners, rollout: Rollout, args: Args) -> Batch:
     """Values, log probabilities, GAE and returns of a rollout."""
     obs = by_seed(rollout.obs)
     value = learners.values(obs)
@@ -177,32 +178,44 @@ def value_gradient(learners: Learners, rows: Batch, args: Args) -> dict[str, Arr
     squared = np.square(error)
     if args.clip_vloss:
         moved = value - rows.value
+        inside = np.abs(moved) <= args.clip_coef
         clipped = rows.value + moved.clip(-args.clip_coef, args.clip_coef)
-        squared_clipped = np.square(clipped - rows.return_)
-        error = np.where((np.abs(moved) <= args.clip_coef) | (squared >= squared_clipped), error, 0.0)
-        squared = np.maximum(squared, squared_clipped)
+        clipped_squared = np.square(clipped - rows.return_)
+        error = np.where(inside | (args.vloss_max & (squared >= clipped_squared)), error, 0.0)
+        squared = np.maximum(squared, clipped_squared) if args.vloss_max else clipped_squared
     learners.critic.backward((args.vf_coef / value.shape[-1]) * error[..., None])
     return {"value_loss": 0.5 * squared.mean(-1)}
 
 
-def update(
-    learners: Learners, batch: Batch, args: Args, rngs: Sequence[np.random.Generator], learning_rate: float
-) -> list[dict[str, float]]:
+def update(learners: Learners, batch: Batch, args: Args, rngs: Sequence[np.random.Generator]) -> list[dict[str, float]]:
     """All epochs over one rollout; each seed's figures, as `ppo.update` gives them."""
-    clipfracs = []
-    terms: dict[str, Array] = {}
+    seen: list[dict[str, Array]] = []
     for _ in range(args.update_epochs):
         order = np.stack([rng.permutation(args.batch_size) for rng in rngs])
         for rows in batch.shuffled(order).chunks(args.num_minibatches):
-            terms = value_gradient(learners, rows, args) | policy_gradient(learners, rows, args)
+            seen.append(value_gradient(learners, rows, args) | policy_gradient(learners, rows, args))
+            if args.kl_per_minibatch and too_far(seen[-1], args, KL_MARGIN):
+                return figures(seen, batch)
             clip_gradients(learners.gradient, args.max_grad_norm)
-            learners.adam.step(learners.gradient, learning_rate)
-            clipfracs.append(terms["clipfrac"])
-        # With `target_kl` there is one seed only: see `train_batched`.
-        if args.target_kl is not None and terms["approx_kl"][0] > args.target_kl:
+            learners.adam.step(learners.gradient, args.learning_rate)
+        if not args.kl_per_minibatch and too_far(seen[-1], args, 1.0):
             break
-    terms["clipfrac"] = np.mean(clipfracs, axis=0)
-    return [{f"losses/{name}": float(term[k]) for name, term in terms.items()} for k in range(len(rngs))]
+    return figures(seen, batch)
+
+
+def too_far(terms: dict[str, Array], args: Args, margin: float) -> bool:
+    """Whether the policy has moved further than `target_kl`, with which seeds are trained one by one."""
+    return args.target_kl is not None and terms["approx_kl"][0] > margin * args.target_kl
+
+
+def figures(seen: list[dict[str, Array]], batch: Batch) -> list[dict[str, float]]:
+    """What is logged of an update, for each seed: the last minibatch, and the clip fraction over all of them."""
+    terms = seen[-1] | {"clipfrac": np.mean([terms["clipfrac"] for terms in seen], axis=0)}
+    return [
+        {f"losses/{name}": float(term[k]) for name, term in terms.items()}
+        | {"losses/explained_variance": explained_variance(torch.from_numpy(value), torch.from_numpy(return_))}
+        for k, (value, return_) in enumerate(zip(batch.value, batch.return_, strict=True))
+    ]
 
 
 def train_batched(
@@ -250,18 +263,15 @@ def _train_together(args: Args, seeds: Sequence[int], runs: Sequence[RunFolder |
             seeds, runs, agents, learners.adam.parts, envs.parts, rngs, strict=True
         )
     ]
-    num_iterations = args.total_timesteps // args.batch_size
     # Strict, so that every seed comes to its end and not the first alone.
-    for iteration, *_ in zip(*(training.iterations(num_iterations) for training in trainings), strict=True):
-        learning_rate = args.learning_rate * ((1 - iteration / num_iterations) if args.anneal_lr else 1)
+    for iteration, *_ in zip(*(training.iterations(args.num_iterations) for training in trainings), strict=True):
+        now = annealed(args, iteration)
         rollout = collect(envs, learners, args, rngs, trainings)
-        batch = advantages(learners, rollout, args)
-        figures = update(learners, batch, args, rngs, learning_rate)
-        for k, training in enumerate(trainings):
-            value, return_ = torch.from_numpy(batch.value[k]), torch.from_numpy(batch.return_[k])
-            figures[k]["losses/explained_variance"] = explained_variance(value, return_)
-            training.log(figures[k] | {"charts/learning_rate": learning_rate})
+        batch = make_batch(learners, rollout, args)
+        for training, row in zip(trainings, update(learners, batch, now, rngs), strict=True):
+            training.log(row | {"charts/learning_rate": now.learning_rate})
     envs.close()
     return [
-        training.result(agent, policy(agent, seed)) for seed, agent, training in zip(seeds, agents, trainings, strict=True)
+        training.result(agent, policy(agent, seed))
+        for seed, agent, training in zip(seeds, agents, trainings, strict=True)
     ]
