@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from rlpath.deep import ppo, ppo_batched
 from rlpath.deep.ppo import Args
 from rlpath.deep.ppo_batched import Learners, train_batched
 from rlpath.deep.training import Result, Training
-from rlpath.deep.vec import VectorEnv
 from rlpath.deep.vec_seeds import make_seed_envs
 from rlpath.errors import InputError
 from rlpath.runs import RunFolder
@@ -132,3 +131,104 @@ def test_the_gradient_is_autograds(changes: dict[str, Any]) -> None:
         assert figures["policy_loss"][k] == pytest.approx(pg_loss.item(), rel=1e-4, abs=1e-6)
         assert figures["value_loss"][k] == pytest.approx(v_loss.item(), rel=1e-4)
         assert figures["entropy"][k] == pytest.approx(entropy.mean().item(), rel=1e-4)
+
+
+def test_every_switch_is_tested() -> None:
+    """A field added to PPO's arguments must be followed here, and appear above."""
+    switched = {name for changes in SWITCHES.values() for name in changes}
+    plain = {"env_id", "seed", "total_timesteps", "checkpoint_every", "num_steps"}
+
+    assert {field.name for field in fields(Args)} == switched | plain
+
+
+class Killed(Exception):
+    """What stands for a kill in a test."""
+
+
+def folders(root: Path, args: Args, seeds: Sequence[int]) -> list[RunFolder]:
+    return [RunFolder.open(root, "ppo", asdict(args), seed) for seed in seeds]
+
+
+def killed(args: Args, seeds: Sequence[int], root: Path, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start, and end when the checkpoint of number `at`, counted over all seeds, is to be written."""
+    right, counted = RunFolder.mark_complete, []
+
+    def mark(self: RunFolder, checkpoint: Path, **kwargs: Any) -> None:
+        counted.append(checkpoint)
+        if len(counted) == at:
+            raise Killed
+        right(self, checkpoint, **kwargs)
+
+    runs = folders(root, args, seeds)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(RunFolder, "mark_complete", mark)
+        train_batched(args, seeds, runs)
+    for run in runs:
+        run.close()
+
+
+@pytest.mark.parametrize("env_id", ["ShortPole-v0", "ShortAcrobot-v0"])
+def test_a_killed_run_goes_on_with_the_same_bits(env_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while some seeds' checkpoints are a step ahead of others', in other company than before."""
+    args = replace(SMALL, env_id=env_id, checkpoint_every=128)
+    whole = train_batched(args, [0, 1, 2])
+    killed(args, [0, 1, 2], tmp_path, 6, monkeypatch)
+    runs = folders(tmp_path, args, [2, 0, 1])
+    steps = [run.last_checkpoint().name for run in runs]  # type: ignore[union-attr]
+    results = train_batched(args, [2, 0, 1], runs)
+
+    assert steps == ["checkpoint-128", "checkpoint-256", "checkpoint-256"]
+    assert [result.args.seed for result in results] == [2, 0, 1]
+    for run, result, expected in zip(runs, results, [whole[2], whole[0], whole[1]], strict=True):
+        assert (result.digest, result.history, result.losses) == (expected.digest, expected.history, expected.losses)
+        logged = [row["charts/episodic_return"] for row in run.metrics() if "charts/episodic_return" in row]
+        assert logged == [episode.return_ for episode in expected.episodes]
+        run.close()
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
+    """Trained again, it gives the same result at once."""
+    args = replace(SMALL, checkpoint_every=128)
+    first = train_batched(args, [0], runs := folders(tmp_path, args, [0]))[0]
+    written = (runs[0].path / "metrics.jsonl").read_bytes()
+    again = train_batched(args, [0], runs)[0]
+
+    assert (again.digest, again.history) == (first.digest, first.history)
+    assert (runs[0].path / "metrics.jsonl").read_bytes() == written
+
+
+def test_a_run_of_the_readable_file_is_not_continued(tmp_path: Path) -> None:
+    """Its bits are others."""
+    args = replace(SMALL, checkpoint_every=128)
+    runs = folders(tmp_path, args, [0])
+    ppo.train(args, runs[0])
+
+    with pytest.raises(InputError, match=r"holds \['agent', 'envs', 'optimizer', 'rng'\], this run needs \['adam'"):
+        train_batched(args, [0], runs)
+
+
+def test_the_policy_is_the_trained_one() -> None:
+    """`act` sees the weights, and every agent keeps its own."""
+    results = train_batched(SMALL, [0, 1])
+    obs = np.random.default_rng(0).standard_normal((50, 4), np.float32)
+    for result in results:
+        logits = result.agent.actor(torch.from_numpy(obs))  # type: ignore[operator]
+        assert np.array_equal(result.act(obs, True), logits.argmax(-1).numpy())
+    assert results[0].digest != results[1].digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "seeds", "match"),
+    [
+        ({"env_id": "Pendulum-v1"}, [0], "use ppo_continuous"),
+        ({"env_id": "CartPole-v7"}, [0], "did you mean CartPole-v1"),
+        ({"num_minibatches": 3}, [0], "do not divide into 3 minibatches"),
+        ({}, [], "seeds"),
+        ({}, [1, 1], "each once"),
+        ({}, [-1], "seed must be not negative"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(changes: dict[str, Any], seeds: list[int], match: str) -> None:
+    """In a sentence."""
+    with pytest.raises(InputError, match=match):
+        train_batched(replace(SMALL, **changes), seeds)

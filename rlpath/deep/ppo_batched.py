@@ -227,7 +227,8 @@ def train_batched(
     episodes, losses and checkpoints are written and an earlier start is continued with the same bits. Wall times are
     those of all seeds trained together. Raises `InputError` for what the user can mend.
     """
-    args.check()
+    for seed in seeds:
+        replace(args, seed=seed).check()
     if not seeds or len(set(seeds)) != len(seeds):
         raise InputError(f"seeds must be given, and each once, got {list(seeds)}")
     folders: Sequence[RunFolder | None] = runs if runs is not None else [None] * len(seeds)
