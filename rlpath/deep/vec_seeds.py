@@ -9,22 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import gymnasium
 import numpy as np
 
 from rlpath.deep.cartpole import CartPoles, is_cartpole
 from rlpath.deep.training import Stateful
-from rlpath.deep.vec import Step, VectorEnv, make_env
+from rlpath.deep.vec import Spaces, Step, VectorEnv, make_env
 
 Array = np.ndarray[Any, Any]
 
 
-class SeedEnvs(Protocol):
+class SeedEnvs(Spaces, Protocol):
     """N copies of an environment for each of K seeds."""
 
-    obs: Array
-    single_observation_space: gymnasium.Space[Any]
-    single_action_space: gymnasium.Space[Any]
+    @property
+    def obs(self) -> Array:
+        """What to act on next, (K, N, *observation)."""
+        ...
 
     @property
     def parts(self) -> Sequence[Stateful]:
