@@ -319,14 +319,15 @@ TRAIN: dict[str, Callable[[Any, list[int]], tuple[int, list[float]]]] = {
 def describe(row: dict[str, Any]) -> str:
     returns = row["returns"]
     mean = statistics.fmean(returns)
-    text = f"{row['way']:11} {row['arm']:9} {row['steps_per_s']:9,.0f} steps/s in {row['seconds']:6.1f} s (cpu {row['cpu_s']:.1f} s)"
-    return f"{text}, return {mean:.1f} over {len(returns)} seed{'s' * (len(returns) > 1)}"
+    text = f"{row['way']:11} {row['arm']:9} {row['steps_per_s']:9,.0f} steps/s"
+    time_taken = f"{row['seconds']:.1f} s ({row['cpu_s']:.1f} s of processor time)"
+    return f"{text} in {time_taken}, return {mean:.1f} over {len(returns)} seed{'s' * (len(returns) > 1)}"
 
 
 def table(rows: list[dict[str, Any]], args: Args) -> str:
     """Median and range of the speeds, the ratio to Stable-Baselines3 the same way, and the returns."""
     lines = [
-        "| way | arm | steps/s, median (range) | × sb3 | last-100 mean (range over seeds) |",
+        "| way | arm | steps/s, median (range) | × sb3 | last-100 mean (range; seeds) |",
         "|---|---|---|---|---|",
     ]
     for way in args.ways:

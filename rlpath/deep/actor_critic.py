@@ -47,6 +47,10 @@ class ActorCritic(nn.Module, ABC):
         """V(s), (…, inputs) → (…,)."""
         return self.critic(obs).squeeze(-1)
 
+    def policy_parameters(self) -> list[nn.Parameter]:
+        """All weights but the value network's."""
+        return [weight for name, weight in self.named_parameters() if not name.startswith("critic.")]
+
     @abstractmethod
     def logprob_and_entropy(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """log π(a|s) and the entropy of π(·|s), both (B,), for (B, inputs) and (B, *action)."""
@@ -97,7 +101,7 @@ class GaussianAgent(ActorCritic):
         log_std: float = 0.0,
     ) -> None:
         super().__init__(inputs, box_size(space, "the action space"), hidden, orthogonal, generator)
-        self.log_std = nn.Parameter(torch.full(space.shape, log_std))
+        self.log_std = nn.Parameter(torch.full(space.shape, float(log_std)))
         self.low, self.high = space.low, space.high
 
     def logprob_and_entropy(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:

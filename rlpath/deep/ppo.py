@@ -8,8 +8,8 @@
 The details that matter, after Huang et al. 2022, "The 37 Implementation Details of PPO"; each can be switched off, and
 a test fails without it (tests/test_mutations.py):
     vectorised environments               `collect`          orthogonal weights, gains √2, 0.01, 1    `ActorCritic`
-    GAE; truncation bootstraps            `make_batch`       Adam's ε of 1e-5                         `start`
-    learning rate annealed to zero        `train`            shuffled minibatches, several epochs     `update`
+    GAE; truncation bootstraps            `make_batch`       Adam's ε of 1e-5                         `iterate`
+    learning rate annealed to zero        `annealed`           shuffled minibatches, several epochs     `update`
     advantages standardised by minibatch  `policy_loss`      clipped surrogate                        `policy_loss`
     clipped value loss                    `value_loss`       entropy bonus                            `loss_terms`
     gradient norm clipped over all        `update`           stop at a KL divergence                  `update`
