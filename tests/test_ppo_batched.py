@@ -187,14 +187,15 @@ def test_a_killed_run_goes_on_with_the_same_bits(env_id: str, tmp_path: Path, mo
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
-    """Trained again, it gives the same result at once."""
+    """Trained again, every seed gives the same result at once."""
     args = replace(SMALL, checkpoint_every=128)
-    first = train_batched(args, [0], runs := folders(tmp_path, args, [0]))[0]
-    written = (runs[0].path / "metrics.jsonl").read_bytes()
-    again = train_batched(args, [0], runs)[0]
+    runs = folders(tmp_path, args, [0, 1])
+    first = train_batched(args, [0, 1], runs)
+    written = [(run.path / "metrics.jsonl").read_bytes() for run in runs]
+    again = train_batched(args, [0, 1], runs)
 
-    assert (again.digest, again.history) == (first.digest, first.history)
-    assert (runs[0].path / "metrics.jsonl").read_bytes() == written
+    assert [(one.digest, one.history) for one in again] == [(one.digest, one.history) for one in first]
+    assert [(run.path / "metrics.jsonl").read_bytes() for run in runs] == written
 
 
 def test_a_run_of_the_readable_file_is_not_continued(tmp_path: Path) -> None:
