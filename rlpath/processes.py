@@ -58,6 +58,7 @@ def run_jobs(
             for job, process in list(running.values()):
                 status = process.poll()
                 if status is not None:
+                    stop(process)
                     del running[job.name]
                     statuses[job.name] = status
                     on_end(job, status)

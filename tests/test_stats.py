@@ -272,3 +272,21 @@ def test_empty_and_non_finite_input_is_refused() -> None:
             stats.t_interval(bad)
     with pytest.raises(ValueError, match="trials"):
         stats.wilson(1, 0)
+
+
+def test_a_band_holds_the_mean_point_by_point() -> None:
+    """Below 10 curves each point is Student's interval; from 10 the band of equal curves has no width."""
+    curves = np.array([[1.0, 4.0], [2.0, 4.0], [3.0, 7.0]])
+    low, high = stats.mean_band(curves)
+    for point in range(2):
+        interval = stats.t_interval(curves[:, point])
+        assert (low[point], high[point]) == pytest.approx((interval.low, interval.high))
+
+    rng = np.random.default_rng(0)
+    many = rng.normal(size=(12, 3))
+    low, high = stats.mean_band(many)
+    expected = stats.interval_over_seeds(many[:, 1])
+    assert (low[1], high[1]) == pytest.approx((expected.low, expected.high), abs=0.03)
+    assert np.allclose(stats.mean_band(np.ones((10, 3))), 1)
+    with pytest.raises(ValueError, match="at least two curves"):
+        stats.mean_band([[1.0, 2.0]])

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, make_dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,9 @@ def read_flags(
     words = [word for word in words if word != "--smoke"]
     preset, folder = _take(words, "--preset") or preset, _take(words, "--resume")
     if preset not in presets:
-        raise InputError(f"--preset {preset} is not one of {', '.join(presets)}")
+        near = get_close_matches(preset, presets, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(f"--preset {preset} is not one of {', '.join(presets)}{hint}")
     default, options = presets[preset], kind()
     if folder is not None:
         default, options = _resumed(name, type(default), Path(folder), options)
