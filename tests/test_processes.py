@@ -7,9 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from rlpath.processes import BAD_INPUT, Job, failure, run_jobs, start, stop, tail
 
@@ -26,8 +25,19 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_for(condition: object, seconds: float = 10.0) -> bool:
-    assert callable(condition)
+def sleeper(pid_file: Path) -> str:
+    """A program that writes its process id down and sleeps."""
+    return f"import os, pathlib, time; pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid())); time.sleep(60)"
+
+
+def read_pid(pid_file: Path) -> int:
+    assert wait_for(lambda: pid_file.exists() and pid_file.read_text())
+    pid = int(pid_file.read_text())
+    assert alive(pid)
+    return pid
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> bool:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if condition():
@@ -75,31 +85,28 @@ me.unlink()
     assert {tuple(threads) for _, *threads in seen} == {("1", "1")}
 
 
-@pytest.mark.parametrize("end", ["closed", "killed"])
-def test_a_job_ends_with_its_parent(tmp_path: Path, end: str) -> None:
-    """Whether the parent lets go of it or dies by SIGKILL."""
-    pid_file = tmp_path / "pid"
-    sleeper = f"import os, pathlib, time; pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid())); time.sleep(60)"
-    if end == "closed":
-        process = start(job(tmp_path, "sleeper", sleeper))
-    else:
-        code = f"""
+def test_a_job_ends_when_its_parent_lets_go(tmp_path: Path) -> None:
+    """Which is what Ctrl-C on the parent does."""
+    process = start(job(tmp_path, "sleeper", sleeper(tmp_path / "pid")))
+    pid = read_pid(tmp_path / "pid")
+
+    stop(process)
+
+    assert wait_for(lambda: not alive(pid))
+
+
+def test_a_job_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    """SIGKILL leaves the parent no time to say anything."""
+    code = f"""
 import sys, time
 from pathlib import Path
 from rlpath.processes import Job, start
-process = start(Job("sleeper", (sys.executable, "-c", {sleeper!r}), Path({str(tmp_path / "log")!r})))
+process = start(Job("sleeper", (sys.executable, "-c", {sleeper(tmp_path / "pid")!r}), Path({str(tmp_path / "log")!r})))
 time.sleep(60)
 """
-        parent = subprocess.Popen([sys.executable, "-c", code])
-    assert wait_for(lambda: pid_file.exists() and pid_file.read_text())
-    pid = int(pid_file.read_text())
-    assert alive(pid)
-
-    if end == "closed":
-        stop(process)
-    else:
+    with subprocess.Popen([sys.executable, "-c", code]) as parent:
+        pid = read_pid(tmp_path / "pid")
         os.kill(parent.pid, signal.SIGKILL)
-        parent.wait()
 
     assert wait_for(lambda: not alive(pid))
 
