@@ -5,20 +5,36 @@
     value   = ½ mean max((V−G)², (clip(V, V_old−ε, V_old+ε)−G)²)     G = A + V_old
     loss    = policy − c_H·entropy + c_V·value
 
-The details that matter, after Huang et al. 2022, "The 37 Implementation Details of PPO"; each has a flag, and a test
-that fails without it:
-    vectorised environments               `collect`          orthogonal weights, gains √2, 0.01, 1    `Agent`
-    GAE; truncation bootstraps            `advantages`       Adam's ε of 1e-5                         `train`
+The details that matter, after Huang et al. 2022, "The 37 Implementation Details of PPO"; each can be switched off, and
+a test fails without it (tests/test_mutations.py):
+    vectorised environments               `collect`          orthogonal weights, gains √2, 0.01, 1    `ActorCritic`
+    GAE; truncation bootstraps            `make_batch`       Adam's ε of 1e-5                         `start`
     learning rate annealed to zero        `train`            shuffled minibatches, several epochs     `update`
     advantages standardised by minibatch  `policy_loss`      clipped surrogate                        `policy_loss`
-    clipped value loss                    `value_loss`       entropy bonus                            `update`
+    clipped value loss                    `value_loss`       entropy bonus                            `loss_terms`
     gradient norm clipped over all        `update`           stop at a KL divergence                  `update`
+
+Where the two libraries that people compare with differ, and what makes this file do as either (the tests hold it to
+both, step for step). CleanRL's choice is the default but for the first row:
+    what                                CleanRL                       Stable-Baselines3             here
+    a truncated episode's last value    dropped (treated as the end)  γ·V(final state) is added     bootstrap_truncated
+    value loss                          ½ mean squared error          mean squared error            vf_coef, doubled
+    value clipping, where used          max(clipped, unclipped)       clipped alone                 vloss_max
+    update u of U runs at (from 0)      lr·(1 − u/U)                  lr·(1 − (u+1)/U)              anneal_late
+    clip range                          constant                      constant or a schedule        anneal_clip
+    target_kl is tested                 after an epoch, on its last   before every step, against    kl_per_minibatch
+                                        minibatch                     1.5 × target_kl
+    a last, smaller minibatch           none: sizes must divide       taken                         sizes must divide
+    steps that are not whole rollouts   rounded down                  rounded up                    total_timesteps
+    losses in the log                   of the last minibatch         mean over minibatches         as CleanRL
+    rows of a rollout, and shuffling    by time, cumulative           by environment, afresh        by time, afresh
+The last row changes no distribution, only which numbers a seed gives. Equal in both: Adam's ε, the initial weights'
+distribution, the standardisation of advantages (unbiased deviation + 1e-8), environments seeded seed + i.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -26,26 +42,39 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rlpath.deep.networks import mlp, numpy_forward, sample_categorical
+from rlpath.deep.actor_critic import (
+    ActorCritic,
+    Batch,
+    collect,
+    explained_variance,
+    make_agent,
+    make_batch,
+    policy,
+    standardised,
+)
 from rlpath.deep.training import Args as Common
-from rlpath.deep.training import Result, Training, box_size, require_space
+from rlpath.deep.training import Result, Training, require_space
 from rlpath.deep.vec import Environments, VectorEnv
 from rlpath.errors import InputError
-from rlpath.returns import gae
 from rlpath.runs import RunFolder
 from rlpath.seeding import derive
 
 Array = np.ndarray[Any, Any]
+KL_MARGIN = 1.5  # Stable-Baselines3's, where it tests every minibatch
 
 
 @dataclass(frozen=True)
 class Args(Common):
-    """CleanRL's defaults for classic control."""
+    """CleanRL's defaults for classic control, with bootstrapped truncations."""
 
     learning_rate: float = 2.5e-4
     """Adam's step size."""
     anneal_lr: bool = True
     """Bring the step size down to zero, linearly over the updates."""
+    anneal_clip: bool = False
+    """Bring clip_coef down in the same way."""
+    anneal_late: bool = False
+    """Count a rollout as done before its update: the last step size is then zero (Stable-Baselines3)."""
     num_envs: int = 4
     """Environments stepped together."""
     num_steps: int = 128
@@ -64,14 +93,18 @@ class Args(Common):
     """ε of the clipped surrogate and of the clipped value loss; infinity switches both off."""
     clip_vloss: bool = True
     """Clip the value loss too."""
+    vloss_max: bool = True
+    """Of the clipped and the unclipped value error take the larger; otherwise the clipped (Stable-Baselines3)."""
     ent_coef: float = 0.01
     """Weight of the entropy bonus."""
     vf_coef: float = 0.5
-    """Weight of the value loss."""
+    """Weight of the value loss, which is half the squared error: twice Stable-Baselines3's number."""
     max_grad_norm: float = 0.5
     """Largest gradient norm, over all weights together; infinity switches it off."""
     target_kl: float | None = None
     """Stop a rollout's updates once the approximate KL divergence exceeds this."""
+    kl_per_minibatch: bool = False
+    """Test before every step, against 1.5 × target_kl (Stable-Baselines3); otherwise after every epoch."""
     bootstrap_truncated: bool = True
     """Give a truncated episode the value of its last state. CleanRL treats it as terminated (False)."""
     orthogonal_init: bool = True
@@ -86,9 +119,18 @@ class Args(Common):
         """Environment steps in a rollout."""
         return self.num_envs * self.num_steps
 
+    @property
+    def num_iterations(self) -> int:
+        """Whole rollouts in `total_timesteps`."""
+        return self.total_timesteps // self.batch_size
+
     def check(self) -> None:
-        """Raise `InputError` where sizes do not divide or leave nothing to do."""
-        if self.num_minibatches < 1 or self.batch_size % self.num_minibatches:
+        """Raise `InputError` where a field makes no sense, sizes do not divide or there is nothing to do."""
+        super().check()
+        self.require_positive("learning_rate", "num_envs", "num_steps", "num_minibatches", "update_epochs")
+        self.require_positive("clip_coef", "max_grad_norm", "adam_eps")
+        self.require_share("gamma", "gae_lambda")
+        if self.batch_size % self.num_minibatches:
             rows = f"{self.num_envs} environments × {self.num_steps} steps = {self.batch_size} rows"
             raise InputError(f"{rows} do not divide into {self.num_minibatches} minibatches")
         if self.norm_adv and self.batch_size == self.num_minibatches:
@@ -97,141 +139,89 @@ class Args(Common):
             raise InputError(f"{self.total_timesteps} steps are fewer than one rollout of {self.batch_size}")
 
 
-class Agent(nn.Module):
-    """Policy and value network, separate, with tanh between the layers."""
-
-    def __init__(self, inputs: int, actions: int, args: Args, generator: torch.Generator) -> None:
-        super().__init__()
-
-        gain = 2**0.5 if args.orthogonal_init else None
-        self.critic = mlp((inputs, *args.hidden, 1), nn.Tanh, generator, gain=gain, last_gain=1.0)
-        self.actor = mlp((inputs, *args.hidden, actions), nn.Tanh, generator, gain=gain, last_gain=0.01)
-
-    def value(self, obs: Tensor) -> Tensor:
-        """V(s), (…, inputs) → (…,)."""
-        return self.critic(obs).squeeze(-1)
-
-    def logprob_and_entropy(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """log π(a|s) and the entropy of π(·|s), both (B,), for (B, inputs) and (B,)."""
-        logprobs = self.actor(obs).log_softmax(-1)
-        chosen = logprobs.gather(-1, action[:, None]).squeeze(-1)
-        return chosen, -(logprobs.exp() * logprobs).sum(-1)
-
-
-class Rollout(NamedTuple):
-    """What `num_steps` steps of every environment gave, time first: (T, N, …)."""
-
-    obs: Array
-    final_obs: Array
-    action: Array
-    reward: Array
-    terminated: Array
-    truncated: Array
-
-
-class Batch(NamedTuple):
-    """Rows for the update, (B, …): a flattened rollout, or a minibatch of it."""
-
-    obs: Tensor
-    action: Tensor
-    logprob: Tensor
-    advantage: Tensor
-    return_: Tensor
-    value: Tensor
-
-    def rows(self, index: Tensor) -> Batch:
-        """The rows `index`."""
-        return Batch(*(column[index] for column in self))
-
-
-def collect(envs: Environments, agent: Agent, args: Args, rng: np.random.Generator, training: Training) -> Rollout:
-    """Act with the current policy for `num_steps` steps of every environment."""
-    logits = numpy_forward(agent.actor)
-    # One draw for the rollout: as many calls of the generator as steps would cost more than the policy.
-    uniform = rng.random((args.num_steps, envs.num_envs), np.float32)
-    steps = []
-    for t in range(args.num_steps):
-        obs = envs.obs
-        action = sample_categorical(logits(obs), uniform[t])
-        step = envs.step(action)
-        training.advance(envs.num_envs, step.episodes)
-        steps.append((obs, step.final_obs, action, step.reward, step.terminated, step.truncated))
-    return Rollout(*(np.stack(column) for column in zip(*steps, strict=True)))
-
-
-@torch.no_grad()
-def advantages(agent: Agent, rollout: Rollout, args: Args) -> Batch:
-    """Values, log probabilities, GAE and returns of a rollout, flattened in time-major order."""
-    obs, action = torch.from_numpy(rollout.obs), torch.from_numpy(rollout.action)
-    value_t = agent.value(obs).numpy()
-    value_tp1 = np.concatenate([value_t[1:], np.zeros_like(value_t[:1])])
-    # Where an episode was cut, and after the last step, the next row is not where the action led.
-    led_elsewhere = rollout.truncated.copy()
-    led_elsewhere[-1] = True
-    value_tp1[led_elsewhere] = agent.value(torch.from_numpy(rollout.final_obs[led_elsewhere])).numpy()
-    ended = rollout.terminated | rollout.truncated
-    value_tp1[rollout.terminated if args.bootstrap_truncated else ended] = 0.0
-    advantage = gae(rollout.reward, value_t, value_tp1, ended, args.gamma, args.gae_lambda)
-    obs, action = obs.flatten(0, 1), action.flatten(0, 1)
-    logprob, _ = agent.logprob_and_entropy(obs, action)
-    columns = [torch.from_numpy(column).flatten() for column in (advantage, advantage + value_t, value_t)]
-    return Batch(obs, action, logprob, *columns)
-
-
 def policy_loss(ratio: Tensor, advantage: Tensor, args: Args) -> Tensor:
     """The clipped surrogate, to be minimised, from (B,) ratios and advantages."""
     if args.norm_adv:
-        advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+        advantage = standardised(advantage)
     clipped = ratio.clamp(1 - args.clip_coef, 1 + args.clip_coef)
     return -torch.min(advantage * ratio, advantage * clipped).mean()
 
 
 def value_loss(value: Tensor, batch: Batch, args: Args) -> Tensor:
-    """Half the squared error, the larger of unclipped and clipped where `clip_vloss`; from (B,) values."""
+    """Half the mean squared error of (B,) values, clipped about the old ones where `clip_vloss`."""
     error = (value - batch.return_).square()
     if args.clip_vloss:
         clipped = batch.value + (value - batch.value).clamp(-args.clip_coef, args.clip_coef)
-        error = torch.max(error, (clipped - batch.return_).square())
+        clipped_error = (clipped - batch.return_).square()
+        error = torch.max(error, clipped_error) if args.vloss_max else clipped_error
     return 0.5 * error.mean()
 
 
+class Terms(NamedTuple):
+    """What the loss of one minibatch is made of, and two figures to watch; scalars without gradient."""
+
+    policy_loss: Tensor
+    value_loss: Tensor
+    entropy: Tensor
+    approx_kl: Tensor
+    clipfrac: Tensor
+
+
+def loss_terms(agent: ActorCritic, batch: Batch, args: Args) -> tuple[Tensor, Terms]:
+    """The loss to step on, and its terms."""
+    logprob, entropy = agent.logprob_and_entropy(batch.obs, batch.action)
+    logratio = logprob - batch.logprob
+    ratio = logratio.exp()
+    pg_loss = policy_loss(ratio, batch.advantage, args)
+    v_loss = value_loss(agent.value(batch.obs), batch, args)
+    loss = pg_loss - args.ent_coef * entropy.mean() + args.vf_coef * v_loss
+    with torch.no_grad():
+        # The k3 estimator: http://joschu.net/blog/kl-approx.html
+        approx_kl = (ratio - 1 - logratio).mean()
+        clipfrac = ((ratio - 1).abs() > args.clip_coef).float().mean()
+        return loss, Terms(pg_loss.detach(), v_loss.detach(), entropy.mean(), approx_kl, clipfrac)
+
+
 def update(
-    agent: Agent, optimizer: torch.optim.Optimizer, batch: Batch, args: Args, rng: np.random.Generator
+    agent: ActorCritic, optimizer: torch.optim.Optimizer, batch: Batch, args: Args, rng: np.random.Generator
 ) -> dict[str, float]:
     """All epochs over one rollout; the figures of the last minibatch, and the clip fraction over all of them."""
-    clipfracs = []
-    terms: dict[str, Tensor] = {}
     weights = list(agent.parameters())
+    seen: list[Terms] = []
     for _ in range(args.update_epochs):
-        order = torch.from_numpy(rng.permutation(args.batch_size))
-        for index in order.chunk(args.num_minibatches):
-            rows = batch.rows(index)
-            logprob, entropy = agent.logprob_and_entropy(rows.obs, rows.action)
-            logratio = logprob - rows.logprob
-            ratio = logratio.exp()
-            pg_loss = policy_loss(ratio, rows.advantage, args)
-            v_loss = value_loss(agent.value(rows.obs), rows, args)
-            loss = pg_loss - args.ent_coef * entropy.mean() + args.vf_coef * v_loss
+        for index in torch.from_numpy(rng.permutation(len(batch.obs))).chunk(args.num_minibatches):
+            loss, terms = loss_terms(agent, batch.rows(index), args)
+            seen.append(terms)
+            if args.kl_per_minibatch and exceeds(terms.approx_kl, args.target_kl, KL_MARGIN):
+                return figures(seen, batch)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(weights, args.max_grad_norm)
             optimizer.step()
-            with torch.no_grad():
-                clipfracs.append(((ratio - 1).abs() > args.clip_coef).float().mean())
-                # The k3 estimator: http://joschu.net/blog/kl-approx.html
-                approx_kl = (ratio - 1 - logratio).mean()
-            terms = {"value_loss": v_loss, "policy_loss": pg_loss, "entropy": entropy.mean(), "approx_kl": approx_kl}
-        if args.target_kl is not None and terms["approx_kl"] > args.target_kl:
+        if not args.kl_per_minibatch and exceeds(seen[-1].approx_kl, args.target_kl, 1.0):
             break
-    terms["clipfrac"] = torch.stack(clipfracs).mean()
-    figures = {f"losses/{name}": term.item() for name, term in terms.items()}
-    return figures | {"losses/explained_variance": explained_variance(batch.value, batch.return_)}
+    return figures(seen, batch)
 
 
-def explained_variance(value: Tensor, return_: Tensor) -> float:
-    """1 − Var(G − V) / Var(G): 1 is a perfect critic, 0 one that predicts the mean; 0 where returns do not vary."""
-    variance = return_.var(correction=0).item()
-    return 1 - (return_ - value).var(correction=0).item() / variance if variance else 0.0
+def exceeds(approx_kl: Tensor, target: float | None, margin: float) -> bool:
+    """Whether there is a target and the divergence is above `margin` times it."""
+    return target is not None and approx_kl.item() > margin * target
+
+
+def figures(seen: list[Terms], batch: Batch) -> dict[str, float]:
+    """What is logged of an update, under CleanRL's names."""
+    last = {f"losses/{name}": value.item() for name, value in seen[-1]._asdict().items()}
+    return last | {
+        "losses/clipfrac": torch.stack([terms.clipfrac for terms in seen]).mean().item(),
+        "losses/explained_variance": explained_variance(batch.value, batch.return_),
+    }
+
+
+def annealed(args: Args, iteration: int) -> Args:
+    """`args` with the step size and clip range of update `iteration`, counted from 0."""
+    left = 1 - (iteration + args.anneal_late) / args.num_iterations
+    learning_rate = args.learning_rate * (left if args.anneal_lr else 1)
+    return replace(args, learning_rate=learning_rate, clip_coef=args.clip_coef * (left if args.anneal_clip else 1))
 
 
 def train(args: Args, run: RunFolder | None = None) -> Result:
@@ -243,33 +233,22 @@ def train(args: Args, run: RunFolder | None = None) -> Result:
     args.check()
     envs = VectorEnv(args.env_id, args.num_envs, args.seed)
     remedy = "use ppo_continuous for continuous actions"
-    space = require_space(envs.single_action_space, gymnasium.spaces.Discrete, "the action space", remedy)
-    inputs = box_size(envs.single_observation_space, "the observation space")
-    generator = torch.Generator().manual_seed(derive(args.seed, "weights"))
-    agent = Agent(inputs, int(space.n), args, generator)
-    optimizer = torch.optim.Adam(agent.parameters(), args.learning_rate, eps=args.adam_eps, fused=True)
-    rng = np.random.default_rng(derive(args.seed, "ppo"))
-    training = Training(args, run, agent=agent, optimizer=optimizer, envs=envs, rng=rng)
-    num_iterations = args.total_timesteps // args.batch_size
-    for iteration in training.iterations(num_iterations):
-        if args.anneal_lr:
-            optimizer.param_groups[0]["lr"] = (1 - iteration / num_iterations) * args.learning_rate
-        rollout = collect(envs, agent, args, rng, training)
-        batch = advantages(agent, rollout, args)
-        figures = update(agent, optimizer, batch, args, rng)
-        training.log(figures | {"charts/learning_rate": optimizer.param_groups[0]["lr"]})
-    envs.close()
+    require_space(envs.single_action_space, gymnasium.spaces.Discrete, "the action space", remedy)
+    agent = make_agent(envs, args.hidden, args.orthogonal_init, args.seed)
+    training = iterate(args, envs, agent, run)
     return training.result(agent, policy(agent, args.seed))
 
 
-def policy(agent: Agent, seed: int) -> Callable[[Array, bool], Array]:
-    """The trained policy as a function of (N, inputs) and whether to take the likeliest action."""
-    logits = numpy_forward(agent.actor)
-    rng = np.random.default_rng(derive(seed, "act"))
-
-    def act(obs: Array, deterministic: bool) -> Array:
-        if deterministic:
-            return logits(obs).argmax(-1)
-        return sample_categorical(logits(obs), rng.random(len(obs), np.float32))
-
-    return act
+def iterate(args: Args, envs: Environments, agent: ActorCritic, run: RunFolder | None) -> Training:
+    """The loop of `train`, for any agent: collect a rollout, estimate its advantages, update."""
+    optimizer = torch.optim.Adam(agent.parameters(), args.learning_rate, eps=args.adam_eps, fused=True)
+    rng = np.random.default_rng(derive(args.seed, "ppo"))
+    training = Training(args, run, agent=agent, optimizer=optimizer, envs=envs, rng=rng)
+    for iteration in training.iterations(args.num_iterations):
+        now = annealed(args, iteration)
+        optimizer.param_groups[0]["lr"] = now.learning_rate
+        rollout = collect(envs, agent, rng, training, steps=args.num_steps)
+        batch = make_batch(agent, rollout, args.gamma, args.gae_lambda, args.bootstrap_truncated)
+        training.log(update(agent, optimizer, batch, now, rng) | {"charts/learning_rate": now.learning_rate})
+    envs.close()
+    return training

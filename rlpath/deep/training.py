@@ -40,6 +40,25 @@ class Args:
     checkpoint_every: int = 100_000
     """Environment steps between two checkpoints; 0 writes none."""
 
+    def check(self) -> None:
+        """Raise `InputError` where a field cannot be used; algorithms add checks of their own fields."""
+        self.require("not negative", lambda value: value >= 0, "seed", "checkpoint_every")
+        self.require_positive("total_timesteps")
+
+    def require_positive(self, *names: str) -> None:
+        """Raise `InputError` where a field is zero, negative or NaN."""
+        self.require("positive", lambda value: value > 0, *names)
+
+    def require_share(self, *names: str) -> None:
+        """Raise `InputError` where a field is outside 0 … 1."""
+        self.require("between 0 and 1", lambda value: 0 <= value <= 1, *names)
+
+    def require(self, what: str, holds: Callable[[float], bool], *names: str) -> None:
+        """Raise `InputError` saying that a field must be `what` where it does not hold."""
+        for name in names:
+            if not holds(value := getattr(self, name)):
+                raise InputError(f"{name} must be {what}, got {value}")
+
 
 class Stateful(Protocol):
     """A part of a run that a checkpoint holds. Its state is plain Python and tensors."""
@@ -107,18 +126,21 @@ class Training:
         self.episodes: list[Finished] = []
         self.losses: dict[str, float] = {}
         self._iteration = 0
-        self._next_checkpoint = args.checkpoint_every
+        self._saved_at = 0
         self._started = time.monotonic()
         self._restore()
         self._step_at_start = self.step
 
-    def iterations(self, count: int) -> Iterator[int]:
-        """Count the iterations from where an earlier start stopped; a checkpoint may be written after each."""
-        while self._iteration < count:
+    def iterations(self, count: int | None = None) -> Iterator[int]:
+        """Count the iterations from where an earlier start stopped; a checkpoint may be written after each.
+
+        They end after `count`, or once `total_timesteps` environment steps have been taken.
+        """
+        while self.step < self.args.total_timesteps if count is None else self._iteration < count:
             yield self._iteration
             self._iteration += 1
-            if self.run is not None and self.args.checkpoint_every and self.step >= self._next_checkpoint:
-                self._save(self.run)
+            if self.args.checkpoint_every and self.step - self._saved_at >= self.args.checkpoint_every:
+                self._save()
 
     def advance(self, steps: int, ended: list[Episode]) -> None:
         """Count `steps` environment steps and write down the episodes that ended in them."""
@@ -141,41 +163,49 @@ class Training:
 
     def result(self, agent: nn.Module, act: Callable[[Array, bool], Array]) -> Result:
         """The finished run's result; `act` is the trained policy."""
-        if self.run is not None and self.args.checkpoint_every:
-            self._save(self.run)
+        if self.args.checkpoint_every:
+            self._save()
         wall_s = time.monotonic() - self._started
         return Result(self.args, self.step, self.episodes, self.losses, agent, act, wall_s)
 
-    def _save(self, run: RunFolder) -> None:
-        folder = run.checkpoints / f"checkpoint-{self.step}"
+    def _save(self) -> None:
+        # A checkpoint that counts is never written again: killed halfway, nothing would be left.
+        if self.run is None or self.step == self._saved_at:
+            return
+        folder = self.run.checkpoints / f"checkpoint-{self.step}"
         folder.mkdir(exist_ok=True)
-        progress = {"step": self.step, "iteration": self._iteration, "losses": self.losses}
+        counts = {"step": self.step, "iteration": self._iteration, "episodes": len(self.episodes)}
         parts = {name: _state(part) for name, part in self.parts.items()}
-        torch.save({"progress": progress, "parts": parts}, folder / STATE)
-        run.mark_complete(folder, keep=1)
-        self._next_checkpoint = self.step + self.args.checkpoint_every
+        torch.save({"progress": counts, "losses": self.losses, "parts": parts}, folder / STATE)
+        self.run.mark_complete(folder, keep=1)
+        self._saved_at = self.step
 
     def _restore(self) -> None:
-        checkpoint = self.run.last_checkpoint() if self.run is not None else None
-        if self.run is None or checkpoint is None:
-            if self.run is not None:
-                self.run.rewind(-1)
+        if self.run is None:
+            return
+        checkpoint = self.run.last_checkpoint()
+        if checkpoint is None:
+            self.run.rewind(-1)
             return
         saved = torch.load(checkpoint / STATE, weights_only=True)
         if set(saved["parts"]) != set(self.parts):
             raise InputError(f"{checkpoint} holds {sorted(saved['parts'])}, this run needs {sorted(self.parts)}")
         for name, part in self.parts.items():
             _load(part, saved["parts"][name])
-        self.step = saved["progress"]["step"]
-        self._iteration = saved["progress"]["iteration"]
-        self.losses = saved["progress"]["losses"]
-        self._next_checkpoint = self.step + self.args.checkpoint_every
+        progress = saved["progress"]
+        self.step = self._saved_at = progress["step"]
+        self._iteration, self.losses = progress["iteration"], saved["losses"]
         self.run.rewind(self.step)
         self.episodes = [
             Finished(row["step"], row["charts/episodic_return"], int(row["charts/episodic_length"]))
             for row in self.run.metrics()
             if "charts/episodic_return" in row
         ]
+        if len(self.episodes) != progress["episodes"]:
+            held = (
+                f"{len(self.episodes)} episodes up to step {self.step}, its checkpoint counted {progress['episodes']}"
+            )
+            raise InputError(f"{self.run.path} holds {held}; remove the folder to start again")
 
 
 def _state(part: Stateful | np.random.Generator) -> Any:

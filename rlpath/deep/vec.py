@@ -89,8 +89,8 @@ def make_env(env_id: str) -> gymnasium.Env[Any, Any]:
         raise InputError(f"there is no environment {env_id!r}; {hint}")
     try:
         return gymnasium.make(env_id, disable_env_checker=True)
-    except gymnasium.error.DependencyNotInstalled as missing:
-        raise InputError(f"environment {env_id} cannot be made: {missing}") from None
+    except gymnasium.error.Error as why:
+        raise InputError(f"environment {env_id} cannot be made: {why}") from None
 
 
 class VectorEnv:
@@ -111,6 +111,9 @@ class VectorEnv:
         self.num_envs = num_envs
         self.single_observation_space = self.envs[0].observation_space
         self.single_action_space = self.envs[0].action_space
+        if self.single_observation_space.shape is None:
+            remedy = "wrap the environment with gymnasium.wrappers.FlattenObservation"
+            raise InputError(f"{self._name()} observes {self.single_observation_space}, which is no array; {remedy}")
         self.obs = self._empty()
         self._starts: list[Any] = [seed + i for i in range(num_envs)]
         self._actions: list[list[Any]] = [[] for _ in range(num_envs)]
@@ -120,6 +123,8 @@ class VectorEnv:
 
     def step(self, actions: Array) -> Step:
         """Take `actions`, (N,) integers or (N, *action) floats; an episode that ends is reset in the same step."""
+        # Actions are copied: what is kept for a replay must be what the environment saw.
+        actions = actions.astype(self.single_action_space.dtype, casting="same_kind")
         # A row of its own for every step: the caller may keep it.
         obs = self._empty()
         final_obs = obs
@@ -160,7 +165,8 @@ class VectorEnv:
     def state_dict(self) -> dict[str, Any]:
         """Per copy: the start of its episode (a seed or a generator's state) and the actions since."""
         actions = [[_plain(action) for action in history] for history in self._actions]
-        return {"starts": list(self._starts), "actions": actions, "obs": self.obs.tolist()}
+        reached = {"obs": self.obs.tolist(), "returns": self._returns.tolist()}
+        return {"starts": list(self._starts), "actions": actions, **reached}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Play every copy's episode again; raises `InputError` where that leads elsewhere than it did."""
@@ -168,9 +174,14 @@ class VectorEnv:
             raise InputError(f"the saved run has {len(state['starts'])} environments, this one {self.num_envs}")
         for i, (start, actions) in enumerate(zip(state["starts"], state["actions"], strict=True)):
             self._replay(i, start, actions)
-        if not np.array_equal(self.obs, np.asarray(state["obs"], self.obs.dtype)):
-            name = self.envs[0].spec.id if self.envs[0].spec else type(self.envs[0].unwrapped).__name__
-            raise InputError(f"{name} does not repeat itself from its generator's state: its runs cannot be resumed")
+        same = np.array_equal(self.obs, np.asarray(state["obs"], self.obs.dtype), equal_nan=True)
+        if not same or self._returns.tolist() != state["returns"]:
+            remedy = "its runs cannot be resumed, set checkpoint_every to 0"
+            raise InputError(f"{self._name()} does not repeat itself from its generator's state: {remedy}")
+
+    def _name(self) -> str:
+        spec = self.envs[0].spec
+        return spec.id if spec else type(self.envs[0].unwrapped).__name__
 
     def _replay(self, i: int, start: Any, actions: list[Any]) -> None:
         env = self.envs[i]
@@ -197,6 +208,10 @@ def _plain(action: Any) -> Any:
     return action.tolist() if isinstance(action, np.ndarray) else action
 
 
+def _narrow(obs: Array) -> Array:
+    return obs.astype(np.float32) if obs.dtype == np.float64 else obs.copy()
+
+
 class GymnasiumVectorEnv:
     """A vector environment of Gymnasium's or of another package, under the rule of this module.
 
@@ -206,20 +221,21 @@ class GymnasiumVectorEnv:
 
     def __init__(self, envs: gymnasium.vector.VectorEnv[Any, Any, Any], seed: int) -> None:
         mode = envs.metadata.get("autoreset_mode")
-        if mode != AutoresetMode.SAME_STEP:
+        if mode not in (AutoresetMode.SAME_STEP, AutoresetMode.SAME_STEP.value):
             remedy = "make it with vector_kwargs={'autoreset_mode': gymnasium.vector.AutoresetMode.SAME_STEP}"
             raise InputError(f"the vector environment resets by {mode}, not by SAME_STEP; {remedy}")
         self.envs = envs
         self.num_envs = envs.num_envs
         self.single_observation_space = envs.single_observation_space
         self.single_action_space = envs.single_action_space
-        self.obs: Array = envs.reset(seed=seed)[0]
+        self.obs = _narrow(envs.reset(seed=seed)[0])
         self._returns = np.zeros(self.num_envs)
         self._lengths = np.zeros(self.num_envs, int)
 
     def step(self, actions: Array) -> Step:
         """Take `actions`; see `VectorEnv.step`."""
-        obs, reward, terminated, truncated, info = self.envs.step(actions)
+        wide, reward, terminated, truncated, info = self.envs.step(actions)
+        obs = _narrow(wide)
         done = terminated | truncated
         final_obs = obs
         if done.any():
