@@ -145,10 +145,11 @@ def points_plot(
     xticks: Sequence[float] | None = None,
     xticklabels: Sequence[str] | None = None,
     log2: bool = False,
+    percent: bool = True,
 ) -> str:
-    """Shares with 95 % bars, for example pass@k over k, before and after."""
+    """Values with 95 % bars, for example pass@k over k, before and after; shares from 0 to 1 unless told."""
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _begin(title, xlabel, percent=True)
+        figure, axes = _begin(title, xlabel, percent)
         for points in series:
             below = [max(0.0, y - low) for y, low in zip(points.y, points.low, strict=True)]
             above = [max(0.0, high - y) for y, high in zip(points.y, points.high, strict=True)]

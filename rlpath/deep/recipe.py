@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, make_dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from rlpath.deep.report import sentence, write_report
 from rlpath.deep.training import Args, Result
 from rlpath.deep.vec import make_env
 from rlpath.errors import InputError
-from rlpath.processes import ONE_THREAD
+from rlpath.processes import pinned
 from rlpath.progress import Progress
 from rlpath.provenance import manifest
 from rlpath.runs import RunFolder, read_run, run_path
@@ -92,7 +93,7 @@ def run_recipe(
     if len(seeds) == 1:
         # NumPy has already chosen its threads. A process told to use one gives the same bits as a seed among many.
         named = ("--seeds", f"{seeds[0]}-{seeds[0]}") if options.seeds is not None else ()
-        return subprocess.call([*command, *named], env={**os.environ, **ONE_THREAD, WORKER: "1"})
+        return subprocess.call([*command, *named], env={**os.environ, **pinned(), WORKER: "1"})
     paths = {seed: run_path(options.root, name, config_of(name, args, options), seed) for seed in seeds}
     return run_seeds(paths, command, {WORKER: "1"}, options.jobs, args.total_timesteps, as_batch)
 
@@ -114,7 +115,9 @@ def read_flags(
     words = [word for word in words if word != "--smoke"]
     preset, folder = _take(words, "--preset") or preset, _take(words, "--resume")
     if preset not in presets:
-        raise InputError(f"--preset {preset} is not one of {', '.join(presets)}")
+        near = get_close_matches(preset, presets, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(f"--preset {preset} is not one of {', '.join(presets)}{hint}")
     default, options = presets[preset], kind()
     if folder is not None:
         default, options = _resumed(name, type(default), Path(folder), options)
