@@ -86,7 +86,7 @@ class DoubleQLearning(Control):
     """A coin picks which of two tables learns; it chooses the next action, the other says what that is worth.
 
     A single maximum is biased upwards by noise: the luckiest estimate wins. Here the estimate that is read was not the
-    one that was chosen by. Behaviour follows the sum of both.
+    one that was chosen by. Behaviour follows the mean of both.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -100,8 +100,8 @@ class DoubleQLearning(Control):
         return self.tables_2KSA.mean(0)
 
     def values(self, s: Ints) -> Array:
-        """The sum of both tables in the present states."""
-        return self.tables_2KSA[0, self.k, s] + self.tables_2KSA[1, self.k, s]
+        """The mean of both tables in the present states."""
+        return self.tables_2KSA[:, self.k, s].mean(0)
 
     def update(self, x: Step) -> None:
         """Move one table of each seed, by its coin."""
