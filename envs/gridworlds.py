@@ -101,9 +101,7 @@ class GridWorld(gym.Env[Any, Any]):
         hole_reward: float | None = None,
         render_mode: str | None = None,
     ) -> None:
-        where, self.rows = (
-            (f"map {file}", _read_map(Path(file))) if file is not None else ("the map", tuple(rows or ()))
-        )
+        where, self.rows = (f"map {file}", read_map(Path(file))) if file is not None else ("the map", tuple(rows or ()))
         self.rows = check_map(self.rows, where)
         self.shape = (len(self.rows), len(self.rows[0]))
         self.wind = tuple(wind) if wind is not None else (0,) * self.shape[1]
@@ -235,7 +233,7 @@ def _check_reachable(transitions: dict[int, dict[int, Any]], rows: Sequence[str]
             )
 
 
-def _read_map(path: Path) -> tuple[str, ...]:
+def read_map(path: Path) -> tuple[str, ...]:
     """Rows of a text file, without blank lines at its end."""
     try:
         text = path.read_text(encoding="utf-8")

@@ -57,7 +57,7 @@ class Reference:
     def sentences(self) -> list[str]:
         """The limits of the task in words."""
         size = f"{self.model.states} states, {self.model.actions} actions, at most {self.model.limit} steps an episode"
-        best = f"best policy that does not, by local search: {self.stationary.value:.5f}"
+        best = f"best policy found that does not: {self.stationary.value:.5f}"
         return [
             f"{self.model.name}: {size}",
             f"optimum inside the limit, undiscounted, by a policy that may watch the clock: {self.optimum:.5f}",

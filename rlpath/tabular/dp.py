@@ -20,6 +20,7 @@ from rlpath.tabular.model import Array, Flags, Ints, Model
 
 TOLERANCE = 1e-13
 MAX_SWEEPS = 1_000_000
+SEARCHED = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,14 +200,14 @@ def best_stationary(model: Model, gammas: tuple[float, ...] = (0.9, 0.95, 0.99, 
     """A good time-independent policy for the time-limited task, the most that a table of values can express.
 
     Starts from the best of the greedy policies for `gammas`, then changes one state's action at a time as long as the
-    exact return rises. The result is a local optimum: a lower bound of the best, and the best itself where it reaches
-    the time-dependent optimum.
+    exact return rises (in models of at most `SEARCHED` state-action pairs). The result is a local optimum: a lower
+    bound of the best, and the best itself where it reaches the time-dependent optimum.
     """
     highest = optimum(model)
     starts = np.array([np.eye(model.actions)[value_iteration(model, g).q_SA.argmax(-1)] for g in gammas])
     values = expected_return(model, starts)
     policy, value = starts[values.argmax()], float(values.max())
-    while value < highest - 1e-9:
+    while value < highest - 1e-9 and model.states * model.actions <= SEARCHED:
         changed = _single_changes(policy)
         returns = np.concatenate([expected_return(model, part) for part in np.array_split(changed, 8)])
         if returns.max() <= value + 1e-12:

@@ -10,7 +10,7 @@ LEFT, RIGHT = 0, 1
 
 
 def random_walk(states: int = 5, *, left_reward: float = 0.0, limit: int = 10_000) -> Model:
-    """A row of states, start in the middle; a move off the right end earns 1, off the left `left_reward` (Ex. 6.2, 7.1).
+    """A row of states, start in the middle; a move off the right end earns 1, off the left `left_reward` (6.2, 7.1).
 
     Under the uniform policy with γ = 1 and `left_reward` 0 the value of state i, from 0, is (i + 1) / (states + 1).
     """

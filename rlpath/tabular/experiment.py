@@ -1,4 +1,4 @@
-"""A tabular experiment on disk: a folder for every seed, seeds that are there already kept, the rest trained together."""
+"""A tabular experiment on disk: a folder for every seed; finished seeds are kept, the rest trained together."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def run_method(settings: TabularSettings, model: Model) -> Outcome:
         seconds = 0.0
         if missing:
             facts = manifest(sys.argv, settings.config())
-            facts["trained_together"] = missing
+            facts |= {"trained_together": missing, "tables_sha256": model.sha256}
             for seed in missing:
                 runs[seed].write_json("manifest.json", facts)
             started = time.perf_counter()
@@ -97,7 +97,7 @@ def _save(run: RunFolder, training: Training, index: int, behaviour_return: floa
     curve = zip(training.steps_C, training.greedy_return_KC[index], training.online_return_KC[index], strict=True)
     for step, greedy, online in curve:
         run.log_metrics(int(step), {"greedy_return": greedy, "online_return": online})
-    _write_npz(run.path / "q.npz", q=training.q_KSA[index])
+    _write_table(run.path / "q.npz", training.q_KSA[index])
     result = {
         "greedy_return": float(training.greedy_return_KC[index, -1]),
         "behaviour_return": behaviour_return,
@@ -107,10 +107,10 @@ def _save(run: RunFolder, training: Training, index: int, behaviour_return: floa
     run.mark_finished()
 
 
-def _write_npz(path: Path, **arrays: Array) -> None:
-    """Write arrays so that a crash leaves the whole file or none."""
+def _write_table(path: Path, q_SA: Array) -> None:
+    """Write action values as array `q`, so that a crash leaves the whole file or none."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    np.savez_compressed(buffer, q=q_SA)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     with disk_errors(path):
         temporary.write_bytes(buffer.getvalue())

@@ -7,6 +7,7 @@ many seeds at once.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -89,6 +90,15 @@ class Model:
         """
         o = (self.cumulative_SAO[s, a] > u[..., None]).argmax(-1)
         return self.next_SAO[s, a, o], self.reward_SAO[s, a, o], self.terminal_SAO[s, a, o]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the tables: the identity of the task in a manifest."""
+        tables = (self.probability_SAO, self.next_SAO, self.reward_SAO, self.terminal_SAO, self.start_S)
+        digest = hashlib.sha256(str((self.probability_SAO.shape, self.limit)).encode())
+        for table in tables:
+            digest.update(np.ascontiguousarray(table).tobytes())
+        return digest.hexdigest()
 
     def within(self, limit: int) -> Model:
         """The same tables under another time limit."""

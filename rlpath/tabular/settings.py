@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import gymnasium as gym
 
+from rlpath.envs import gridworlds
 from rlpath.errors import InputError
 from rlpath.tabular.exploration import EpsilonGreedy, Exploration, Schedule, Softmax, UpperConfidence
 from rlpath.tabular.learner import Control, StepSize
@@ -87,8 +88,10 @@ class TabularSettings:
         return [self.algorithm]
 
     def resolve(self, method: str, tuned: Mapping[str, Any]) -> TabularSettings:
-        """These settings for one method, with no field left at None. Raises `InputError` naming a field out of range."""
+        """These settings for one method, no field left at None. Raises `InputError` naming a field out of range."""
         given = {name: value for name, value in asdict(self).items() if value is not None}
+        if self.map is not None:
+            given["env_id"] = "TextGrid-v0"
         chosen = replace(self, **{**DEFAULTS, **tuned, **given, "algorithm": method})
         chosen.check()
         return chosen
@@ -145,8 +148,10 @@ class TabularSettings:
         return Softmax(schedule) if self.exploration == "softmax" else EpsilonGreedy(schedule)
 
     def config(self) -> dict[str, Any]:
-        """What distinguishes one run from another, seeds apart."""
+        """What distinguishes one run from another, seeds apart; a map counts by its rows, not by its file's name."""
         fields = asdict(self)
+        if self.map is not None:
+            fields["map"] = list(gridworlds.read_map(self.map))
         return {name: fields[name] for name in fields if name not in ("seeds", "first_seed", "root")}
 
 
