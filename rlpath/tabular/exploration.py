@@ -25,8 +25,9 @@ class Schedule:
 
     def __call__(self, step: int) -> float:
         """The number at a step, counted from 0."""
-        share = min(1.0, step / self.steps) if self.steps else 1.0
-        return self.start + share * (self.end - self.start)
+        if step >= self.steps:
+            return self.end
+        return self.start + step / self.steps * (self.end - self.start)
 
 
 class Exploration(Protocol):

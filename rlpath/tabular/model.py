@@ -121,7 +121,7 @@ def from_transitions(name: str, transitions: Transitions, start_S: Array, limit:
             for o, (p, s_t, r_t, terminated) in enumerate(listed):
                 probability[s, a, o], following[s, a, o] = p, s_t
                 reward[s, a, o], terminal[s, a, o] = r_t, terminated
-    return Model(name, probability, following, reward, terminal, np.asarray(start_S, dtype=np.float64), limit)
+    return Model(name, probability, following, reward, terminal, np.array(start_S, dtype=np.float64), limit)
 
 
 def from_env(env: gym.Env[Any, Any], limit: int | None = None) -> Model:
