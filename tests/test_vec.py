@@ -105,7 +105,7 @@ def test_an_episode_is_the_one_of_the_plain_environment() -> None:
     ended = 0
     for _ in range(200):
         np.testing.assert_array_equal(envs.obs[0], obs)
-        action = rng.integers(2)
+        action = int(rng.integers(2))
         obs, reward, terminated, truncated, _ = plain.step(action)
         step = envs.step(actions(action))
         np.testing.assert_array_equal(step.final_obs[0], obs)
@@ -199,8 +199,8 @@ class UnrepeatableReward(Counting):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         UnrepeatableReward.total += 1
-        obs, _, *rest = super().step(action)
-        return obs, float(UnrepeatableReward.total), *rest
+        obs, _, terminated, truncated, info = super().step(action)
+        return obs, float(UnrepeatableReward.total), terminated, truncated, info
 
 
 @pytest.mark.parametrize("kind", [Unrepeatable, UnrepeatableReward])
@@ -292,7 +292,7 @@ def test_no_copies_are_refused() -> None:
 
 def test_observations_that_are_no_array_are_refused() -> None:
     """A dictionary of spaces, with the wrapper that mends it."""
-    with pytest.raises(InputError, match="Blackjack-v1 observes Tuple.*FlattenObservation"):
+    with pytest.raises(InputError, match=r"Blackjack-v1 observes Tuple.*FlattenObservation"):
         VectorEnv("Blackjack-v1", 1, seed=0)
 
 

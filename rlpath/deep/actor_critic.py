@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from rlpath.deep.networks import mlp, numpy_forward, sample_categorical
 from rlpath.deep.training import Training, box_size
-from rlpath.deep.vec import Environments
+from rlpath.deep.vec import Environments, Spaces
 from rlpath.errors import InputError
 from rlpath.returns import gae
 from rlpath.seeding import derive
@@ -46,6 +46,10 @@ class ActorCritic(nn.Module, ABC):
     def value(self, obs: Tensor) -> Tensor:
         """V(s), (…, inputs) → (…,)."""
         return self.critic(obs).squeeze(-1)
+
+    def policy_parameters(self) -> list[nn.Parameter]:
+        """All weights but the value network's."""
+        return [weight for name, weight in self.named_parameters() if not name.startswith("critic.")]
 
     @abstractmethod
     def logprob_and_entropy(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,7 +101,7 @@ class GaussianAgent(ActorCritic):
         log_std: float = 0.0,
     ) -> None:
         super().__init__(inputs, box_size(space, "the action space"), hidden, orthogonal, generator)
-        self.log_std = nn.Parameter(torch.full(space.shape, log_std))
+        self.log_std = nn.Parameter(torch.full(space.shape, float(log_std)))
         self.low, self.high = space.low, space.high
 
     def logprob_and_entropy(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,9 +134,7 @@ def _rows(draw: Callable[[], Array]) -> Iterator[Array]:
         yield from draw()
 
 
-def make_agent(
-    envs: Environments, hidden: tuple[int, ...], orthogonal: bool, seed: int, log_std: float = 0.0
-) -> ActorCritic:
+def agent_for(envs: Spaces, hidden: tuple[int, ...], orthogonal: bool, seed: int, log_std: float = 0.0) -> ActorCritic:
     """The agent for the spaces of `envs`, its weights fixed by `seed`. Raises `InputError` for other spaces."""
     inputs = box_size(envs.single_observation_space, "the observation space")
     generator = torch.Generator().manual_seed(derive(seed, "weights"))

@@ -8,8 +8,8 @@
 The details that matter, after Huang et al. 2022, "The 37 Implementation Details of PPO"; each can be switched off, and
 a test fails without it (tests/test_mutations.py):
     vectorised environments               `collect`          orthogonal weights, gains √2, 0.01, 1    `ActorCritic`
-    GAE; truncation bootstraps            `make_batch`       Adam's ε of 1e-5                         `start`
-    learning rate annealed to zero        `train`            shuffled minibatches, several epochs     `update`
+    GAE; truncation bootstraps            `make_batch`       Adam's ε of 1e-5                         `iterate`
+    learning rate annealed to zero        `annealed`           shuffled minibatches, several epochs     `update`
     advantages standardised by minibatch  `policy_loss`      clipped surrogate                        `policy_loss`
     clipped value loss                    `value_loss`       entropy bonus                            `loss_terms`
     gradient norm clipped over all        `update`           stop at a KL divergence                  `update`
@@ -45,16 +45,16 @@ from torch import Tensor, nn
 from rlpath.deep.actor_critic import (
     ActorCritic,
     Batch,
+    agent_for,
     collect,
     explained_variance,
-    make_agent,
     make_batch,
     policy,
     standardised,
 )
 from rlpath.deep.training import Args as Common
 from rlpath.deep.training import Result, Training, require_space
-from rlpath.deep.vec import Environments, VectorEnv
+from rlpath.deep.vec import Environments, Spaces, VectorEnv
 from rlpath.errors import InputError
 from rlpath.runs import RunFolder
 from rlpath.seeding import derive
@@ -224,6 +224,13 @@ def annealed(args: Args, iteration: int) -> Args:
     return replace(args, learning_rate=learning_rate, clip_coef=args.clip_coef * (left if args.anneal_clip else 1))
 
 
+def make_agent(envs: Spaces, args: Args) -> ActorCritic:
+    """The untrained agent of `args.seed`. Raises `InputError` where actions or observations are of another kind."""
+    remedy = "use ppo_continuous for continuous actions"
+    require_space(envs.single_action_space, gymnasium.spaces.Discrete, "the action space", remedy)
+    return agent_for(envs, args.hidden, args.orthogonal_init, args.seed)
+
+
 def train(args: Args, run: RunFolder | None = None) -> Result:
     """Train `args.total_timesteps` steps, rounded down to whole rollouts.
 
@@ -232,9 +239,7 @@ def train(args: Args, run: RunFolder | None = None) -> Result:
     """
     args.check()
     envs = VectorEnv(args.env_id, args.num_envs, args.seed)
-    remedy = "use ppo_continuous for continuous actions"
-    require_space(envs.single_action_space, gymnasium.spaces.Discrete, "the action space", remedy)
-    agent = make_agent(envs, args.hidden, args.orthogonal_init, args.seed)
+    agent = make_agent(envs, args)
     training = iterate(args, envs, agent, run)
     return training.result(agent, policy(agent, args.seed))
 
