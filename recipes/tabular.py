@@ -49,7 +49,12 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
         "": {"steps": 50_000, "gamma": 1.0, **ROOT_DECAY, **TENTH},
         "double_q_learning": CONSTANT,
     },
-    "Taxi-v4": {"": {"steps": 200_000, "gamma": 0.99, **CONSTANT, **TENTH}},
+    "Taxi-v4": {
+        "": {"steps": 200_000, "gamma": 0.99, **ROOT_DECAY, **TO_NONE},
+        "sarsa": TENTH,
+        "expected_sarsa": CONSTANT,
+        "double_q_learning": CONSTANT,
+    },
 }
 
 

@@ -49,11 +49,11 @@ def test_a_time_independent_policy_is_enough_where_haste_does_not_pay(env_id: st
 
 @pytest.mark.parametrize("searched", [0, 1000])
 def test_it_is_the_best_of_all_where_all_can_be_tried(searched: int) -> None:
-    """A slippery corridor around a hole, six steps: the same value as the best of all 4 ** 6 policies, below the optimum."""
-    corridor = load_model(
-        "TextGrid-v0", 6, rows=["S..", "HHG"], slip=0.6, step_reward=0.0, goal_reward=1.0, hole_reward=0.2
-    )
-    policies = np.array([np.eye(4)[[*actions, 0, 0, 0]] for actions in itertools.product(range(4), repeat=3)])
+    """A slippery corridor beside holes, six steps: the value of the best of all 4³ policies, below the optimum."""
+    rewards = {"step_reward": 0.0, "goal_reward": 1.0, "hole_reward": 0.2}
+    corridor = load_model("TextGrid-v0", 6, rows=["S..", "HHG"], slip=0.6, **rewards)
+    every = itertools.product(range(4), repeat=3)
+    policies = np.array([np.eye(4)[[*actions, 0, 0, 0]] for actions in every])
     best = best_stationary(corridor, searched=searched)
 
     assert best.is_proven

@@ -1,9 +1,9 @@
 """The best policy that does not watch the clock, for a task that has one.
 
-Inside a time limit the optimum may change with the steps that are left; a table of action values cannot express that.
-What its greedy policy can be at best is a deterministic policy that is the same at every step. Finding that is a
-search: local, then by branch and bound, where fixing some states' actions and leaving the others free to depend on time gives
-the bound.
+Inside a time limit the optimum may change with the steps that are left; the greedy policy of a table of action values
+cannot. Finding the deterministic policy that is best when it must be the same at every step is a search: local, then
+by branch and bound, where fixing the actions of some states and leaving the others free to depend on time gives the
+bound.
 """
 
 from __future__ import annotations
