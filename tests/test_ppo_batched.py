@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from rlpath.deep import ppo, ppo_batched
 from rlpath.deep.ppo import Args
 from rlpath.deep.ppo_batched import Learners, train_batched
+from rlpath.deep.recipe import WORKER, run_recipe
 from rlpath.deep.training import Result, Training
 from rlpath.deep.vec_seeds import make_seed_envs
 from rlpath.errors import InputError
@@ -233,3 +235,15 @@ def test_what_cannot_be_run_is_refused(changes: dict[str, Any], seeds: list[int]
     """In a sentence."""
     with pytest.raises(InputError, match=match):
         train_batched(replace(SMALL, **changes), seeds)
+
+
+def test_the_recipe_trains_seeds_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--batched` leaves the same weights as the function does, in a folder of its own."""
+    monkeypatch.setenv(WORKER, "1")
+    words = ["--seeds", "2-3", "--batched", "--eval-episodes", "2", "--root", str(tmp_path)]
+    run_recipe("ppo", ppo.train, {"short": SMALL}, words, batched=train_batched)
+    found = {path.parent.parent.name: json.loads(path.read_text()) for path in tmp_path.rglob("final.json")}
+
+    assert found.keys() == {"seed-2", "seed-3"}
+    for result in train_batched(SMALL, [2, 3]):
+        assert found[f"seed-{result.args.seed}"]["digest"] == result.digest
