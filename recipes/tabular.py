@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import tyro
+from rlpath.evals.page import heading, page, plots, section, soft, table
 
 from rlpath.errors import run_command
-from rlpath.evals.page import heading, page, plots, section, soft, table
 from rlpath.files import write_atomic
 from rlpath.runs import config_hash
 from rlpath.tabular.dp import Stationary, best_stationary, optimum, value_iteration

@@ -29,7 +29,9 @@ class Learner:
     no_bootstrap: dict[str, bool] | None = None
 
     def learn(self, probe: str, kind: str, **changes: Any) -> Result:
-        return self.train(replace(self.args, env_id=f"probe/{probe}{kind}-v0", seed=SEED, checkpoint_every=0, **changes))
+        return self.train(
+            replace(self.args, env_id=f"probe/{probe}{kind}-v0", seed=SEED, checkpoint_every=0, **changes)
+        )
 
 
 def critic(result: Result, state: float) -> float:
@@ -51,7 +53,13 @@ LEARNERS = {
         OFF,
     ),
     "a2c": Learner(a2c.train, a2c.Args(**SHORT | {"learning_rate": 0.01}, num_envs=4, log_std=-1), critic, BOTH, OFF),
-    "reinforce": Learner(reinforce.train, reinforce.Args(**SHORT, episodes_per_update=24, baseline_learning_rate=0.02, log_std=-1), critic, BOTH, OFF),
+    "reinforce": Learner(
+        reinforce.train,
+        reinforce.Args(**SHORT, episodes_per_update=24, baseline_learning_rate=0.02, log_std=-1),
+        critic,
+        BOTH,
+        OFF,
+    ),
 }
 CASES = [pytest.param(learner, kind, id=name + kind) for name, learner in LEARNERS.items() for kind in learner.kinds]
 
