@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from rlpath.tabular.dp import (
-    best_stationary,
     epsilon_soft,
     expected_return,
     finite_horizon,
@@ -105,29 +104,6 @@ def test_frozen_lake_without_limit_or_discount(lake: Model) -> None:
 def test_sweeps_of_value_iteration(env_id: str, gamma: float, sweeps: int) -> None:
     """As many as recorded to a change below 1e-13; one more or less where rounding decides the last."""
     assert value_iteration(load_model(env_id), gamma).sweeps == pytest.approx(sweeps, abs=1)
-
-
-def test_no_time_independent_policy_found_reaches_the_optimum_of_frozen_lake(lake: Model) -> None:
-    """0.74016 against 0.74419 on the small lake; the greedy γ = 0.99 policy of the large one gives 0.86296."""
-    best = best_stationary(lake)
-    assert best.value == pytest.approx(0.74016, abs=1e-5)
-    assert not best.is_optimal
-    assert expected_return(lake, best.policy_SA) == best.value
-
-    large = load_model("FrozenLake8x8-v1")
-    for gamma, value in ((0.99, 0.86296), (0.999, 0.88565)):
-        assert expected_return(large, value_iteration(large, gamma).policy_SA) == pytest.approx(value, abs=1e-5)
-    assert best_stationary(large).value > 0.8935
-
-
-@pytest.mark.parametrize(("env_id", "value"), [("CliffWalking-v1", -13), ("Taxi-v4", 7.93)])
-def test_a_time_independent_policy_is_enough_where_haste_does_not_pay(env_id: str, value: float) -> None:
-    """The best stationary policy is proven optimal by equality with backward induction."""
-    model = load_model(env_id)
-    best = best_stationary(model if model.limit else model.within(500))
-
-    assert best.is_optimal
-    assert best.value == pytest.approx(value, abs=1e-9)
 
 
 def test_the_optimum_is_what_its_own_policy_earns(lake: Model) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from rlpath.tabular.dp import best_stationary, expected_return, greedy
+from rlpath.tabular.dp import expected_return, greedy
 from rlpath.tabular.exploration import EpsilonGreedy, Exploration, Schedule, Softmax, UpperConfidence
 from rlpath.tabular.learner import StepSize
 from rlpath.tabular.model import Model, load_model
 from rlpath.tabular.settings import METHODS
+from rlpath.tabular.stationary import best_stationary
 from rlpath.tabular.training import Training, control
 
 DECAYING = EpsilonGreedy(Schedule(1.0, 0.05, 800))

@@ -20,7 +20,6 @@ from rlpath.tabular.model import Array, Flags, Ints, Model
 
 TOLERANCE = 1e-13
 MAX_SWEEPS = 1_000_000
-SEARCHED = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,16 +38,6 @@ class FiniteHorizon:
 
     v_HS: Array
     action_HS: Ints
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stationary:
-    """The best time-independent policy found for a time-limited task, and its exact expected return."""
-
-    policy_SA: Array
-    value: float
-    is_optimal: bool
-    """proven: no policy whatever does better, time-dependent ones included"""
 
 
 def greedy(q_SA: Array, tolerance: float = 0.0) -> Array:
@@ -165,12 +154,12 @@ def finite_horizon(model: Model, horizon: int, gamma: float = 1.0) -> FiniteHori
 
 def optimum(model: Model) -> float:
     """The highest expected undiscounted return inside the model's time limit, from its start distribution."""
-    return float(model.start_S @ finite_horizon(model, _limit(model)).v_HS[-1])
+    return float(model.start_S @ finite_horizon(model, time_limit(model)).v_HS[-1])
 
 
 def expected_return(model: Model, policy_SA: Array, gamma: float = 1.0) -> Array:
     """Exact expected return of policies (…, S, A) inside the time limit, from the start distribution: shape (…)."""
-    steps = _limit(model)
+    steps = time_limit(model)
     weights = policy_SA[..., None] * model.going_on_SAO
     rewards = (policy_SA * model.reward_SA).sum(-1)
     shape = (*rewards.shape, model.actions * model.probability_SAO.shape[-1])
@@ -189,43 +178,15 @@ def return_moments(model: Model, policy_SA: Array, gamma: float = 1.0) -> tuple[
     weights = policy_SA[:, :, None] * model.probability_SAO
     going_on = policy_SA[:, :, None] * model.going_on_SAO
     mean, square = np.zeros(model.states), np.zeros(model.states)
-    for _ in range(_limit(model)):
+    for _ in range(time_limit(model)):
         then = 2 * gamma * model.reward_SAO * mean[model.next_SAO] + gamma**2 * square[model.next_SAO]
         square = (weights * model.reward_SAO**2 + going_on * then).sum((1, 2))
         mean = (weights * model.reward_SAO + gamma * going_on * mean[model.next_SAO]).sum((1, 2))
     return mean, np.maximum(square - mean**2, 0.0)
 
 
-def best_stationary(model: Model, gammas: tuple[float, ...] = (0.9, 0.95, 0.99, 0.995, 0.999, 0.9999)) -> Stationary:
-    """A good time-independent policy for the time-limited task, the most that a table of values can express.
-
-    Starts from the best of the greedy policies for `gammas`, then changes one state's action at a time as long as the
-    exact return rises (in models of at most `SEARCHED` state-action pairs). The result is a local optimum: a lower
-    bound of the best, and the best itself where it reaches the time-dependent optimum.
-    """
-    highest = optimum(model)
-    starts = np.array([np.eye(model.actions)[value_iteration(model, g).q_SA.argmax(-1)] for g in gammas])
-    values = expected_return(model, starts)
-    policy, value = starts[values.argmax()], float(values.max())
-    while value < highest - 1e-9 and model.states * model.actions <= SEARCHED:
-        changed = _single_changes(policy)
-        returns = np.concatenate([expected_return(model, part) for part in np.array_split(changed, 8)])
-        if returns.max() <= value + 1e-12:
-            break
-        policy, value = changed[returns.argmax()], float(returns.max())
-    return Stationary(policy, value, value >= highest - 1e-9)
-
-
-def _single_changes(policy_SA: Array) -> Array:
-    """Every deterministic policy that differs from this one in one state: (S · A, S, A)."""
-    states, actions = policy_SA.shape
-    changed = np.repeat(policy_SA[None], states * actions, axis=0)
-    state, action = np.divmod(np.arange(states * actions), actions)
-    changed[np.arange(states * actions), state] = np.eye(actions)[action]
-    return changed
-
-
-def _limit(model: Model) -> int:
+def time_limit(model: Model) -> int:
+    """The model's time limit. Raises `ValueError` where it has none."""
     if model.limit is None:
         raise ValueError(f"{model.name} has no time limit; give it one with model.within(steps)")
     return model.limit
