@@ -19,8 +19,8 @@ from typing import Any
 import tyro
 
 from rlpath.errors import run_command
-from rlpath.evals.page import heading, page, plots, section, soft, table
 from rlpath.files import write_atomic
+from rlpath.page import heading, page, plots, section, soft, table
 from rlpath.runs import config_hash
 from rlpath.tabular.dp import optimum, value_iteration
 from rlpath.tabular.draw import draw_policy

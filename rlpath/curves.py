@@ -17,8 +17,9 @@ from rlpath.runs import RunRecord
 
 Array = np.ndarray[Any, Any]
 BINS = 50
-KEYS = ("charts/episodic_return", "reward")
-"""What a curve shows: a training episode's return, or a training step's mean reward; the first that was logged."""
+KEYS = ("charts/episodic_return", "greedy_return", "reward")
+"""What a curve shows: a training episode's return, the exact return of a table's greedy policy, or a training step's
+mean reward; the first of them that was logged."""
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def report(paths: Mapping[int, Path], folder: Path, why: Mapping[int, str]) -> i
     seeds = read_set(list(paths.values()))
     for text in warnings(seeds):
         print(text)
-    print(f"{summary_text(list(seeds.records.values()))}\nreport: {write_seeds_report(seeds, folder)}")
+    print(f"{summary_text(list(seeds.records.values()))}\nreport: {write_seeds_report(seeds, folder / 'report.html')}")
     return 0
 
 

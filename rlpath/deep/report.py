@@ -11,6 +11,7 @@ import numpy as np
 
 from rlpath import page, plots
 from rlpath.curves import learning_curve
+from rlpath.errors import InputError
 from rlpath.files import write_atomic
 from rlpath.plots import Line
 from rlpath.runs import RunRecord, read_run
@@ -22,8 +23,15 @@ HEAD = ("seed", "final evaluation", "last 100 training episodes", "area under th
 
 
 def write_report(path: Path) -> Path:
-    """Write curve.svg and report.html of one finished run into its folder, and return the page's path."""
+    """Write curve.svg and report.html of one finished run into its folder, and return the page's path.
+
+    Raises `InputError` for a run without a final evaluation.
+    """
     record = read_run(path)
+    if "final" not in record.evaluations:
+        raise InputError(
+            f"{path} has no final evaluation yet: its command, run again, goes on from the last checkpoint"
+        )
     figure = curve_plot("curve", [record])
     write_atomic(path / "curve.svg", plots.standalone(figure))
     title = f"{path.resolve().parts[-3]} on {record.config['env_id']}, seed {record.config['seed']}"
@@ -49,11 +57,11 @@ def write_report(path: Path) -> Path:
     return path / "report.html"
 
 
-def write_seeds_report(seeds: SeedSet, folder: Path) -> Path:
-    """Write curve.svg and report.html over a whole set of seeds into `folder`, and return the page's path."""
+def write_seeds_report(seeds: SeedSet, path: Path) -> Path:
+    """Write the page over a whole set of seeds to `path`, and curve.svg beside it; return the page's path."""
     records = list(seeds.records.values())
     figure = curve_plot("curve", records)
-    write_atomic(folder / "curve.svg", plots.standalone(figure))
+    write_atomic(path.with_name("curve.svg"), plots.standalone(figure))
     title = f"{seeds.recipe} on {seeds.config['env_id']}, {len(records)} seeds"
     notes = [page.note(text) for text in warnings(seeds)]
     body = [
@@ -68,8 +76,8 @@ def write_seeds_report(seeds: SeedSet, folder: Path) -> Path:
             page.details("Configuration", seeds.config),
         ),
     ]
-    write_atomic(folder / "report.html", page.page(title, body))
-    return folder / "report.html"
+    write_atomic(path, page.page(title, body))
+    return path
 
 
 def warnings(seeds: SeedSet) -> list[str]:
