@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlpath import plots
-from rlpath.evals import page
+from rlpath import page, plots
 from rlpath.evals.compare import Change, Comparison, p_text, points, read_comparison
 from rlpath.evals.evaluate import Evaluation, Sample, Summary, read_evaluation
 from rlpath.files import write_atomic

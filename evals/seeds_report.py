@@ -6,9 +6,8 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rlpath import plots
+from rlpath import page, plots
 from rlpath.errors import InputError
-from rlpath.evals import page
 from rlpath.evals.compare import Aggregate, SeedComparison, aggregate, points
 from rlpath.evals.report import comparison_of, curve, difference, p_cell, share, title_of
 from rlpath.files import write_atomic

@@ -5,7 +5,6 @@ Every stage goes on where a killed run stopped: evaluations chunk by chunk, trai
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import sys
@@ -92,7 +91,7 @@ def run_experiment(recipe: str, settings: GRPOSettings, train: ProblemSet, held_
         facts = manifest(sys.argv, asdict(settings), [train, held_out], settings.model, path)
         facts["rollouts"] = {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts}
         run.labels["data"] = train.name
-        write_manifest(run, facts | {"cpu": machine, "processes": state.num_processes})
+        run.write_manifest(facts | {"cpu": machine, "processes": state.num_processes})
         print(f"run folder {run.path}; training on {train.name} ({train.source})", flush=True)
     sampler = load_sampler(
         backend,
@@ -115,14 +114,6 @@ def run_experiment(recipe: str, settings: GRPOSettings, train: ProblemSet, held_
         run.mark_finished()
         print(f"{comparison.sentence}\nreport: {write_report(run.path)}")
     state.wait_for_everyone()
-
-
-def write_manifest(run: RunFolder, facts: dict[str, Any]) -> None:
-    """Write the manifest; a resumed run keeps what its earlier starts said of code, packages and hardware."""
-    path = run.path / "manifest.json"
-    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"starts": []}
-    start = {name: facts[name] for name in ("started", "command", "git", "rlpath", "packages", "hardware")}
-    run.write_json("manifest.json", facts | {"starts": [*earlier.get("starts", []), start]})
 
 
 def training_rows(problems: Sequence[Problem], count: int, seed: int) -> list[dict[str, Any]]:

@@ -34,6 +34,8 @@ PACKAGES = (
     "reasoning-gym",
     "math-verify",
     "stable-baselines3",
+    "box2d",
+    "ray",
 )
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.gguf")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -26,6 +27,9 @@ from rlpath.files import TEMPORARY, Busy, disk_errors, lock, read_json, read_jso
 COMPLETE = "complete"
 """Marker file of a checkpoint, written last: names and sizes of all its other files."""
 
+ANNOUNCE = "RLPATH_ANNOUNCE"
+"""Environment variable naming a file to which the path of every run folder opened is added, for who started us."""
+
 METRICS = "metrics.jsonl"
 SAMPLES = "samples.jsonl"
 
@@ -36,6 +40,22 @@ def config_hash(config: Mapping[str, Any]) -> str:
     Fields hold JSON values or paths; anything else raises `TypeError` rather than hash an address.
     """
     return hashlib.sha256(json.dumps(config, sort_keys=True, default=_plain).encode()).hexdigest()[:12]
+
+
+def run_path(root: Path, recipe: str, config: Mapping[str, Any], seed: int) -> Path:
+    """Where `RunFolder.open` puts a run: root/recipe/<hash of config>/seed-<seed>."""
+    return Path(root) / recipe / config_hash(_shared(config)) / f"seed-{seed}"
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The fields in which two configurations differ, in JSON's eyes; `seed` and `root` are not compared."""
+    one, other = (json.loads(json.dumps(_shared(config), default=_plain)) for config in (one, other))
+    return sorted(name for name in {*one, *other} if name not in one or name not in other or one[name] != other[name])
+
+
+def _shared(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that all seeds of a configuration have in common."""
+    return {name: value for name, value in config.items() if name not in ("seed", "root")}
 
 
 def _plain(value: object) -> str:
@@ -87,17 +107,20 @@ class RunFolder:
         """Create or continue `root/recipe/<hash of config>/seed-<seed>` and hold it until `close`.
 
         `config` is the resolved configuration; its fields `seed` and `root` do not enter the hash, so that seeds of
-        one configuration lie side by side. Raises `InputError` where another process holds the folder or it cannot be
-        written.
+        one configuration lie side by side. Raises `InputError` where another process holds the folder, it cannot be
+        written, or the config.json in it is not of this configuration.
         """
-        hashed = {name: value for name, value in config.items() if name not in ("seed", "root")}
-        path = Path(root) / recipe / config_hash(hashed) / f"seed-{seed}"
+        path = run_path(root, recipe, config, seed)
         with disk_errors(path):
             for folder in (path, path / "checkpoints", path / "evaluations"):
                 folder.mkdir(parents=True, exist_ok=True)
             run = cls(path, _hold(path))
         run._mend()
+        run._refuse_other(config)
         run.write_json("config.json", {**config, "seed": seed})
+        if ANNOUNCE in os.environ:
+            with Path(os.environ[ANNOUNCE]).open("a", encoding="utf-8") as file:
+                file.write(f"{path.resolve()}\n")
         return run
 
     def close(self) -> None:
@@ -119,6 +142,13 @@ class RunFolder:
         path = self.path / name
         write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n")
         return path
+
+    def write_manifest(self, facts: Mapping[str, Any]) -> None:
+        """Write manifest.json; a resumed run keeps what its earlier starts said of code, packages and hardware."""
+        path = self.path / "manifest.json"
+        earlier = read_json(path) if path.exists() else {}
+        start = {name: facts[name] for name in ("started", "command", "git", "rlpath", "packages", "hardware")}
+        self.write_json("manifest.json", {**facts, "starts": [*earlier.get("starts", []), start]})
 
     def log_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """Append one line: `step`, `wall_s` (seconds of running, summed over restarts), the run's `labels`, `metrics`.
@@ -159,6 +189,15 @@ class RunFolder:
         if path.exists():
             kept = [row for row in read_json_lines(path) if keep(row)]
             write_atomic(path, "".join(_line(row) for row in kept))
+
+    def _refuse_other(self, config: Mapping[str, Any]) -> None:
+        path = self.path / "config.json"
+        if path.exists() and (differing := differences(read_json(path), config)):
+            self.close()
+            raise InputError(
+                f"{path} differs from this run in {', '.join(differing)}: it was edited or copied here; "
+                "move the folder away, or give it the configuration it was made with"
+            )
 
     def _mend(self) -> None:
         """Remove what a crash left: files not yet in place, and a half-written last line that the next would join."""

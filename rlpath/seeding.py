@@ -11,6 +11,30 @@ import json
 import random
 import sys
 
+from rlpath.errors import InputError
+
+
+def parse_seeds(text: str) -> list[int]:
+    """The seeds that a command line names: "10" is 0 … 9, "0-9" the same, "1,2,5" these three, "0-3,7" five.
+
+    Raises `InputError` for anything else, and for a seed named twice.
+    """
+    parts = text.split(",")
+    if text.isdecimal():
+        parts = [f"0-{int(text) - 1}"]
+    seeds = [seed for part in parts for seed in _seed_range(part.strip(), text)]
+    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if twice:
+        raise InputError(f"--seeds {text} names seed {twice[0]} twice")
+    return seeds
+
+
+def _seed_range(part: str, text: str) -> range:
+    first, dash, last = part.partition("-")
+    if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+        raise InputError(f"--seeds {text} is not a number of seeds (10), a range (0-9) or a list (1,2,5)")
+    return range(int(first), int(last if dash else first) + 1)
+
 
 def derive(seed: int, *path: int | str) -> int:
     """A child seed of `seed` for the purpose named by `path`, in [0, 2**63).

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from statistics import NormalDist
 
 import numpy as np
@@ -133,6 +134,23 @@ def stratified_bootstrap(
     return Interval(float(statistic(scores)), float(low), float(high), name, level)
 
 
+def mean_band(curves_R_B: ArrayLike, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> tuple[Array, Array]:
+    """Lower and upper limits of the mean of R curves at each of B points, (B,) each; the band holds point by point.
+
+    Student's interval below 10 curves; from 10 whole curves are redrawn, so that points keep their dependence.
+    """
+    curves = np.asarray(curves_R_B, dtype=np.float64)
+    if curves.ndim != 2 or len(curves) < 2:
+        raise ValueError(f"a band needs at least two curves as runs by points, got shape {curves.shape}")
+    runs = len(curves)
+    if runs < BOOTSTRAP_FROM:
+        half = t_quantile(0.5 + level / 2, runs - 1) * curves.std(0, ddof=1) / math.sqrt(runs)
+        return curves.mean(0) - half, curves.mean(0) + half
+    counts = np.random.default_rng(seed).multinomial(runs, [1 / runs] * runs, size=resamples)
+    low, high = np.quantile(counts @ curves / runs, _tails(level), axis=0)
+    return low, high
+
+
 def mean_over_problems(values_P: ArrayLike, level: float = 0.95) -> Interval:
     """Mean of values in [0, 1], one per problem, with Wilson's interval at the effective number of problems.
 
@@ -228,6 +246,23 @@ def paired_difference(before_P: ArrayLike, after_P: ArrayLike, level: float = 0.
     return Interval(float(difference.mean()), float(low), float(high), f"paired over {len(difference)} problems", level)
 
 
+def welch(before_R: ArrayLike, after_R: ArrayLike, level: float = 0.95) -> Interval:
+    """Mean of `after` minus mean of `before`, independent runs whose spreads may differ (Welch 1947).
+
+    The degrees of freedom are rounded down, which makes the interval a little wider.
+    """
+    before, after = _vector(before_R), _vector(after_R)
+    if min(len(before), len(after)) < 2:
+        raise ValueError("Welch's interval needs at least two values on each side")
+    squares = np.array([before.var(ddof=1) / len(before), after.var(ddof=1) / len(after)])
+    total = float(squares.sum())
+    weights = squares**2 / np.array([len(before) - 1, len(after) - 1])
+    df = math.floor(total**2 / weights.sum() + 1e-9) if total else len(before) + len(after) - 2
+    half = t_quantile(0.5 + level / 2, max(df, 1)) * math.sqrt(total)
+    difference = float(after.mean() - before.mean())
+    return Interval(difference, difference - half, difference + half, f"Welch, {df} degrees of freedom", level)
+
+
 def minimal_detectable_effect(
     before_P: ArrayLike, after_P: ArrayLike, alpha: float = 0.05, power: float = 0.8
 ) -> float:
@@ -272,7 +307,126 @@ def probability_of_improvement(
     return Interval(_beats(x, y), float(low), float(high), "stratified bootstrap over runs", level)
 
 
+# Two sets of runs
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A mean difference between two sets of runs.
+
+    `p` is two-sided. `detectable` is the smallest true difference that so many runs with such a spread would show with
+    80 % power at the 5 % level; infinite where the runs do not differ among themselves, and so say nothing of it.
+    """
+
+    interval: Interval
+    p: float
+    test: str
+    detectable: float
+
+
+def paired_difference_of_runs(before_R: ArrayLike, after_R: ArrayLike, level: float = 0.95) -> Difference:
+    """Mean of after - before over runs with the same seeds in the same order: Student's paired test and interval."""
+    before, after = _vector(before_R), _vector(after_R)
+    if len(before) != len(after) or len(before) < 2:
+        raise ValueError(
+            f"a paired difference of runs needs two lists of equal length >= 2, got {len(before)} and {len(after)}"
+        )
+    gain = after - before
+    error = float(gain.std(ddof=1)) / math.sqrt(len(gain))
+    p = sign_flip(gain) if _flat(error, gain) else None
+    return _student(float(gain.mean()), error, len(gain) - 1, level, f"paired t over {len(gain)} seeds", p)
+
+
+def difference_of_runs(before_R: ArrayLike, after_R: ArrayLike, level: float = 0.95) -> Difference:
+    """Mean of after minus mean of before over independent runs: Welch's test and interval (Welch 1947).
+
+    The degrees of freedom are rounded down to whole ones, which widens the interval a little.
+    """
+    before, after = _vector(before_R), _vector(after_R)
+    if min(len(before), len(after)) < 2:
+        raise ValueError(f"a difference of means needs two runs on each side, got {len(before)} and {len(after)}")
+    parts = [float(x.var(ddof=1)) / len(x) for x in (before, after)]
+    error = math.sqrt(sum(parts))
+    flat = _flat(error, np.concatenate([before, after]))
+    freedom = sum(part**2 / (len(x) - 1) for part, x in zip(parts, (before, after), strict=True))
+    df = len(before) + len(after) - 2 if flat else max(1, math.floor(sum(parts) ** 2 / freedom + 1e-9))
+    p = permutation(before, after) if flat else None
+    test = f"Welch's t, {len(before)} and {len(after)} seeds"
+    return _student(float(after.mean() - before.mean()), error, df, level, test, p)
+
+
+def permutation(before_R: ArrayLike, after_R: ArrayLike, *, resamples: int = 20_000, seed: int = 0) -> float:
+    """Two-sided p-value that the labels of two sets of runs do not matter to the difference of their means.
+
+    Exact up to 20 000 ways to deal the runs out; beyond, sampled as in `sign_flip`.
+    """
+    before, after = _vector(before_R), _vector(after_R)
+    pooled, size = np.concatenate([before, after]), len(before)
+    observed = abs(after.mean() - before.mean()) - 1e-9
+    total = pooled.sum()
+
+    def gap(sums: Array) -> Array:
+        return np.abs((total - sums) / len(after) - sums / size)
+
+    if math.comb(len(pooled), size) <= resamples:
+        sums = np.array([sum(chosen) for chosen in combinations(pooled.tolist(), size)])
+        return float((gap(sums) >= observed).mean())
+    rng = np.random.default_rng(seed)
+    sums = np.array([rng.permutation(pooled)[:size].sum() for _ in range(resamples)])
+    return (int((gap(sums) >= observed).sum()) + 1) / (resamples + 1)
+
+
+def smallest_p(n: int, m: int | None = None) -> float:
+    """The smallest two-sided p-value that a permutation of n pairs, or of n against m runs, can give."""
+    return 2 / 2**n if m is None else (2 if n == m else 1) / math.comb(n + m, n)
+
+
+def performance_profile(
+    scores_R_T: ArrayLike, thresholds: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[Array, Array, Array]:
+    """Share of runs that score more than each threshold, averaged over tasks, and its limits; (thresholds,) each.
+
+    The score distribution of Agarwal et al. 2021 (arXiv 2108.13264), with a stratified bootstrap point by point.
+    """
+    scores, levels = np.asarray(scores_R_T, dtype=np.float64), _vector(thresholds)
+    if scores.ndim != 2 or not scores.size:
+        raise ValueError(f"scores must be runs by tasks, got shape {scores.shape}")
+    above = (scores[:, :, None] > levels).astype(np.float64)
+    rng = np.random.default_rng(seed)
+    runs, tasks = scores.shape
+    # How often each run is drawn within its task says all: the profile of a draw is a weighted mean.
+    counts = rng.multinomial(runs, [1 / runs] * runs, size=(resamples, tasks)) / (runs * tasks)
+    draws = np.einsum("dtr,rtl->dl", counts, above)
+    low, high = np.quantile(draws, _tails(level), axis=0)
+    return above.mean((0, 1)), low, high
+
+
+def prediction_half_width(sd: Array, runs: int, new_runs: int, alpha: float) -> Array:
+    """How far the mean of m new runs may lie from that of n reference runs of deviation `sd`: t sd sqrt(1/m + 1/n).
+
+    At this width a mean of new runs of the same normal distribution falls outside with probability `alpha`.
+    """
+    if runs < 2 or new_runs < 1:
+        raise ValueError(f"a prediction needs two reference runs and a new one, got {runs} and {new_runs}")
+    return t_quantile(1 - alpha / 2, runs - 1) * sd * math.sqrt(1 / new_runs + 1 / runs)
+
+
 # Pieces
+
+
+def _flat(error: float, values: Array) -> bool:
+    """Whether the runs do not vary, so that Student's test has nothing to divide by."""
+    return error <= 1e-12 * max(1.0, float(np.abs(values).max()))
+
+
+def _student(mean: float, error: float, df: int, level: float, test: str, p: float | None) -> Difference:
+    """Student's interval and p-value; where `p` is given (the runs are flat), that one."""
+    half = t_quantile(0.5 + level / 2, df) * error
+    interval = Interval(mean, mean - half, mean + half, test, level)
+    if p is not None:
+        return Difference(interval, p, f"{test}; no spread, p by permutation", math.inf)
+    detectable = (t_quantile(0.975, df) + t_quantile(0.8, df)) * error
+    return Difference(interval, 2 * (1 - t_cdf(abs(mean) / error, df)), test, detectable)
 
 
 def _vector(values: ArrayLike) -> Array:

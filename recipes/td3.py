@@ -1,0 +1,19 @@
+"""TD3 over seeds: the RL Zoo's settings for Pendulum.
+
+python recipes/td3.py --seeds 5
+"""
+
+from __future__ import annotations
+
+from rlpath.deep.recipe import run_recipe
+from rlpath.deep.td3 import Args, train
+from rlpath.errors import run_command
+
+PENDULUM = Args(gamma=0.98, buffer_size=200_000, learning_starts=10_000)
+PRESETS = {
+    "pendulum": PENDULUM,
+    "smoke": Args(total_timesteps=600, checkpoint_every=300, hidden=(32, 32), batch_size=64),
+}
+
+if __name__ == "__main__":
+    run_command(lambda: run_recipe("td3", train, PRESETS))
