@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rlpath.curves import learning_curve
+from rlpath.curves import has_curve, learning_curve
 from rlpath.deep.report import figures_of
 from rlpath.errors import InputError
 from rlpath.runs import RunRecord
@@ -31,7 +31,9 @@ def scores(record: RunRecord) -> dict[str, float]:
     """
     final = record.evaluations.get("final", {})
     if EXACT[0] in final:
-        return {name: final[name] for name in EXACT if name in final} | {"area": learning_curve(record).area}
+        return {name: final[name] for name in EXACT if name in final} | (
+            {"area": learning_curve(record).area} if has_curve(record) else {}
+        )
     if final:
         return {name: value for name, value in figures_of(record).items() if value is not None}
     if "verdict" in record.evaluations:

@@ -36,6 +36,11 @@ class Curve:
         return float(self.value.mean())
 
 
+def has_curve(record: RunRecord) -> bool:
+    """Whether the run logged anything a curve can be made of."""
+    return any(row.get(key) is not None for key in KEYS for row in record.metrics)
+
+
 def learning_curve(record: RunRecord, bins: int = BINS) -> Curve:
     """The curve of one run on `bins` equal shares of its planned training.
 

@@ -48,7 +48,8 @@ def run_seeds(
         def ended(job: Job, status: int) -> None:
             for seed in seeds_of[job.name]:
                 if (paths[seed] / "finished.json").exists():
-                    progress.say(sentence(paths[seed]))
+                    late = f"; afterwards: {failure(status, job.log)}" if status else ""
+                    progress.say(f"{sentence(paths[seed])}{late}")
                 else:
                     why[seed] = failure(status, job.log)
                     progress.say(f"seed {seed} failed: {why[seed]}")
