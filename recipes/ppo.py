@@ -1,12 +1,14 @@
 """PPO for discrete actions over seeds: CleanRL's settings for classic control, the RL Zoo's for LunarLander.
 
 python recipes/ppo.py --env-id CartPole-v1 --seeds 10
+python recipes/ppo.py --env-id CartPole-v1 --seeds 10 --batched
 python recipes/ppo.py --preset lunarlander --seeds 5
 """
 
 from __future__ import annotations
 
 from rlpath.deep.ppo import Args, train
+from rlpath.deep.ppo_batched import train_batched
 from rlpath.deep.recipe import run_recipe
 from rlpath.errors import run_command
 
@@ -38,4 +40,4 @@ PRESETS = {
 }
 
 if __name__ == "__main__":
-    run_command(lambda: run_recipe("ppo", train, PRESETS))
+    run_command(lambda: run_recipe("ppo", train, PRESETS, batched=train_batched))

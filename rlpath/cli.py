@@ -38,6 +38,9 @@ COMMANDS = {
     "doctor": Command("rlpath.doctor:Doctor", "what this machine can run, and with which command"),
     "verify": Command("rlpath.rewards.cli:Verify", "judge one completion against a gold answer"),
     "audit": Command("rlpath.rewards.cli:Audit", "measure a verifier on labelled cases"),
+    "sweep": Command("rlpath.sweep.command:Sweep", "run a recipe over seeds and a grid of settings, here or on Ray"),
+    "compare": Command("rlpath.evals.seed_commands:Compare", "compare two sets of seeds"),
+    "check-curve": Command("rlpath.evals.seed_commands:CheckCurve", "check a run against a recorded learning curve"),
     "report": Command("rlpath.evals.commands:Report", "write the report of a run, or of several seeds"),
     "log": Command("rlpath.evals.commands:Log", "draft a dated log entry for a run"),
 }

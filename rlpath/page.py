@@ -46,6 +46,10 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; font: .82rem/1.5 ui-monosp
 """
 
 
+KINDS = {"improved": "improved", "B is better": "improved", "got worse": "worse", "B is worse": "worse"}
+"""The colour of a verdict, by its words."""
+
+
 def page(title: str, body: Iterable[str]) -> str:
     """A whole document; `body` is HTML, `title` is text."""
     head = (
@@ -62,7 +66,7 @@ def heading(title: str) -> str:
 
 def verdict_box(word: str, sentence: str) -> str:
     """The verdict's word large, the figures under it, in the colour of what was found."""
-    kind = {"improved": "improved", "got worse": "worse"}.get(word, "none")
+    kind = KINDS.get(word, "none")
     rest = sentence.removeprefix(word).lstrip(":; ")
     rest = rest if rest.startswith("pass@") else rest[:1].upper() + rest[1:]
     return f'<div class="verdict {kind}"><strong>{escape(word.capitalize())}</strong>{escape(rest)}.</div>'

@@ -102,25 +102,47 @@ def line_plot(
 ) -> str:
     """Curves over steps as SVG text. `name` must be unique on the page; `percent` shows shares from 0 to 1."""
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _begin(title, xlabel, percent)
-        for line in lines:
-            axes.plot(
-                line.x,
-                line.y,
-                color=line.colour,
-                label=line.label,
-                alpha=0.35 if line.faint else 1.0,
-                linewidth=1.0 if line.faint else None,
-                marker="o" if len(line.x) == 1 else None,
-            )
-            if line.band:
-                axes.fill_between(line.x, *line.band, color=line.colour, alpha=0.18, linewidth=0)
-        if log:
-            axes.set_yscale("log")
-        elif from_zero and not percent:
-            axes.set_ylim(bottom=0)
-        _legend(axes, sum(line.label is not None for line in lines))
-        return _svg(figure, name, title)
+        return _svg(_line_figure(title, lines, xlabel, percent, log, from_zero), name, title)
+
+
+def line_image(title: str, lines: Sequence[Line], *, xlabel: str = "step", dpi: int = 160) -> bytes:
+    """The same curves as a PNG on white paper, for where SVG is not shown."""
+    colours = {_INK: "#1d2126", _LINE: "#dcdfe4", "none": "#ffffff"}
+    style: dict[Any, Any] = {k: colours.get(v, v) if "color" in k else v for k, v in _STYLE.items()}
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(style):
+        figure = _line_figure(title, lines, xlabel)
+        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _line_figure(
+    title: str,
+    lines: Sequence[Line],
+    xlabel: str,
+    percent: bool = False,
+    log: bool = False,
+    from_zero: bool = False,
+) -> Figure:
+    figure, axes = _begin(title, xlabel, percent)
+    for line in lines:
+        axes.plot(
+            line.x,
+            line.y,
+            color=line.colour,
+            label=line.label,
+            alpha=0.35 if line.faint else 1.0,
+            linewidth=1.0 if line.faint else None,
+            marker="o" if len(line.x) == 1 else None,
+        )
+        if line.band:
+            axes.fill_between(line.x, *line.band, color=line.colour, alpha=0.18, linewidth=0)
+    if log:
+        axes.set_yscale("log")
+    elif from_zero and not percent:
+        axes.set_ylim(bottom=0)
+    _legend(axes, sum(line.label is not None for line in lines))
+    return figure
 
 
 def share_plot(name: str, title: str, x: Sequence[float], shares: Mapping[str, Sequence[float]]) -> str:
@@ -145,10 +167,11 @@ def points_plot(
     xticks: Sequence[float] | None = None,
     xticklabels: Sequence[str] | None = None,
     log2: bool = False,
+    percent: bool = True,
 ) -> str:
-    """Shares with 95 % bars, for example pass@k over k, before and after."""
+    """Values with 95 % bars, for example pass@k over k, before and after; shares from 0 to 1 unless told."""
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _begin(title, xlabel, percent=True)
+        figure, axes = _begin(title, xlabel, percent)
         for points in series:
             below = [max(0.0, y - low) for y, low in zip(points.y, points.low, strict=True)]
             above = [max(0.0, high - y) for y, high in zip(points.y, points.high, strict=True)]

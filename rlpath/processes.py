@@ -1,4 +1,4 @@
-"""Commands run side by side on this machine: one thread each, output in a file, none outlives the one that started it.
+"""Commands run side by side: threads counted, output in a file, and none outlives the one that started it.
 
 Two seeds that both ask for every core slow each other down many times over; a seed that outlives its killed parent
 keeps its run folder locked. So threads are pinned before NumPy loads, and between parent and command stands a guard
@@ -29,12 +29,18 @@ _POLL_S = 0.05
 
 @dataclass(frozen=True)
 class Job:
-    """A command with a name, the file that receives all it prints, and variables added to its environment."""
+    """A command with a name, the file that receives all it prints, its threads, and additions to its environment."""
 
     name: str
     command: tuple[str, ...]
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 1
+
+
+def pinned(threads: int = 1) -> dict[str, str]:
+    """The environment of a process that is to compute in so many threads; it counts only before NumPy loads."""
+    return {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
 
 def run_jobs(
@@ -58,6 +64,7 @@ def run_jobs(
             for job, process in list(running.values()):
                 status = process.poll()
                 if status is not None:
+                    stop(process)
                     del running[job.name]
                     statuses[job.name] = status
                     on_end(job, status)
@@ -69,7 +76,7 @@ def run_jobs(
 
 
 def start(job: Job) -> subprocess.Popen[bytes]:
-    """Start one job under its guard, pinned to one thread."""
+    """Start one job under its guard, pinned to its threads."""
     with disk_errors(job.log):
         job.log.parent.mkdir(parents=True, exist_ok=True)
         with job.log.open("wb") as log:
@@ -78,7 +85,7 @@ def start(job: Job) -> subprocess.Popen[bytes]:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **ONE_THREAD, "PYTHONUNBUFFERED": "1", **job.environment},
+                env={**os.environ, **pinned(job.threads), "PYTHONUNBUFFERED": "1", **job.environment},
             )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +26,9 @@ from rlpath.files import TEMPORARY, Busy, disk_errors, lock, read_json, read_jso
 
 COMPLETE = "complete"
 """Marker file of a checkpoint, written last: names and sizes of all its other files."""
+
+ANNOUNCE = "RLPATH_ANNOUNCE"
+"""Environment variable naming a file to which the path of every run folder opened is added, for who started us."""
 
 METRICS = "metrics.jsonl"
 SAMPLES = "samples.jsonl"
@@ -114,6 +118,9 @@ class RunFolder:
         run._mend()
         run._refuse_other(config)
         run.write_json("config.json", {**config, "seed": seed})
+        if ANNOUNCE in os.environ:
+            with Path(os.environ[ANNOUNCE]).open("a", encoding="utf-8") as file:
+                file.write(f"{path.resolve()}\n")
         return run
 
     def close(self) -> None:

@@ -20,8 +20,8 @@ def parse_seeds(text: str) -> list[int]:
     Raises `InputError` for anything else, and for a seed named twice.
     """
     parts = text.split(",")
-    if len(parts) == 1 and text.isdecimal() and int(text) > 0:
-        return list(range(int(text)))
+    if text.isdecimal():
+        parts = [f"0-{int(text) - 1}"]
     seeds = [seed for part in parts for seed in _seed_range(part.strip(), text)]
     twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
     if twice:

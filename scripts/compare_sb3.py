@@ -5,8 +5,8 @@ python scripts/compare_sb3.py --algorithm dqn --preset cartpole-zoo --seeds 10
 python scripts/compare_sb3.py --algorithm ppo --preset lunarlander --seeds 5
 
 Settings come from the recipe of the same name (its presets and flags); a setting that Stable-Baselines3 does not know
-is refused. One JSON file for each library and seed is written as it ends, under --root; a file that is there is kept,
-so the same command goes on after a break. Seconds are those of training alone.
+is refused. Our side is the recipe's own run folders, made if they are not there; the other side is a JSON file a seed.
+What is there is kept, so the same command goes on after a break. Seconds are those of training alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import runpy
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +32,17 @@ from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from rlpath.deep.evaluate import evaluate_policy
-from rlpath.deep.recipe import EVALUATION_SEED, Options, check, read_flags
+from rlpath.deep.recipe import EVALUATION_SEED, Options, check, config_of, read_flags
 from rlpath.errors import InputError, run_command
 from rlpath.files import read_json, write_atomic
 from rlpath.processes import Job, failure, run_jobs
 from rlpath.provenance import manifest
-from rlpath.runs import config_hash
+from rlpath.runs import read_run, run_path
 from rlpath.seeding import parse_seeds
 from rlpath.stats import interval_over_seeds, welch
 from rlpath.tables import text_table
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-LIBRARIES = ("ours", "sb3")
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,6 @@ class CompareOptions(Options):
     """A number (5), a range (0-4) or a list (1,2,5)."""
     jobs: int = 2
     """Processes at a time."""
-    root: Path = Path("runs/compare_sb3")
-    """Where results go."""
 
 
 # The same algorithm in Stable-Baselines3, from our arguments
@@ -225,51 +222,60 @@ def build(algorithm: str, args: Any) -> BaseAlgorithm:
     return BUILDERS[algorithm](args, env)
 
 
-# One seed of one library
+# One seed
 
 
-def run_seed(algorithm: str, library: str, train: Callable[[Any], Any], args: Any, options: Options) -> dict[str, Any]:
-    """Train and evaluate one seed; the figures that are written down."""
+def run_seed(algorithm: str, args: Any, options: Options) -> dict[str, Any]:
+    """Train and evaluate one seed of Stable-Baselines3's; the figures that are written down."""
     torch.set_num_threads(1)
-    start, cpu = time.monotonic(), time.process_time()
-    if library == "ours":
-        result = train(args)
-        steps, last = result.steps, result.last(100)
-        act = lambda obs: result.act(obs, True)  # noqa: E731
-    else:
-        model = build(algorithm, args)
-        start, cpu = time.monotonic(), time.process_time()
-        model.learn(args.total_timesteps)
-        last = float(np.mean([episode["r"] for episode in model.ep_info_buffer or [{"r": np.nan}]]))
-        steps = model.num_timesteps
-        act = lambda obs: model.predict(obs, deterministic=True)[0]  # noqa: E731
-    seconds = {"wall_s": time.monotonic() - start, "cpu_s": time.process_time() - cpu}
-    returns = evaluate_policy(act, args.env_id, episodes=options.eval_episodes, seed=EVALUATION_SEED)
+    model = build(algorithm, args)
+    start = time.monotonic()
+    model.learn(args.total_timesteps)
+    wall_s = time.monotonic() - start
+    last = float(np.mean([episode["r"] for episode in model.ep_info_buffer or [{"r": np.nan}]]))
+    returns = evaluate_policy(
+        lambda obs: model.predict(obs, deterministic=True)[0],
+        args.env_id,
+        episodes=options.eval_episodes,
+        seed=EVALUATION_SEED,
+    )
     last_100 = last if np.isfinite(last) else None
-    figures = {"steps": steps, "mean": float(returns.mean()), "last_100": last_100, "returns": returns.tolist()}
-    return {"algorithm": algorithm, "library": library, "seed": args.seed, **seconds, **figures}
+    figures = {"steps": model.num_timesteps, "mean": float(returns.mean()), "last_100": last_100}
+    return {"algorithm": algorithm, "seed": args.seed, "wall_s": wall_s, **figures, "returns": returns.tolist()}
+
+
+def our_figures(run: Path) -> dict[str, Any]:
+    """The same figures of a finished run of ours."""
+    final = read_json(run / "evaluations" / "final.json")
+    return {"wall_s": read_run(run).metrics[-1]["wall_s"], "mean": final["mean"], "last_100": final["last_100"]}
 
 
 # All seeds of both
 
 
-def compare(folder: Path, paths: dict[tuple[str, int], Path], options: Options, words: Sequence[str]) -> int:
+def compare(
+    ours: dict[int, Path], theirs: dict[int, Path], options: Options, recipe: Path, words: Sequence[str]
+) -> int:
     """Run what is missing, print the comparison, and return the exit status: 1 where a seed failed."""
-    missing = [
-        Job(path.stem, (sys.executable, *sys.argv[:1], *words, "--library", library, "--seed", str(seed)), log_of(path))
-        for (library, seed), path in paths.items()
-        if not path.exists()
-    ]
-    print(f"{len(paths)} runs, {len(paths) - len(missing)} of them there already; results in {folder}", flush=True)
+    jobs = []
+    for seed in ours:
+        if not (ours[seed] / "finished.json").exists():
+            log = theirs[seed].with_name(f"ours-seed-{seed}.log")
+            flags = ["--root", str(options.root), "--seed", str(seed)]
+            jobs.append(Job(f"ours, seed {seed}", (sys.executable, str(recipe), *words, *flags), log))
+        if not theirs[seed].exists():
+            flags = ["--algorithm", recipe.stem, *words, "--sb3-seed", str(seed), "--root", str(options.root)]
+            jobs.append(Job(f"sb3, seed {seed}", (sys.executable, *sys.argv[:1], *flags), log_of(theirs[seed])))
+    print(f"{2 * len(ours)} runs, {2 * len(ours) - len(jobs)} of them there already", flush=True)
 
     def ended(job: Job, status: int) -> None:
         print(f"{job.name}: {'done' if status == 0 else failure(status, job.log)}", flush=True)
 
-    statuses = run_jobs(missing, options.jobs, ended)
+    statuses = run_jobs(jobs, options.jobs, ended)
     if any(statuses.values()):
         print("not compared: a run failed; the same command tries it again")
         return 1
-    print(table([read_json(path) for path in paths.values()]))
+    print(table([our_figures(run) for run in ours.values()], [read_json(path) for path in theirs.values()]))
     return 0
 
 
@@ -278,19 +284,17 @@ def log_of(path: Path) -> Path:
     return path.with_suffix(".log")
 
 
-def table(results: Sequence[dict[str, Any]]) -> str:
+def table(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> str:
     """Both libraries over their seeds, and the difference of their means."""
-    rows, means = [], {}
-    for library in LIBRARIES:
-        own = [result for result in results if result["library"] == library]
-        means[library] = [result["mean"] for result in own]
-        training = [result["last_100"] for result in own]
-        cells = [over(means[library]), over(training), *(over([r[name] for r in own]) for name in ("wall_s", "cpu_s"))]
-        rows.append((library, *cells, " ".join(f"{mean:.1f}" for mean in means[library])))
-    head = ("library", "evaluation", "last 100 episodes", "wall seconds", "CPU seconds", "evaluation of each seed")
+    rows = []
+    for library, results in (("rlpath", ours), ("Stable-Baselines3", theirs)):
+        cells = (over([result[name] for result in results]) for name in ("mean", "last_100", "wall_s"))
+        rows.append((library, *cells, " ".join(f"{result['mean']:.1f}" for result in results)))
+    head = ("library", "evaluation", "last 100 episodes", "training, s", "evaluation of each seed")
     lines = [text_table(head, rows)]
-    if len(means["ours"]) > 1:
-        lines.append(f"ours − sb3: {welch(means['sb3'], means['ours'])} (95 %, Welch, {len(means['ours'])} seeds each)")
+    if len(ours) > 1:
+        difference = welch([result["mean"] for result in theirs], [result["mean"] for result in ours])
+        lines.append(f"rlpath − Stable-Baselines3: {difference} (95 %, Welch, {len(ours)} seeds each)")
     return "\n".join(lines)
 
 
@@ -321,34 +325,51 @@ def starting_point(presets: dict[str, Any], words: list[str], builds: Callable[[
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Read the command line and run the comparison, or one seed of it."""
+    """Read the command line and run the comparison, or one seed of Stable-Baselines3's."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--algorithm", default="")
-    parser.add_argument("--library", default="")
+    parser.add_argument("--sb3-seed", type=int, default=None)
     own, words = parser.parse_known_args(argv)
-    if "--seed" in words and not own.library:
+    if "--seed" in words:
         raise InputError("both libraries run several seeds: give --seeds, as in --seeds 5 or --seeds 0-4")
     if own.algorithm not in BUILDERS:
         raise InputError(f"--algorithm {own.algorithm or '(missing)'} is not one of {', '.join(BUILDERS)}")
-    recipe = runpy.run_path(str(RECIPES / f"{own.algorithm}.py"))
-    words = starting_point(recipe["PRESETS"], words, lambda args: build(own.algorithm, args))
-    args, options = read_flags(own.algorithm, recipe["PRESETS"], words, CompareOptions)
-    # Our runs leave no run folder here, so nothing is saved between.
-    args = replace(args, checkpoint_every=0)
+    path = RECIPES / f"{own.algorithm}.py"
+    presets = runpy.run_path(str(path))["PRESETS"]
+    words = starting_point(presets, words, lambda args: build(own.algorithm, args))
+    args, options = read_flags(own.algorithm, presets, words, CompareOptions)
     check(args, options)
     build(own.algorithm, args)
-    config = {"algorithm": own.algorithm, **asdict(args), "eval_episodes": options.eval_episodes}
-    folder = options.root / own.algorithm / config_hash({k: v for k, v in config.items() if k != "seed"})
-    folder.mkdir(parents=True, exist_ok=True)
-    if own.library:
-        figures = run_seed(own.algorithm, own.library, recipe["train"], args, options)
-        facts = manifest([sys.argv[0], *(argv or sys.argv[1:])], config)
-        path = folder / f"{own.library}-seed-{args.seed}.json"
-        write_atomic(path, json.dumps({**figures, "manifest": facts}, indent=2, default=str) + "\n")
+    config = config_of(own.algorithm, args, options)
+    seeds = [own.sb3_seed] if own.sb3_seed is not None else parse_seeds(options.seeds or str(args.seed))
+    ours = {seed: run_path(options.root, own.algorithm, config, seed) for seed in seeds}
+    theirs = {seed: sb3_path(run) for seed, run in ours.items()}
+    if own.sb3_seed is not None:
+        args = replace(args, seed=own.sb3_seed)
+        facts = manifest([sys.argv[0], *(argv or sys.argv[1:])], {**config, "seed": own.sb3_seed})
+        figures = run_seed(own.algorithm, args, options)
+        write_atomic(theirs[own.sb3_seed], json.dumps({**figures, "manifest": facts}, indent=2, default=str) + "\n")
         return 0
-    seeds = parse_seeds(options.seeds or str(args.seed))
-    paths = {(lib, seed): folder / f"{lib}-seed-{seed}.json" for seed in seeds for lib in LIBRARIES}
-    return compare(folder, paths, options, ["--algorithm", own.algorithm, *words])
+    next(iter(theirs.values())).parent.mkdir(parents=True, exist_ok=True)
+    return compare(ours, theirs, options, path, _without(words, ("--seeds", "--root", "--jobs")))
+
+
+def sb3_path(run: Path) -> Path:
+    """Where Stable-Baselines3's figures for the seed of our run folder go: <root>/sb3/<recipe>/<hash>/seed-k.json."""
+    return run.parents[2] / "sb3" / run.parents[1].name / run.parent.name / f"{run.name}.json"
+
+
+def _without(words: Sequence[str], flags: Sequence[str]) -> list[str]:
+    """`words` without the flags named and their values."""
+    kept, skip = [], False
+    for word in words:
+        skip_this, skip = skip, False
+        name, _, value = word.partition("=")
+        if name in flags:
+            skip = not value
+        elif not skip_this:
+            kept.append(word)
+    return kept
 
 
 if __name__ == "__main__":

@@ -104,3 +104,41 @@ def digit_folder(tmp_path_factory: pytest.TempPathFactory, tiny_model: Callable[
     model.save_pretrained(folder)
     tiny_tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def write_run(tmp_path: Path) -> Callable[..., Path]:
+    """`write_run(seed, curve, final, recipe="ppo", **config)`: the folder of a finished run of 100 steps.
+
+    `curve` are its training returns, one at the end of each equal share of the training.
+    """
+    from rlpath.runs import RunFolder
+
+    def write(seed: int, curve: list[float], final: float, *, recipe: str = "ppo", **config: Any) -> Path:
+        defaults = {"algorithm": recipe, "env_id": "CartPole-v1", "total_timesteps": 100, "eval_episodes": 2}
+        evaluation = {"episodes": 2, "first_seed": 10_000, "exploration": False, "mean": final, "sd": 1.0}
+        outcome = {"env_id": "CartPole-v1", "returns": [final - 1, final + 1], "last_100": curve[-1], "steps": 100}
+        with RunFolder.open(tmp_path, recipe, {**defaults, **config}, seed) as run:
+            for i, value in enumerate(curve):
+                run.log_metrics(100 * (i + 1) // len(curve), {"charts/episodic_return": value})
+            run.write_json("evaluations/final.json", {**evaluation, **outcome})
+            run.write_json("manifest.json", {"started": "2026-11-23T00:00:00", "packages": {"torch": "2.13.0"}})
+            run.mark_finished()
+            return run.path
+
+    return write
+
+
+@pytest.fixture
+def write_set(write_run: Callable[..., Path]) -> Callable[..., Path]:
+    """`write_set({seed: final evaluation, …}, **config)`: the folder of finished seeds; returns rise evenly to it."""
+    from rlpath.seed_sets import ask
+
+    def write(finals: dict[int, float], **config: Any) -> Path:
+        folder = Path()
+        for seed, final in finals.items():
+            folder = write_run(seed, [final * (i + 1) / 50 for i in range(50)], final, **config).parent
+        ask(folder, finals)
+        return folder
+
+    return write

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 
 import matplotlib
 
-from rlpath.plots import Line, Points, line_plot, points_plot, share_plot
+from rlpath.plots import Line, Points, line_image, line_plot, points_plot, share_plot, standalone
 
 CURVE = Line("reward", [1, 2, 3], [0.2, 0.5, 0.9], band=([0.1, 0.4, 0.8], [0.3, 0.6, 1.0]))
 
@@ -84,3 +84,14 @@ def _bar_height(svg: str) -> float:
     path = next(e for e in collection.iter() if e.tag.endswith("path"))
     numbers = [float(word) for word in (path.get("d") or "").replace("M", "").replace("L", "").split()]
     return abs(numbers[1] - numbers[3])
+
+
+def test_figures_outside_a_page() -> None:
+    """An SVG file brings its ink and paper; a PNG has the same bytes every time; points need not be shares."""
+    root = ElementTree.fromstring(standalone(figures()[0]))
+    assert "color: #1d2126" in (root[0].text or "")
+
+    image = line_image("Return", [CURVE], xlabel="steps")
+    assert image.startswith(b"\x89PNG") and image == line_image("Return", [CURVE], xlabel="steps")
+    returns = points_plot("p", "Return", [Points("A", [0], [490], [480], [500])], xlabel="", percent=False)
+    assert "490" in returns and "%" not in returns

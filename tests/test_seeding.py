@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from rlpath.seeding import derive, seed_everything
+from rlpath.errors import InputError
+from rlpath.seeding import derive, parse_seeds, seed_everything
 
 
 def test_derived_seeds_are_pinned() -> None:
@@ -55,3 +56,14 @@ def test_seeding_imports_no_torch() -> None:
     code = "import sys; from rlpath.seeding import seed_everything; seed_everything(0); print('torch' in sys.modules)"
 
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
+
+
+def test_seeds_named_on_a_command_line() -> None:
+    """A number is how many, a range and a list are which; what is none of these is refused in one sentence."""
+    assert parse_seeds("3") == parse_seeds("0-2") == parse_seeds("0,1,2") == [0, 1, 2]
+    assert parse_seeds("7-7") == [7] and parse_seeds("1,2,5") == [1, 2, 5] and parse_seeds("0-1, 7") == [0, 1, 7]
+    for text in ("", "0", "a", "9-0", "1,,2", "-3", "1-", "2.5"):
+        with pytest.raises(InputError, match="is not a number of seeds"):
+            parse_seeds(text)
+    with pytest.raises(InputError, match="names seed 1 twice"):
+        parse_seeds("0-2,1")

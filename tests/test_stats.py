@@ -272,3 +272,120 @@ def test_empty_and_non_finite_input_is_refused() -> None:
             stats.t_interval(bad)
     with pytest.raises(ValueError, match="trials"):
         stats.wilson(1, 0)
+
+
+def test_a_band_holds_the_mean_point_by_point() -> None:
+    """Below 10 curves each point is Student's interval; from 10 the band of equal curves has no width."""
+    curves = np.array([[1.0, 4.0], [2.0, 4.0], [3.0, 7.0]])
+    low, high = stats.mean_band(curves)
+    for point in range(2):
+        interval = stats.t_interval(curves[:, point])
+        assert (low[point], high[point]) == pytest.approx((interval.low, interval.high))
+
+    rng = np.random.default_rng(0)
+    many = rng.normal(size=(12, 3))
+    low, high = stats.mean_band(many)
+    expected = stats.interval_over_seeds(many[:, 1])
+    assert (low[1], high[1]) == pytest.approx((expected.low, expected.high), abs=0.03)
+    assert np.allclose(stats.mean_band(np.ones((10, 3))), 1)
+    with pytest.raises(ValueError, match="at least two curves"):
+        stats.mean_band([[1.0, 2.0]])
+
+
+BEFORE, AFTER = [10.0, 12.0, 9.0, 11.0, 13.0], [12.0, 15.0, 10.0, 15.0, 14.0]
+
+
+def test_paired_runs_agree_with_scipy_and_by_hand() -> None:
+    """Gains 2, 3, 1, 4, 1: mean 2.2, deviation 1.30384, so the half width is 2.77645 * 0.58310 = 1.61893."""
+    found = stats.paired_difference_of_runs(BEFORE, AFTER)
+    expected = scipy_stats.ttest_rel(AFTER, BEFORE)
+
+    limits = (found.interval.estimate, found.interval.low, found.interval.high)
+    assert limits == pytest.approx((2.2, 2.2 - 1.61893, 2.2 + 1.61893), abs=1e-4)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-6)
+    assert found.detectable == pytest.approx((2.776445 + 0.940965) * 0.583095, rel=1e-4)
+    assert stats.sign_flip(np.subtract(AFTER, BEFORE)) == stats.smallest_p(5) == 0.0625
+
+
+def test_independent_runs_agree_with_scipy() -> None:
+    """Welch, exactly where its degrees of freedom are whole, a little wider where they are rounded down."""
+    found = stats.difference_of_runs(BEFORE, AFTER)
+    interval = scipy_stats.ttest_ind(AFTER, BEFORE, equal_var=False)
+    half, exact = found.interval.high - found.interval.estimate, interval.confidence_interval().high - 2.2
+    assert exact <= half < 1.02 * exact and interval.pvalue <= found.p < 1.05 * interval.pvalue
+
+    equal = stats.difference_of_runs([1.0, 2.0, 3.0], [4.0, 5.0, 6.0])
+    assert equal.p == pytest.approx(scipy_stats.ttest_ind([4, 5, 6], [1, 2, 3], equal_var=False).pvalue, rel=1e-6)
+
+
+def test_permutation_by_hand_and_by_scipy() -> None:
+    """1, 2, 3 against 4, 5, 6: only this deal and its mirror are as far apart, 2 of 20."""
+    assert stats.permutation([1, 2, 3], [4, 5, 6]) == stats.smallest_p(3, 3) == 0.1
+    assert stats.smallest_p(3, 4) == 1 / 35
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=12), rng.normal(0.8, size=12)
+    expected = scipy_stats.ttest_ind(y, x).pvalue
+    assert stats.permutation(x, y) == pytest.approx(expected, abs=0.01)
+
+
+def test_runs_that_do_not_vary() -> None:
+    """-200 in every run on both sides: no difference, and no claim about how small a one would show."""
+    for test in (stats.paired_difference_of_runs, stats.difference_of_runs):
+        same, apart = test([-200.0] * 4, [-200.0] * 4), test([0.0] * 4, [3.0] * 4)
+        assert (same.interval.low, same.interval.high, same.p) == (0, 0, 1)
+        assert math.isinf(same.detectable) and math.isinf(apart.detectable)
+        assert apart.p == (stats.smallest_p(4) if "pair" in apart.test else stats.smallest_p(4, 4))
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_intervals_of_differences_cover_as_they_say(paired: bool) -> None:
+    """Five seeds a side, 600 repetitions: between 93 and 97 in a hundred hold the truth, 1; so does the power."""
+    rng = np.random.default_rng(3)
+    test = stats.paired_difference_of_runs if paired else stats.difference_of_runs
+    covered = 0
+    for _ in range(600):
+        shared = rng.normal(size=5) * (2 if paired else 0)
+        interval = test(rng.normal(size=5) + shared, 1 + rng.normal(0, 2, size=5) + shared).interval
+        covered += interval.low <= 1 <= interval.high
+    assert 0.93 <= covered / 600 <= 0.98
+
+
+def test_performance_profile_by_hand() -> None:
+    """Two tasks of two runs: above 1 lie one of two and both, so three quarters; the seed fixes the limits."""
+    scores = [[1.0, 2.0], [3.0, 4.0]]
+    share, low, high = stats.performance_profile(scores, [0.0, 1.0, 3.0, 4.0])
+
+    assert share.tolist() == [1.0, 0.75, 0.25, 0.0]
+    assert (low <= share).all() and (share <= high).all() and low[0] == high[0] == 1
+    assert np.array_equal(low, stats.performance_profile(scores, [0.0, 1.0, 3.0, 4.0])[1])
+
+
+def test_prediction_holds_a_new_run() -> None:
+    """Ten reference runs, 4000 repetitions: one new run, and the mean of three, fall outside as often as said."""
+    rng = np.random.default_rng(5)
+    for new in (1, 3):
+        reference, fresh = rng.normal(size=(4000, 10)), rng.normal(size=(4000, new))
+        half = stats.prediction_half_width(reference.std(1, ddof=1), 10, new, 0.05)
+        outside = np.abs(fresh.mean(1) - reference.mean(1)) > half
+        assert outside.mean() == pytest.approx(0.05, abs=0.011)
+
+
+def test_our_statistics_of_runs_are_those_of_rliable() -> None:
+    """IQM, profile and probability of improvement to the digit; its bootstrap, which ignores seeds, within noise."""
+    try:
+        from rliable import library as rly  # pyright: ignore[reportMissingImports]
+        from rliable import metrics  # pyright: ignore[reportMissingImports]
+    except (ImportError, TypeError) as error:  # rliable 1.2 with pandas 3: a TypeError on import
+        pytest.skip(f"rliable cannot be imported: {error}")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(12, 3)), rng.normal(0.3, size=(12, 3))
+
+    assert stats.iqm(x) == pytest.approx(metrics.aggregate_iqm(x))
+    assert stats.probability_of_improvement(y, x).estimate == pytest.approx(metrics.probability_of_improvement(y, x))
+    levels = np.linspace(-2, 2, 9)
+    profiles, _ = rly.create_performance_profile({"x": x}, levels, reps=10)
+    assert np.allclose(stats.performance_profile(x, levels)[0], profiles["x"])
+    np.random.seed(0)
+    _, limits = rly.get_interval_estimates({"x": x}, lambda s: np.array([metrics.aggregate_iqm(s)]), reps=2000)
+    ours = stats.stratified_bootstrap(x, stats.iqm)
+    assert np.allclose([ours.low, ours.high], limits["x"].ravel(), atol=0.05)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from rlpath.deep.networks import mlp, numpy_forward, sample_categorical
 from rlpath.deep.training import Training, box_size
-from rlpath.deep.vec import Environments
+from rlpath.deep.vec import Environments, Spaces
 from rlpath.errors import InputError
 from rlpath.returns import gae
 from rlpath.seeding import derive
@@ -134,9 +134,7 @@ def _rows(draw: Callable[[], Array]) -> Iterator[Array]:
         yield from draw()
 
 
-def agent_for(
-    envs: Environments, hidden: tuple[int, ...], orthogonal: bool, seed: int, log_std: float = 0.0
-) -> ActorCritic:
+def agent_for(envs: Spaces, hidden: tuple[int, ...], orthogonal: bool, seed: int, log_std: float = 0.0) -> ActorCritic:
     """The agent for the spaces of `envs`, its weights fixed by `seed`. Raises `InputError` for other spaces."""
     inputs = box_size(envs.single_observation_space, "the observation space")
     generator = torch.Generator().manual_seed(derive(seed, "weights"))

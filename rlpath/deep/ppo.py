@@ -54,7 +54,7 @@ from rlpath.deep.actor_critic import (
 )
 from rlpath.deep.training import Args as Common
 from rlpath.deep.training import Result, Training, require_space
-from rlpath.deep.vec import Environments, VectorEnv
+from rlpath.deep.vec import Environments, Spaces, VectorEnv
 from rlpath.errors import InputError
 from rlpath.runs import RunFolder
 from rlpath.seeding import derive
@@ -224,7 +224,7 @@ def annealed(args: Args, iteration: int) -> Args:
     return replace(args, learning_rate=learning_rate, clip_coef=args.clip_coef * (left if args.anneal_clip else 1))
 
 
-def make_agent(envs: Environments, args: Args) -> ActorCritic:
+def make_agent(envs: Spaces, args: Args) -> ActorCritic:
     """The untrained agent of `args.seed`. Raises `InputError` where actions or observations are of another kind."""
     remedy = "use ppo_continuous for continuous actions"
     require_space(envs.single_action_space, gymnasium.spaces.Discrete, "the action space", remedy)

@@ -55,13 +55,18 @@ class Step:
         return self.terminated | self.truncated
 
 
-class Environments(Protocol):
+class Spaces(Protocol):
+    """What one copy of an environment shows, and what it takes."""
+
+    single_observation_space: gymnasium.Space[Any]
+    single_action_space: gymnasium.Space[Any]
+
+
+class Environments(Spaces, Protocol):
     """What the algorithms need of a vector environment."""
 
     num_envs: int
     obs: Array
-    single_observation_space: gymnasium.Space[Any]
-    single_action_space: gymnasium.Space[Any]
 
     def step(self, actions: Array) -> Step:
         """Take one action in each environment."""

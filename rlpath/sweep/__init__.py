@@ -1,0 +1,1 @@
+"""A recipe over seeds and a grid of settings: processes on this machine, or tasks on a Ray cluster."""
