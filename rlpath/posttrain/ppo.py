@@ -119,9 +119,9 @@ def next_kl_coefficient(coefficient: float, kl: float, target: float | None) -> 
 def explained_variance(values_B_T: torch.Tensor, returns_B_T: torch.Tensor, mask_B_T: torch.Tensor) -> float:
     """1 - Var(returns - values) / Var(returns) over tokens: 1 is a perfect critic, 0 a constant one, below is worse."""
     kept = mask_B_T.bool()
-    returns, error = returns_B_T[kept], (returns_B_T - values_B_T)[kept]
-    variance = returns.var(correction=0)
-    return float("nan") if not variance > 0 else (1 - error.var(correction=0) / variance).item()
+    if not kept.any() or not (variance := returns_B_T[kept].var(correction=0)) > 0:
+        return float("nan")
+    return (1 - (returns_B_T - values_B_T)[kept].var(correction=0) / variance).item()
 
 
 def ppo_loss(
