@@ -191,7 +191,7 @@ def curve(metrics: Sequence[Row], name: str) -> tuple[list[float], list[float]]:
 
 
 def training_plots(metrics: Sequence[Row], evaluations: Mapping[str, Evaluation | None]) -> list[str]:
-    """Reward, statuses, lengths, log-prob gap, groups without signal, and pass@k before and after."""
+    """Reward, statuses, lengths, log-prob gap, groups without signal, pass@k before and after; of PPO KL and critic."""
     figures = [
         _curves("reward", "Mean reward of the training completions", metrics, {"reward": "reward"}, percent=True)
     ]
@@ -206,6 +206,8 @@ def training_plots(metrics: Sequence[Row], evaluations: Mapping[str, Evaluation 
     gap = {"mean": "logprob_gap/mean", "largest": "logprob_gap/max"}
     figures.append(_curves("gap", "Trainer against sampler, log-prob gap", metrics, gap, log=True))
     figures.append(_curves("signal", "Groups without signal", metrics, {"share": "groups/no_signal"}, percent=True))
+    figures.append(_curves("kl", "KL from the starting model, nats a completion", metrics, {"KL": "kl/completion"}))
+    figures.append(_curves("critic", "Variance explained by the critic", metrics, {"share": "explained_variance"}))
     return [figure for figure in figures if figure]
 
 

@@ -29,7 +29,7 @@ from rlpath.rewards.named import judges
 from rlpath.rollouts import PolicySampler
 from rlpath.runs import RunFolder, read_run
 from rlpath.stats import interval_over_seeds
-from rlpath.types import Decoding, ProblemSet, Verifier
+from rlpath.types import ProblemSet, Verifier
 
 ENDS = 3
 """Steps averaged at either end of a curve."""
@@ -87,7 +87,8 @@ Curves = Mapping[str, Mapping[int, Curve]]
 def train_arm(recipe: str, exhibit: Exhibit, arm: Arm, seed: int, path: Path, sampler: PolicySampler) -> Curve:
     """Train one arm with one seed, or go on with it, or read it where it is finished."""
     settings = replace(arm.settings, seed=seed)
-    config = {"exhibit": exhibit.name, "arm": arm.name, **asdict(settings)}
+    # Exhibits that show the same arm share its run.
+    config = {"arm": arm.name, **asdict(settings)}
     with RunFolder.open(settings.root, recipe, config, seed) as run:
         if not run.finished:
             checkpoint = run.last_checkpoint()
@@ -135,63 +136,6 @@ def hacked(curves: Mapping[int, Curve]) -> bool:
     """Whether on every seed the proxy rose and the true reward did not (by more than 5 points)."""
     changes = [(curve.ends("proxy"), curve.ends("true")) for curve in curves.values()]
     return all(p[1] > p[0] + ROSE and t[1] <= t[0] + ROSE for p, t in changes)
-
-
-# Best of n
-
-
-@dataclass(frozen=True)
-class BestOf:
-    """Choosing the best of n by the proxy: KL from the sampling model, mean proxy and true reward of the chosen."""
-
-    n: int
-    kl: float
-    proxy: float
-    true: float
-
-
-def best_of_n(proxy_P_N: torch.Tensor, true_P_N: torch.Tensor, ns: Sequence[int]) -> list[BestOf]:
-    """The expected reward of the best of n out of N samples of each of P prompts, over all subsets of size n.
-
-    With samples in rising order of proxy, the i-th (from 1) is the best of C(i-1, n-1) of the C(N, n) subsets (Nakano
-    et al. 2021, arXiv 2112.09332, appendix I). The KL divergence of best-of-n is log n - (n-1)/n where no two samples
-    tie, else at most that (Stiennon et al. 2020, arXiv 2009.01325; Beirami et al. 2024, arXiv 2401.01879). Samples
-    that tie share their true reward.
-    """
-    count = proxy_P_N.shape[1]
-    if not all(1 <= n <= count for n in ns):
-        raise ValueError(f"the best of n needs n between 1 and the {count} samples of a prompt")
-    ordered, order = proxy_P_N.sort(1)
-    true = _shared_among_ties(ordered, true_P_N.gather(1, order).float())
-    found = []
-    for n in ns:
-        weights = torch.tensor([math.comb(i, n - 1) / math.comb(count, n) for i in range(count)])
-        best = (ordered @ weights).mean().item(), (true @ weights).mean().item()
-        found.append(BestOf(n, math.log(n) - (n - 1) / n, *best))
-    return found
-
-
-def _shared_among_ties(ordered_P_N: torch.Tensor, true_P_N: torch.Tensor) -> torch.Tensor:
-    same_P_N_N = (ordered_P_N[:, :, None] == ordered_P_N[:, None, :]).float()
-    return (same_P_N_N @ true_P_N[:, :, None])[..., 0] / same_P_N_N.sum(-1)
-
-
-def sample_best_of(
-    sampler: PolicySampler,
-    problems: ProblemSet,
-    reward: RewardFunction,
-    truth: Verifier,
-    decoding: Decoding,
-    ns: Sequence[int],
-) -> list[BestOf]:
-    """`best_of_n` on completions of `problems` by the sampler as it stands."""
-    groups = sampler.generate([sampler.encode(problem.prompt) for problem in problems.problems], decoding)
-    proxy, true = [], []
-    for problem, group in zip(problems.problems, groups, strict=True):
-        prompts = [[{"role": "user", "content": problem.prompt}]] * len(group)
-        proxy.append(list(reward(prompts=prompts, completions=[completion.text for completion in group])))
-        true.append([truth(c.text, problem.gold, question=problem.prompt, truncated=c.truncated).correct for c in group])
-    return best_of_n(torch.tensor(proxy), torch.tensor(true), ns)
 
 
 # The page

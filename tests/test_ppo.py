@@ -13,6 +13,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
+import rlpath.posttrain.actor_critic as actor_critic_module
 import rlpath.posttrain.ppo as ppo_module
 from rlpath import losses
 from rlpath.errors import InputError
@@ -134,6 +135,7 @@ def test_explained_variance_by_hand() -> None:
 def test_every_detail_is_marked_where_it_happens() -> None:
     """The numbers of the list at the top of the file stand beside the code, none without the other."""
     listing, code = Path(str(ppo_module.__file__)).read_text().split('"""', 2)[1:]
+    code += Path(str(actor_critic_module.__file__)).read_text()
     listed = set(re.findall(r"^ ?\((\d+)\)", listing, re.M))
 
     assert len(listed) == 10
@@ -385,15 +387,32 @@ def test_saved_and_loaded_it_goes_on_as_if_it_had_not_stopped(make: Make, tmp_pa
     assert expected[0]["kl/coefficient"] != expected[3]["kl/coefficient"]
 
 
-def test_a_gradient_that_is_not_finite_stops_before_the_weights_change(make: Make) -> None:
-    """One sentence with the step and the remedy."""
-    trainer = make(reward=lambda completions, **_: [math.inf] * len(completions))
-    before = {name: p.detach().clone() for name, p in trainer.trained.items()}
-
-    with pytest.raises(InputError, match="step 1 is not finite: lower --learning-rate"):
+def test_what_is_not_finite_stops_before_the_weights_change(make: Make) -> None:
+    """A reward, with its problem and step; a gradient, with its step and the remedy."""
+    trainer = make(reward=lambda completions, **_: [0.0, math.inf] * (len(completions) // 2))
+    with pytest.raises(InputError, match="the reward of a completion of p0 at step 1 is inf"):
         trainer.train_step()
 
-    assert all(torch.equal(before[name], p) for name, p in trainer.trained.items())
+    trainer = make()
+    before = {name: p.detach().clone() for name, p in trainer.trained.items()}
+    with torch.no_grad():
+        trainer.actor.value_head.bias.fill_(math.nan)
+    with pytest.raises(InputError, match="gradient of step 1 is not finite: lower --learning-rate"):
+        trainer.train_step()
+    assert all(torch.equal(before[name], p) for name, p in trainer.trained.items() if "value_head" not in name)
+
+
+def test_a_model_that_cannot_share_prompts_is_refused(
+    make: Make, tiny_model: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that answers otherwise when they are shared, and one whose window is shorter than a prompt."""
+    monkeypatch.setattr(actor_critic_module, "packing_gap", lambda *_: 0.7)
+    with pytest.raises(InputError, match=r"log-probabilities differ by 0\.70"):
+        make()
+    monkeypatch.undo()
+    monkeypatch.setattr(actor_critic_module, "attention_window", lambda *_: 20)
+    with pytest.raises(InputError, match=r"more than the model's attention window of 20"):
+        make().train_step()
 
 
 def test_the_adapter_is_saved_in_the_hubs_format(make: Make, digit_folder: Path, tmp_path: Path) -> None:

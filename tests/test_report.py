@@ -14,7 +14,7 @@ from rlpath.errors import InputError
 from rlpath.evals.commands import Log, Report
 from rlpath.evals.compare import compare
 from rlpath.evals.evaluate import Mode, Protocol, Sample, read_evaluation
-from rlpath.evals.report import curve, spread, write_report
+from rlpath.evals.report import curve, spread, training_plots, write_report
 from rlpath.evals.run_log import config_difference, draft_entry
 from rlpath.evals.seeds_report import write_seeds_report
 from rlpath.rewards import NumberVerifier
@@ -265,6 +265,17 @@ def test_commands_read_their_arguments(tmp_path: Path, capsys: pytest.CaptureFix
     assert (tmp_path / "LOG.md").read_text().startswith("\n## 2026-11-22")
     with pytest.raises(InputError, match="no run folder"):
         Report(()).run()
+
+
+def test_ppo_shows_its_divergence_and_its_critic() -> None:
+    """Where they were logged, and only there."""
+    rows = [{"step": step, "reward": 0.5, "kl/completion": 0.1 * step, "explained_variance": -0.2} for step in (1, 2)]
+
+    figures = training_plots(rows, {})
+
+    assert any("nats a completion" in figure for figure in figures)
+    assert any("explained by the critic" in figure for figure in figures)
+    assert not any("critic" in figure for figure in training_plots(metrics(3, 0), {}))
 
 
 def test_curve_leaves_missing_values_out() -> None:

@@ -94,7 +94,8 @@ def fit_linear_reward(
 
     `length_free` lets the difference in length explain a preference first and leaves its share out of the reward, as
     in a product of two experts of which one is thrown away (Shen et al. 2023, arXiv 2310.05199), and takes out of the
-    weights what still goes with length on these completions. With more than one head each is fitted to a bootstrap sample of the pairs.
+    weights what still goes with length on these completions. With more than one head each is fitted to a bootstrap
+    sample of the pairs.
     """
     mean_H, scale_H = pairs.hidden_N_H.mean(0), pairs.hidden_N_H.std(0).clamp(min=1e-6)
     hidden_N_H = (pairs.hidden_N_H - mean_H) / scale_H

@@ -1,7 +1,7 @@
 """PPO for language models, whole: rollout, token rewards, advantages, updates, checkpoints.
 
 The details that decide whether it learns (Ziegler et al. 2019, arXiv 1909.08593; Huang et al. 2024, arXiv 2403.17031),
-each marked by its number where it happens:
+each marked by its number where it happens, here or in `actor_critic.py`:
 
  (1) A completion is one episode: its score comes with its last token, and every token pays for its own KL divergence.
  (2) The KL price is fixed, or moves by at most 2 % a step towards a target.
@@ -21,8 +21,9 @@ Shapes: B completions of this process, T tokens of the longest.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,6 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from peft import PeftModel
 from safetensors.torch import save_file
-from torch.nn.utils.rnn import pad_sequence
 
 from rlpath.errors import InputError
 from rlpath.losses import (
@@ -45,9 +45,8 @@ from rlpath.losses import (
     sequence_logprobs,
     whiten,
 )
-from rlpath.posttrain.forward import completion_logprobs, install, leave_casting_to_autocast
+from rlpath.posttrain.actor_critic import Batch, actor_critic, forward, in_parts, make_batch, rectangle, reference
 from rlpath.posttrain.judge import RewardFunction, SampleLog, counts, judge, sample_row, score
-from rlpath.posttrain.packing import Packed, best_completions_per_block, pack
 from rlpath.posttrain.settings import PPOSettings
 from rlpath.posttrain.weights import sampler_weights
 from rlpath.rollouts import PolicySampler
@@ -55,27 +54,7 @@ from rlpath.seeding import derive
 from rlpath.types import Completion, Decoding, Problem, Verifier
 
 KL_GAIN = 0.1
-TENSORS = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
 Metrics = dict[str, float]
-
-
-class ActorCritic(torch.nn.Module):
-    """A policy with an adapter and a value head on what it knows before each token."""
-
-    def __init__(self, policy: PeftModel) -> None:
-        super().__init__()
-        self.policy = policy
-        config: Any = policy.get_base_model().config
-        self.value_head = torch.nn.Linear(config.get_text_config().hidden_size, 1)
-        torch.nn.init.zeros_(self.value_head.weight)  # (5)
-        torch.nn.init.zeros_(self.value_head.bias)
-
-    def forward(self, packed: Packed) -> dict[str, torch.Tensor]:
-        """`logprobs`, `entropy` and `values` of the packed completion tokens, each [N], fp32."""
-        output = self.policy(packed=packed, with_hidden=True)
-        hidden_N_H = output.pop("hidden").float()
-        with torch.autocast(hidden_N_H.device.type, enabled=False):
-            return output | {"values": self.value_head(hidden_N_H)[:, 0]}  # (4)
 
 
 @dataclass(frozen=True)
@@ -120,7 +99,7 @@ def explained_variance(values_B_T: torch.Tensor, returns_B_T: torch.Tensor, mask
     """1 - Var(returns - values) / Var(returns) over tokens: 1 is a perfect critic, 0 a constant one, below is worse."""
     kept = mask_B_T.bool()
     if not kept.any() or not (variance := returns_B_T[kept].var(correction=0)) > 0:
-        return float("nan")
+        return math.nan
     return (1 - (returns_B_T - values_B_T)[kept].var(correction=0) / variance).item()
 
 
@@ -151,7 +130,7 @@ class PPOTrainer:
     `model` has a LoRA adapter; `problems` are in the order of their use, `settings.prompts_per_step` a step. The score
     is the verifier's, or where `reward` is given that function's (a reward model, say); verdicts are counted and
     written down in any case. `log_samples(step, rows)` receives what was sampled, on the main process.
-    Raises `InputError` where the model cannot be trained packed (see `forward.packing_gap`).
+    Raises `InputError` where the model cannot be trained packed, or a reward or a gradient is not finite.
     """
 
     def __init__(
@@ -169,17 +148,8 @@ class PPOTrainer:
         self.settings, self.problems, self.verifier, self.sampler = settings, problems, verifier, sampler
         self.reward, self.log_samples = reward, log_samples
         self.accelerator = accelerator or Accelerator(cpu=not torch.cuda.is_available())
-        base: Any = model.get_base_model()
-        install(base, settings.temperature)  # (8)
-        if self.accelerator.mixed_precision == "bf16":
-            leave_casting_to_autocast(model)
-        for module in model.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.0
-        if settings.gradient_checkpointing:
-            base.enable_input_require_grads()
-            base.gradient_checkpointing_enable({"use_reentrant": False})
-        actor = ActorCritic(model).to(self.accelerator.device).train()
+        bf16 = self.accelerator.mixed_precision == "bf16"
+        actor = actor_critic(model, settings, self.accelerator.device, bf16=bf16)
         self.trained = {name: p for name, p in actor.named_parameters() if p.requires_grad}
         head = list(actor.value_head.parameters())
         adapter = [p for p in self.trained.values() if all(p is not other for other in head)]
@@ -194,8 +164,6 @@ class PPOTrainer:
         self.step = 0
         self.tokens = 0
         self.kl_coefficient = settings.kl
-        config = base.config.get_text_config()
-        self._sizes = (base.num_parameters(exclude_embeddings=True), config.num_hidden_layers * config.hidden_size)
 
     def train_step(self) -> Metrics:
         """One rollout and its update; the metrics of both."""
@@ -241,7 +209,10 @@ class PPOTrainer:
         rows = gather_object([sample_row(self.step + 1, p, c, verdict) | {"reward": r} for p, c, verdict, r in judged])
         if self.log_samples is not None and self.accelerator.is_main_process:
             self.log_samples(self.step + 1, rows)
-        scores_B = torch.tensor([float("nan") if each is None else float(each) for each in scores])
+        for problem, each in zip(problems, scores, strict=True):
+            if each is not None and not math.isfinite(each):
+                raise InputError(f"the reward of a completion of {problem.id} at step {self.step + 1} is {each}")
+        scores_B = torch.tensor([math.nan if each is None else float(each) for each in scores])
         metrics = {"reward": self._mean(scores_B), "length/mean": sum(row["tokens"] for row in rows) / len(rows)}
         metrics |= {name: self._mean(figure_B) for name, figure_B in counts(completions, verdicts).items()}
         self.tokens += sum(row["tokens"] for row in rows)
@@ -251,12 +222,13 @@ class PPOTrainer:
         self, problems: Sequence[Problem], completions: Sequence[Completion], scores_B: torch.Tensor
     ) -> tuple[Rollout, Metrics]:
         """Old log-probabilities and values, token rewards and advantages of what was sampled."""
-        batch = self._batch(problems, completions)
+        prompts = [self.sampler.encode(problem.prompt) for problem in problems]
+        batch = make_batch(prompts, [c.token_ids for c in completions], self.accelerator.device)
         with torch.no_grad():
-            old = self._in_parts(batch, self._forward)  # (7)
-            reference_B_T = self._in_parts(batch, self._reference)["logprobs"] if self.settings.kl else old["logprobs"]
+            old = in_parts(batch, self.settings.micro_batch, self._forward)  # (7)
+            without = in_parts(batch, self.settings.micro_batch, self._reference) if self.settings.kl else old
         mask_B_T = batch["completion_mask"] * ~scores_B.isnan()[:, None]  # (10)
-        kl_B_T = kl_estimate(old["logprobs"], reference_B_T, "k1")
+        kl_B_T = kl_estimate(old["logprobs"], without["logprobs"], "k1")
         rewards_B_T = token_rewards(scores_B.nan_to_num(), kl_B_T, mask_B_T, self.kl_coefficient)
         if self.settings.whiten_rewards:
             rewards_B_T = self._whiten(rewards_B_T, mask_B_T, shift_mean=False)  # (6)
@@ -270,7 +242,7 @@ class PPOTrainer:
             advantages_B_T=self._whiten(advantages_B_T, mask_B_T),
             returns_B_T=returns_B_T,
         )
-        sampled_B_T = _pad([list(completion.logprobs) for completion in completions], mask_B_T.device)
+        sampled_B_T = rectangle([list(completion.logprobs) for completion in completions], mask_B_T.device)
         gap_B_T = (old["logprobs"] - sampled_B_T).abs() * batch["completion_mask"]
         metrics = {
             "kl/completion": self._mean(sequence_logprobs(kl_B_T, batch["completion_mask"])),
@@ -282,44 +254,13 @@ class PPOTrainer:
         }
         return rollout, metrics
 
-    def _batch(self, problems: Sequence[Problem], completions: Sequence[Completion]) -> dict[str, torch.Tensor]:
-        device = self.accelerator.device
-        prompts = [self.sampler.encode(problem.prompt) for problem in problems]
-        tokens = [completion.token_ids for completion in completions]
-        return {
-            "prompt_ids": _pad(prompts, device),
-            "prompt_mask": _pad([[1] * len(ids) for ids in prompts], device),
-            "completion_ids": _pad(tokens, device),
-            "completion_mask": _pad([[1] * len(ids) for ids in tokens], device),
-        }
-
-    # Forward
-
-    def _forward(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """`logprobs`, `entropy` and `values` of a micro-batch, each [B, T]."""
-        ids, prompt_mask, completion_ids, completion_mask = (batch[name] for name in TENSORS)
-        packed = pack(ids, prompt_mask, completion_ids, completion_mask, self._share(batch))
+    def _forward(self, batch: Mapping[str, torch.Tensor]) -> Batch:
         with self.accelerator.autocast():
-            output = self.model(packed)
-        return {name: packed.to_rectangle(part, completion_ids.shape) for name, part in output.items()}
+            return forward(self.model, self.actor, batch, self.settings.group_size)
 
-    def _reference(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """`logprobs` under the model without its adapter."""
-        with self.accelerator.autocast(), self.actor.policy.disable_adapter():
-            return {"logprobs": completion_logprobs(self.actor.policy, batch, self._share(batch))[0]}
-
-    def _share(self, batch: Mapping[str, torch.Tensor]) -> int:
-        prompt, completion = (batch[name].sum(1).float().mean().item() for name in ("prompt_mask", "completion_mask"))
-        return best_completions_per_block(prompt, completion, self.settings.group_size, *self._sizes)
-
-    def _in_parts(
-        self, batch: dict[str, torch.Tensor], forward: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
-    ) -> dict[str, torch.Tensor]:
-        """`forward` on micro-batches, its results joined."""
-        starts = range(0, len(batch["prompt_ids"]), self.settings.micro_batch)
-        slices = [slice(start, start + self.settings.micro_batch) for start in starts]
-        parts = [forward({name: tensor[part] for name, tensor in batch.items()}) for part in slices]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    def _reference(self, batch: Batch) -> Batch:
+        with self.accelerator.autocast():
+            return reference(self.actor, batch, self.settings.group_size)
 
     # Update
 
@@ -414,8 +355,3 @@ class PPOTrainer:
         """The adapter in the hub's format, and the value head beside it."""
         self.actor.policy.save_pretrained(output_dir)
         save_file(self.actor.value_head.state_dict(), Path(output_dir) / "value_head.safetensors")
-
-
-def _pad(rows: Sequence[Sequence[float]], device: torch.device) -> torch.Tensor:
-    """Rows of unequal length as one rectangle, padded on the right with 0."""
-    return pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(device)
