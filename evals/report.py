@@ -38,6 +38,7 @@ def write_report(run: Path) -> Path:
         page.soft(_origin(record)),
         *(page.note(text) for text in _substitutions(run)),
         *_standing(record, comparison, evaluations),
+        _judges(record.manifest.get("judges")),
         page.section("Before and after", _changes(comparison), _measures(evaluations)),
         page.section("Training", page.plots(training_plots(record.metrics, evaluations))),
         page.section("Completions", *_completions(record, evaluations)),
@@ -99,6 +100,19 @@ def _standing(
         missing = " and ".join(side for side, found in evaluations.items() if not (found and found.complete))
         why = f"the evaluation {missing} training is missing or incomplete" if missing else "no comparison was written"
         yield page.note(f"There is no verdict: {why}.")
+
+
+def _judges(judges: Mapping[str, Any] | None) -> str:
+    """Who rewarded training and who judged the evaluation: the same code cannot find its own mistakes."""
+    if not judges:
+        return ""
+    training, evaluation = judges["training"], judges["evaluation"]
+    if judges["same_code"]:
+        return page.note(
+            f"Training was rewarded and the evaluation judged by the same code, {evaluation}: what it wrongly accepts, "
+            "training may have learnt, and no figure here would show it."
+        )
+    return page.soft(f"Training was rewarded by {training}; the evaluation was judged by {evaluation}, other code.")
 
 
 # Figures before and after
@@ -176,7 +190,7 @@ def curve(metrics: Sequence[Row], name: str) -> tuple[list[float], list[float]]:
 
 
 def training_plots(metrics: Sequence[Row], evaluations: Mapping[str, Evaluation | None]) -> list[str]:
-    """Reward, statuses, lengths, log-prob gap, groups without signal, and pass@k before and after."""
+    """Reward, statuses, lengths, log-prob gap, groups without signal, pass@k before and after; of PPO KL and critic."""
     figures = [
         _curves("reward", "Mean reward of the training completions", metrics, {"reward": "reward"}, percent=True)
     ]
@@ -191,6 +205,8 @@ def training_plots(metrics: Sequence[Row], evaluations: Mapping[str, Evaluation 
     gap = {"mean": "logprob_gap/mean", "largest": "logprob_gap/max"}
     figures.append(_curves("gap", "Trainer against sampler, log-prob gap", metrics, gap, log=True))
     figures.append(_curves("signal", "Groups without signal", metrics, {"share": "groups/no_signal"}, percent=True))
+    figures.append(_curves("kl", "KL from the starting model, nats a completion", metrics, {"KL": "kl/completion"}))
+    figures.append(_curves("critic", "Variance explained by the critic", metrics, {"share": "explained_variance"}))
     return [figure for figure in figures if figure]
 
 
