@@ -19,7 +19,7 @@ from accelerate import PartialState
 
 from rlpath import plots
 from rlpath.evals import page
-from rlpath.experiment import Training, train_grpo, train_ppo, write_manifest
+from rlpath.experiment import Training, train_grpo, train_ppo
 from rlpath.files import write_atomic
 from rlpath.plots import Line
 from rlpath.posttrain.judge import RewardFunction
@@ -95,7 +95,7 @@ def train_arm(recipe: str, exhibit: Exhibit, arm: Arm, seed: int, path: Path, sa
             run.rewind(int(checkpoint.name.rsplit("-", 1)[1]) if checkpoint else 0)
             reward = arm.reward(seed) if arm.reward else None
             facts = manifest(sys.argv, config, [arm.problems], settings.model, path)
-            write_manifest(run, facts | {"judges": judges(reward or arm.problems.verifier, exhibit.truth)})
+            run.write_manifest(facts | {"judges": judges(reward or arm.problems.verifier, exhibit.truth)})
             run.labels["data"] = arm.problems.name
             state = PartialState(cpu=not torch.cuda.is_available())
             training = Training(run, path, arm.problems, sampler, state, run.checkpoints, checkpoint)
