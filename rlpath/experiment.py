@@ -9,10 +9,10 @@ import json
 import os
 import random
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 import tyro
@@ -24,9 +24,11 @@ from transformers.utils import logging as transformers_logging
 
 from rlpath.cpu import prepare_cpu, start_all_processes
 from rlpath.errors import InputError
+from rlpath.evals.card import write_card
 from rlpath.evals.compare import compare
 from rlpath.evals.evaluate import Evaluation, evaluate
 from rlpath.evals.report import write_report
+from rlpath.files import read_json, write_atomic
 from rlpath.hardware import Gpu, detect
 from rlpath.models import load_model, load_tokenizer, resolve_model
 from rlpath.posttrain.grpo import GRPOTrainer
@@ -36,10 +38,44 @@ from rlpath.posttrain.weights import sampler_weights
 from rlpath.provenance import manifest
 from rlpath.rollouts import PolicySampler, choose_backend, load_sampler
 from rlpath.runs import RunFolder
-from rlpath.types import Decoding, Problem, ProblemSet
+from rlpath.types import Decoding, ExampleSet, Problem, ProblemSet
 
 LONGEST_PROMPT = 1024
-Settings = TypeVar("Settings", bound=GRPOSettings)
+
+
+class Configuration(Protocol):
+    """What every experiment's settings have; a frozen dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def root(self) -> Path: ...
+    def check(self, processes: int) -> None: ...
+
+
+class Evaluated(Configuration, Protocol):
+    """Settings of an experiment that completes held-out problems before and after."""
+
+    @property
+    def max_completion_length(self) -> int: ...
+    @property
+    def eval_samples(self) -> int: ...
+
+
+Settings = TypeVar("Settings", bound=Configuration)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A run that has begun: its folder (on the main process alone), the processes and the model's local folder."""
+
+    run: RunFolder | None
+    state: PartialState
+    model: Path
 
 
 def read_settings(presets: dict[str, Settings], argv: Sequence[str] | None = None) -> Settings:
@@ -73,27 +109,12 @@ def run_experiment(recipe: str, settings: GRPOSettings, train: ProblemSet, held_
 
     Raises `InputError` for whatever the user can mend, before any expensive work where possible.
     """
-    start_all_processes()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    state = PartialState(cpu=not torch.cuda.is_available())
-    settings.check(state.num_processes)
-    machine = prepare_cpu(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    run = RunFolder.open(settings.root, recipe, asdict(settings), settings.seed) if state.is_main_process else None
-    if run is not None and run.finished:
-        print(f"this run is finished: {run.path / 'report.html'}")
-    finished = _agree(run is not None and run.finished, state)
-    if finished:
-        return
-    with state.main_process_first():
-        path = resolve_model(settings.model)
     backend = choose_backend(settings.rollouts)
-    if run is not None:
-        facts = manifest(sys.argv, asdict(settings), [train, held_out], settings.model, path)
-        facts["rollouts"] = {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts}
-        run.labels["data"] = train.name
-        write_manifest(run, facts | {"cpu": machine, "processes": state.num_processes})
-        print(f"run folder {run.path}; training on {train.name} ({train.source})", flush=True)
+    facts = {"rollouts": {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts}}
+    begun = begin(recipe, settings, [train, held_out], facts)
+    if begun is None:
+        return
+    run, state, path = begun.run, begun.state, begun.model
     sampler = load_sampler(
         backend,
         path,
@@ -103,18 +124,65 @@ def run_experiment(recipe: str, settings: GRPOSettings, train: ProblemSet, held_
         gpu_memory=settings.gpu_memory,
     )
     check_prompt_lengths(sampler, [*train.problems, *held_out.problems])
-    before = _evaluate(run, "before", sampler, held_out, settings)
+    before = evaluate_problems(run, "before", sampler, held_out, settings)
     state.wait_for_everyone()
     trainer = _train(run, settings, path, train, sampler, state)
     sampler.load_weights(sampler_weights(trainer.accelerator.unwrap_model(trainer.model)))
-    after = _evaluate(run, "after", sampler, held_out, settings)
+    after = evaluate_problems(run, "after", sampler, held_out, settings)
     if run is not None and before is not None and after is not None:
         trainer.save_model(str(run.path / "model"))
+        name_base(run.path / "model", settings.model)
         comparison = compare(before, after, settings.seed)
         comparison.save(run.path / "evaluations" / "verdict.json")
         run.mark_finished()
+        write_card(run.path)
         print(f"{comparison.sentence}\nreport: {write_report(run.path)}")
     state.wait_for_everyone()
+
+
+def begin(
+    recipe: str,
+    settings: Configuration,
+    data: Sequence[ProblemSet | ExampleSet[Any]],
+    facts: Mapping[str, Any] | None = None,
+) -> Begun | None:
+    """Hold the run folder, find the model, write the manifest; None where the run is finished already.
+
+    The first of `data` is what is trained on; `facts` go into the manifest. Raises `InputError` for settings, folder
+    or model that cannot be used.
+    """
+    start_all_processes()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    state = PartialState(cpu=not torch.cuda.is_available())
+    settings.check(state.num_processes)
+    machine = prepare_cpu(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    config = asdict(settings)
+    run = RunFolder.open(settings.root, recipe, config, settings.seed) if state.is_main_process else None
+    if run is not None and run.finished:
+        print(f"this run is finished: {run.path / 'report.html'}")
+    if _agree(run is not None and run.finished, state):
+        return None
+    with state.main_process_first():
+        path = resolve_model(settings.model)
+    if run is not None:
+        known = manifest(sys.argv, config, data, settings.model, path)
+        run.labels["data"] = data[0].name
+        write_manifest(run, known | {"cpu": machine, "processes": state.num_processes} | dict(facts or {}))
+        print(f"run folder {run.path}; training on {data[0].name} ({data[0].source})", flush=True)
+    return Begun(run, state, path)
+
+
+def name_base(adapter: Path, asked: str) -> None:
+    """Let a saved adapter name its base as the user did: a folder by its absolute path, anything else as given.
+
+    Written afterwards: while it saves, PEFT looks the base up by the name it has.
+    """
+    config = adapter / "adapter_config.json"
+    if config.exists():
+        folder = Path(asked).expanduser()
+        name = str(folder.resolve()) if folder.is_dir() else asked
+        write_atomic(config, json.dumps({**read_json(config), "base_model_name_or_path": name}, indent=2) + "\n")
 
 
 def write_manifest(run: RunFolder, facts: dict[str, Any]) -> None:
@@ -145,8 +213,8 @@ def check_prompt_lengths(sampler: PolicySampler, problems: Sequence[Problem]) ->
             raise InputError(f"problem {problem.id} has a prompt of {length} tokens; at most {LONGEST_PROMPT} fit")
 
 
-def _evaluate(
-    run: RunFolder | None, name: str, sampler: PolicySampler, held_out: ProblemSet, settings: GRPOSettings
+def evaluate_problems(
+    run: RunFolder | None, name: str, sampler: PolicySampler, held_out: ProblemSet, settings: Evaluated
 ) -> Evaluation | None:
     """One evaluation of the held-out problems, on the main process alone."""
     if run is None:
@@ -172,16 +240,9 @@ def _train(
     sampler: PolicySampler,
     state: PartialState,
 ) -> GRPOTrainer:
-    """Train to the last step, from the last whole checkpoint if there is one; Ctrl-C saves another and goes on up."""
-    folder = settings.root if run is None else run.checkpoints
-    checkpoint = run.last_checkpoint() if run is not None else None
-    folder, checkpoint = _broadcast([str(folder), str(checkpoint) if checkpoint else None], state)
-    step = int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0
-    if run is not None:
-        run.rewind(step)
-        os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.path / "tensorboard")
-    interrupt = StopOnInterrupt()
-    args = settings.trl(Path(folder), state.num_processes)
+    """Train to the last step, from the last whole checkpoint if there is one."""
+    folder, checkpoint = last_checkpoint(run, settings.root, state)
+    args = settings.trl(folder, state.num_processes)
     rows = training_rows(train.problems, settings.steps * settings.prompts_per_step, settings.seed)
     trainer = GRPOTrainer(
         load_model(path, settings.dtype if settings.lora_rank else "float32"),
@@ -192,19 +253,37 @@ def _train(
         log_samples=None if run is None else lambda _, rows: run.log_samples(rows),
         processing_class=load_tokenizer(path),
         peft_config=settings.lora(),
-        callbacks=[interrupt, Recorder(run), *([ProgressLine()] if run is not None else [])],
     )
-    trainer.remove_callback(PrinterCallback)
     if run is not None and not trainer.packs:
         note = f"TRL's own forward is used: the packed one differs by {trainer.packing_gap:.2f} on this model"
         print(note, flush=True)
         run.write_json("substitutions.json", [note])
+    train_to_the_end(trainer, run, checkpoint)
+    return trainer
+
+
+def last_checkpoint(run: RunFolder | None, root: Path, state: PartialState) -> tuple[Path, str | None]:
+    """The folder of checkpoints and the one to go on from, on every process; metrics written after it are dropped."""
+    folder = root if run is None else run.checkpoints
+    found = run.last_checkpoint() if run is not None else None
+    folder, checkpoint = _broadcast([str(folder), str(found) if found else None], state)
+    if run is not None:
+        run.rewind(int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0)
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.path / "tensorboard")
+    return Path(folder), checkpoint
+
+
+def train_to_the_end(trainer: Any, run: RunFolder | None, checkpoint: str | None) -> None:
+    """Train with our record, progress and stop; Ctrl-C saves another checkpoint and goes on up."""
+    interrupt = StopOnInterrupt()
+    for callback in (interrupt, Recorder(run), *([ProgressLine()] if run is not None else [])):
+        trainer.add_callback(callback)
+    trainer.remove_callback(PrinterCallback)
     # Where no step is left this still loads the trained weights, which the evaluation and the saved model need.
     trainer.train(resume_from_checkpoint=checkpoint)
     if interrupt.asked:
         print(f"stopped at step {trainer.state.global_step}, with a checkpoint", flush=True)
         raise KeyboardInterrupt
-    return trainer
 
 
 def _agree(value: bool, state: PartialState) -> bool:

@@ -17,6 +17,12 @@ from trl.trainer.grpo_config import GRPOConfig
 from rlpath.errors import InputError
 
 
+def fast_dtype() -> Literal["bfloat16", "float32"]:
+    """bf16 wherever the processor has it."""
+    fast = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return "bfloat16" if fast else "float32"
+
+
 @dataclass(frozen=True, kw_only=True)
 class GRPOSettings:
     preset: str = "cpu"
@@ -99,9 +105,8 @@ class GRPOSettings:
 
     @property
     def dtype(self) -> Literal["bfloat16", "float32"]:
-        """The precision of forward and rollouts: bf16 wherever the processor has it."""
-        fast = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        return "bfloat16" if fast else "float32"
+        """The precision of forward and rollouts."""
+        return fast_dtype()
 
     def lora(self) -> LoraConfig | None:
         if self.lora_rank == 0:
