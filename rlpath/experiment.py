@@ -266,7 +266,7 @@ def last_checkpoint(run: RunFolder | None, root: Path, state: PartialState) -> t
     """The folder of checkpoints and the one to go on from, on every process; metrics written after it are dropped."""
     folder = root if run is None else run.checkpoints
     found = run.last_checkpoint() if run is not None else None
-    folder, checkpoint = _broadcast([str(folder), str(found) if found else None], state)
+    folder, checkpoint = broadcast([str(folder), str(found) if found else None], state)
     if run is not None:
         run.rewind(int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0)
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.path / "tensorboard")
@@ -287,10 +287,10 @@ def train_to_the_end(trainer: Any, run: RunFolder | None, checkpoint: str | None
 
 
 def _agree(value: bool, state: PartialState) -> bool:
-    return bool(_broadcast([value], state)[0])
+    return bool(broadcast([value], state)[0])
 
 
-def _broadcast(values: list[Any], state: PartialState) -> list[Any]:
+def broadcast(values: list[Any], state: PartialState) -> list[Any]:
     """The main process's values, on every process."""
     if state.num_processes == 1:
         return values

@@ -59,6 +59,18 @@ def install_pooled(classifier: Any, *, rows_per_prompt: int, autocast: Any, devi
     return gap
 
 
+def score_exactly(classifier: Any) -> None:
+    """Let the scoring head train and compute in fp32: in bf16 two scores near 4 differ by 0.03 or not at all."""
+    head = classifier.score.float()
+    theirs = head.forward
+
+    def forward(hidden: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(hidden.device.type, enabled=False):
+            return theirs(hidden.float())
+
+    head.forward = forward
+
+
 def common_prefixes(ids_B_L: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
     """How many leading tokens the two rows of each pair share, for every row [B]; at least two are left to each row.
 

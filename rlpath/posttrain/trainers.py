@@ -25,7 +25,8 @@ from trl.trainer.sft_trainer import SFTTrainer as TRLSFTTrainer
 
 from rlpath.errors import InputError
 from rlpath.posttrain.labelled import PACKING_TOLERANCE, base_of, install_labelled, let_autocast_cast
-from rlpath.posttrain.pooled import install_pooled
+from rlpath.posttrain.pooled import install_pooled, score_exactly
+from rlpath.posttrain.scores import pair_logprobs
 from rlpath.posttrain.tokens import TokenPair, TokenRow, dpo_row, reward_row, sft_row
 
 # What TRL logs and the packed forward does not compute.
@@ -160,37 +161,30 @@ class SFTTrainer(_Careful, TRLSFTTrainer):
 
 
 class DPOTrainer(_Careful, TRLDPOTrainer):
-    """DPO on `pairs`, in their order, with reference log-probabilities that were computed beforehand.
-
-    `reference` holds the log-probability of each pair's chosen and rejected answer under the reference model.
-    """
+    """DPO on `pairs`, in their order; the reference is the model as it is given, and is asked once, before training."""
 
     def __init__(
-        self,
-        model: Any,
-        pairs: Sequence[TokenPair],
-        reference: Sequence[tuple[float, float]],
-        *,
-        args: DPOConfig,
-        tokenizer: Any,
-        **given: Any,
+        self, model: Any, pairs: Sequence[TokenPair], *, args: DPOConfig, tokenizer: Any, **given: Any
     ) -> None:
         self.names = [pair.id for pair in pairs]
-        rows = [
-            {**dpo_row(pair), "ref_chosen_logps": chosen, "ref_rejected_logps": rejected}
-            for pair, (chosen, rejected) in zip(pairs, reference, strict=True)
-        ]
         super().__init__(
             model,
             args=args,
-            train_dataset=numbered(rows),
+            train_dataset=numbered([dpo_row(pair) for pair in pairs]),
             data_collator=Numbered(DPOCollator(pad_token_id=tokenizer.pad_token_id)),  # type: ignore[arg-type]
             processing_class=tokenizer,
             **given,
         )
+        self._finish(rows_per_prompt=2)
+        different = list(dict.fromkeys(pairs))
+        reference = dict(zip(different, pair_logprobs(self, different), strict=True))
+        rows = [
+            {**dpo_row(pair), "ref_chosen_logps": reference[pair][0], "ref_rejected_logps": reference[pair][1]}
+            for pair in pairs
+        ]
+        self.train_dataset = numbered(rows)
         # TRL would compute them anew, padded; it reads them from the batch where this is set.
         self.precompute_ref_logps = True
-        self._finish(rows_per_prompt=2)
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
         """The rows are tokens already."""
@@ -212,4 +206,5 @@ class RewardTrainer(_Careful, TRLRewardTrainer):
             processing_class=tokenizer,
             **given,
         )
+        score_exactly(base_of(self.accelerator.unwrap_model(self.model)))
         self._finish(rows_per_prompt=2, install=install_pooled)
