@@ -97,9 +97,11 @@ def _pandalm(path: Path) -> tuple[list[Preference], list[str]]:
         if winner not in (1, 2) or count < 2:
             continue
         asked = "\n\n".join(part for part in (row["instruction"].strip(), row["input"].strip()) if part)
-        answers = [row[f"response{winner}"].strip(), row[f"response{3 - winner}"].strip()]
-        if all(answers):
-            pairs.append(Preference(f"pandalm-{row['idx']}", (Turn("user", asked),), *answers))
+        answers = [row[f"response{winner}"], row[f"response{3 - winner}"]]
+        # One response is the boolean true: whatever it was has been lost.
+        if all(isinstance(answer, str) and answer.strip() for answer in answers):
+            prompt = (Turn("user", asked),)
+            pairs.append(Preference(f"pandalm-{row['idx']}", prompt, answers[0].strip(), answers[1].strip()))
     missing = len(rows) - len(pairs)
     note = f"{missing} of {len(rows)} pairs of PandaLM are ties, undecided or have an empty answer: left out"
     return pairs, [note] if missing else []
