@@ -17,10 +17,13 @@ from rlpath.posttrain.packing import Packed, pack
 
 
 def install(causal_lm: Any, temperature: float) -> None:
-    """Let `causal_lm(packed=…)` return `{"logprobs": [N], "entropy": [N]}`; any other call is as before."""
+    """Let `causal_lm(packed=…)` return `{"logprobs": [N], "entropy": [N]}`; any other call is as before.
+
+    With `with_hidden=True` it also returns `hidden` [N, H]: what the model knew before each token, for a value head.
+    """
     plain = causal_lm.forward
 
-    def forward(*args: Any, packed: Packed | None = None, **kwargs: Any) -> Any:
+    def forward(*args: Any, packed: Packed | None = None, with_hidden: bool = False, **kwargs: Any) -> Any:
         if packed is None:
             return plain(*args, **kwargs)
         hidden = causal_lm.get_decoder()(
@@ -33,9 +36,17 @@ def install(causal_lm: Any, temperature: float) -> None:
         dtype = _compute_dtype(head)
         hidden_N_H = hidden.flatten(0, 1)[packed.predictor_N].to(dtype)
         logprobs, entropy = token_logprobs(hidden_N_H, head.to(dtype), packed.target_N, temperature=temperature)
-        return {"logprobs": logprobs, "entropy": entropy}
+        output = {"logprobs": logprobs, "entropy": entropy}
+        return output | {"hidden": hidden_N_H} if with_hidden else output
 
     causal_lm.forward = forward
+
+
+def leave_casting_to_autocast(model: Any) -> None:
+    """Autocast casts a layer's input once, to bf16; PEFT would first cast each adapter's input up to its fp32."""
+    for module in model.modules():
+        if hasattr(module, "cast_input_dtype_enabled"):
+            module.cast_input_dtype_enabled = False
 
 
 def completion_logprobs(
