@@ -48,7 +48,7 @@ def our_metrics(logs: dict[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in ours.items() if value is not None and math.isfinite(float(value))}
 
 
-def watched(metrics: dict[str, float]) -> str | None:
+def watched(metrics: Mapping[str, float]) -> str | None:
     """The metric to show of a step, or None where the line is not a step's."""
     return next((name for name in WATCHED if name in metrics), None)
 
