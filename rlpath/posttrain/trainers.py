@@ -79,6 +79,10 @@ class _Careful:
         """TRL's step; raises `InputError` naming the example where the loss is not finite."""
         began = time.perf_counter()
         rows = inputs.pop("row")
+        if self._total_train_tokens == 0:
+            # TRL counts from zero again after a resumption; what was read before stands in the log.
+            earlier = [line["num_tokens"] for line in self.state.log_history if "num_tokens" in line]
+            self._total_train_tokens = earlier[-1] if earlier else 0
         loss = super().training_step(model, dict(inputs), num_items_in_batch)  # type: ignore[misc]
         self._seconds = getattr(self, "_seconds", 0.0) + time.perf_counter() - began
         if not torch.isfinite(loss):
