@@ -40,18 +40,21 @@ from rlpath.types import ProblemSet
 
 @dataclass(frozen=True)
 class Task:
-    """Problems, how many solutions SFT is shown, and the tokens an answer may take."""
+    """Problems, how many solutions SFT is shown and for how many steps, rollouts of PPO and GRPO, tokens an answer."""
 
     problems: str
     demonstrations: int
     sft_steps: int
+    rollouts: int
     max_completion_length: int
 
 
 TASKS = {
-    "digits": Task("arithmetic:add-1", demonstrations=20, sft_steps=10, max_completion_length=8),
-    "arithmetic": Task("arithmetic:add-1x2", demonstrations=64, sft_steps=30, max_completion_length=24),
-    "word-problems": Task("word-problems:mixed", demonstrations=200, sft_steps=60, max_completion_length=48),
+    "digits": Task("arithmetic:add-1", demonstrations=20, sft_steps=10, rollouts=20, max_completion_length=8),
+    "arithmetic": Task("arithmetic:add-1x2", demonstrations=64, sft_steps=30, rollouts=40, max_completion_length=24),
+    "word-problems": Task(
+        "word-problems:mixed", demonstrations=200, sft_steps=40, rollouts=24, max_completion_length=48
+    ),
 }
 
 
@@ -65,14 +68,12 @@ class Settings:
     """arithmetic (sums of one and two digits), word-problems, or digits (one-digit sums, 20 held out: a trial)"""
     seeds: tuple[int, ...] = (0, 1, 2)
     """training seeds; every rung is trained once with each"""
-    rollouts: int = 40
-    """rollouts of PPO and GRPO, of 8 prompts with 8 completions each; DPO samples as many completions"""
     eval_problems: int = 120
     """held-out problems, completed by every rung"""
-    eval_samples: int = 8
+    eval_samples: int = 4
     """sampled completions of each of them"""
     scale: float = 1.0
-    """factor on the steps of SFT and DPO, for trials"""
+    """factor on all steps and rollouts, for trials and for larger machines"""
     root: Path = Path("runs")
     """folder of all runs"""
 
@@ -83,8 +84,8 @@ class Settings:
             raise InputError(f"--tasks {' '.join(unknown) or '(none)'}: name some of {', '.join(TASKS)}")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise InputError("--seeds must be different numbers, none of them negative")
-        if self.rollouts < 1 or self.eval_problems < 1 or self.eval_samples < 1 or not self.scale > 0:
-            raise InputError("--rollouts, --eval-problems and --eval-samples must be at least 1, --scale positive")
+        if self.eval_problems < 1 or self.eval_samples < 1 or not self.scale > 0:
+            raise InputError("--eval-problems and --eval-samples must be at least 1, and --scale positive")
 
     @property
     def seed(self) -> int:
@@ -98,9 +99,7 @@ class Settings:
 
 
 PRESETS = {
-    "smoke": Settings(
-        preset="smoke", tasks=("digits",), seeds=(0,), rollouts=2, eval_problems=20, eval_samples=8, scale=0.1
-    ),
+    "smoke": Settings(preset="smoke", tasks=("digits",), seeds=(0,), eval_problems=20, eval_samples=8, scale=0.1),
     "cpu": Settings(),
     "gpu-24gb": Settings(preset="gpu-24gb", model="Qwen/Qwen2.5-0.5B-Instruct", eval_problems=300),
     "gpu-80gb": Settings(preset="gpu-80gb", model="Qwen/Qwen2.5-1.5B-Instruct", eval_problems=300),
@@ -135,7 +134,12 @@ class Place:
     @property
     def policy(self) -> dict[str, Any]:
         """And those of the two that learn from rollouts."""
-        return {**self.common, "steps": self.ladder.rollouts, "prompts_per_step": PROMPTS, "group_size": GROUP}
+        return {**self.common, "steps": self.rollouts, "prompts_per_step": PROMPTS, "group_size": GROUP}
+
+    @property
+    def rollouts(self) -> int:
+        """Of 8 prompts with 8 completions each; DPO's pairs are made of as many completions."""
+        return self.steps(TASKS[self.task].rollouts)
 
     def steps(self, count: int) -> int:
         """So many steps, scaled for a trial."""
@@ -163,11 +167,11 @@ def sft_settings(place: Place) -> ExaminedSettings:
 def dpo_settings(place: Place) -> DPOSettings:
     return DPOSettings(
         **place.common,
-        steps=place.steps(60),
+        steps=max(1, 3 * place.rollouts // 2),
         batch=16,
         micro_batch=16,
         learning_rate=1e-4,
-        prompts=place.ladder.rollouts * PROMPTS,
+        prompts=place.rollouts * PROMPTS,
         samples=GROUP,
     )
 

@@ -38,6 +38,7 @@ from rlpath.posttrain.judge import RewardFunction
 from rlpath.posttrain.observe import ProgressLine, Recorder, StopOnInterrupt
 from rlpath.posttrain.ppo import PPOTrainer
 from rlpath.posttrain.settings import GRPOSettings, PolicySettings, PPOSettings
+from rlpath.posttrain.trainers import StopWhereNotFinite
 from rlpath.posttrain.weights import sampler_weights
 from rlpath.provenance import manifest
 from rlpath.rollouts import PolicySampler, choose_backend, load_sampler
@@ -312,6 +313,7 @@ def train_grpo(training: Training, settings: GRPOSettings) -> GRPOTrainer:
         note = f"TRL's own forward is used: the packed one differs by {trainer.packing_gap:.2f} on this model"
         print(note, flush=True)
         run.write_json("substitutions.json", [note])
+    trainer.add_callback(StopWhereNotFinite())
     train_to_the_end(trainer, run, training.checkpoint)
     return trainer
 
