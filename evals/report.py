@@ -41,6 +41,7 @@ def write_report(run: Path) -> Path:
         page.soft(_origin(record)),
         *(page.note(text) for text in _substitutions(run)),
         *_standing(record, comparison, evaluations, findings),
+        _judges(record.manifest.get("judges")),
         page.section("Before and after", _changes(comparison), _measures(evaluations)),
         *(page.section(finding.title, *_finding(finding)) for finding in findings),
         page.section("Training", page.plots(training_plots(record.metrics, evaluations))),
@@ -117,6 +118,19 @@ def _standing(
         missing = " and ".join(side for side, found in evaluations.items() if not (found and found.complete))
         why = f"the evaluation {missing} training is missing or incomplete" if missing else "no comparison was written"
         yield page.note(f"There is no verdict: {why}.")
+
+
+def _judges(judges: Mapping[str, Any] | None) -> str:
+    """Who rewarded training and who judged the evaluation: the same code cannot find its own mistakes."""
+    if not judges:
+        return ""
+    training, evaluation = judges["training"], judges["evaluation"]
+    if judges["same_code"]:
+        return page.note(
+            f"Training was rewarded and the evaluation judged by the same code, {evaluation}: what it wrongly accepts, "
+            "training may have learnt, and no figure here would show it."
+        )
+    return page.soft(f"Training was rewarded by {training}; the evaluation was judged by {evaluation}, other code.")
 
 
 # Figures before and after

@@ -31,7 +31,7 @@ class Settings(PPOSettings):
     """folder of a sequence classifier with one output whose score is the reward; empty: the verifier's"""
 
 
-CPU = Settings(level="add-1", steps=40, learning_rate=3e-4, eval_problems=20, checkpoint_every=10)
+CPU = Settings(level="add-1", steps=20, learning_rate=3e-4, eval_problems=20, checkpoint_every=10)
 PRESETS = {
     "smoke": replace(
         CPU,

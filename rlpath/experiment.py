@@ -41,6 +41,7 @@ from rlpath.posttrain.settings import GRPOSettings, PolicySettings, PPOSettings
 from rlpath.posttrain.trainers import StopWhereNotFinite
 from rlpath.posttrain.weights import sampler_weights
 from rlpath.provenance import manifest
+from rlpath.rewards.named import judges, verifier_named
 from rlpath.rollouts import PolicySampler, choose_backend, load_sampler
 from rlpath.runs import RunFolder
 from rlpath.seeding import derive
@@ -145,12 +146,17 @@ def run_experiment(
 ) -> None:
     """Run or resume `recipe`; on the main process the run folder is held, written and reported.
 
-    The kind of the settings says what trains: GRPO or PPO. PPO is paid by `reward` where it is given, else by the
-    verifier of `train`; `held_out` is judged by its own. Raises `InputError` for whatever the user can mend, before any
-    expensive work where possible.
+    The kind of the settings says what trains: GRPO or PPO. Training is rewarded by the verifier of `train` (PPO by
+    `reward` where it is given), the evaluation judged by that of `held_out`; the settings may name others. Raises
+    `InputError` for whatever the user can mend, before any expensive work where possible.
     """
+    train = replace(train, verifier=verifier_named(settings.train_verifier, train.verifier))
+    held_out = replace(held_out, verifier=verifier_named(settings.eval_verifier, held_out.verifier))
     backend = choose_backend(settings.rollouts)
-    facts = {"rollouts": {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts}}
+    facts = {
+        "judges": judges(reward or train.verifier, held_out.verifier),
+        "rollouts": {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts},
+    }
     begun = begin(recipe, settings, [train, held_out], facts)
     if begun is None:
         return

@@ -16,6 +16,7 @@ from rlpath.runs import RunFolder, RunRecord, read_run
 
 ROOT = Path(__file__).parents[1]
 ARITHMETIC = str(ROOT / "recipes" / "grpo_arithmetic.py")
+PPO = str(ROOT / "recipes" / "ppo_rlhf.py")
 GSM8K = str(ROOT / "recipes" / "grpo_gsm8k.py")
 SMOKE = ("--smoke", "--level", "add-1", "--steps", "4", "--learning-rate", "0.02")
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
@@ -123,6 +124,46 @@ def test_killed_at_every_stage_a_run_ends_as_if_it_had_not_been(
     again = launch(*command)
     assert again.status == 0
     assert again.out == f"this run is finished: {only_run(tmp_path).path / 'report.html'}\n"
+
+
+def test_ppo_killed_and_interrupted_ends_as_if_it_had_not_been(
+    launch: Launch, digit_folder: Path, tmp_path: Path
+) -> None:
+    """kill -9 in a rollout, an update and a checkpoint, and Ctrl-C: the metrics and the adapter of a whole run."""
+    flags = ("--smoke", "--steps", "3", "--learning-rate", "0.02", "--kl-target", "0.1", "--model", str(digit_folder))
+    done = launch(PPO, *flags, "--root", str(tmp_path / "whole"))
+    assert done.status == 0, done.err
+    whole = only_run(tmp_path / "whole", "ppo_rlhf")
+    assert [row["step"] for row in whole.metrics] == [1, 2, 3]
+    assert {"kl/completion", "explained_variance", "clip_ratio", "entropy"} <= whole.metrics[-1].keys()
+    assert {sample["step"] for sample in whole.samples} == {1, 2, 3}
+    assert len(whole.samples) == 48
+    assert whole.manifest["judges"]["same_code"]
+    assert "the same code, NumberVerifier" in (whole.path / "report.html").read_text()
+
+    command = (PPO, *flags, "--root", str(tmp_path / "cut"))
+    for stage, status in (("PPO update", -9), ("Ctrl-C in PPO", 130), ("PPO rollout", -9), ("PPO checkpoint", -9)):
+        assert launch(*command, at=stage).status == status, stage
+    done = launch(*command)
+
+    assert done.status == 0, done.err
+    assert_same(only_run(tmp_path / "cut", "ppo_rlhf"), whole)
+
+
+def test_training_and_evaluation_can_have_different_judges(launch: Launch, digit_folder: Path, tmp_path: Path) -> None:
+    """The sloppy one accepts at least what the strict one does, and the report says that they differ."""
+    flags = ("--smoke", "--steps", "1", "--train-verifier", "contains", "--model", str(digit_folder))
+    assert launch(ARITHMETIC, *flags, "--root", str(tmp_path)).status == 0
+    run = only_run(tmp_path)
+
+    assert run.manifest["judges"] == {
+        "training": "ContainsVerifier",
+        "evaluation": "NumberVerifier",
+        "same_code": False,
+    }
+    assert "rewarded by ContainsVerifier" in (run.path / "report.html").read_text()
+    reasons = {sample["reason"] for sample in run.samples}
+    assert reasons <= {"it occurs", "it does not occur", "nothing is said"}
 
 
 def test_ctrl_c_saves_says_how_to_go_on_and_goes_on(

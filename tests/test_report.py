@@ -17,6 +17,9 @@ from rlpath.evals.evaluate import Mode, Protocol, Sample, read_evaluation
 from rlpath.evals.report import curve, spread, write_report
 from rlpath.evals.run_log import config_difference, draft_entry
 from rlpath.evals.seeds_report import write_seeds_report
+from rlpath.rewards import NumberVerifier
+from rlpath.rewards.flawed import ContainsVerifier
+from rlpath.rewards.named import judges
 from rlpath.types import Decoding, Status
 
 HOSTILE = '<script>alert("x")</script> </div> & <b>bold</b>'
@@ -183,6 +186,19 @@ def test_a_substitution_is_named_at_the_top(tmp_path: Path) -> None:
     (run / "substitutions.json").write_text(json.dumps(["GSM8K was out of reach: trained on gsm_symbolic"]))
     text = write_report(run).read_text(encoding="utf-8")
     assert text.index("GSM8K was out of reach") < text.index("Improved")
+
+
+def test_the_report_says_whether_one_judge_did_both(tmp_path: Path) -> None:
+    """From the manifest; a run that does not say leaves it out."""
+    run = make_run(tmp_path)
+    assert "the same code" not in write_report(run).read_text(encoding="utf-8")
+    manifest = json.loads((run / "manifest.json").read_text())
+    for training, words in ((NumberVerifier(), "judged by the same code, NumberVerifier"), (
+        ContainsVerifier(), "rewarded by ContainsVerifier; the evaluation was judged by NumberVerifier, other code"
+    )):  # fmt: skip
+        found = judges(training, NumberVerifier())
+        (run / "manifest.json").write_text(json.dumps({**manifest, "judges": found}))
+        assert words in write_report(run).read_text(encoding="utf-8")
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from peft import LoraConfig
 from trl.trainer.grpo_config import GRPOConfig
 
 from rlpath.errors import InputError
+from rlpath.rewards.named import VerifierName
 
 
 def fast_dtype() -> Literal["bfloat16", "float32"]:
@@ -55,6 +56,10 @@ class PolicySettings:
     """share of the GPU's memory that vLLM takes beside the trainer"""
     gradient_checkpointing: bool = False
     """compute activations twice and hold less of them"""
+    train_verifier: VerifierName = "own"
+    """what rewards training: the verifier that belongs to the problems, or another"""
+    eval_verifier: VerifierName = "own"
+    """what judges the evaluation: choose another than training's to see what was learnt besides its weaknesses"""
     eval_problems: int = 100
     """held-out problems, evaluated before and after"""
     eval_samples: int = 8
