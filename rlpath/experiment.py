@@ -9,10 +9,10 @@ import math
 import os
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 import tyro
@@ -25,9 +25,11 @@ from transformers.utils import logging as transformers_logging
 
 from rlpath.cpu import prepare_cpu, start_all_processes
 from rlpath.errors import InputError
+from rlpath.evals.card import write_card
 from rlpath.evals.compare import compare
 from rlpath.evals.evaluate import Evaluation, evaluate
 from rlpath.evals.report import write_report
+from rlpath.files import read_json, write_atomic
 from rlpath.hardware import Gpu, detect
 from rlpath.models import load_model, load_tokenizer, resolve_model
 from rlpath.posttrain.grpo import GRPOTrainer
@@ -35,16 +37,51 @@ from rlpath.posttrain.judge import RewardFunction
 from rlpath.posttrain.observe import ProgressLine, Recorder, StopOnInterrupt
 from rlpath.posttrain.ppo import PPOTrainer
 from rlpath.posttrain.settings import GRPOSettings, PolicySettings, PPOSettings
+from rlpath.posttrain.trainers import StopWhereNotFinite
 from rlpath.posttrain.weights import sampler_weights
 from rlpath.provenance import manifest
 from rlpath.rewards.named import judges, verifier_named
 from rlpath.rollouts import PolicySampler, choose_backend, load_sampler
 from rlpath.runs import RunFolder
 from rlpath.seeding import derive
-from rlpath.types import Decoding, Problem, ProblemSet
+from rlpath.types import Decoding, ExampleSet, Problem, ProblemSet
 
 LONGEST_PROMPT = 1024
-Settings = TypeVar("Settings", bound=PolicySettings)
+
+
+class Configuration(Protocol):
+    """What every experiment's settings have; a frozen dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def root(self) -> Path: ...
+    def check(self, processes: int) -> None: ...
+
+
+class Evaluated(Configuration, Protocol):
+    """Settings of an experiment that completes held-out problems before and after."""
+
+    @property
+    def max_completion_length(self) -> int: ...
+    @property
+    def eval_samples(self) -> int: ...
+
+
+Settings = TypeVar("Settings", bound=Configuration)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A run that has begun: its folder (on the main process alone), the processes and the model's local folder."""
+
+    run: RunFolder | None
+    state: PartialState
+    model: Path
 
 
 class Trained(Protocol):
@@ -114,28 +151,15 @@ def run_experiment(
     """
     train = replace(train, verifier=verifier_named(settings.train_verifier, train.verifier))
     held_out = replace(held_out, verifier=verifier_named(settings.eval_verifier, held_out.verifier))
-    start_all_processes()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    state = PartialState(cpu=not torch.cuda.is_available())
-    settings.check(state.num_processes)
-    machine = prepare_cpu(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    run = RunFolder.open(settings.root, recipe, asdict(settings), settings.seed) if state.is_main_process else None
-    if run is not None and run.finished:
-        print(f"this run is finished: {run.path / 'report.html'}")
-    finished = _agree(run is not None and run.finished, state)
-    if finished:
-        return
-    with state.main_process_first():
-        path = resolve_model(settings.model)
     backend = choose_backend(settings.rollouts)
-    if run is not None:
-        facts = manifest(sys.argv, asdict(settings), [train, held_out], settings.model, path)
-        facts["judges"] = judges(reward or train.verifier, held_out.verifier)
-        facts["rollouts"] = {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts}
-        run.labels["data"] = train.name
-        run.write_manifest(facts | {"cpu": machine, "processes": state.num_processes})
-        print(f"run folder {run.path}; training on {train.name} ({train.source})", flush=True)
+    facts = {
+        "judges": judges(reward or train.verifier, held_out.verifier),
+        "rollouts": {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts},
+    }
+    begun = begin(recipe, settings, [train, held_out], facts)
+    if begun is None:
+        return
+    run, state, path = begun.run, begun.state, begun.model
     sampler = load_sampler(
         backend,
         path,
@@ -145,18 +169,65 @@ def run_experiment(
         gpu_memory=settings.gpu_memory,
     )
     check_prompt_lengths(sampler, [*train.problems, *held_out.problems])
-    before = _evaluate(run, "before", sampler, held_out, settings)
+    before = evaluate_problems(run, "before", sampler, held_out, settings)
     state.wait_for_everyone()
-    trained = _train(run, settings, path, train, sampler, state, reward)
+    trained = _train(begun, settings, train, sampler, reward)
     sampler.load_weights(sampler_weights(trained.policy()))
-    after = _evaluate(run, "after", sampler, held_out, settings)
+    after = evaluate_problems(run, "after", sampler, held_out, settings)
     if run is not None and before is not None and after is not None:
         trained.save_model(str(run.path / "model"))
+        name_base(run.path / "model", settings.model)
         comparison = compare(before, after, settings.seed)
         comparison.save(run.path / "evaluations" / "verdict.json")
         run.mark_finished()
+        write_card(run.path)
         print(f"{comparison.sentence}\nreport: {write_report(run.path)}")
     state.wait_for_everyone()
+
+
+def begin(
+    recipe: str,
+    settings: Configuration,
+    data: Sequence[ProblemSet | ExampleSet[Any]],
+    facts: Mapping[str, Any] | None = None,
+) -> Begun | None:
+    """Hold the run folder, find the model, write the manifest; None where the run is finished already.
+
+    The first of `data` is what is trained on; `facts` go into the manifest. Raises `InputError` for settings, folder
+    or model that cannot be used.
+    """
+    start_all_processes()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    state = PartialState(cpu=not torch.cuda.is_available())
+    settings.check(state.num_processes)
+    machine = prepare_cpu(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    config = asdict(settings)
+    run = RunFolder.open(settings.root, recipe, config, settings.seed) if state.is_main_process else None
+    if run is not None and run.finished:
+        print(f"this run is finished: {run.path / 'report.html'}")
+    if _agree(run is not None and run.finished, state):
+        return None
+    with state.main_process_first():
+        path = resolve_model(settings.model)
+    if run is not None:
+        known = manifest(sys.argv, config, data, settings.model, path)
+        run.labels["data"] = data[0].name
+        run.write_manifest(known | {"cpu": machine, "processes": state.num_processes} | dict(facts or {}))
+        print(f"run folder {run.path}; training on {data[0].name} ({data[0].source})", flush=True)
+    return Begun(run, state, path)
+
+
+def name_base(adapter: Path, asked: str) -> None:
+    """Let a saved adapter name its base as the user did: a folder by its absolute path, anything else as given.
+
+    Written afterwards: while it saves, PEFT looks the base up by the name it has.
+    """
+    config = adapter / "adapter_config.json"
+    if config.exists():
+        folder = Path(asked).expanduser()
+        name = str(folder.resolve()) if folder.is_dir() else asked
+        write_atomic(config, json.dumps({**read_json(config), "base_model_name_or_path": name}, indent=2) + "\n")
 
 
 def training_rows(problems: Sequence[Problem], count: int, seed: int) -> list[dict[str, Any]]:
@@ -189,8 +260,8 @@ def check_prompt_lengths(sampler: PolicySampler, problems: Sequence[Problem]) ->
             raise InputError(f"problem {problem.id} has a prompt of {length} tokens; at most {LONGEST_PROMPT} fit")
 
 
-def _evaluate(
-    run: RunFolder | None, name: str, sampler: PolicySampler, held_out: ProblemSet, settings: PolicySettings
+def evaluate_problems(
+    run: RunFolder | None, name: str, sampler: PolicySampler, held_out: ProblemSet, settings: Evaluated
 ) -> Evaluation | None:
     """One evaluation of the held-out problems, on the main process alone."""
     if run is None:
@@ -209,24 +280,11 @@ def _announce(name: str) -> Callable[[int, int], None]:
 
 
 def _train(
-    run: RunFolder | None,
-    settings: PolicySettings,
-    path: Path,
-    problems: ProblemSet,
-    sampler: PolicySampler,
-    state: PartialState,
-    reward: RewardFunction | None,
+    begun: Begun, settings: PolicySettings, problems: ProblemSet, sampler: PolicySampler, reward: RewardFunction | None
 ) -> Trained:
-    """Train to the last step, from the last whole checkpoint if there is one; Ctrl-C saves another and goes on up."""
-    folder = settings.root if run is None else run.checkpoints
-    checkpoint = run.last_checkpoint() if run is not None else None
-    folder, checkpoint = _broadcast([str(folder), str(checkpoint) if checkpoint else None], state)
-    if run is not None:
-        run.rewind(int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0)
-        os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.path / "tensorboard")
-    training = Training(
-        run, path, problems, sampler, state, Path(folder), Path(checkpoint) if checkpoint is not None else None
-    )
+    """Train to the last step, from the last whole checkpoint if there is one."""
+    folder, checkpoint = last_checkpoint(begun.run, settings.root, begun.state)
+    training = Training(begun.run, begun.model, problems, sampler, begun.state, folder, checkpoint)
     if isinstance(settings, PPOSettings):
         return train_ppo(training, settings, reward)
     if isinstance(settings, GRPOSettings) and reward is None:
@@ -237,7 +295,6 @@ def _train(
 def train_grpo(training: Training, settings: GRPOSettings) -> GRPOTrainer:
     """GRPO, in TRL's loop."""
     run = training.run
-    interrupt = StopOnInterrupt()
     rows = training_rows(training.problems.problems, settings.steps * settings.prompts_per_step, settings.seed)
     trainer = GRPOTrainer(
         load_model(training.path, settings.dtype if settings.lora_rank else "float32"),
@@ -248,19 +305,38 @@ def train_grpo(training: Training, settings: GRPOSettings) -> GRPOTrainer:
         log_samples=None if run is None else lambda _, rows: run.log_samples(rows),
         processing_class=load_tokenizer(training.path),
         peft_config=settings.lora(),
-        callbacks=[interrupt, Recorder(run), *([ProgressLine()] if run is not None else [])],
     )
-    trainer.remove_callback(PrinterCallback)
     if run is not None and not trainer.packs:
         note = f"TRL's own forward is used: the packed one differs by {trainer.packing_gap:.2f} on this model"
         print(note, flush=True)
         run.write_json("substitutions.json", [note])
+    trainer.add_callback(StopWhereNotFinite())
+    train_to_the_end(trainer, run, training.checkpoint)
+    return trainer
+
+
+def last_checkpoint(run: RunFolder | None, root: Path, state: PartialState) -> tuple[Path, Path | None]:
+    """The folder of checkpoints and the one to go on from, on every process; metrics written after it are dropped."""
+    folder = root if run is None else run.checkpoints
+    found = run.last_checkpoint() if run is not None else None
+    folder, checkpoint = broadcast([str(folder), str(found) if found else None], state)
+    if run is not None:
+        run.rewind(int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0)
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(run.path / "tensorboard")
+    return Path(folder), Path(checkpoint) if checkpoint else None
+
+
+def train_to_the_end(trainer: Any, run: RunFolder | None, checkpoint: Path | None) -> None:
+    """Train with our record, progress and stop; Ctrl-C saves another checkpoint and goes on up."""
+    interrupt = StopOnInterrupt()
+    for callback in (interrupt, Recorder(run), *([ProgressLine()] if run is not None else [])):
+        trainer.add_callback(callback)
+    trainer.remove_callback(PrinterCallback)
     # Where no step is left this still loads the trained weights, which the evaluation and the saved model need.
-    trainer.train(resume_from_checkpoint=None if training.checkpoint is None else str(training.checkpoint))
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     if interrupt.asked:
         print(f"stopped at step {trainer.state.global_step}, with a checkpoint", flush=True)
         raise KeyboardInterrupt
-    return trainer
 
 
 def train_ppo(training: Training, settings: PPOSettings, reward: RewardFunction | None) -> PPOTrainer:
@@ -321,10 +397,10 @@ def adapted_model(path: Path, settings: PolicySettings) -> PeftModel:
 
 
 def _agree(value: bool, state: PartialState) -> bool:
-    return bool(_broadcast([value], state)[0])
+    return bool(broadcast([value], state)[0])
 
 
-def _broadcast(values: list[Any], state: PartialState) -> list[Any]:
+def broadcast(values: list[Any], state: PartialState) -> list[Any]:
     """The main process's values, on every process."""
     if state.num_processes == 1:
         return values

@@ -17,7 +17,7 @@ from typing import Any
 import rlpath
 from rlpath.errors import InputError
 from rlpath.hardware import detect
-from rlpath.types import ProblemSet
+from rlpath.types import ExampleSet, ProblemSet
 
 PACKAGES = (
     "torch",
@@ -43,7 +43,7 @@ WEIGHT_FILES = ("*.safetensors", "*.bin", "*.gguf")
 def manifest(
     command: Sequence[str],
     config: Mapping[str, Any],
-    data: Sequence[ProblemSet] = (),
+    data: Sequence[ProblemSet | ExampleSet[Any]] = (),
     model_name: str | None = None,
     model_path: Path | None = None,
     prereg: Path | None = None,
@@ -104,8 +104,8 @@ def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str]:
     return found
 
 
-def describe_data(problems: ProblemSet) -> dict[str, Any]:
-    """Name, split, source, size and content hash of a problem set."""
+def describe_data(problems: ProblemSet | ExampleSet[Any]) -> dict[str, Any]:
+    """Name, split, source, size and content hash of problems or examples."""
     return {
         "name": problems.name,
         "split": problems.split,

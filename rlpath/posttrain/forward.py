@@ -31,7 +31,7 @@ def install(causal_lm: Any, temperature: float) -> None:
             return plain(*args, **kwargs)
         hidden = causal_lm.get_decoder()(
             input_ids=packed.ids_R_L,
-            attention_mask=_additive(packed.sees_R_L_L, causal_lm)[:, None],
+            attention_mask=block_mask(packed, causal_lm),
             position_ids=packed.positions_R_L,
             use_cache=False,
         ).last_hidden_state
@@ -114,7 +114,8 @@ def _compute_dtype(weight: torch.Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
 
 
-def _additive(sees: torch.Tensor, causal_lm: Any) -> torch.Tensor:
-    """The mask that attention adds to its scores, in the precision it computes in."""
-    dtype = _compute_dtype(causal_lm.get_input_embeddings().weight)
+def block_mask(packed: Packed, model: Any) -> torch.Tensor:
+    """What attention adds to its scores, [R, 1, L, L], in the precision it computes in."""
+    dtype = _compute_dtype(model.get_input_embeddings().weight)
+    sees = packed.sees_R_L_L[:, None]
     return torch.zeros(sees.shape, dtype=dtype, device=sees.device).masked_fill(~sees, torch.finfo(dtype).min)

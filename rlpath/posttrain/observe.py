@@ -30,7 +30,15 @@ RENAMED = {
     "completions/mean_length": "length/mean",
     "clip_ratio/region_mean": "clip_ratio",
     "step_time": "seconds/step",
+    "rewards/accuracies": "pairs/accuracy",
+    "rewards/margins": "pairs/margin",
+    "rewards/chosen": "pairs/chosen",
+    "rewards/rejected": "pairs/rejected",
+    "accuracy": "pairs/accuracy",
+    "margin": "pairs/margin",
 }
+WATCHED = ("reward", "loss")
+"""A log line with one of these is a step's; the first that is there is shown while training."""
 PASSED = ("status/", "length/", "logprob_gap/", "correction/", "seconds/")
 
 
@@ -38,6 +46,11 @@ def our_metrics(logs: dict[str, Any]) -> dict[str, float]:
     """TRL's log line in our words; what has no value this step is left out."""
     ours = {RENAMED.get(name, name): logs[name] for name in logs if name in RENAMED or name.startswith(PASSED)}
     return {name: float(value) for name, value in ours.items() if value is not None and math.isfinite(float(value))}
+
+
+def watched(metrics: Mapping[str, float]) -> str | None:
+    """The metric to show of a step, or None where the line is not a step's."""
+    return next((name for name in WATCHED if name in metrics), None)
 
 
 class Recorder(TrainerCallback):
@@ -55,7 +68,7 @@ class Recorder(TrainerCallback):
         **_: Any,
     ) -> None:
         metrics = our_metrics(logs or {})
-        if self.run is not None and "reward" in metrics:
+        if self.run is not None and watched(metrics):
             self.run.log_metrics(state.global_step, metrics)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -90,7 +103,7 @@ class ProgressLine(TrainerCallback):
         **_: Any,
     ) -> None:
         metrics = our_metrics(logs or {})
-        if "reward" in metrics:
+        if watched(metrics):
             self.show(state.global_step, metrics)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -104,7 +117,8 @@ class ProgressLine(TrainerCallback):
 
     def show(self, step: int, metrics: Mapping[str, float]) -> None:
         """After `step`, with its metrics in our words."""
-        facts = f"reward {metrics['reward']:.2f}, {metrics.get('seconds/step', 0):.1f} s a step"
+        name = watched(metrics) or "step"
+        facts = f"{name} {metrics.get(name, step):.2f}, {metrics.get('seconds/step', 0):.1f} s a step"
         self.bar.update(self.task, completed=step, facts=facts)
         if self.bar.disable:
             left = (self.steps - step) * metrics.get("seconds/step", 0)

@@ -18,6 +18,12 @@ from rlpath.errors import InputError
 from rlpath.rewards.named import VerifierName
 
 
+def fast_dtype() -> Literal["bfloat16", "float32"]:
+    """bf16 wherever the processor has it."""
+    fast = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return "bfloat16" if fast else "float32"
+
+
 @dataclass(frozen=True, kw_only=True)
 class PolicySettings:
     """What every experiment has that samples from a policy, judges and updates it."""
@@ -102,9 +108,8 @@ class PolicySettings:
 
     @property
     def dtype(self) -> Literal["bfloat16", "float32"]:
-        """The precision of forward and rollouts: bf16 wherever the processor has it."""
-        fast = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        return "bfloat16" if fast else "float32"
+        """The precision of forward and rollouts."""
+        return fast_dtype()
 
     def lora(self) -> LoraConfig | None:
         if self.lora_rank == 0:
