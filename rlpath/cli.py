@@ -38,6 +38,7 @@ COMMANDS = {
     "doctor": Command("rlpath.doctor:Doctor", "what this machine can run, and with which command"),
     "verify": Command("rlpath.rewards.cli:Verify", "judge one completion against a gold answer"),
     "audit": Command("rlpath.rewards.cli:Audit", "measure a verifier on labelled cases"),
+    "contamination": Command("rlpath.evals.contamination.commands:Contamination", "has the model seen the test?"),
     "report": Command("rlpath.evals.commands:Report", "write the report of a run, or of several seeds"),
     "log": Command("rlpath.evals.commands:Log", "draft a dated log entry for a run"),
 }

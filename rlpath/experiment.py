@@ -25,6 +25,7 @@ from transformers.utils import logging as transformers_logging
 from rlpath.cpu import prepare_cpu, start_all_processes
 from rlpath.errors import InputError
 from rlpath.evals.compare import compare
+from rlpath.evals.contamination.screen import OnHit, screen, sentence
 from rlpath.evals.evaluate import Evaluation, evaluate
 from rlpath.evals.report import write_report
 from rlpath.hardware import Gpu, detect
@@ -68,9 +69,12 @@ def preset_for(gpus: Sequence[Gpu]) -> str:
     return "gpu-80gb" if min(gpu.memory for gpu in gpus) > 70 * 2**30 else "gpu-24gb"
 
 
-def run_experiment(recipe: str, settings: GRPOSettings, train: ProblemSet, held_out: ProblemSet) -> None:
+def run_experiment(
+    recipe: str, settings: GRPOSettings, train: ProblemSet, held_out: ProblemSet, on_hit: OnHit = "flag"
+) -> None:
     """Run or resume `recipe`; on the main process the run folder is held, written and reported.
 
+    Training problems that match held-out or known test items are flagged in the manifest, or left out ("drop").
     Raises `InputError` for whatever the user can mend, before any expensive work where possible.
     """
     start_all_processes()
@@ -85,15 +89,17 @@ def run_experiment(recipe: str, settings: GRPOSettings, train: ProblemSet, held_
     finished = _agree(run is not None and run.finished, state)
     if finished:
         return
+    train, overlap = screen(train, held_out, on_hit=on_hit)
     with state.main_process_first():
         path = resolve_model(settings.model)
     backend = choose_backend(settings.rollouts)
     if run is not None:
         facts = manifest(sys.argv, asdict(settings), [train, held_out], settings.model, path)
         facts["rollouts"] = {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts}
+        facts["contamination"] = overlap
         run.labels["data"] = train.name
         write_manifest(run, facts | {"cpu": machine, "processes": state.num_processes})
-        print(f"run folder {run.path}; training on {train.name} ({train.source})", flush=True)
+        print(f"run folder {run.path}; training on {train.name} ({train.source})\n{sentence(overlap)}", flush=True)
     sampler = load_sampler(
         backend,
         path,
