@@ -39,6 +39,8 @@ COMMANDS = {
     "verify": Command("rlpath.rewards.cli:Verify", "judge one completion against a gold answer"),
     "audit": Command("rlpath.rewards.cli:Audit", "measure a verifier on labelled cases"),
     "contamination": Command("rlpath.evals.contamination.commands:Contamination", "has the model seen the test?"),
+    "power": Command("rlpath.evals.power:Power", "items and seeds needed to see an effect"),
+    "prereg": Command("rlpath.evals.prereg_commands:Prereg", "write down a plan, or judge a result by it"),
     "report": Command("rlpath.evals.commands:Report", "write the report of a run, or of several seeds"),
     "log": Command("rlpath.evals.commands:Log", "draft a dated log entry for a run"),
 }

@@ -124,10 +124,10 @@ def run_experiment(
 
 
 def write_manifest(run: RunFolder, facts: dict[str, Any]) -> None:
-    """Write the manifest; a resumed run keeps what its earlier starts said of code, packages and hardware."""
+    """Write the manifest; a resumed run keeps what its earlier starts said of code, packages, hardware and plan."""
     path = run.path / "manifest.json"
     earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"starts": []}
-    start = {name: facts[name] for name in ("started", "command", "git", "rlpath", "packages", "hardware")}
+    start = {name: facts[name] for name in ("started", "command", "git", "rlpath", "packages", "hardware", "prereg")}
     run.write_json("manifest.json", facts | {"starts": [*earlier.get("starts", []), start]})
 
 

@@ -83,11 +83,71 @@ class Canaries:
 
 
 @dataclass(frozen=True)
+class ProbeModel:
+    """Ask a model: is a test set likelier than its twin, completed from half, preferred in its published order?"""
+
+    model: tyro.conf.Positional[str]
+    """A local folder, a hub id, or the packaged smollm2-135m-instruct."""
+    against: str = "gsm8k"
+    """One test set: a known name or a file."""
+    references: Path | None = None
+    """Items of the same kind that the model cannot have seen, a JSON-lines file; Min-K %++ needs them."""
+    size: int = 100
+    """Items to ask about, drawn by the seed."""
+    seed: int = 0
+    """Fixes draws, twins and orders."""
+
+    def run(self) -> int:
+        """Print the findings."""
+        from rlpath.evals.contamination.probe import own_items, probe_model
+
+        (chosen,) = named_benchmarks(self.against)[:1]
+        found = probe_model(self.model, chosen, own_items(self.references), size=self.size, seed=self.seed)
+        print("\n".join(found.lines()))
+        return 0
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Train small models with planted test items and measure every detector on them; needs rlpath[train]."""
+
+    preset: str = "cpu"
+    """cpu (about three minutes a seed on one core), or smoke for a try."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Each seed has its own split, corpus and model."""
+    rephrasings: bool = True
+    """Also measure the search by sentence embeddings, which fetches a model of 84 MB once."""
+    record: bool = False
+    """Make the outcome the rates that every report quotes (error_rates.json in the package)."""
+    out: Path = Path("contamination-lab")
+    """Folder of lab.json, lab.html and what a killed lab goes on from."""
+
+    def run(self) -> int:
+        """Run or complete, print the table."""
+        from rlpath.evals.contamination.lab.run import lines, run_lab, save_record
+
+        embed = None
+        if self.rephrasings:
+            from rlpath.evals.contamination.embedder import Embedder
+
+            embed = Embedder()
+        outcome = run_lab(self.preset, self.seeds, self.out, embed, say=lambda line: print(line, flush=True))
+        print("\n".join(lines(outcome)))
+        if self.record:
+            save_record(outcome)
+        print(self.out / "lab.html")
+        return 0
+
+
+@dataclass(frozen=True)
 class Contamination:
     """Has the model seen the test? Check training files, or measure how well the detectors work."""
 
     action: tyro.conf.OmitSubcommandPrefixes[
-        Annotated[CheckFiles, tyro.conf.subcommand("check")] | Annotated[Canaries, tyro.conf.subcommand("canary")]
+        Annotated[CheckFiles, tyro.conf.subcommand("check")]
+        | Annotated[Canaries, tyro.conf.subcommand("canary")]
+        | Annotated[ProbeModel, tyro.conf.subcommand("probe")]
+        | Annotated[Lab, tyro.conf.subcommand("lab")]
     ]
 
     def run(self) -> int:
