@@ -41,9 +41,8 @@ def llama_of(model: GPT) -> Any:
         num_attention_heads=shape.heads,
         num_key_value_heads=shape.heads,
         rms_norm_eps=shape.epsilon,
-        rope_theta=shape.rope_base,
+        rope_parameters={"rope_type": "default", "rope_theta": shape.rope_base},
         tie_word_embeddings=True,
-        attn_implementation="eager",
     )
     llama = transformers.LlamaForCausalLM(config).eval()
     names = {

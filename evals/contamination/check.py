@@ -15,7 +15,7 @@ from typing import Any
 
 from rlpath.errors import InputError
 from rlpath.evals.contamination.benchmarks import Benchmark
-from rlpath.evals.contamination.documents import documents, opened, training_files
+from rlpath.evals.contamination.documents import documents, lines, training_files
 from rlpath.evals.contamination.error_rates import quote
 from rlpath.evals.contamination.overlap import Overlap, Rule, check_overlap
 from rlpath.evals.contamination.resemblance import Likeness, NearDuplicates, Rephrasings
@@ -133,9 +133,8 @@ def _write_clean(path: Path, target: Path, flagged: frozenset[str]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        write_to = gzip.open if path.suffix == ".gz" else open
-        with opened(path) as source, write_to(temporary, "wb") as copy:
-            for line, data in enumerate(source, start=1):
+        with gzip.open(temporary, "wb") if path.suffix == ".gz" else temporary.open("wb") as copy:
+            for line, data in lines(path):
                 if f"{path}:{line}" not in flagged:
                     copy.write(data)
         temporary.replace(target)

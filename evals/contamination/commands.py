@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -99,8 +101,8 @@ class ProbeModel:
 
     def run(self) -> int:
         """Print the findings."""
-        from rlpath.evals.contamination.probe import own_items, probe_model
-
+        with train_extra():
+            from rlpath.evals.contamination.probe import own_items, probe_model
         (chosen,) = named_benchmarks(self.against)[:1]
         found = probe_model(self.model, chosen, own_items(self.references), size=self.size, seed=self.seed)
         print("\n".join(found.lines()))
@@ -124,13 +126,10 @@ class Lab:
 
     def run(self) -> int:
         """Run or complete, print the table."""
-        from rlpath.evals.contamination.lab.run import lines, run_lab, save_record
-
-        embed = None
-        if self.rephrasings:
+        with train_extra():
             from rlpath.evals.contamination.embedder import Embedder
-
-            embed = Embedder()
+            from rlpath.evals.contamination.lab.run import lines, run_lab, save_record
+        embed = Embedder() if self.rephrasings else None
         outcome = run_lab(self.preset, self.seeds, self.out, embed, say=lambda line: print(line, flush=True))
         print("\n".join(lines(outcome)))
         if self.record:
@@ -153,6 +152,15 @@ class Contamination:
     def run(self) -> int:
         """Run the action."""
         return self.action.run()
+
+
+@contextmanager
+def train_extra() -> Iterator[None]:
+    """Turn the import of a package that is not installed into one sentence."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InputError(f"{error.name} is not installed: pip install rlpath[train,contamination]") from None
 
 
 def named_benchmarks(names: str) -> list[Benchmark]:

@@ -26,9 +26,9 @@ KINDS = (".jsonl", ".json", ".txt", ".md")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A piece of training text: its file, its line (from 1; 0 for a text file), the text."""
+    """A piece of training text: its file (or any name), its line (from 1; 0 where it is the whole), the text."""
 
-    file: Path
+    file: Path | str
     line: int
     text: str
 
@@ -76,16 +76,21 @@ def documents(paths: Sequence[Path], field: str | None = None) -> Iterator[Docum
                 yield Document(path, 0, text)
 
 
+def lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file, unzipped where it is zipped, numbered from 1."""
+    with opened(path) as file:
+        yield from enumerate(file, start=1)
+
+
 def json_rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Line numbers from 1 and values of a JSON-lines file; blank lines are passed over."""
-    with opened(path) as file:
-        for line, data in enumerate(file, start=1):
-            if data.isspace():
-                continue
-            try:
-                yield line, json.loads(data)
-            except ValueError:
-                raise InputError(f"{path}, line {line} is not JSON: mend or remove the line") from None
+    for line, data in lines(path):
+        if data.isspace():
+            continue
+        try:
+            yield line, json.loads(data)
+        except ValueError:
+            raise InputError(f"{path}, line {line} is not JSON: mend or remove the line") from None
 
 
 def texts_of(value: Any) -> Iterator[str]:

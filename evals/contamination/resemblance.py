@@ -107,8 +107,10 @@ class Rephrasings:
 
     def __init__(self, benchmarks: Sequence[Benchmark], threshold: float = COSINE, embed: Embed | None = None) -> None:
         if embed is None:
-            from rlpath.evals.contamination.embedder import Embedder
-
+            try:
+                from rlpath.evals.contamination.embedder import Embedder
+            except ModuleNotFoundError as error:
+                raise InputError(f"{error.name} is not installed: pip install rlpath[train]") from None
             embed = Embedder()
         self.threshold = threshold
         self._embed = embed

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 from rlpath.errors import InputError
@@ -61,7 +60,7 @@ def sentence(record: dict[str, Any]) -> str:
 def _document(problem: Problem) -> Document:
     solution = problem.meta.get("solution", "")
     text = f"{question_of(problem.prompt, problem.meta)}\n{solution if isinstance(solution, str) else ''}"
-    return Document(Path(problem.id), 0, text)
+    return Document(problem.id, 0, text)
 
 
 def _without(train: ProblemSet, overlap: Overlap) -> ProblemSet:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import torch
 from tokenizers import Tokenizer
 
 from rlpath.evals.contamination.benchmarks import Benchmark, Item
@@ -64,11 +62,10 @@ def measure(model: GPT, tokenizer: Tokenizer, corpus: Corpus, seed: int, embed: 
 
 def item_scores(model: GPT, tokenizer: Tokenizer, items: Sequence[Text], seed: int) -> Scores:
     """The scores of items by every detector that asks the model; each item is read from its beginning."""
-    logits = _logits_of(model)
     longest = model.shape.context
 
     def scored(texts: Sequence[str]) -> list[TokenScores]:
-        return score_tokens(logits, [_ids(tokenizer, text)[:longest] for text in texts])
+        return score_tokens(model, [_ids(tokenizer, text)[:longest] for text in texts])
 
     originals = scored([item.whole for item in items])
     twins = [scored([twin(item.whole, seed * TWINS + index) for item in items]) for index in range(TWINS)]
@@ -94,7 +91,7 @@ def _add_blind(groups: dict[str, Scores], corpus: Corpus, seed: int) -> None:
 
 def _set_p_values(model: GPT, tokenizer: Tokenizer, corpus: Corpus, seed: int) -> dict[str, list[float]]:
     def log_likelihood(sequences: Sequence[Sequence[int]]) -> list[float]:
-        return [float(s.logprobs.sum()) for s in score_tokens(_logits_of(model), [list(ids) for ids in sequences])]
+        return [float(s.logprobs.sum()) for s in score_tokens(model, [list(ids) for ids in sequences])]
 
     values: dict[str, list[float]] = {}
     for one in corpus.sets:
@@ -109,7 +106,7 @@ def _canary_p_values(model: GPT, tokenizer: Tokenizer, corpus: Corpus) -> dict[s
     values: dict[str, list[float]] = {}
     for one in corpus.canaries:
         texts = [make_canary(one.name), *references(one.name, CANARY_REFERENCES)]
-        sums = [float(s.logprobs.sum()) for s in score_tokens(_logits_of(model), [_ids(tokenizer, t) for t in texts])]
+        sums = [float(s.logprobs.sum()) for s in score_tokens(model, [_ids(tokenizer, t) for t in texts])]
         kind = f"x{one.exposures}" if one.exposures else "unseen"
         values.setdefault(kind, []).append(canary_p(sums[0], sums[1:]))
     return values
@@ -138,7 +135,7 @@ def corpus_search(corpus: Corpus, embed: Embed | None) -> dict[str, dict[str, li
         for name, items in groups.items()
     ]
     texts = list(dict.fromkeys(corpus.documents))
-    documents = [Document(Path("corpus"), line, text) for line, text in enumerate(texts, start=1)]
+    documents = [Document("corpus", line, text) for line, text in enumerate(texts, start=1)]
     overlap = check_overlap(documents, benchmarks)
     near = NearDuplicates(benchmarks).search(documents)
     hits = {
@@ -159,7 +156,3 @@ def _flags(groups: dict[str, list[Text]], hits: set[tuple[str, int]]) -> dict[st
 def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
     """A document's tokens after the end of another one, as in training."""
     return [*tokenizer.encode(END).ids, *tokenizer.encode(text).ids]
-
-
-def _logits_of(model: GPT) -> Callable[[torch.Tensor], torch.Tensor]:
-    return model
