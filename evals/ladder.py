@@ -12,9 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rlpath import plots
+from rlpath import page, plots
 from rlpath.errors import InputError
-from rlpath.evals import page
 from rlpath.evals.compare import Aggregate, SeedComparison, aggregate, compare, points
 from rlpath.evals.evaluate import Evaluation, read_evaluation
 from rlpath.files import read_json_lines, write_atomic

@@ -22,10 +22,10 @@ from typing import Any, Literal
 import tyro
 from transformers.utils import logging as transformers_logging
 
+from rlpath import page
 from rlpath.cpu import prepare_cpu
 from rlpath.envs.arithmetic import arithmetic
 from rlpath.errors import InputError, run_command
-from rlpath.evals import page
 from rlpath.exhibits import Arm, Curve, Exhibit, train_arm, write_exhibit, write_json
 from rlpath.files import read_json
 from rlpath.models import load_model, load_tokenizer, resolve_model

@@ -17,8 +17,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
-from rlpath import plots
-from rlpath.evals import page
+from rlpath import page, plots
 from rlpath.experiment import Training, train_grpo, train_ppo
 from rlpath.files import write_atomic
 from rlpath.plots import Line

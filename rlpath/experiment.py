@@ -27,6 +27,7 @@ from rlpath.cpu import prepare_cpu, start_all_processes
 from rlpath.errors import InputError
 from rlpath.evals.card import write_card
 from rlpath.evals.compare import compare
+from rlpath.evals.contamination.screen import OnHit, screen, sentence
 from rlpath.evals.evaluate import Evaluation, evaluate
 from rlpath.evals.report import write_report
 from rlpath.files import read_json, write_atomic
@@ -142,17 +143,21 @@ def run_experiment(
     held_out: ProblemSet,
     *,
     reward: RewardFunction | None = None,
+    on_hit: OnHit = "flag",
 ) -> None:
     """Run or resume `recipe`; on the main process the run folder is held, written and reported.
 
     The kind of the settings says what trains: GRPO or PPO. Training is rewarded by the verifier of `train` (PPO by
-    `reward` where it is given), the evaluation judged by that of `held_out`; the settings may name others. Raises
+    `reward` where it is given), the evaluation judged by that of `held_out`; the settings may name others. Training
+    problems that match held-out or known test items are flagged in the manifest, or left out ("drop"). Raises
     `InputError` for whatever the user can mend, before any expensive work where possible.
     """
     train = replace(train, verifier=verifier_named(settings.train_verifier, train.verifier))
     held_out = replace(held_out, verifier=verifier_named(settings.eval_verifier, held_out.verifier))
+    train, overlap = screen(train, held_out, on_hit=on_hit)
     backend = choose_backend(settings.rollouts)
     facts = {
+        "contamination": overlap,
         "judges": judges(reward or train.verifier, held_out.verifier),
         "rollouts": {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts},
     }
@@ -160,6 +165,8 @@ def run_experiment(
     if begun is None:
         return
     run, state, path = begun.run, begun.state, begun.model
+    if run is not None:
+        print(sentence(overlap), flush=True)
     sampler = load_sampler(
         backend,
         path,
@@ -185,6 +192,7 @@ def run_experiment(
     state.wait_for_everyone()
 
 
+<<<<<<< HEAD
 def begin(
     recipe: str,
     settings: Configuration,
@@ -228,6 +236,14 @@ def name_base(adapter: Path, asked: str) -> None:
         folder = Path(asked).expanduser()
         name = str(folder.resolve()) if folder.is_dir() else asked
         write_atomic(config, json.dumps({**read_json(config), "base_model_name_or_path": name}, indent=2) + "\n")
+=======
+def write_manifest(run: RunFolder, facts: dict[str, Any]) -> None:
+    """Write the manifest; a resumed run keeps what its earlier starts said of code, packages, hardware and plan."""
+    path = run.path / "manifest.json"
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"starts": []}
+    start = {name: facts[name] for name in ("started", "command", "git", "rlpath", "packages", "hardware", "prereg")}
+    run.write_json("manifest.json", facts | {"starts": [*earlier.get("starts", []), start]})
+>>>>>>> contamination
 
 
 def training_rows(problems: Sequence[Problem], count: int, seed: int) -> list[dict[str, Any]]:

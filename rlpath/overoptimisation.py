@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from rlpath import plots
-from rlpath.evals import page
+from rlpath import page, plots
 from rlpath.exhibits import Curve
 from rlpath.plots import Line
 from rlpath.posttrain.judge import RewardFunction
