@@ -104,8 +104,8 @@ def test_environments_do_not_mix() -> None:
     data = random_rollout()
     together = gae(data["reward"], data["value"], data["next"], data["done"], 0.95, 0.9)
     for n in range(3):
-        alone = [data[name][:, n : n + 1] for name in ("reward", "value", "next", "done")]
-        np.testing.assert_array_equal(gae(*alone, 0.95, 0.9), together[:, n : n + 1])
+        reward, value, following, done = (data[name][:, n : n + 1] for name in ("reward", "value", "next", "done"))
+        np.testing.assert_array_equal(gae(reward, value, following, done, 0.95, 0.9), together[:, n : n + 1])
 
 
 def test_whole_rewards_have_fractional_returns() -> None:
