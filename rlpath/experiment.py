@@ -192,7 +192,6 @@ def run_experiment(
     state.wait_for_everyone()
 
 
-<<<<<<< HEAD
 def begin(
     recipe: str,
     settings: Configuration,
@@ -236,14 +235,6 @@ def name_base(adapter: Path, asked: str) -> None:
         folder = Path(asked).expanduser()
         name = str(folder.resolve()) if folder.is_dir() else asked
         write_atomic(config, json.dumps({**read_json(config), "base_model_name_or_path": name}, indent=2) + "\n")
-=======
-def write_manifest(run: RunFolder, facts: dict[str, Any]) -> None:
-    """Write the manifest; a resumed run keeps what its earlier starts said of code, packages, hardware and plan."""
-    path = run.path / "manifest.json"
-    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"starts": []}
-    start = {name: facts[name] for name in ("started", "command", "git", "rlpath", "packages", "hardware", "prereg")}
-    run.write_json("manifest.json", facts | {"starts": [*earlier.get("starts", []), start]})
->>>>>>> contamination
 
 
 def training_rows(problems: Sequence[Problem], count: int, seed: int) -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rlpath import page
 from rlpath.errors import InputError
-from rlpath.evals import page
 from rlpath.evals.contamination.error_rates import FILE
 from rlpath.evals.contamination.lab.corpus import Plan, build, token_stream, tokenizer_for
 from rlpath.evals.contamination.lab.gpt import GPT, Shape, Training, train
