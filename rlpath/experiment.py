@@ -5,6 +5,7 @@ Every stage goes on where a killed run stopped: evaluations chunk by chunk, trai
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import random
