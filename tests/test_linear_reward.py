@@ -69,7 +69,9 @@ def test_it_learns_the_annotators_taste_for_length_and_can_be_made_free_of_it(fe
 def test_without_a_bias_nothing_is_lost_by_taking_length_out(features: Features) -> None:
     """Both agree with the annotators equally well."""
     given, _ = pairs(of_length=0.0)
-    both = [fit_linear_reward(features, given, length_free=free).of_features(given.hidden_N_H) for free in (0, 1)]
+    both = [
+        fit_linear_reward(features, given, length_free=free).of_features(given.hidden_N_H) for free in (False, True)
+    ]
 
     assert pair_accuracy(both[1], given) == pytest.approx(pair_accuracy(both[0], given), abs=0.02)
 

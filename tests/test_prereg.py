@@ -13,7 +13,6 @@ from rlpath.errors import InputError
 from rlpath.evals.compare import compare
 from rlpath.evals.evaluate import Evaluation, Protocol, Sample
 from rlpath.evals.prereg_check import Analysis, Result, check_prereg, read_result
-from rlpath.experiment import write_manifest
 from rlpath.prereg import Preregistration, parse_prereg, prereg_text, read_prereg
 from rlpath.provenance import manifest
 from rlpath.runs import RunFolder
@@ -148,7 +147,7 @@ def make_run(tmp_path: Path, seed: int, solved: int, script: Path) -> tuple[RunF
     """A finished run of the recipe `script` that went from 2 solved problems to `solved`."""
     with RunFolder.open(tmp_path / "runs", "mine", {"steps": 1}, seed) as run:
         facts = manifest([str(script)], {}) | {"data": [{"name": "train"}, {"name": "sums"}]}
-        write_manifest(run, facts)
+        run.write_manifest(facts)
         compare(evaluation(2), evaluation(solved)).save(run.path / "evaluations" / "verdict.json")
     return run, run.path
 
@@ -163,7 +162,7 @@ def test_runs_are_judged_by_the_plan_of_their_first_start(tmp_path: Path) -> Non
     paths = [make_run(tmp_path, seed, solved, script)[1] for seed, solved in ((0, 12), (1, 13))]
     (tmp_path / "prereg.toml").write_text(TEXT)
     run = RunFolder.open(tmp_path / "runs", "mine", {"steps": 1}, 0)
-    write_manifest(run, manifest([str(script)], {}) | {"data": [{"name": "train"}, {"name": "sums"}]})
+    run.write_manifest(manifest([str(script)], {}) | {"data": [{"name": "train"}, {"name": "sums"}]})
     run.close()
     found = read_result(paths)
     checked = check_prereg(plan(), found)
