@@ -9,9 +9,11 @@ the equality.
 from __future__ import annotations
 
 import inspect
+import runpy
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -443,14 +445,15 @@ def test_each_change_of_pace_departs(name: str, change: dict[str, Any], monkeypa
 # Details left out of the code
 
 
-def mutate(owner: Any, function: str, before: str, after: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def mutate(owner: Any, function: str, before: str, after: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace `before` by `after` in the source of a function of a module, or of a method of a class."""
     original = getattr(owner, function)
     source = textwrap.dedent(inspect.getsource(original))
     assert before in source
     # `super()` is not used in what is mutated, so a plain function will do for a method.
-    namespace = dict(inspect.unwrap(original).__globals__)
-    exec(compile(source.replace(before, after), f"<{function} without {before}>", "exec"), namespace)
+    edited = folder / f"{function}.py"
+    edited.write_text("from __future__ import annotations\n" + source.replace(before, after))
+    namespace = runpy.run_path(str(edited), init_globals=dict(inspect.unwrap(original).__globals__))
     monkeypatch.setattr(owner, function, namespace[function])
 
 
@@ -484,10 +487,10 @@ MUTATIONS = [
 
 @pytest.mark.parametrize(("name", "owner", "function", "before", "after"), MUTATIONS)
 def test_each_detail_left_out_of_an_update_departs(
-    name: str, owner: Any, function: str, before: str, after: str, monkeypatch: pytest.MonkeyPatch
+    name: str, owner: Any, function: str, before: str, after: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two updates from equal weights no longer end in equal weights."""
-    mutate(owner, function, before, after, monkeypatch)
+    mutate(owner, function, before, after, tmp_path, monkeypatch)
     own, reference, _ = both(ARGS[name], ARGS[name], 2, monkeypatch, torch.float64)
 
     assert distance(own.agent.parameters(), reference.weights()) > 1e-7
@@ -505,11 +508,11 @@ def test_each_detail_left_out_of_an_update_departs(
     ],
 )
 def test_each_detail_left_out_of_a_run_departs(
-    name: str, owner: Any, function: str, before: str, after: str, monkeypatch: pytest.MonkeyPatch
+    name: str, owner: Any, function: str, before: str, after: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Short runs: timeouts, where an action led, the target's rhythm, the start."""
     reference, start = run_theirs(ARGS[name], monkeypatch)
-    mutate(owner, function, before, after, monkeypatch)
+    mutate(owner, function, before, after, tmp_path, monkeypatch)
     result = run_ours(ARGS[name], start, monkeypatch)
 
     assert distance(result.agent.parameters(), reference.weights()) > 1e-5
