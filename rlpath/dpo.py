@@ -25,6 +25,7 @@ from rlpath.posttrain.tokens import TokenPair, encode_preference, in_order_of_us
 from rlpath.posttrain.trainers import DPOTrainer
 from rlpath.posttrain.tuning_settings import ExaminedSettings
 from rlpath.provenance import describe_data
+from rlpath.rewards.named import judges
 from rlpath.rollouts import PolicySampler
 from rlpath.seeding import derive
 from rlpath.tuning import (
@@ -70,7 +71,7 @@ class DPOSettings(ExaminedSettings):
 
 def run_dpo_on_problems(recipe: str, settings: DPOSettings, train: ProblemSet, held_out: ProblemSet) -> None:
     """Run or resume `recipe` on pairs that the problems' verifier makes. Raises `InputError` as `pairs_of_judged`."""
-    begun = begin(recipe, settings, [train, held_out])
+    begun = begin(recipe, settings, [train, held_out], {"judges": judges(train.verifier, held_out.verifier)})
     if begun is None:
         return
     examination = Examination.begin(begun, held_out, settings)

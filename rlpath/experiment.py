@@ -180,8 +180,8 @@ def run_experiment(
         name_base(run.path / "model", settings.model)
         comparison = compare(before, after, settings.seed)
         comparison.save(run.path / "evaluations" / "verdict.json")
-        run.mark_finished()
         write_card(run.path)
+        run.mark_finished()
         print(f"{comparison.sentence}\nreport: {write_report(run.path)}")
     state.wait_for_everyone()
 

@@ -150,8 +150,8 @@ def conclude(begun: Begun, examination: Examination | None, findings: Sequence[F
             print(finding.sentence)
         if comparison is not None:
             print(comparison.sentence)
-        run.mark_finished()
         write_card(run.path)
+        run.mark_finished()
         print(f"report: {write_report(run.path)}")
     begun.state.wait_for_everyone()
 
