@@ -113,7 +113,7 @@ def test_auc_threshold_and_roc_by_hand() -> None:
     unseen = [0.1, 0.2, 0.3, 0.4]
     assert [sum(x >= threshold(unseen, rate) for x in unseen) for rate in (0.0, 0.24, 0.25, 0.5)] == [0, 0, 1, 2]
     assert sum(x >= threshold([1, 1, 1, 1], 0.25) for x in (1, 1, 1, 1)) == 0
-    assert roc([0.35, 0.5, 0.0], unseen, (0.0, 0.25, 1.0)) == [1 / 3, 2 / 3, 2 / 3]
+    assert roc([0.35, 0.5, 0.0], unseen, (0.0, 0.25, 1.0)) == [1 / 3, 2 / 3, 1.0]
 
 
 def test_items_against_references() -> None:

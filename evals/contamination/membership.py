@@ -83,7 +83,7 @@ def threshold(unseen: ArrayLike, false_positives: float = 0.05) -> float:
     """The lowest score to flag, so that at most this share of the unseen items reaches it."""
     y = np.sort(np.asarray(unseen, dtype=np.float64))[::-1]
     allowed = math.floor(false_positives * len(y) + 1e-9)
-    return float(np.nextafter(y[min(allowed, len(y) - 1)], np.inf))
+    return float(np.nextafter(y[allowed], np.inf)) if allowed < len(y) else -math.inf
 
 
 def roc(seen: ArrayLike, unseen: ArrayLike, rates: Sequence[float]) -> list[float]:
