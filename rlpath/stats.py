@@ -246,23 +246,6 @@ def paired_difference(before_P: ArrayLike, after_P: ArrayLike, level: float = 0.
     return Interval(float(difference.mean()), float(low), float(high), f"paired over {len(difference)} problems", level)
 
 
-def welch(before_R: ArrayLike, after_R: ArrayLike, level: float = 0.95) -> Interval:
-    """Mean of `after` minus mean of `before`, independent runs whose spreads may differ (Welch 1947).
-
-    The degrees of freedom are rounded down, which makes the interval a little wider.
-    """
-    before, after = _vector(before_R), _vector(after_R)
-    if min(len(before), len(after)) < 2:
-        raise ValueError("Welch's interval needs at least two values on each side")
-    squares = np.array([before.var(ddof=1) / len(before), after.var(ddof=1) / len(after)])
-    total = float(squares.sum())
-    weights = squares**2 / np.array([len(before) - 1, len(after) - 1])
-    df = math.floor(total**2 / weights.sum() + 1e-9) if total else len(before) + len(after) - 2
-    half = t_quantile(0.5 + level / 2, max(df, 1)) * math.sqrt(total)
-    difference = float(after.mean() - before.mean())
-    return Interval(difference, difference - half, difference + half, f"Welch, {df} degrees of freedom", level)
-
-
 def minimal_detectable_effect(
     before_P: ArrayLike, after_P: ArrayLike, alpha: float = 0.05, power: float = 0.8
 ) -> float:

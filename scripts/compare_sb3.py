@@ -39,7 +39,7 @@ from rlpath.processes import Job, failure, run_jobs
 from rlpath.provenance import manifest
 from rlpath.runs import read_run, run_path
 from rlpath.seeding import parse_seeds
-from rlpath.stats import interval_over_seeds, welch
+from rlpath.stats import difference_of_runs, interval_over_seeds
 from rlpath.tables import text_table
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -293,8 +293,10 @@ def table(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> s
     head = ("library", "evaluation", "last 100 episodes", "training, s", "evaluation of each seed")
     lines = [text_table(head, rows)]
     if len(ours) > 1:
-        difference = welch([result["mean"] for result in theirs], [result["mean"] for result in ours])
-        lines.append(f"rlpath − Stable-Baselines3: {difference} (95 %, Welch, {len(ours)} seeds each)")
+        before, after = ([result["mean"] for result in results] for results in (theirs, ours))
+        difference = difference_of_runs(before, after)
+        seen = f"95 %, {difference.test}, p = {difference.p:.2f}; {difference.detectable:.1f} would be detected"
+        lines.append(f"rlpath − Stable-Baselines3: {difference.interval} ({seen})")
     return "\n".join(lines)
 
 

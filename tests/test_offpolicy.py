@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from rlpath.deep import ddpg, dqn, probes, sac, td3
-from rlpath.deep.off_policy import ActionBox, Critic, follow
-from rlpath.deep.replay import ReplayBuffer
-from rlpath.deep.vec import VectorEnv
+from rlpath.deep.off_policy import ActionBox, Critic, adam, follow
+from rlpath.deep.replay import ReplayBuffer, Transitions
+from rlpath.deep.vec import Step, VectorEnv
 from rlpath.errors import InputError
 from rlpath.runs import RunFolder
 
@@ -287,6 +287,119 @@ def test_the_density_of_sac_integrates_to_one(scale_actions: bool) -> None:
     assert ((-logprob).exp() * within).mean().item() == pytest.approx(volume, rel=0.02)
 
 
+def test_priorities_are_the_last_errors() -> None:
+    """After a gradient step the rows drawn hold (|Q(s, a) − y| + 1e-6)^α of before it, the others the highest."""
+    args = dqn.Args(hidden=(8,), prioritised=True, batch_size=4, buffer_size=64, priority_alpha=0.5)
+    buffer: Any = dqn.replay_buffer(3, args)
+    rng = np.random.default_rng(0)
+    normal = rng.standard_normal((64, 3)).astype(np.float32)
+    none = np.zeros(64, bool)
+    buffer.add(normal, rng.integers(2, size=64), Step(normal, normal[::-1].copy(), normal[:, 0], none, none, []))
+    agent = dqn.Agent(3, 2, args, torch.Generator().manual_seed(0))
+    rows = buffer.rows(np.arange(64))
+    with torch.no_grad():
+        q = agent.online(rows.obs).gather(-1, rows.action[:, None])[:, 0]
+        error = (q - dqn.td_target(agent, rows, args)).abs().numpy()
+    dqn.learn(agent, adam(agent.online.parameters(), 1e-3), buffer, 0, args)
+
+    held = buffer.tree[np.arange(64)]
+    drawn = held != 1.0
+    assert 1 <= drawn.sum() <= 4
+    assert held[drawn] == pytest.approx((error[drawn] + 1e-6) ** 0.5, rel=1e-4)
+
+
+def continuous(module: Any, args: Any) -> tuple[Any, ActionBox, Any]:
+    """An untrained agent for 3 observed numbers and 2 actions, its box, and a batch."""
+    box = ActionBox(np.array([-1.0, 0.0], np.float32), np.array([3.0, 1.0], np.float32))
+    agent = module.Agent(3, box, args, torch.Generator().manual_seed(0))
+    draw = torch.Generator().manual_seed(1)
+    obs, led = (torch.randn(16, 3, generator=draw) for _ in range(2))
+    action = torch.rand(16, 2, generator=draw) * 2 - 1
+    return agent, box, Transitions(obs, action, torch.randn(16, generator=draw), led, torch.zeros(16))
+
+
+def steps_of(optimizers: Any, update: Any) -> list[list[int]]:
+    """How many steps each optimiser has made after gradient steps 1, 2, 3 and 4."""
+    made = dict.fromkeys(range(len(optimizers)), 0)
+    for i, optimizer in enumerate(optimizers):
+        optimizer.register_step_post_hook(lambda *_, i=i: made.update({i: made[i] + 1}))
+    counts = []
+    for number in range(1, 5):
+        update(number)
+        counts.append(list(made.values()))
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, [[1, 1, 1], [2, 2, 2], [3, 3, 3], [4, 4, 4]]),
+        ({"policy_frequency": 2}, [[0, 1, 1], [1, 2, 2], [1, 3, 3], [2, 4, 4]]),
+        ({"policy_frequency": 2, "catch_up": True}, [[0, 1, 1], [2, 2, 2], [2, 3, 3], [4, 4, 4]]),
+        ({"policy_frequency": 2, "temperature_first": False}, [[0, 1, 0], [1, 2, 1], [1, 3, 1], [2, 4, 2]]),
+        (
+            {"policy_frequency": 2, "catch_up": True, "temperature_first": False},
+            [[0, 1, 0], [2, 2, 2], [2, 3, 2], [4, 4, 4]],
+        ),
+        ({"autotune": False}, [[1, 1, 0], [2, 2, 0], [3, 3, 0], [4, 4, 0]]),
+    ],
+    ids=str,
+)
+def test_how_often_actor_critics_and_temperature_of_sac_move(change: Any, expected: list[list[int]]) -> None:
+    """For every setting of the delay: the actor waits, may catch up, and the temperature may go with it."""
+    args = sac.Args(hidden=(8,), **change)
+    agent, _, batch = continuous(sac, args)
+    groups = (agent.actor.parameters(), agent.critics.parameters(), [agent.log_alpha])
+    optimizers = sac.Optimizers(*(adam(group, 1e-3) for group in groups))
+    rng = np.random.default_rng(0)
+
+    assert steps_of(optimizers, lambda number: sac.update(agent, optimizers, batch, number, rng, args)) == expected
+
+
+@pytest.mark.parametrize(("delay", "expected"), [(1, [1, 2, 3, 4]), (2, [0, 1, 1, 2]), (3, [0, 0, 1, 1])])
+@pytest.mark.parametrize("name", ["ddpg", "td3"])
+def test_the_actor_and_the_targets_wait(name: str, delay: int, expected: list[int]) -> None:
+    """Every `policy_delay`-th step moves them; the critics move always."""
+    module = RUNS[name][0]
+    args = module.Args(hidden=(8,), policy_delay=delay, tau=0.5)
+    agent, _, batch = continuous(module, args)
+    critics = agent.critic if name == "ddpg" else agent.critics
+    targets = agent.critic_target if name == "ddpg" else agent.critic_targets
+    optimizers = ddpg.Optimizers(adam(agent.actor.parameters(), 1e-3), adam(critics.parameters(), 1e-3))
+    first = [weight.clone() for weight in targets.parameters()]
+    moved = []
+
+    def update(number: int) -> None:
+        noise = () if name == "ddpg" else (torch.zeros(16, 2),)
+        module.update(agent, optimizers, batch, number, *noise, args)
+        moved.append(any((now != then).any() for now, then in zip(targets.parameters(), first, strict=True)))
+
+    assert steps_of(optimizers, update) == [[count, number] for number, count in enumerate(expected, 1)]
+    assert moved == [count > 0 for count in expected]
+
+
+@pytest.mark.parametrize("tanh_log_std", [True, False])
+def test_acting_in_numpy_is_the_policy_of_the_loss(tanh_log_std: bool) -> None:
+    """SAC's actor gives the actions that `sample` gives for the same noise, before and after the weights move."""
+    agent, _, batch = continuous(sac, sac.Args(hidden=(8, 8), tanh_log_std=tanh_log_std))
+    obs = batch.obs.numpy()
+    for _ in range(2):
+        act = sac.actor(agent, 2, np.random.default_rng(5))
+        with torch.no_grad():
+            noise = torch.from_numpy(np.random.default_rng(5).standard_normal((16, 2), np.float32))
+            expected, _ = agent.sample(batch.obs, noise)
+            mode, _ = agent.sample(batch.obs, torch.zeros(16, 2))
+            assert act(obs, False) == pytest.approx(expected.numpy(), abs=1e-6)
+            assert act(obs, True) == pytest.approx(mode.numpy(), abs=1e-6)
+            for weight in agent.actor.parameters():
+                weight += 0.1
+
+
+def test_the_bounds_of_log_sigma() -> None:
+    """A tanh of −1, 0 and 1 is the lower bound, the middle and the upper one."""
+    assert [sac.squash(tanh) for tanh in (-1.0, 0.0, 1.0)] == [-5.0, -1.5, 2.0]
+
+
 # What the user can mend
 
 
@@ -304,18 +417,27 @@ def test_continuous_actions_are_refused_by_dqn() -> None:
         dqn.train(dqn.Args(env_id="Pendulum-v1"))
 
 
-def test_boundless_actions_are_refused() -> None:
-    """There is nothing to scale by."""
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        (gymnasium.spaces.Box(-np.inf, np.inf, (1,)), "not bounded, and actions are scaled to its bounds"),
+        (gymnasium.spaces.Box(0, 5, (1,), np.int64), "holds whole numbers, and this algorithm tries real ones"),
+        (gymnasium.spaces.Box(0, 1, (2, 2)), r"has the shape \(2, 2\), and this algorithm needs vectors"),
+    ],
+    ids=str,
+)
+def test_boxes_that_do_not_fit_are_refused(space: gymnasium.spaces.Box, said: str) -> None:
+    """No bounds to scale by, whole numbers, a matrix."""
 
-    class Boundless(gymnasium.Env[Any, Any]):
+    class Odd(gymnasium.Env[Any, Any]):
         observation_space = gymnasium.spaces.Box(-1, 1, (1,))
-        action_space = gymnasium.spaces.Box(-np.inf, np.inf, (1,))
+        action_space = space
 
         def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
             return np.zeros(1, np.float32), {}
 
-    with pytest.raises(InputError, match="not bounded, and actions are scaled to its bounds"):
-        ActionBox.of(VectorEnv(Boundless, 1, 0), "")
+    with pytest.raises(InputError, match=said):
+        ActionBox.of(VectorEnv(Odd, 1, 0), "")
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ Where the two references differ, both are a flag; the defaults are CleanRL's:
     `target_first`          no: gradient step, then      yes: the target is renewed as the environment is stepped,
                             the target at the same step  before the gradient steps of the same round
     `random_start`          no: ε alone decides          yes: at random until learning starts
-Without a flag: with several environments both draw once whether all of them act at random, here each draws its own;
-the first gradient step comes at the first round that ends after `learning_starts`, in CleanRL one step later.
+Without a flag: with several environments both draw once whether all of them act at random, here each draws its own.
+Gradient steps come at the end of a round, as in Stable-Baselines3; CleanRL makes them one environment step later.
+Stable-Baselines3's very first action is greedy where nothing is random before learning.
 """
 
 from __future__ import annotations

@@ -103,6 +103,8 @@ class ActionBox:
         """The action space of `envs`; raises `InputError` where it is not a box of vectors with finite sides."""
         box = require_space(envs.single_action_space, gymnasium.spaces.Box, "the action space", remedy)
         box_size(box, "the action space")
+        if not np.issubdtype(box.dtype, np.floating):
+            raise InputError(f"the action space {box} holds whole numbers, and this algorithm tries real ones")
         if not box.is_bounded():
             raise InputError(f"the action space {box} is not bounded, and actions are scaled to its bounds")
         return cls(box.low, box.high)
