@@ -7,11 +7,14 @@ from pathlib import Path
 
 import tyro
 
+from rlpath.deep import report as deep_report
 from rlpath.errors import InputError
 from rlpath.evals.report import write_report
 from rlpath.evals.run_log import draft_entry
 from rlpath.evals.seeds_report import write_seeds_report
 from rlpath.files import disk_errors
+from rlpath.runs import read_run
+from rlpath.seed_sets import read_set
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,21 @@ class Report:
         """Write and print the path."""
         if not self.runs:
             raise InputError("no run folder was given: name one, or several seeds of one configuration")
-        if len(self.runs) == 1 and self.out is None:
+        if "total_timesteps" in read_run(self.runs[0]).config:
+            path = self._classic()
+        elif len(self.runs) == 1 and self.out is None:
             path = write_report(self.runs[0])
         else:
             path = write_seeds_report(self.runs, self.out)
         print(path)
         return 0
+
+    def _classic(self) -> Path:
+        """The report of reinforcement learning on an environment."""
+        if len(self.runs) == 1 and self.out is None:
+            return deep_report.write_report(self.runs[0])
+        seeds = read_set(self.runs)
+        return deep_report.write_seeds_report(seeds, self.out or self.runs[0].resolve().parent / "report.html")
 
 
 @dataclass(frozen=True)

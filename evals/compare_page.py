@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rlpath import page, plots
-from rlpath.curves import learning_curve
+from rlpath.curves import has_curve, learning_curve
 from rlpath.evals.compare_sets import Contrast, SetComparison, number, signed
 from rlpath.evals.scores import WORDS
 from rlpath.files import disk_errors, write_atomic
@@ -117,7 +117,7 @@ def curves(a: SeedSet, b: SeedSet) -> str:
     """Mean curves of both sides with 95 % bands, and every seed faint."""
     lines: list[Line] = []
     for side, runs in (("A", a), ("B", b)):
-        found = [learning_curve(record) for record in runs.records.values() if record.metrics]
+        found = [learning_curve(record) for record in runs.records.values() if has_curve(record)]
         lines += [Line(None, curve.step, curve.value, COLOURS[side], faint=True) for curve in found]
         if len(found) > 1:
             values = np.stack([curve.value for curve in found])

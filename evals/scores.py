@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rlpath.curves import has_curve, learning_curve
 from rlpath.deep.report import figures_of
 from rlpath.errors import InputError
 from rlpath.runs import RunRecord
 
+EXACT = ("greedy_return", "behaviour_return")
 WORDS = {
     "final": "final evaluation",
     "last_100": "last 100 training episodes",
     "area": "area under the curve",
+    "greedy_return": "greedy policy, exact",
+    "behaviour_return": "acting as trained, exact",
     "pass@1": "pass@1 after training",
     "greedy": "greedy accuracy after training",
 }
@@ -21,10 +25,16 @@ def scores(record: RunRecord) -> dict[str, float]:
     """Scores by name, the one that decides first.
 
     Reinforcement learning: `final` (mean return of the final evaluation), `last_100` (mean of the last training
-    episodes), `area` (mean over the learning curve). Language models, as shares: `pass@1`, `greedy`, pass@n after
+    episodes), `area` (mean over the learning curve). Tabular methods: `greedy_return` and `behaviour_return`, computed
+    from the environment's table, and `area`. Language models, as shares: `pass@1`, `greedy`, pass@n after
     training. Raises `InputError` where the run has neither evaluation.
     """
-    if "final" in record.evaluations:
+    final = record.evaluations.get("final", {})
+    if EXACT[0] in final:
+        return {name: final[name] for name in EXACT if name in final} | (
+            {"area": learning_curve(record).area} if has_curve(record) else {}
+        )
+    if final:
         return {name: value for name, value in figures_of(record).items() if value is not None}
     if "verdict" in record.evaluations:
         after = {change["metric"]: change["after"]["estimate"] for change in record.evaluations["verdict"]["changes"]}

@@ -1,4 +1,4 @@
-"""PPO for discrete actions over seeds: CleanRL's settings for classic control, the RL Zoo's for LunarLander.
+"""PPO for discrete actions over seeds: CleanRL's settings for classic control, and the RL Zoo's.
 
 python recipes/ppo.py --env-id CartPole-v1 --seeds 10
 python recipes/ppo.py --env-id CartPole-v1 --seeds 10 --batched
@@ -30,12 +30,28 @@ LUNARLANDER = Args(
     clip_vloss=False,
     vf_coef=1.0,  # the Zoo's 0.5, of an error that is not halved
 )
+CARTPOLE_ZOO = Args(
+    total_timesteps=100_000,
+    num_envs=8,
+    num_steps=32,
+    num_minibatches=1,
+    update_epochs=20,
+    gamma=0.98,
+    gae_lambda=0.8,
+    ent_coef=0.0,
+    learning_rate=1e-3,
+    anneal_clip=True,
+    anneal_late=True,
+    clip_vloss=False,
+    vf_coef=1.0,
+)
 SMOKE = Args(total_timesteps=1024, checkpoint_every=512)
 PRESETS = {
     "cartpole": CARTPOLE,
     "acrobot": ACROBOT,
     "mountaincar": MOUNTAINCAR,
     "lunarlander": LUNARLANDER,
+    "cartpole-zoo": CARTPOLE_ZOO,
     "smoke": SMOKE,
 }
 

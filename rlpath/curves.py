@@ -17,8 +17,9 @@ from rlpath.runs import RunRecord
 
 Array = np.ndarray[Any, Any]
 BINS = 50
-KEYS = ("charts/episodic_return", "reward")
-"""What a curve shows: a training episode's return, or a training step's mean reward; the first that was logged."""
+KEYS = ("charts/episodic_return", "greedy_return", "reward")
+"""What a curve shows: a training episode's return, the exact return of a table's greedy policy, or a training step's
+mean reward; the first of them that was logged."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Curve:
     def area(self) -> float:
         """Mean over the whole training: the area under the curve divided by its length."""
         return float(self.value.mean())
+
+
+def has_curve(record: RunRecord) -> bool:
+    """Whether the run logged anything a curve can be made of."""
+    return any(row.get(key) is not None for key in KEYS for row in record.metrics)
 
 
 def learning_curve(record: RunRecord, bins: int = BINS) -> Curve:

@@ -36,7 +36,7 @@ def discounted_returns(reward_t: Array, done_t: Array, bootstrap_t: Array, disco
     Where step t ends an episode, and after the last step, the rest is `bootstrap_t`: zero where it terminated, else
     the value of where it led.
     """
-    returns_t = np.empty_like(reward_t)
+    returns_t = np.empty(reward_t.shape, np.result_type(reward_t, bootstrap_t, np.float32))
     following = bootstrap_t[-1]
     for t in reversed(range(len(reward_t))):
         following = reward_t[t] + discount * np.where(done_t[t], bootstrap_t[t], following)

@@ -87,7 +87,7 @@ def read_set(words: Sequence[str | Path]) -> SeedSet:
 def _records(word: str) -> list[RunRecord]:
     path = Path(word)
     if path.is_dir() and not (path / "config.json").exists():
-        paths = sorted(path.glob("seed-*/"))
+        paths = sorted(found for found in path.glob("seed-*") if found.is_dir() and found.name[5:].isdecimal())
         present = {int(found.name.removeprefix("seed-")) for found in paths if (found / "config.json").exists()}
         missing = [seed for seed in asked(path) if seed not in present]
         if missing:

@@ -235,3 +235,18 @@ def test_the_recipe_as_a_user_starts_it(tmp_path: Path) -> None:
     (folder,) = tmp_path.glob("ppo/*")
     alone = train(Args(total_timesteps=1024, checkpoint_every=512, seed=1))
     assert read_set([folder]).records[1].evaluations["final"]["digest"] == alone.digest
+
+
+def test_one_seed_starts_anew_in_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where NumPy may have chosen more, the process is replaced: same words, threads pinned."""
+    started: list[Any] = []
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr(sys, "argv", ["recipes/ppo.py", "--preset=smoke", "--root", str(tmp_path), "--seeds", "3-3"])
+    monkeypatch.setattr(os, "execve", lambda *call: started.append(call) or sys.exit(0))
+
+    with pytest.raises(SystemExit):
+        run_recipe("ppo", train, PRESETS)
+    ((program, command, environment),) = started
+    assert program == sys.executable and list(command) == [sys.executable, *sys.argv]
+    assert environment["OMP_NUM_THREADS"] == environment["OPENBLAS_NUM_THREADS"] == "1"
+    assert environment["RLPATH_SEEDS_HERE"] == "1"

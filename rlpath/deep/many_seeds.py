@@ -48,7 +48,8 @@ def run_seeds(
         def ended(job: Job, status: int) -> None:
             for seed in seeds_of[job.name]:
                 if (paths[seed] / "finished.json").exists():
-                    progress.say(sentence(paths[seed]))
+                    late = f"; afterwards: {failure(status, job.log)}" if status else ""
+                    progress.say(f"{sentence(paths[seed])}{late}")
                 else:
                     why[seed] = failure(status, job.log)
                     progress.say(f"seed {seed} failed: {why[seed]}")
@@ -77,7 +78,7 @@ def report(paths: Mapping[int, Path], folder: Path, why: Mapping[int, str]) -> i
     seeds = read_set(list(paths.values()))
     for text in warnings(seeds):
         print(text)
-    print(f"{summary_text(list(seeds.records.values()))}\nreport: {write_seeds_report(seeds, folder)}")
+    print(f"{summary_text(list(seeds.records.values()))}\nreport: {write_seeds_report(seeds, folder / 'report.html')}")
     return 0
 
 

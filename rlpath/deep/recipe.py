@@ -8,7 +8,6 @@ taken over the rest.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -73,8 +72,9 @@ def run_recipe(
 ) -> int:
     """Read the command line, run the seeds it asks for, and return the exit status: 1 where a seed failed.
 
-    The first of `presets` is the default. `batched` trains several seeds in one process and gives a result for each,
-    in their order; it is used with --batched. Raises `InputError` for what the user can mend.
+    The first of `presets` is the default. With `argv` a single seed runs in this process. `batched` trains several
+    seeds in one process and gives a result for each, in their order; it is used with --batched. Raises `InputError`
+    for what the user can mend.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     args, options = read_flags(name, presets, words, Options if batched is None else BatchedOptions)
@@ -83,7 +83,7 @@ def run_recipe(
         raise InputError("--seed and --seeds were both given; leave one out")
     check(args, options)
     as_batch = batched is not None and getattr(options, "batched", False)
-    if WORKER in os.environ or (len(seeds) == 1 and os.environ.get("OMP_NUM_THREADS") == "1"):
+    if WORKER in os.environ or (len(seeds) == 1 and (argv is not None or os.environ.get("OMP_NUM_THREADS") == "1")):
         if as_batch and batched is not None:
             run_batch(name, batched, args, options, seeds)
         else:
@@ -91,9 +91,8 @@ def run_recipe(
         return 0
     command = (sys.executable, sys.argv[0], *words)
     if len(seeds) == 1:
-        # NumPy has already chosen its threads. A process told to use one gives the same bits as a seed among many.
-        named = ("--seeds", f"{seeds[0]}-{seeds[0]}") if options.seeds is not None else ()
-        return subprocess.call([*command, *named], env={**os.environ, **pinned(), WORKER: "1"})
+        # NumPy has already chosen its threads. Started anew with one, a seed gives the bits it has among many.
+        os.execve(command[0], command, {**os.environ, **pinned(), WORKER: "1"})
     paths = {seed: run_path(options.root, name, config_of(name, args, options), seed) for seed in seeds}
     return run_seeds(paths, command, {WORKER: "1"}, options.jobs, args.total_timesteps, as_batch)
 
@@ -136,6 +135,7 @@ def read_flags(
 
 def _take(words: list[str], flag: str) -> str | None:
     """Remove `flag` and the word after it from `words`, and return that word."""
+    words[:] = [part for word in words for part in (word.split("=", 1) if word.startswith(f"{flag}=") else [word])]
     if flag not in words:
         return None
     at = words.index(flag)

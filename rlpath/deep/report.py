@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from rlpath import page, plots
-from rlpath.curves import learning_curve
+from rlpath.curves import has_curve, learning_curve
+from rlpath.errors import InputError
 from rlpath.files import write_atomic
 from rlpath.plots import Line
 from rlpath.runs import RunRecord, read_run
@@ -22,10 +23,18 @@ HEAD = ("seed", "final evaluation", "last 100 training episodes", "area under th
 
 
 def write_report(path: Path) -> Path:
-    """Write curve.svg and report.html of one finished run into its folder, and return the page's path."""
+    """Write curve.svg and report.html of one finished run into its folder, and return the page's path.
+
+    Raises `InputError` for a run without a final evaluation.
+    """
     record = read_run(path)
+    if "final" not in record.evaluations:
+        raise InputError(
+            f"{path} has no final evaluation yet: its command, run again, goes on from the last checkpoint"
+        )
     figure = curve_plot("curve", [record])
-    write_atomic(path / "curve.svg", plots.standalone(figure))
+    if figure:
+        write_atomic(path / "curve.svg", plots.standalone(figure))
     title = f"{path.resolve().parts[-3]} on {record.config['env_id']}, seed {record.config['seed']}"
     final = record.evaluations["final"]
     words = (
@@ -49,11 +58,12 @@ def write_report(path: Path) -> Path:
     return path / "report.html"
 
 
-def write_seeds_report(seeds: SeedSet, folder: Path) -> Path:
-    """Write curve.svg and report.html over a whole set of seeds into `folder`, and return the page's path."""
+def write_seeds_report(seeds: SeedSet, path: Path) -> Path:
+    """Write the page over a whole set of seeds to `path`, and curve.svg beside it; return the page's path."""
     records = list(seeds.records.values())
     figure = curve_plot("curve", records)
-    write_atomic(folder / "curve.svg", plots.standalone(figure))
+    if figure:
+        write_atomic(path.with_name("curve.svg"), plots.standalone(figure))
     title = f"{seeds.recipe} on {seeds.config['env_id']}, {len(records)} seeds"
     notes = [page.note(text) for text in warnings(seeds)]
     body = [
@@ -68,8 +78,8 @@ def write_seeds_report(seeds: SeedSet, folder: Path) -> Path:
             page.details("Configuration", seeds.config),
         ),
     ]
-    write_atomic(folder / "report.html", page.page(title, body))
-    return folder / "report.html"
+    write_atomic(path, page.page(title, body))
+    return path
 
 
 def warnings(seeds: SeedSet) -> list[str]:
@@ -84,7 +94,7 @@ def warnings(seeds: SeedSet) -> list[str]:
 def figures_of(record: RunRecord) -> dict[str, float | None]:
     """The three numbers of a finished run: final evaluation, last 100 training episodes, area under the curve."""
     final = record.evaluations["final"]
-    area = learning_curve(record).area if final["last_100"] is not None else None
+    area = learning_curve(record).area if has_curve(record) else None
     return {"final": final["mean"], "last_100": final["last_100"], "area": area}
 
 
@@ -167,7 +177,7 @@ def bracketed(interval: Interval) -> str:
 
 def curve_plot(name: str, records: Sequence[RunRecord]) -> str:
     """Training returns over steps, each seed faint and, of several, their mean with its interval."""
-    curves = [learning_curve(record) for record in records if figures_of(record)["area"] is not None]
+    curves = [learning_curve(record) for record in records if has_curve(record)]
     if not curves:
         return ""
     several = len(curves) > 1

@@ -102,6 +102,8 @@ class Sweep:
         for result in found:
             if result.folder is not None and len(found) > 1:
                 print(f"  {results.label_of(result.grid)}: {result.folder}")
+            for note in result.notes:
+                print(f"  {note}")
         failed = [f"{results.label_of(r.grid)} seed {seed}".strip() for r in found for seed in r.failed]
         if failed:
             print(f"no mean where a seed is missing: {', '.join(failed)} failed; the same command runs only these")

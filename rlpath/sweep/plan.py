@@ -53,8 +53,9 @@ class Plan:
 
     @property
     def key(self) -> str:
-        """Names the sweep's folder: recipe and a hash of the grid and the flags, not of the seeds, which may grow."""
-        return f"{self.recipe.stem}-{config_hash({'points': list(self.points), 'extra': list(self.extra)})}"
+        """Names the sweep's folder: a hash of recipe, grid and flags; not of the seeds, which may become more."""
+        parts = {"recipe": self.recipe.resolve(), "points": list(self.points), "extra": list(self.extra)}
+        return f"{self.recipe.stem}-{config_hash(parts)}"
 
     def tasks(self, root: Path, flags: set[str], threads: int = 1) -> list[Task]:
         """Every point with every seed, seeds outermost, so that an early look has some of each point."""

@@ -18,13 +18,14 @@ from rlpath.tables import text_table
 
 @dataclass(frozen=True)
 class PointResult:
-    """One point of the grid. `failed` says why by seed; `means` is empty unless it is."""
+    """One point of the grid. `failed` says why, by seed; where it is not empty `means` is."""
 
     grid: dict[str, str]
     folder: str | None
     seeds: dict[int, dict[str, float]]
     failed: dict[int, str]
     means: dict[str, Interval | float]
+    notes: tuple[str, ...] = ()
 
 
 def gather(points: Sequence[Mapping[str, str]], tasks: Sequence[Task], why: Mapping[str, str]) -> list[PointResult]:
@@ -40,12 +41,15 @@ def _point(point: Mapping[str, str], tasks: Sequence[Task], why: Mapping[str, st
     if folder is not None:
         ask(folder, [task.seed for task in tasks])
     means: dict[str, Interval | float] = {}
+    notes: tuple[str, ...] = ()
     if not failed:
-        read_set([run for run in runs.values() if run is not None])
+        made = read_set([run for run in runs.values() if run is not None]).revisions
+        if len(made) > 1:
+            notes = (f"the seeds were made by different revisions of the code: {', '.join(made)}",)
         for name in shared_names(list(found.values())):
             values = [found[seed][name] for seed in sorted(found)]
             means[name] = interval_over_seeds(values) if len(values) > 1 else values[0]
-    return PointResult(dict(point), str(folder) if folder else None, found, failed, means)
+    return PointResult(dict(point), str(folder) if folder else None, found, failed, means, notes)
 
 
 def table(results: Sequence[PointResult]) -> str:

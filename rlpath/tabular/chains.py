@@ -1,7 +1,8 @@
 """K independent episodes of one model, stepped together: one generator a seed, the same numbers alone or among many.
 
 Every step of every chain uses one row of five uniform numbers, needed or not. So what a seed draws depends on nothing
-but that seed, and its results are the same bits whether it runs alone or beside 29 others.
+but that seed, and its results are the same bits whether it runs alone or beside 29 others. Different methods draw the
+same numbers too, which makes them comparable seed by seed.
 """
 
 from __future__ import annotations

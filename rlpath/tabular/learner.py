@@ -14,8 +14,8 @@ from rlpath.tabular.model import Array, Ints, Model
 class StepSize:
     """α_n = α n^(−power) at the n-th update of a table entry.
 
-    Power 0 keeps α constant; α 1 with power 1 is the sample average; between ½ and 1 the conditions of stochastic
-    approximation hold (S&B (2.7)) and learning is faster than with 1 (Even-Dar & Mansour 2003).
+    Power 0 keeps α constant; α 1 with power 1 is the sample average. Above ½ and up to 1 the conditions of stochastic
+    approximation hold (S&B (2.7)); Q-learning converges faster below 1 than at 1 (Even-Dar & Mansour 2003).
     """
 
     alpha: float = 0.1
