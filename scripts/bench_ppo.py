@@ -98,19 +98,24 @@ def measure(arm: Arm, way: Way, repeat: int, settings: dict[str, Any], args: Arg
     seeds = args.at_once if arm == "batched" else 1
     first = 100 * repeat
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
-    running = []
-    for i in range(count):
-        given = json.dumps(list(range(first + i * seeds, first + (i + 1) * seeds)))
-        words = [sys.executable, __file__, "--process", arm, threads, given, json.dumps(settings)]
-        running.append(subprocess.Popen(words, env=environment, stdin=-1, stdout=-1, text=True))
-    for each in running:
-        expect(each, "READY")
-    for each in running:
-        each.stdin.write("go\n")  # type: ignore[union-attr]
-        each.stdin.flush()  # type: ignore[union-attr]
-    results = [json.loads(expect(each, "RESULT")) for each in running]
-    for each in running:
-        each.communicate()
+    running: list[subprocess.Popen[str]] = []
+    try:
+        for i in range(count):
+            given = json.dumps(list(range(first + i * seeds, first + (i + 1) * seeds)))
+            words = [sys.executable, __file__, "--process", arm, threads, given, json.dumps(settings)]
+            pipe = subprocess.PIPE
+            running.append(subprocess.Popen(words, env=environment, stdin=pipe, stdout=pipe, text=True))
+        for each in running:
+            expect(each, "READY")
+        for each in running:
+            assert each.stdin is not None
+            each.stdin.write("go\n")
+            each.stdin.flush()
+        results = [json.loads(expect(each, "RESULT")) for each in running]
+    finally:
+        for each in running:
+            each.kill()
+            each.communicate()
     seconds = max(result["seconds"] for result in results)
     steps = sum(result["steps"] for result in results)
     return {
@@ -130,7 +135,7 @@ def expect(running: subprocess.Popen[str], word: str) -> str:
     for line in running.stdout or ():
         if line.startswith(word):
             return line.removeprefix(word)
-    raise SystemExit(f"{' '.join(running.args[2:4])} failed")  # type: ignore[index]
+    raise SystemExit("a process of an arm ended before its time; its message is above")
 
 
 def process(arm: str, threads: str, seeds: str, settings: str) -> int:

@@ -22,6 +22,7 @@ from rlpath.deep.vec_seeds import make_seed_envs
 from rlpath.errors import InputError
 from rlpath.runs import RunFolder
 from rlpath.seeding import derive
+from rlpath.stats import paired_difference
 
 SMALL = Args(env_id="ShortPole-v0", total_timesteps=512, num_steps=32, checkpoint_every=0)
 SWITCHES: dict[str, dict[str, Any]] = {
@@ -133,6 +134,26 @@ def test_the_gradient_is_autograds(changes: dict[str, Any]) -> None:
         assert figures["policy_loss"][k] == pytest.approx(pg_loss.item(), rel=1e-4, abs=1e-6)
         assert figures["value_loss"][k] == pytest.approx(v_loss.item(), rel=1e-4)
         assert figures["entropy"][k] == pytest.approx(entropy.mean().item(), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_learning_curves_agree_with_the_readable_files() -> None:
+    """Ten seeds of 50 000 steps of CartPole, paired: no difference in the mean return of all training episodes.
+
+    Pairs, because the first rollouts are the same: what a seed begins with decides much of its curve.
+    """
+    args = Args(total_timesteps=50_000, checkpoint_every=0)
+    seeds = range(10)
+    batched = [mean_return(result) for result in train_batched(args, seeds)]
+    readable = [mean_return(ppo.train(replace(args, seed=seed))) for seed in seeds]
+    difference = paired_difference(readable, batched, level=0.99)
+
+    assert difference.low < 0 < difference.high
+    assert max(-difference.low, difference.high) < 0.15 * np.mean(readable)
+
+
+def mean_return(result: Result) -> float:
+    return float(np.mean([episode.return_ for episode in result.episodes]))
 
 
 def test_every_switch_is_tested() -> None:
