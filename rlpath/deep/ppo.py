@@ -5,11 +5,11 @@
     value   = ½ mean max((V−G)², (clip(V, V_old−ε, V_old+ε)−G)²)     G = A + V_old
     loss    = policy − c_H·entropy + c_V·value
 
-The details that matter, after Huang et al. 2022, "The 37 Implementation Details of PPO"; each can be switched off, and
-a test fails without it (tests/test_mutations.py):
+The details that matter, after Huang et al. 2022, "The 37 Implementation Details of PPO"; without any one of them a
+test fails (tests/test_mutations.py), and all but the shuffling can be switched off:
     vectorised environments               `collect`          orthogonal weights, gains √2, 0.01, 1    `ActorCritic`
     GAE; truncation bootstraps            `make_batch`       Adam's ε of 1e-5                         `iterate`
-    learning rate annealed to zero        `annealed`           shuffled minibatches, several epochs     `update`
+    learning rate annealed to zero        `annealed`         shuffled minibatches, several epochs     `update`
     advantages standardised by minibatch  `policy_loss`      clipped surrogate                        `policy_loss`
     clipped value loss                    `value_loss`       entropy bonus                            `loss_terms`
     gradient norm clipped over all        `update`           stop at a KL divergence                  `update`
