@@ -22,7 +22,7 @@ from rlpath.deep.vec_seeds import make_seed_envs
 from rlpath.errors import InputError
 from rlpath.runs import RunFolder
 from rlpath.seeding import derive
-from rlpath.stats import paired_difference
+from rlpath.stats import t_interval
 
 SMALL = Args(env_id="ShortPole-v0", total_timesteps=512, num_steps=32, checkpoint_every=0)
 SWITCHES: dict[str, dict[str, Any]] = {
@@ -146,10 +146,10 @@ def test_learning_curves_agree_with_the_readable_files() -> None:
     seeds = range(10)
     batched = [mean_return(result) for result in train_batched(args, seeds)]
     readable = [mean_return(ppo.train(replace(args, seed=seed))) for seed in seeds]
-    difference = paired_difference(readable, batched, level=0.99)
+    difference = t_interval(np.subtract(batched, readable), level=0.99)
 
     assert difference.low < 0 < difference.high
-    assert max(-difference.low, difference.high) < 0.15 * np.mean(readable)
+    assert max(-difference.low, difference.high) < 0.05 * np.mean(readable)
 
 
 def mean_return(result: Result) -> float:
@@ -210,12 +210,12 @@ def test_a_killed_run_goes_on_with_the_same_bits(env_id: str, tmp_path: Path, mo
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
-    """Trained again, every seed gives the same result at once."""
+    """Trained again, alone, every seed gives the same result at once: each had come to its end, not the first only."""
     args = replace(SMALL, checkpoint_every=128)
     runs = folders(tmp_path, args, [0, 1])
     first = train_batched(args, [0, 1], runs)
     written = [(run.path / "metrics.jsonl").read_bytes() for run in runs]
-    again = train_batched(args, [0, 1], runs)
+    again = [train_batched(args, [seed], [run])[0] for seed, run in zip([0, 1], runs, strict=True)]
 
     assert [(one.digest, one.history) for one in again] == [(one.digest, one.history) for one in first]
     assert [(run.path / "metrics.jsonl").read_bytes() for run in runs] == written
