@@ -60,7 +60,7 @@ reproduce-ppo: $(READY) ## PPO on four environments, 10 seeds each (30 minutes o
 reproduce-off-policy: $(READY) ## SAC, TD3, DDPG beside Stable-Baselines3, and DQN (an hour on 2 cores)
 	for algorithm in sac td3 ddpg; do $(BIN)/python scripts/compare_sb3.py --algorithm $$algorithm \
 		--preset pendulum --seeds 3 --root runs/reproduced || exit $$?; done
-	$(BIN)/python recipes/dqn.py --preset cartpole --seeds 5 --root runs/reproduced
+	$(BIN)/python recipes/dqn.py --preset cartpole --seeds 10 --root runs/reproduced
 
 reproduce-ablation: $(READY) ## eight details of PPO, 10 paired seeds an arm (6 minutes on 2 cores)
 	$(BIN)/python recipes/ablate_ppo.py --root runs/reproduced

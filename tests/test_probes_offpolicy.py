@@ -28,7 +28,7 @@ LEARNERS: dict[str, tuple[Any, Any]] = {
     "dqn double dueling prioritised": (dqn, replace(DQN, double=True, dueling=True, prioritised=True)),
     "ddpg": (ddpg, ddpg.Args(**PATIENT)),
     "td3": (td3, td3.Args(**PATIENT, policy_noise=0.05)),
-    "sac": (sac, sac.Args(**SLOW, policy_lr=0.01, q_lr=0.01, autotune=False, alpha=0.01)),
+    "sac": (sac, sac.Args(**SLOW | {"hidden": (32, 32)}, policy_lr=0.005, q_lr=0.005, autotune=False, alpha=0.01)),
 }
 
 
