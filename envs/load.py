@@ -1,4 +1,5 @@
-"""Problem sets by name, as recipes take them: `gsm8k`, `arithmetic:add-2`, `reasoning-gym:gsm_symbolic`."""
+"""Problem sets by name, as recipes take them: `gsm8k`, `arithmetic:add-2`, `word-problems`,
+`reasoning-gym:gsm_symbolic`."""
 
 from __future__ import annotations
 
@@ -6,10 +7,11 @@ from rlpath.envs.arithmetic import LEVELS, arithmetic
 from rlpath.envs.gsm8k import gsm8k
 from rlpath.envs.reasoning_gym import reasoning_gym
 from rlpath.envs.splits import Side
+from rlpath.envs.word_problems import word_problems
 from rlpath.errors import InputError
 from rlpath.types import ProblemSet
 
-NAMES = (*(f"arithmetic:{level}" for level in LEVELS), "gsm8k", "reasoning-gym:<task>")
+NAMES = (*(f"arithmetic:{level}" for level in LEVELS), "gsm8k", "word-problems", "reasoning-gym:<task>")
 
 
 def problem_set(
@@ -25,6 +27,9 @@ def problem_set(
         return arithmetic(split, level, size=size, seed=seed, held_out_fraction=held_out_fraction)
     if family == "reasoning-gym" and variant:
         return reasoning_gym(variant, split, size=size or 500, seed=seed, held_out_fraction=held_out_fraction)
+    if family == "word-problems":
+        size = size or 1000
+        return word_problems(split, variant or "mixed", size=size, seed=seed, held_out_fraction=held_out_fraction)
     if name == "gsm8k":
         return gsm8k(split, size=size, seed=seed)
     raise InputError(f"{name!r} is no problem set: one of {', '.join(NAMES)}")

@@ -169,7 +169,7 @@ def evaluate(
         decoding = greedy if mode == "greedy" else sampled
         if not all((mode, p.id, i) in done for p in asked for i in range(decoding.n)):
             seeded = replace(decoding, seed=derive(decoding.seed, "evaluate", mode, start))
-            rows = list(_judge(sampler, problems, asked, seeded, mode))
+            rows = list(judge(sampler, problems, asked, seeded, mode))
             done.update({(row.mode, row.problem_id, row.index): row for row in rows})
             if path:
                 _append(path, rows)
@@ -219,9 +219,10 @@ def _append(path: Path, rows: Sequence[Sample]) -> None:
         os.fsync(file.fileno())
 
 
-def _judge(
+def judge(
     sampler: Sampler, problems: ProblemSet, asked: Sequence[Problem], decoding: Decoding, mode: Mode
 ) -> Iterator[Sample]:
+    """Complete the problems `asked`, all in one call of the sampler, and judge each completion."""
     prompts = [sampler.encode(problem.prompt) for problem in asked]
     for problem, completions in zip(asked, sampler.generate(prompts, decoding), strict=True):
         for index, completion in enumerate(completions):

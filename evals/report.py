@@ -13,6 +13,7 @@ from typing import Any
 from rlpath import page, plots
 from rlpath.evals.compare import Change, Comparison, p_text, points, read_comparison
 from rlpath.evals.evaluate import Evaluation, Sample, Summary, read_evaluation
+from rlpath.evals.findings import Finding, read_findings
 from rlpath.files import write_atomic
 from rlpath.plots import Line, Points
 from rlpath.runs import RunRecord, read_run
@@ -32,13 +33,16 @@ def write_report(run: Path) -> Path:
     record = read_run(run)
     evaluations = {side: read_side(run, side) for side in ("before", "after")}
     comparison = comparison_of(run)
+    findings = read_findings(run)
     title = f"{title_of(record)}, seed {record.config.get('seed', '?')}"
     body = [
         page.heading(title),
         page.soft(_origin(record)),
         *(page.note(text) for text in _substitutions(run)),
-        *_standing(record, comparison, evaluations),
+        *_standing(record, comparison, evaluations, findings),
+        _judges(record.manifest.get("judges")),
         page.section("Before and after", _changes(comparison), _measures(evaluations)),
+        *(page.section(finding.title, *_finding(finding)) for finding in findings),
         page.section("Training", page.plots(training_plots(record.metrics, evaluations))),
         page.section("Completions", *_completions(record, evaluations)),
         page.section("Where this comes from", *(_provenance(record))),
@@ -83,22 +87,49 @@ def _substitutions(run: Path) -> list[str]:
     return [str(text) for text in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
 
 
+def _finding(finding: Finding) -> Iterable[str]:
+    yield page.soft(f"{finding.sentence[:1].upper()}{finding.sentence[1:]}.")
+    if finding.rows:
+        yield page.table(finding.head, finding.rows)
+    yield page.plots(finding.figures)
+
+
 def _standing(
-    record: RunRecord, comparison: Comparison | None, evaluations: Mapping[str, Evaluation | None]
+    record: RunRecord,
+    comparison: Comparison | None,
+    evaluations: Mapping[str, Evaluation | None],
+    findings: Sequence[Finding],
 ) -> Iterable[str]:
-    """The verdict, or why there is none."""
+    """The verdict, or why there is none; where no problems were completed, the findings' own verdicts."""
     if comparison:
         yield page.verdict_box(comparison.verdict, comparison.sentence)
+    examined = any(evaluations.values())
+    decided = [finding for finding in findings if finding.verdict]
+    if not examined:
+        yield from (page.verdict_box(finding.verdict, finding.sentence) for finding in decided)
     if not record.finished:
         step = record.metrics[-1]["step"] if record.metrics else 0
         yield page.note(
             f"This run was cut short: the last logged step is {step}. "
             "The same command goes on from the last checkpoint."
         )
-    if not comparison:
+    if not comparison and (examined or not decided):
         missing = " and ".join(side for side, found in evaluations.items() if not (found and found.complete))
         why = f"the evaluation {missing} training is missing or incomplete" if missing else "no comparison was written"
         yield page.note(f"There is no verdict: {why}.")
+
+
+def _judges(judges: Mapping[str, Any] | None) -> str:
+    """Who rewarded training and who judged the evaluation: the same code cannot find its own mistakes."""
+    if not judges:
+        return ""
+    training, evaluation = judges["training"], judges["evaluation"]
+    if judges["same_code"]:
+        return page.note(
+            f"Training was rewarded and the evaluation judged by the same code, {evaluation}: what it wrongly accepts, "
+            "training may have learnt, and no figure here would show it."
+        )
+    return page.soft(f"Training was rewarded by {training}; the evaluation was judged by {evaluation}, other code.")
 
 
 # Figures before and after
@@ -176,7 +207,7 @@ def curve(metrics: Sequence[Row], name: str) -> tuple[list[float], list[float]]:
 
 
 def training_plots(metrics: Sequence[Row], evaluations: Mapping[str, Evaluation | None]) -> list[str]:
-    """Reward, statuses, lengths, log-prob gap, groups without signal, and pass@k before and after."""
+    """Reward, statuses, lengths, log-prob gap, groups without signal, pass@k before and after; of PPO KL and critic."""
     figures = [
         _curves("reward", "Mean reward of the training completions", metrics, {"reward": "reward"}, percent=True)
     ]
@@ -191,6 +222,13 @@ def training_plots(metrics: Sequence[Row], evaluations: Mapping[str, Evaluation 
     gap = {"mean": "logprob_gap/mean", "largest": "logprob_gap/max"}
     figures.append(_curves("gap", "Trainer against sampler, log-prob gap", metrics, gap, log=True))
     figures.append(_curves("signal", "Groups without signal", metrics, {"share": "groups/no_signal"}, percent=True))
+    figures.append(_curves("kl", "KL from the starting model, nats a completion", metrics, {"KL": "kl/completion"}))
+    figures.append(_curves("critic", "Variance explained by the critic", metrics, {"share": "explained_variance"}))
+    if not any("reward" in row for row in metrics):
+        figures.append(_curves("loss", "Training loss", metrics, {"loss": "loss"}, from_zero=True))
+    pairs = {"share of pairs in the right order": "pairs/accuracy"}
+    figures.append(_curves("pairs", "Training pairs in the right order", metrics, pairs, percent=True))
+    figures.append(_curves("margin", "Margin of training pairs", metrics, {"margin": "pairs/margin"}))
     return [figure for figure in figures if figure]
 
 

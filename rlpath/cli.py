@@ -41,6 +41,9 @@ COMMANDS = {
     "sweep": Command("rlpath.sweep.command:Sweep", "run a recipe over seeds and a grid of settings, here or on Ray"),
     "compare": Command("rlpath.evals.seed_commands:Compare", "compare two sets of seeds"),
     "check-curve": Command("rlpath.evals.seed_commands:CheckCurve", "check a run against a recorded learning curve"),
+    "contamination": Command("rlpath.evals.contamination.commands:Contamination", "has the model seen the test?"),
+    "power": Command("rlpath.evals.power:Power", "items and seeds needed to see an effect"),
+    "prereg": Command("rlpath.evals.prereg_commands:Prereg", "write down a plan, or judge a result by it"),
     "report": Command("rlpath.evals.commands:Report", "write the report of a run, or of several seeds"),
     "log": Command("rlpath.evals.commands:Log", "draft a dated log entry for a run"),
 }

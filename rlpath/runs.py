@@ -147,7 +147,9 @@ class RunFolder:
         """Write manifest.json; a resumed run keeps what its earlier starts said of code, packages and hardware."""
         path = self.path / "manifest.json"
         earlier = read_json(path) if path.exists() else {}
-        start = {name: facts[name] for name in ("started", "command", "git", "rlpath", "packages", "hardware")}
+        start = {
+            name: facts[name] for name in ("started", "command", "git", "rlpath", "packages", "hardware", "prereg")
+        }
         self.write_json("manifest.json", {**facts, "starts": [*earlier.get("starts", []), start]})
 
     def log_metrics(self, step: int, metrics: Mapping[str, float]) -> None:

@@ -1,7 +1,7 @@
-"""The words everyone shares: problem, completion, verdict, verifier.
+"""The words everyone shares: problem, completion, verdict, verifier; demonstration and preference.
 
-A problem asks; a model completes; a verifier reads the completion beside the gold answer and returns a verdict. None
-of it needs torch.
+A problem asks; a model completes; a verifier reads the completion beside the gold answer and returns a verdict. A
+demonstration shows an answer to imitate, a preference two answers of which one was preferred. None of it needs torch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 
 class Status(StrEnum):
@@ -93,6 +93,58 @@ class ProblemSet:
     def sha256(self) -> str:
         """Hash of ids, prompts and gold answers: the identity of the set in a manifest."""
         rows = [(problem.id, problem.prompt, problem.gold) for problem in self.problems]
+        return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
+
+
+class Turn(NamedTuple):
+    """One message of a conversation; `role` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """A conversation that ends with the user's turn, and the answer to imitate."""
+
+    id: str
+    prompt: tuple[Turn, ...]
+    completion: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """A conversation that ends with the user's turn, and two answers: `chosen` was preferred to `rejected`."""
+
+    id: str
+    prompt: tuple[Turn, ...]
+    chosen: str
+    rejected: str
+
+
+Example = TypeVar("Example", Demonstration, Preference)
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleSet(Generic[Example]):
+    """Demonstrations or preferences with a name, the split they are from and where they were read.
+
+    `left_out` says, one sentence each, what was read and not kept.
+    """
+
+    name: str
+    split: Literal["train", "validation", "test"]
+    examples: tuple[Example, ...]
+    source: str
+    left_out: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of every field of every example, in order: the identity of the set in a manifest."""
+        rows = [[getattr(example, name) for name in example.__slots__] for example in self.examples]
         return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
 
 

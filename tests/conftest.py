@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +146,42 @@ def write_set(write_run: Callable[..., Path]) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a process ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Done]]:
+    """`launch(recipe, *flags, at="", **environment)`: run a recipe to its end or to the point named in runner.py."""
+    folder = tmp_path_factory.mktemp("runner")
+    root = str(Path(__file__).parents[1])
+    with subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("runner.py"))],
+        env={**os.environ, "PYTHONPATH": root, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def run(recipe: str, *flags: str, at: str = "", **environment: str) -> Done:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            streams = {"out": str(folder / "out"), "err": str(folder / "err")}
+            job = {"argv": [recipe, *flags], "at": at, "env": environment, **streams}
+            process.stdin.write(json.dumps(job) + "\n")
+            process.stdin.flush()
+            answer = next(line for line in process.stdout if line.startswith("STATUS "))
+            return Done(int(answer.split()[1]), (folder / "out").read_text(), (folder / "err").read_text())
+
+        yield run
+        process.stdin.close()

@@ -22,6 +22,7 @@ import rlpath.evals.evaluate
 import rlpath.experiment
 import rlpath.hf_sampler
 from rlpath.posttrain.grpo import GRPOTrainer
+from rlpath.posttrain.ppo import PPOTrainer
 from rlpath.runs import RunFolder
 
 
@@ -46,8 +47,9 @@ def in_step(owner: Any, method: str, step: int, number: signal.Signals) -> None:
     right = getattr(owner, method)
 
     def stopping(self: Any, *args: Any, **kwargs: Any) -> Any:
-        after_step = owner is transformers.Trainer
-        if self.state.global_step == step - (not after_step):
+        after_step = owner is transformers.Trainer or method == "save"
+        done = self.step if owner is PPOTrainer else self.state.global_step
+        if done == step - (not after_step):
             send(number)
         return right(self, *args, **kwargs)
 
@@ -87,6 +89,10 @@ POINTS: dict[str, Callable[[], None]] = {
     "half a metrics line": lambda: in_metrics(3),
     "half a checkpoint": lambda: in_step(transformers.Trainer, "_save_rng_state", 3, signal.SIGKILL),
     "unmarked checkpoint": lambda: before_marking(3),
+    "PPO rollout": lambda: in_step(PPOTrainer, "sample", 3, signal.SIGKILL),
+    "PPO update": lambda: in_step(PPOTrainer, "update", 2, signal.SIGKILL),
+    "PPO checkpoint": lambda: in_step(PPOTrainer, "save", 3, signal.SIGKILL),
+    "Ctrl-C in PPO": lambda: in_step(PPOTrainer, "score", 2, signal.SIGINT),
     "evaluation after": lambda: in_evaluation("after", signal.SIGKILL),
     "Ctrl-C in training": lambda: in_step(GRPOTrainer, "verify", 2, signal.SIGINT),
     "Ctrl-C in evaluation": lambda: in_evaluation("before", signal.SIGINT),

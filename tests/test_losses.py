@@ -1,11 +1,12 @@
-"""The sampler's correction: hand-worked weights, and TRL's formulas on random numbers."""
+"""Distances of policies: KL estimates and the sampler's correction, by hand and against TRL's formulas."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
-from rlpath.losses import CORRECTIONS, correction_weights
+from rlpath.losses import CORRECTIONS, correction_weights, kl_estimate
 
 
 def logs(*probabilities: list[float]) -> torch.Tensor:
@@ -75,3 +76,50 @@ def test_an_unknown_mode_is_refused() -> None:
     """The message lists the four modes."""
     with pytest.raises(ValueError, match="token_truncate, token_mask, sequence_truncate, sequence_mask, not 'none'"):
         correction_weights(TRAINER, SAMPLER, MASK, "none", 2.0)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("k1", math.log(2)), ("k2", math.log(2) ** 2 / 2), ("k3", None)])
+def test_kl_estimates_by_hand(kind: Any, expected: float | None) -> None:
+    """A token twice as likely as under the reference: log 2, its square halved, and 1/2 - 1 + log 2."""
+    found = kl_estimate(torch.tensor([0.5]).log(), torch.tensor([0.25]).log(), kind)
+
+    assert found.item() == pytest.approx(math.log(2) - 0.5 if expected is None else expected, rel=1e-5)
+
+
+def test_k1_and_k3_are_unbiased_and_k3_is_never_negative() -> None:
+    """Summed over all words with their probabilities they are the KL divergence exactly; k2 is not."""
+    policy, reference = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.2, 0.2, 0.6])
+    exact = (policy * (policy / reference).log()).sum()
+
+    def mean(kind: Any) -> torch.Tensor:
+        return (policy * kl_estimate(policy.log(), reference.log(), kind)).sum()
+
+    torch.testing.assert_close((mean("k1"), mean("k3")), (exact, exact))
+    assert abs(mean("k2") - exact) > 0.001
+    assert (kl_estimate(policy.log(), reference.log(), "k3") >= 0).all()
+    assert (kl_estimate(policy.log(), reference.log(), "k1") < 0).any()
+
+
+def test_as_a_loss_only_k2_has_the_gradient_of_the_divergence() -> None:
+    """Expected over the policy's own samples; k1's is zero, k3's that of the divergence the other way round."""
+    logits, reference = torch.tensor([0.5, 0.1, -0.4]), torch.tensor([0.2, 0.2, 0.6]).log()
+
+    def gradient(make: Any) -> torch.Tensor:
+        leaf = logits.clone().requires_grad_()
+        make(leaf.log_softmax(-1)).backward()
+        assert leaf.grad is not None
+        return leaf.grad
+
+    def of(kind: Any) -> torch.Tensor:
+        return gradient(lambda x: (x.detach().exp() * kl_estimate(x, reference, kind)).sum())
+
+    forward = gradient(lambda x: (x.exp() * (x - reference)).sum())
+    backward = gradient(lambda x: (reference.exp() * (reference - x)).sum())
+    torch.testing.assert_close(of("k2"), forward)
+    torch.testing.assert_close(of("k3"), backward)
+    torch.testing.assert_close(of("k1"), torch.zeros(3))
+
+
+def test_an_unknown_estimator_is_refused() -> None:
+    with pytest.raises(ValueError, match="k1, k2 or k3, not 'k4'"):
+        kl_estimate(TRAINER, SAMPLER, "k4")  # type: ignore[arg-type]

@@ -4,12 +4,14 @@ import hashlib
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from rlpath import hardware
 from rlpath.errors import InputError
+from rlpath.prereg import prereg_text
 from rlpath.provenance import manifest, package_versions, revision
 from rlpath.types import Problem, ProblemSet, Status, Verdict
 
@@ -75,14 +77,20 @@ def test_outside_a_checkout_there_is_no_revision(tmp_path: Path) -> None:
     assert revision(tmp_path) is None
 
 
-def test_a_preregistration_beside_the_script_is_hashed(tmp_path: Path) -> None:
-    """A prereg.toml next to the recipe enters the manifest without being asked for."""
+def test_a_preregistration_beside_the_script_is_recorded(tmp_path: Path) -> None:
+    """A prereg.toml next to the recipe enters the manifest without being asked for: hash, time and text."""
+    text = prereg_text("H", models=["m"], baseline="b", tasks=["t"], metric="pass@1", n=3, seeds=[0])
     (tmp_path / "train.py").write_text("")
-    (tmp_path / "prereg.toml").write_text("n = 3\n")
+    (tmp_path / "prereg.toml").write_text(text)
 
     found = manifest([str(tmp_path / "train.py")], {})["prereg"]
 
-    assert found == {"path": str(tmp_path / "prereg.toml"), "sha256": hashlib.sha256(b"n = 3\n").hexdigest()}
+    assert abs(datetime.fromisoformat(found.pop("time")) - datetime.now(UTC)) < timedelta(minutes=1)
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    assert found == {"path": str(tmp_path / "prereg.toml"), "sha256": sha256, "text": text}
+    (tmp_path / "prereg.toml").write_text("n = 3\n")
+    with pytest.raises(InputError, match=r"prereg\.toml needs hypothesis"):
+        manifest([str(tmp_path / "train.py")], {})
 
 
 def test_a_named_preregistration_must_exist(tmp_path: Path) -> None:

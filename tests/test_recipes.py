@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,50 +16,14 @@ from rlpath.runs import RunFolder, RunRecord, read_run
 
 ROOT = Path(__file__).parents[1]
 ARITHMETIC = str(ROOT / "recipes" / "grpo_arithmetic.py")
+PPO = str(ROOT / "recipes" / "ppo_rlhf.py")
+HACK = str(ROOT / "recipes" / "hack_the_reward.py")
 GSM8K = str(ROOT / "recipes" / "grpo_gsm8k.py")
 SMOKE = ("--smoke", "--level", "add-1", "--steps", "4", "--learning-rate", "0.02")
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
 
-@dataclass(frozen=True)
-class Done:
-    """How a process ended."""
-
-    status: int
-    out: str
-    err: str
-
-
-Launch = Callable[..., Done]
-
-
-@pytest.fixture(scope="module")
-def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
-    """`launch(recipe, *flags, at="", **environment)`: run a recipe to its end or to the point named in runner.py."""
-    folder = tmp_path_factory.mktemp("runner")
-    with subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("runner.py"))],
-        env={**os.environ, **ENVIRONMENT},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-
-        def run(recipe: str, *flags: str, at: str = "", **environment: str) -> Done:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            streams = {"out": str(folder / "out"), "err": str(folder / "err")}
-            job = {"argv": [recipe, *flags], "at": at, "env": environment, **streams}
-            process.stdin.write(json.dumps(job) + "\n")
-            process.stdin.flush()
-            answer = next(line for line in process.stdout if line.startswith("STATUS "))
-            return Done(int(answer.split()[1]), (folder / "out").read_text(), (folder / "err").read_text())
-
-        yield run
-        process.stdin.close()
+Launch = Callable[..., Any]
 
 
 def only_run(root: Path, recipe: str = "grpo_arithmetic") -> RunRecord:
@@ -164,6 +127,46 @@ def test_killed_at_every_stage_a_run_ends_as_if_it_had_not_been(
     assert again.out == f"this run is finished: {only_run(tmp_path).path / 'report.html'}\n"
 
 
+def test_ppo_killed_and_interrupted_ends_as_if_it_had_not_been(
+    launch: Launch, digit_folder: Path, tmp_path: Path
+) -> None:
+    """kill -9 in a rollout, an update and a checkpoint, and Ctrl-C: the metrics and the adapter of a whole run."""
+    flags = ("--smoke", "--steps", "3", "--learning-rate", "0.02", "--kl-target", "0.1", "--model", str(digit_folder))
+    done = launch(PPO, *flags, "--root", str(tmp_path / "whole"))
+    assert done.status == 0, done.err
+    whole = only_run(tmp_path / "whole", "ppo_rlhf")
+    assert [row["step"] for row in whole.metrics] == [1, 2, 3]
+    assert {"kl/completion", "explained_variance", "clip_ratio", "entropy"} <= whole.metrics[-1].keys()
+    assert {sample["step"] for sample in whole.samples} == {1, 2, 3}
+    assert len(whole.samples) == 48
+    assert whole.manifest["judges"]["same_code"]
+    assert "the same code, NumberVerifier" in (whole.path / "report.html").read_text()
+
+    command = (PPO, *flags, "--root", str(tmp_path / "cut"))
+    for stage, status in (("PPO update", -9), ("Ctrl-C in PPO", 130), ("PPO rollout", -9), ("PPO checkpoint", -9)):
+        assert launch(*command, at=stage).status == status, stage
+    done = launch(*command)
+
+    assert done.status == 0, done.err
+    assert_same(only_run(tmp_path / "cut", "ppo_rlhf"), whole)
+
+
+def test_training_and_evaluation_can_have_different_judges(launch: Launch, digit_folder: Path, tmp_path: Path) -> None:
+    """The sloppy one accepts at least what the strict one does, and the report says that they differ."""
+    flags = ("--smoke", "--steps", "1", "--train-verifier", "contains", "--model", str(digit_folder))
+    assert launch(ARITHMETIC, *flags, "--root", str(tmp_path)).status == 0
+    run = only_run(tmp_path)
+
+    assert run.manifest["judges"] == {
+        "training": "ContainsVerifier",
+        "evaluation": "NumberVerifier",
+        "same_code": False,
+    }
+    assert "rewarded by ContainsVerifier" in (run.path / "report.html").read_text()
+    reasons = {sample["reason"] for sample in run.samples}
+    assert reasons <= {"it occurs", "it does not occur", "nothing is said"}
+
+
 def test_ctrl_c_saves_says_how_to_go_on_and_goes_on(
     launch: Launch, reference: RunRecord, digit_folder: Path, tmp_path: Path
 ) -> None:
@@ -183,6 +186,43 @@ def test_ctrl_c_saves_says_how_to_go_on_and_goes_on(
     assert_same(only_run(tmp_path), reference)
 
 
+EXHIBITS = {
+    "sloppy-verifier": {"sloppy", "strict"},
+    "added-format": {"added", "gated"},
+    "length-bias": {"biased", "length-free", "dear KL", "ensemble"},
+    "overoptimisation": {"biased"},
+}
+
+
+def test_every_exhibit_of_reward_hacking_ends_in_a_page(launch: Launch, digit_folder: Path, tmp_path: Path) -> None:
+    """Two seeds of every arm, curves of both rewards, figures; a second call trains nothing."""
+    for exhibit, arms in EXHIBITS.items():
+        flags = ("--smoke", "--seeds", "0-1", "--exhibit", exhibit, "--model", str(digit_folder))
+        done = launch(HACK, *flags, "--root", str(tmp_path))
+        assert done.status == 0, done.err
+        folder = tmp_path / "hack_the_reward" / exhibit
+        curves = json.loads((folder / "curves.json").read_text())
+        assert curves.keys() == arms
+        for seeds in curves.values():
+            assert seeds.keys() == {"0", "1"}
+            assert all(seed["steps"] == [1, 2] and len(seed["true"]) == 2 for seed in seeds.values())
+        assert {path.stem for path in folder.glob("*.svg")} == arms
+        assert "paid for" in (folder / "index.html").read_text()
+    best = json.loads((tmp_path / "hack_the_reward" / "overoptimisation" / "best_of_n.json").read_text())
+    assert [row["n"] for row in best["1"]] == [1, 2, 4]
+    fits = json.loads((tmp_path / "hack_the_reward" / "length-bias" / "reward_models.json").read_text())
+    assert len(fits) == 6
+    # The biased arm is one run for both exhibits that show it.
+    assert len(list((tmp_path / "hack_the_reward").glob("*/seed-0"))) == 8
+
+    runs = {path: path.stat().st_mtime_ns for path in tmp_path.glob("hack_the_reward/*/seed-*/samples.jsonl")}
+    again = launch(HACK, "--smoke", "--seeds", "0-1", "--model", str(digit_folder), "--root", str(tmp_path))
+    assert again.status == 0
+    assert {path: path.stat().st_mtime_ns for path in runs} == runs
+    for seeds in ("2-1", "a", "1,1", ""):
+        refused(launch(HACK, "--smoke", "--seeds", seeds, "--model", str(digit_folder)), "--seeds")
+
+
 def test_a_second_process_is_refused(launch: Launch, digit_folder: Path, tmp_path: Path) -> None:
     """While one process holds the run folder another leaves with status 2 and one line."""
     command = (ARITHMETIC, *SMOKE, "--model", str(digit_folder), "--root", str(tmp_path))
@@ -195,7 +235,7 @@ def test_a_second_process_is_refused(launch: Launch, digit_folder: Path, tmp_pat
     refused(done, f"in use by process {os.getpid()}")
 
 
-def refused(done: Done, words: str) -> None:
+def refused(done: Any, words: str) -> None:
     assert done.status == 2, done
     lines = [line for line in done.err.splitlines() if line]
     assert len(lines) == 1, done.err

@@ -14,9 +14,12 @@ from rlpath.errors import InputError
 from rlpath.evals.commands import Log, Report
 from rlpath.evals.compare import compare
 from rlpath.evals.evaluate import Mode, Protocol, Sample, read_evaluation
-from rlpath.evals.report import curve, spread, write_report
+from rlpath.evals.report import curve, spread, training_plots, write_report
 from rlpath.evals.run_log import config_difference, draft_entry
 from rlpath.evals.seeds_report import write_seeds_report
+from rlpath.rewards import NumberVerifier
+from rlpath.rewards.flawed import ContainsVerifier
+from rlpath.rewards.named import judges
 from rlpath.types import Decoding, Status
 
 HOSTILE = '<script>alert("x")</script> </div> & <b>bold</b>'
@@ -185,6 +188,19 @@ def test_a_substitution_is_named_at_the_top(tmp_path: Path) -> None:
     assert text.index("GSM8K was out of reach") < text.index("Improved")
 
 
+def test_the_report_says_whether_one_judge_did_both(tmp_path: Path) -> None:
+    """From the manifest; a run that does not say leaves it out."""
+    run = make_run(tmp_path)
+    assert "the same code" not in write_report(run).read_text(encoding="utf-8")
+    manifest = json.loads((run / "manifest.json").read_text())
+    for training, words in ((NumberVerifier(), "judged by the same code, NumberVerifier"), (
+        ContainsVerifier(), "rewarded by ContainsVerifier; the evaluation was judged by NumberVerifier, other code"
+    )):  # fmt: skip
+        found = judges(training, NumberVerifier())
+        (run / "manifest.json").write_text(json.dumps({**manifest, "judges": found}))
+        assert words in write_report(run).read_text(encoding="utf-8")
+
+
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     """A folder without config.json, and a damaged evaluation, give one sentence."""
     with pytest.raises(InputError, match="not a run folder"):
@@ -249,6 +265,17 @@ def test_commands_read_their_arguments(tmp_path: Path, capsys: pytest.CaptureFix
     assert (tmp_path / "LOG.md").read_text().startswith("\n## 2026-11-22")
     with pytest.raises(InputError, match="no run folder"):
         Report(()).run()
+
+
+def test_ppo_shows_its_divergence_and_its_critic() -> None:
+    """Where they were logged, and only there."""
+    rows = [{"step": step, "reward": 0.5, "kl/completion": 0.1 * step, "explained_variance": -0.2} for step in (1, 2)]
+
+    figures = training_plots(rows, {})
+
+    assert any("nats a completion" in figure for figure in figures)
+    assert any("explained by the critic" in figure for figure in figures)
+    assert not any("critic" in figure for figure in training_plots(metrics(3, 0), {}))
 
 
 def test_curve_leaves_missing_values_out() -> None:

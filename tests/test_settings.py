@@ -15,7 +15,7 @@ from rlpath.errors import InputError
 from rlpath.experiment import preset_for, read_settings, training_rows
 from rlpath.hardware import Gpu
 from rlpath.posttrain.grpo import check_arguments
-from rlpath.posttrain.settings import GRPOSettings
+from rlpath.posttrain.settings import GRPOSettings, PPOSettings
 from rlpath.types import Problem
 
 RECIPES = ("grpo_arithmetic", "grpo_gsm8k")
@@ -62,6 +62,43 @@ def test_impossible_settings_are_one_sentence(changes: dict[str, Any], words: st
     with pytest.raises(InputError, match=re.escape(words)) as refused:
         replace(GRPOSettings(), **changes).check(2)
     assert "\n" not in str(refused.value)
+
+
+PPO = PPOSettings(prompts_per_step=8, group_size=4, micro_batch=16, mini_batch=16)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"lora_rank": 0}, "--lora-rank 0 must be at least 1"),
+        ({"epochs": 0}, "--epochs 0 must be at least 1"),
+        ({"kl": -0.1}, "--kl -0.1 must be at least 0"),
+        ({"kl_target": 0.0}, "--kl-target must be positive"),
+        ({"kl": 0.0, "kl_target": 2.0}, "needs a --kl above 0"),
+        ({"lam": 1.1}, "--lam must lie between 0 and 1"),
+        ({"clip": 0.0}, "--clip"),
+        ({"value_learning_rate": 0.0}, "--value-learning-rate"),
+        ({"value_coefficient": -1.0}, "--value-coefficient -1.0 must be at least 0"),
+        ({"mini_batch": 12}, "--mini-batch 12 must hold whole groups of 4 on each of 2 processes and divide the 32"),
+        ({"mini_batch": 24}, "--mini-batch 24"),
+        ({"learning_rate": float("nan")}, "--learning-rate"),
+    ],
+)
+def test_impossible_ppo_settings_are_one_sentence(changes: dict[str, Any], words: str) -> None:
+    PPO.check(2)
+    with pytest.raises(InputError, match=re.escape(words)):
+        replace(PPO, **changes).check(2)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_every_ppo_preset_is_possible(preset: str, processes: int) -> None:
+    """On one process and on two, and every field is a flag."""
+    settings = recipe("ppo_rlhf").PRESETS[preset]
+    assert settings.preset == preset
+    settings.check(processes)
+    changed = read_settings(recipe("ppo_rlhf").PRESETS, ["--preset", preset, "--kl-target", "3", "--epochs", "4"])
+    assert changed == replace(settings, kl_target=3.0, epochs=4)
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -15,17 +15,23 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from rlpath.posttrain.logprobs import token_logprobs
 from rlpath.posttrain.packing import Packed, pack
 
+# Rounding in bf16 moves a log-probability by a few hundredths; a model that ignores the block mask, by more than this.
+PACKING_TOLERANCE = 0.15
+
 
 def install(causal_lm: Any, temperature: float) -> None:
-    """Let `causal_lm(packed=…)` return `{"logprobs": [N], "entropy": [N]}`; any other call is as before."""
+    """Let `causal_lm(packed=…)` return `{"logprobs": [N], "entropy": [N]}`; any other call is as before.
+
+    With `with_hidden=True` it also returns `hidden` [N, H]: what the model knew before each token, for a value head.
+    """
     plain = causal_lm.forward
 
-    def forward(*args: Any, packed: Packed | None = None, **kwargs: Any) -> Any:
+    def forward(*args: Any, packed: Packed | None = None, with_hidden: bool = False, **kwargs: Any) -> Any:
         if packed is None:
             return plain(*args, **kwargs)
         hidden = causal_lm.get_decoder()(
             input_ids=packed.ids_R_L,
-            attention_mask=_additive(packed.sees_R_L_L, causal_lm)[:, None],
+            attention_mask=block_mask(packed, causal_lm),
             position_ids=packed.positions_R_L,
             use_cache=False,
         ).last_hidden_state
@@ -33,9 +39,17 @@ def install(causal_lm: Any, temperature: float) -> None:
         dtype = _compute_dtype(head)
         hidden_N_H = hidden.flatten(0, 1)[packed.predictor_N].to(dtype)
         logprobs, entropy = token_logprobs(hidden_N_H, head.to(dtype), packed.target_N, temperature=temperature)
-        return {"logprobs": logprobs, "entropy": entropy}
+        output = {"logprobs": logprobs, "entropy": entropy}
+        return output | {"hidden": hidden_N_H} if with_hidden else output
 
     causal_lm.forward = forward
+
+
+def leave_casting_to_autocast(model: Any) -> None:
+    """Autocast casts a layer's input once, to bf16; PEFT would first cast each adapter's input up to its fp32."""
+    for module in model.modules():
+        if hasattr(module, "cast_input_dtype_enabled"):
+            module.cast_input_dtype_enabled = False
 
 
 def completion_logprobs(
@@ -100,7 +114,8 @@ def _compute_dtype(weight: torch.Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
 
 
-def _additive(sees: torch.Tensor, causal_lm: Any) -> torch.Tensor:
-    """The mask that attention adds to its scores, in the precision it computes in."""
-    dtype = _compute_dtype(causal_lm.get_input_embeddings().weight)
+def block_mask(packed: Packed, model: Any) -> torch.Tensor:
+    """What attention adds to its scores, [R, 1, L, L], in the precision it computes in."""
+    dtype = _compute_dtype(model.get_input_embeddings().weight)
+    sees = packed.sees_R_L_L[:, None]
     return torch.zeros(sees.shape, dtype=dtype, device=sees.device).masked_fill(~sees, torch.finfo(dtype).min)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,17 +26,20 @@ from trl.trainer.utils import split_tensor_dict
 
 from rlpath.errors import InputError
 from rlpath.losses import correction_weights
-from rlpath.posttrain.forward import attention_window, completion_logprobs, install, packing_gap
+from rlpath.posttrain.forward import (
+    PACKING_TOLERANCE,
+    attention_window,
+    completion_logprobs,
+    install,
+    leave_casting_to_autocast,
+    packing_gap,
+)
+from rlpath.posttrain.judge import SampleLog, counts, judge, sample_row
 from rlpath.posttrain.packing import best_completions_per_block
 from rlpath.posttrain.weights import sampler_weights
 from rlpath.rollouts import PolicySampler
 from rlpath.seeding import derive
-from rlpath.types import Completion, Decoding, Status, Verdict, Verifier
-
-SampleLog = Callable[[int, Iterable[Mapping[str, Any]]], None]
-
-# Rounding in bf16 moves a log-probability by a few hundredths; a model that ignores the block mask, by more than this.
-PACKING_TOLERANCE = 0.15
+from rlpath.types import Completion, Decoding, Problem, Verifier
 
 
 class GRPOTrainer(TRLTrainer):
@@ -89,11 +92,8 @@ class GRPOTrainer(TRLTrainer):
         policy: Any = self.accelerator.unwrap_model(self.model)
         base: Any = policy.get_base_model() if isinstance(policy, PeftModel) else policy
         install(base, args.temperature)
-        module: Any
-        for module in base.modules():
-            # Autocast casts once, to bf16; PEFT would first cast each adapter's input up to the adapter's fp32.
-            if args.bf16 and hasattr(module, "cast_input_dtype_enabled"):
-                module.cast_input_dtype_enabled = False
+        if args.bf16:
+            leave_casting_to_autocast(base)
         if self.ref_model is not None:
             install(self.accelerator.unwrap_model(self.ref_model), args.temperature)
         config = base.config.get_text_config()
@@ -132,13 +132,16 @@ class GRPOTrainer(TRLTrainer):
         groups = self.sampler.generate(prompt_ids[::num_generations], decoding)
         self.rollout = [completion for group in groups for completion in group]
         self._note("seconds/generate", time.perf_counter() - began)
-        self._note("length/truncated", _share(completion.truncated for completion in self.rollout))
         return [list(c.token_ids) for c in self.rollout], [list(c.logprobs) for c in self.rollout]
+
+    def policy(self) -> Any:
+        """The model that trains, without what wraps it."""
+        return self.accelerator.unwrap_model(self.model)
 
     def push_weights(self) -> None:
         """Bring the sampler up to date, once a step."""
         if self._pushed_step != self.state.global_step:
-            self.sampler.load_weights(sampler_weights(self.accelerator.unwrap_model(self.model)))
+            self.sampler.load_weights(sampler_weights(self.policy()))
             self._pushed_step = self.state.global_step
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
@@ -162,45 +165,16 @@ class GRPOTrainer(TRLTrainer):
         **_: Any,
     ) -> list[float | None]:
         """TRL's reward function: the score of each verdict, None where nothing was decided."""
-        verdicts = [
-            self.verifier(completion.text, right, question=asked, truncated=completion.truncated)
-            for completion, right, asked in zip(self.rollout, gold, question, strict=True)
-        ]
-        self._count(verdicts)
-        rows = [
-            {
-                "step": self.state.global_step + 1,
-                "problem_id": name,
-                "prompt": asked,
-                "completion": completion.text,
-                "gold": right,
-                "status": str(verdict.status),
-                "score": verdict.score,
-                "answer": verdict.answer,
-                "reason": verdict.reason,
-                "tokens": len(completion.token_ids),
-                "finish_reason": completion.finish_reason,
-            }
-            for name, asked, completion, right, verdict in zip(
-                problem_id, question, self.rollout, gold, verdicts, strict=True
-            )
-        ]
+        problems = [Problem(*each) for each in zip(problem_id, question, gold, strict=True)]
+        verdicts = judge(self.verifier, problems, self.rollout)
+        for name, figure_B in counts(self.rollout, verdicts).items():
+            self._note(name, figure_B.nanmean().item())
+        step = self.state.global_step + 1
+        rows = [sample_row(step, *each) for each in zip(problems, self.rollout, verdicts, strict=True)]
         gathered = gather_object(rows)
         if self.log_samples is not None and self.accelerator.is_main_process:
-            self.log_samples(self.state.global_step + 1, gathered)
+            self.log_samples(step, gathered)
         return [verdict.score for verdict in verdicts]
-
-    def _count(self, verdicts: Sequence[Verdict]) -> None:
-        """Log the share of each status and the mean length of correct and of wrong completions."""
-        for status in Status:
-            self._note(f"status/{status}", _share(verdict.status is status for verdict in verdicts))
-        for status in (Status.CORRECT, Status.WRONG):
-            lengths = [
-                len(completion.token_ids)
-                for completion, verdict in zip(self.rollout, verdicts, strict=True)
-                if verdict.status is status
-            ]
-            self._note(f"length/{status}", sum(lengths) / len(lengths) if lengths else float("nan"))
 
     # Loss
 
@@ -364,8 +338,3 @@ def check_arguments(args: GRPOConfig) -> None:
             f"per_device_train_batch_size {args.per_device_train_batch_size} is not a multiple of the group size "
             f"{args.num_generations}: a group must stay in one micro-batch"
         )
-
-
-def _share(flags: Iterable[bool]) -> float:
-    found = list(flags)
-    return sum(found) / len(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -29,7 +30,15 @@ RENAMED = {
     "completions/mean_length": "length/mean",
     "clip_ratio/region_mean": "clip_ratio",
     "step_time": "seconds/step",
+    "rewards/accuracies": "pairs/accuracy",
+    "rewards/margins": "pairs/margin",
+    "rewards/chosen": "pairs/chosen",
+    "rewards/rejected": "pairs/rejected",
+    "accuracy": "pairs/accuracy",
+    "margin": "pairs/margin",
 }
+WATCHED = ("reward", "loss")
+"""A log line with one of these is a step's; the first that is there is shown while training."""
 PASSED = ("status/", "length/", "logprob_gap/", "correction/", "seconds/")
 
 
@@ -37,6 +46,11 @@ def our_metrics(logs: dict[str, Any]) -> dict[str, float]:
     """TRL's log line in our words; what has no value this step is left out."""
     ours = {RENAMED.get(name, name): logs[name] for name in logs if name in RENAMED or name.startswith(PASSED)}
     return {name: float(value) for name, value in ours.items() if value is not None and math.isfinite(float(value))}
+
+
+def watched(metrics: Mapping[str, float]) -> str | None:
+    """The metric to show of a step, or None where the line is not a step's."""
+    return next((name for name in WATCHED if name in metrics), None)
 
 
 class Recorder(TrainerCallback):
@@ -54,7 +68,7 @@ class Recorder(TrainerCallback):
         **_: Any,
     ) -> None:
         metrics = our_metrics(logs or {})
-        if self.run is not None and "reward" in metrics:
+        if self.run is not None and watched(metrics):
             self.run.log_metrics(state.global_step, metrics)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -78,8 +92,7 @@ class ProgressLine(TrainerCallback):
         )
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.task = self.bar.add_task("training", total=state.max_steps, completed=state.global_step, facts="")
-        self.bar.start()
+        self.begin(state.max_steps, state.global_step)
 
     def on_log(
         self,
@@ -90,15 +103,29 @@ class ProgressLine(TrainerCallback):
         **_: Any,
     ) -> None:
         metrics = our_metrics(logs or {})
-        if "reward" not in metrics:
-            return
-        facts = f"reward {metrics['reward']:.2f}, {metrics.get('seconds/step', 0):.1f} s a step"
-        self.bar.update(self.task, completed=state.global_step, facts=facts)
-        if self.bar.disable:
-            left = (state.max_steps - state.global_step) * metrics.get("seconds/step", 0)
-            print(f"step {state.global_step}/{state.max_steps}: {facts}, about {left:.0f} s left", flush=True)
+        if watched(metrics):
+            self.show(state.global_step, metrics)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.end()
+
+    def begin(self, steps: int, done: int) -> None:
+        """Before the first step, with the number of all steps and of those already done."""
+        self.steps = steps
+        self.task = self.bar.add_task("training", total=steps, completed=done, facts="")
+        self.bar.start()
+
+    def show(self, step: int, metrics: Mapping[str, float]) -> None:
+        """After `step`, with its metrics in our words."""
+        name = watched(metrics) or "step"
+        facts = f"{name} {metrics.get(name, step):.2f}, {metrics.get('seconds/step', 0):.1f} s a step"
+        self.bar.update(self.task, completed=step, facts=facts)
+        if self.bar.disable:
+            left = (self.steps - step) * metrics.get("seconds/step", 0)
+            print(f"step {step}/{self.steps}: {facts}, about {left:.0f} s left", flush=True)
+
+    def end(self) -> None:
+        """After the last step."""
         self.bar.stop()
 
 
@@ -109,6 +136,10 @@ class StopOnInterrupt(TrainerCallback):
         self.asked = False
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Take Ctrl-C over."""
         self.previous = signal.signal(signal.SIGINT, self._interrupt)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
@@ -118,11 +149,19 @@ class StopOnInterrupt(TrainerCallback):
         print("\nstopping after this step; Ctrl-C again to stop at once", file=sys.stderr, flush=True)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        # A signal may reach one process of several: they stop together or wait for each other for ever.
-        self.asked = any(gather_object([self.asked]))
-        if self.asked:
+        if self.agreed():
             control.should_save = True
             control.should_training_stop = True
 
+    def agreed(self) -> bool:
+        """Whether any process was asked to stop; every process must call it."""
+        # A signal may reach one process of several: they stop together or wait for each other for ever.
+        self.asked = any(gather_object([self.asked]))
+        return self.asked
+
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Give Ctrl-C back."""
         signal.signal(signal.SIGINT, self.previous)

@@ -1,13 +1,32 @@
-"""The arithmetic of policy-gradient losses on token log-probabilities: tensors in, tensor out.
-
-Shapes: B completions, T tokens of the longest one; masks are 1 for a token that counts.
-"""
+"""How far apart two policies are on sampled tokens: the KL divergence, and weights that make up for the distance."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 
 CORRECTIONS = ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask")
+
+
+def kl_estimate(
+    logprobs: torch.Tensor, reference: torch.Tensor, kind: Literal["k1", "k2", "k3"] = "k3"
+) -> torch.Tensor:
+    """An estimate of KL(policy ‖ reference) from each token that the policy sampled, in nats, of the same shape.
+
+    With l = log π - log π_ref: k1 = l is unbiased, of high variance, and often negative; k2 = l²/2 is biased and
+    small in variance; k3 = exp(-l) - 1 + l is unbiased and never negative (Schulman 2020, joschu.net/blog/kl-approx).
+    As a loss only k2 has the gradient of the divergence on average; k1's is 0 and k3's is that of the reversed
+    divergence (arXiv 2506.09477), so k1 and k3 belong into the reward or need the importance ratio as a weight.
+    """
+    log_ratio = logprobs - reference
+    if kind == "k1":
+        return log_ratio
+    if kind == "k2":
+        return log_ratio.square() / 2
+    if kind == "k3":
+        return (-log_ratio).exp() - 1 + log_ratio
+    raise ValueError(f"an estimator of the KL divergence is k1, k2 or k3, not {kind!r}")
 
 
 def correction_weights(

@@ -1,0 +1,110 @@
+"""Pairs of answers of which one was preferred: files of your own, pairs that a verifier makes, and how sides are split.
+
+A file has JSON lines with `prompt` (text, or a list of messages), `chosen` and `rejected`. Published sets of human
+preferences are opened in `rlpath.evals.preferences`: what is at hand of them is their authors' test files.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlpath.envs.files import read_jsonl
+from rlpath.envs.splits import Side, check_split, side_of
+from rlpath.errors import InputError
+from rlpath.types import ExampleSet, Preference, Turn
+
+HELD_OUT_FRACTION = 0.25
+
+
+def read_preferences(path: Path) -> list[Preference]:
+    """The pairs of a JSON-lines file. Raises InputError naming the line where one side or the prompt is missing."""
+    rows = read_jsonl(path, ("chosen", "rejected"))
+    return [
+        Preference(f"line-{number}", read_prompt(row.get("prompt"), f"{path}, line {number}"), chosen, rejected)
+        for number, row in enumerate(rows, start=1)
+        for chosen, rejected in [(row["chosen"].strip(), row["rejected"].strip())]
+    ]
+
+
+def read_prompt(prompt: object, place: str) -> tuple[Turn, ...]:
+    """A prompt from text or from messages that end with the user's. Raises InputError naming `place`."""
+    if isinstance(prompt, str) and prompt.strip():
+        return (Turn("user", prompt.strip()),)
+    if isinstance(prompt, list) and prompt and all(map(_is_message, prompt)) and prompt[-1]["role"] == "user":
+        return tuple(Turn(message["role"], message["content"]) for message in prompt)
+    raise InputError(
+        f"{place}: the field 'prompt' must be text, or messages of role and content that end with a user's"
+    )
+
+
+def _is_message(message: object) -> bool:
+    return isinstance(message, Mapping) and all(isinstance(message.get(name), str) for name in ("role", "content"))
+
+
+def one_side(
+    pairs: Sequence[Preference],
+    name: str,
+    source: str,
+    split: Side,
+    *,
+    size: int | None = None,
+    seed: int = 0,
+    left_out: Iterable[str] = (),
+    held_out_fraction: float = HELD_OUT_FRACTION,
+) -> ExampleSet[Preference]:
+    """One side of the pairs in an order fixed by `seed`: all pairs of one opening turn are together, by its hash.
+
+    Pairs of two equal answers say nothing; they are left out and counted. Raises InputError where nothing is left on
+    this side, or less than `size`.
+    """
+    check_split(split, held_out_fraction)
+    told = [*left_out]
+    useful = [pair for pair in pairs if pair.chosen != pair.rejected]
+    if len(useful) < len(pairs):
+        told.append(f"{len(pairs) - len(useful)} of {len(pairs)} pairs of {name} have two equal answers: left out")
+    side = [pair for pair in useful if side_of(f"preferences/{pair.prompt[0].content}", held_out_fraction) == split]
+    random.Random(f"{seed}/{split}").shuffle(side)
+    if not side or (size or 0) > len(side):
+        raise InputError(f"{name} has {len(side)} {split} pairs, fewer than {size or 1}: ask for fewer, or give more")
+    return ExampleSet(name, split, tuple(side[:size]), source, tuple(told))
+
+
+def pairs_of_judged(
+    rows: Sequence[Mapping[str, Any]], *, per_prompt: int = 4, seed: int = 0, name: str = "the verifier's pairs"
+) -> list[Preference]:
+    """Pairs of a correct and a wrong answer to the same prompt, at most `per_prompt` of them each.
+
+    `rows` have `problem_id`, `prompt`, `completion` and `status`, as samples are written down. Truncated answers and
+    those that were not decided make no pair; an answer is used once. Raises InputError where no prompt has both a
+    correct and a wrong answer, saying which of the two is missing.
+    """
+    answers: dict[str, dict[str, list[str]]] = {}
+    prompts: dict[str, str] = {}
+    for row in rows:
+        status = str(row["status"])
+        prompts[row["problem_id"]] = row["prompt"]
+        kind = "correct" if status == "correct" else "wrong" if status in ("wrong", "no_answer") else None
+        texts = answers.setdefault(row["problem_id"], {"correct": [], "wrong": []})
+        if kind and row["completion"].strip() and row["completion"] not in texts[kind]:
+            texts[kind].append(row["completion"])
+    pairs: list[Preference] = []
+    for problem, texts in answers.items():
+        asked = (Turn("user", prompts[problem]),)
+        rng = random.Random(f"{seed}/{problem}")
+        right, wrong = (rng.sample(texts[kind], len(texts[kind])) for kind in ("correct", "wrong"))
+        # A model that answers in one way has one correct text: it may stand against several wrong ones.
+        count = min(per_prompt, max(len(right), len(wrong))) if right and wrong else 0
+        pairs += [
+            Preference(f"{problem}/{i}", asked, right[i % len(right)], wrong[i % len(wrong)]) for i in range(count)
+        ]
+    if not pairs:
+        has = [kind for kind in ("correct", "wrong") if any(texts[kind] for texts in answers.values())]
+        why = f"every judged answer is {has[0]}" if len(has) == 1 else "no prompt has both"
+        raise InputError(
+            f"{name} are one-sided: a pair needs a correct and a wrong answer to one prompt, and {why} "
+            f"({len(answers)} prompts); take easier or harder problems, or more samples of each"
+        )
+    return pairs

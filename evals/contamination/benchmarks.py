@@ -1,0 +1,160 @@
+"""The test sets that training text is compared with: the published ones under RLPATH_DATA, or a file of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlpath.envs.files import data_file
+from rlpath.errors import InputError
+from rlpath.evals.contamination.documents import json_rows, opened, texts_of
+from rlpath.types import ProblemSet
+
+QUESTION_FIELDS = ("question", "prompt", "problem", "instruction", "text")
+ANSWER_FIELDS = ("answer", "solution", "output", "completion", "gold")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One test item: what is asked, and the reference solution or answer ("" where there is none)."""
+
+    id: str
+    question: str
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """A test set by name, with the file it was read from."""
+
+    name: str
+    items: tuple[Item, ...]
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+Maker = Callable[[int, dict[str, Any]], Item]
+
+
+def _by_fields(question: str, answer: str, prefix: str) -> Maker:
+    return lambda index, row: Item(f"{prefix}-{index}", _text(row[question]), _text(row.get(answer, "")))
+
+
+def _svamp(index: int, row: dict[str, Any]) -> Item:
+    return Item(str(row["ID"]), f"{row['Body']} {row['Question']}", str(row["Equation"]))
+
+
+def _arc(index: int, row: dict[str, Any]) -> Item:
+    """The question and its options, without the instruction that every row repeats."""
+    question = row["instruction"].partition(":")[2].rpartition("Answer format")[0] or row["instruction"]
+    return Item(f"arc-{index}", question.strip(), row["output"])
+
+
+def _mbpp(index: int, row: dict[str, Any]) -> Item:
+    return Item(f"mbpp-{row['task_id']}", row["text"], row["code"])
+
+
+def _is_mbpp_test(row: dict[str, Any]) -> bool:
+    return 11 <= row["task_id"] <= 510
+
+
+_KNOWN: dict[str, tuple[tuple[str, ...], Maker]] = {
+    "gsm8k": (("gsm8k/test.jsonl",), _by_fields("question", "answer", "gsm8k")),
+    "math500": (("math/math500.jsonl",), _by_fields("problem", "solution", "math500")),
+    "svamp": (("svamp/SVAMP.json",), _svamp),
+    "arc": (("arc/ARC-Easy_test.json", "arc/ARC-Challenge_test.json"), _arc),
+    "humaneval": (("humaneval/HumanEval.jsonl.gz",), _by_fields("prompt", "canonical_solution", "humaneval")),
+    "mbpp": (("mbpp/mbpp.jsonl",), _mbpp),
+    "ifeval": (("ifeval/input_data.jsonl",), _by_fields("prompt", "", "ifeval")),
+}
+NAMES = tuple(_KNOWN)
+
+
+def benchmark(name: str) -> Benchmark:
+    """A known test set by name, or the items of a JSON or JSON-lines file by path.
+
+    A row of a file of one's own needs one of `QUESTION_FIELDS` and may have one of `ANSWER_FIELDS`. Raises InputError
+    for an unknown name, a set that RLPATH_DATA does not have, and a row without a question, naming file and line.
+    """
+    if name in _KNOWN:
+        found = _read_known(name)
+        if found is None:
+            files = " and ".join(_KNOWN[name][0])
+            raise InputError(f"the test set {name} was not found: set RLPATH_DATA to a folder that holds {files}")
+        return found
+    path = Path(name)
+    if not path.is_file():
+        raise InputError(f"{name!r} is neither a file nor a known test set: one of {', '.join(NAMES)}")
+    items = tuple(_own_item(path, line, row) for line, row in _rows(path))
+    if not items:
+        raise InputError(f"the test set {path} is empty: one JSON object per line is expected")
+    return Benchmark(path.name, items, str(path))
+
+
+def benchmarks_present() -> list[Benchmark]:
+    """Every known test set that RLPATH_DATA has, none where it is not set."""
+    return [found for name in _KNOWN if (found := _read_known(name)) is not None]
+
+
+def as_benchmark(problems: ProblemSet) -> Benchmark:
+    """A problem set as a test set: its questions without the prompt's wording where they are known, and solutions."""
+    items = tuple(Item(p.id, question_of(p.prompt, p.meta), str(p.meta.get("solution", ""))) for p in problems.problems)
+    return Benchmark(f"{problems.name} ({problems.split})", items, problems.source)
+
+
+def question_of(prompt: str, meta: Any) -> str:
+    """The question itself where a problem carries it beside its prompt, else the prompt."""
+    question = meta.get("question")
+    return question if isinstance(question, str) else prompt
+
+
+def _read_known(name: str) -> Benchmark | None:
+    relative, make = _KNOWN[name]
+    paths = [data_file(path) for path in relative]
+    found = [path for path in paths if path is not None]
+    if len(found) < len(paths):
+        return None
+    rows = [(path, line, row) for path in found for line, row in _rows(path)]
+    if name == "mbpp":
+        rows = [(path, line, row) for path, line, row in rows if _is_mbpp_test(row)]
+    items = tuple(_known_item(name, make, index, *place) for index, place in enumerate(rows))
+    return Benchmark(name, items, ", ".join(map(str, found)))
+
+
+def _known_item(name: str, make: Maker, index: int, path: Path, line: int, row: Any) -> Item:
+    try:
+        return make(index, row)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}, row {line} is not a row of {name}: {error!r} (fetch the file again)") from None
+
+
+def _own_item(path: Path, line: int, row: Any) -> Item:
+    if isinstance(row, dict):
+        question = next((row[field] for field in QUESTION_FIELDS if row.get(field)), None)
+        if question is not None:
+            answer = next((row[field] for field in ANSWER_FIELDS if row.get(field)), "")
+            return Item(str(row.get("id", f"{path.stem}-{line}")), _text(question), _text(answer))
+    raise InputError(f"{path}, row {line} has no question: a field {', '.join(QUESTION_FIELDS[:-1])} or text is needed")
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    if ".jsonl" in path.suffixes:
+        yield from json_rows(path)
+        return
+    import json
+
+    with opened(path) as file:
+        try:
+            value = json.load(file)
+        except ValueError:
+            raise InputError(f"{path} is not JSON: JSON lines end in .jsonl") from None
+    rows: Sequence[Any] = value if isinstance(value, list) else [value]
+    yield from enumerate(rows, start=1)
+
+
+def _text(value: Any) -> str:
+    return "\n".join(texts_of(value)) if isinstance(value, str | list | dict) else str(value)

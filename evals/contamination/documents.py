@@ -1,0 +1,149 @@
+"""Training files, streamed: one document after another, never a whole file in memory but for a plain .json.
+
+.jsonl: a line is a document, all its text values (nested ones too) or one named field. .json: an array, likewise.
+.txt and .md: a file is one document. Each may be gzipped (.gz).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from rlpath.errors import InputError
+
+CHUNK = 4 * 2**20
+OVERLAP = 64 * 2**10
+"""Bytes of a long text read twice, so that a copy of a test item lies whole in one of two chunks."""
+
+KINDS = (".jsonl", ".json", ".txt", ".md")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A piece of training text: its file (or any name), its line (from 1; 0 where it is the whole), the text."""
+
+    file: Path | str
+    line: int
+    text: str
+
+    @property
+    def name(self) -> str:
+        """`file:line`, or the file alone."""
+        return f"{self.file}:{self.line}" if self.line else str(self.file)
+
+
+def training_files(paths: Sequence[Path]) -> list[Path]:
+    """The files that `paths` name, folders searched for files of a known kind, sorted.
+
+    Raises InputError for a path that does not exist, a file of another kind, and where nothing is left.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(file for file in path.rglob("*") if file.is_file() and _kind(file) in KINDS)
+        elif not path.is_file():
+            raise InputError(f"training file {path} does not exist: name a file or a folder of {', '.join(KINDS)}")
+        elif _kind(path) not in KINDS:
+            raise InputError(f"training file {path} is none of {', '.join(KINDS)} (.gz too): convert it first")
+        else:
+            found.append(path)
+    if not found:
+        raise InputError(f"no training file in {', '.join(map(str, paths)) or 'an empty list'}: name at least one")
+    return list(dict.fromkeys(found))
+
+
+def documents(paths: Sequence[Path], field: str | None = None) -> Iterator[Document]:
+    """The documents of `paths` in order; `field` takes one text field of each row instead of all.
+
+    A text file longer than `CHUNK` comes in chunks of one name that overlap by `OVERLAP`. Raises InputError naming
+    file and line for what cannot be read.
+    """
+    for path in paths:
+        if _kind(path) == ".jsonl":
+            for line, row in json_rows(path):
+                yield Document(path, line, _row_text(row, field, f"{path}, line {line}"))
+        elif _kind(path) == ".json":
+            for line, row in enumerate(_array(path), start=1):
+                yield Document(path, line, _row_text(row, field, f"{path}, entry {line}"))
+        else:
+            for text in _chunks(path):
+                yield Document(path, 0, text)
+
+
+def lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file, unzipped where it is zipped, numbered from 1."""
+    with opened(path) as file:
+        yield from enumerate(file, start=1)
+
+
+def json_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Line numbers from 1 and values of a JSON-lines file; blank lines are passed over."""
+    for line, data in lines(path):
+        if data.isspace():
+            continue
+        try:
+            yield line, json.loads(data)
+        except ValueError:
+            raise InputError(f"{path}, line {line} is not JSON: mend or remove the line") from None
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    """Every text inside a JSON value, in order."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from texts_of(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts_of(inner)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file, unzipped where its name ends in .gz. Raises InputError where it cannot be read."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield file  # pyright: ignore[reportReturnType]
+    except (gzip.BadGzipFile, zlib.error, EOFError):
+        raise InputError(f"{path} is not a whole gzip file: fetch or write it again") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _kind(path: Path) -> str:
+    suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
+    return suffixes[-1].lower() if suffixes else ""
+
+
+def _row_text(row: Any, field: str | None, place: str) -> str:
+    if field is None:
+        return "\n".join(texts_of(row))
+    if not isinstance(row, dict) or field not in row:
+        raise InputError(f"{place} has no field {field!r}: leave --field out to search every text of a row")
+    return "\n".join(texts_of(row[field]))
+
+
+def _array(path: Path) -> list[Any]:
+    with opened(path) as file:
+        try:
+            value = json.load(file)
+        except ValueError:
+            raise InputError(f"{path} is not JSON: JSON lines end in .jsonl") from None
+    return value if isinstance(value, list) else [value]
+
+
+def _chunks(path: Path) -> Iterator[str]:
+    """The text of a file in overlapping chunks; bytes that are not UTF-8 become U+FFFD, which separates words."""
+    with opened(path) as file:
+        overlap = b""
+        while data := file.read(CHUNK):
+            data = overlap + data
+            yield data.decode("utf-8", "replace")
+            overlap = data[-OVERLAP:]

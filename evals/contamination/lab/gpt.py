@@ -1,0 +1,171 @@
+"""A small language model, whole in this file: a decoder-only transformer as Llama has it, and its training.
+
+RMSNorm before each part, rotary positions, SwiGLU, no biases, the output tied to the embedding (arXiv 2302.13971,
+2104.09864). With the same weights it gives the same logits as transformers' Llama. Shapes: B sequences, T tokens,
+D width, H heads, K = D / H, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rlpath.seeding import derive
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Sizes of a model; `context` is the longest sequence in training."""
+
+    vocabulary: int = 2048
+    width: int = 128
+    layers: int = 4
+    heads: int = 4
+    hidden: int = 352
+    context: int = 256
+    rope_base: float = 10_000.0
+    epsilon: float = 1e-5
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x), times a learnt scale (arXiv 1910.07467)."""
+
+    def __init__(self, width: int, epsilon: float) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width))
+        self.epsilon = epsilon
+
+    def forward(self, x_B_T_D: Tensor) -> Tensor:
+        return self.scale * x_B_T_D * torch.rsqrt(x_B_T_D.pow(2).mean(-1, keepdim=True) + self.epsilon)
+
+
+def rotate(x_B_H_T_K: Tensor, cos_T_K: Tensor, sin_T_K: Tensor) -> Tensor:
+    """Turn each pair (i, i + K/2) of a head by an angle that grows with the position."""
+    first, second = x_B_H_T_K.chunk(2, dim=-1)
+    return x_B_H_T_K * cos_T_K + torch.cat((-second, first), dim=-1) * sin_T_K
+
+
+class Attention(nn.Module):
+    """Causal attention with rotary positions."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.heads = shape.heads
+        self.query = nn.Linear(shape.width, shape.width, bias=False)
+        self.key = nn.Linear(shape.width, shape.width, bias=False)
+        self.value = nn.Linear(shape.width, shape.width, bias=False)
+        self.out = nn.Linear(shape.width, shape.width, bias=False)
+
+    def forward(self, x_B_T_D: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        query, key, value = (
+            part(x_B_T_D).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.query, self.key, self.value)
+        )
+        query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """Attention, then SwiGLU, each on the normalised stream and added to it."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.before_attention = RMSNorm(shape.width, shape.epsilon)
+        self.attention = Attention(shape)
+        self.before_mlp = RMSNorm(shape.width, shape.epsilon)
+        self.gate = nn.Linear(shape.width, shape.hidden, bias=False)
+        self.up = nn.Linear(shape.width, shape.hidden, bias=False)
+        self.down = nn.Linear(shape.hidden, shape.width, bias=False)
+
+    def forward(self, x_B_T_D: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        x = x_B_T_D + self.attention(self.before_attention(x_B_T_D), cos, sin)
+        y = self.before_mlp(x)
+        return x + self.down(F.silu(self.gate(y)) * self.up(y))
+
+
+class GPT(nn.Module):
+    """The model: token ids to logits of the next token at every position."""
+
+    def __init__(self, shape: Shape, seed: int = 0) -> None:
+        super().__init__()
+        self.shape = shape
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "weights"))
+            self.embedding = nn.Embedding(shape.vocabulary, shape.width)
+            self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+            self.norm = RMSNorm(shape.width, shape.epsilon)
+            for name, parameter in self.named_parameters():
+                if parameter.dim() == 2:
+                    # What is added to the stream starts smaller, so that its variance does not grow with depth.
+                    deep = name.endswith(("out.weight", "down.weight"))
+                    nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * shape.layers) if deep else 0.02)
+
+    def forward(self, ids_B_T: Tensor) -> Tensor:
+        """Logits, B by T by V."""
+        half = self.shape.width // self.shape.heads // 2
+        frequency = self.shape.rope_base ** (-torch.arange(half, device=ids_B_T.device) / half)
+        angle = torch.arange(ids_B_T.shape[1], device=ids_B_T.device)[:, None] * frequency.repeat(2)
+        cos, sin = angle.cos(), angle.sin()
+        x = self.embedding(ids_B_T)
+        for block in self.blocks:
+            x = block(x, cos, sin)
+        return self.norm(x) @ self.embedding.weight.T
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of parameters, the tied embedding once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """One pass over the tokens by AdamW, with linear warm-up and a cosine down to a tenth of the learning rate."""
+
+    batch: int = 8
+    learning_rate: float = 2e-3
+    warmup: int = 50
+    weight_decay: float = 0.1
+
+
+def train(
+    model: GPT, tokens: Sequence[int], training: Training, progress: Callable[[int, int, float], None] | None = None
+) -> list[float]:
+    """Train on `tokens` once, in order, cut into sequences of the model's context; the loss (nats) of every step.
+
+    `progress` is told step, steps and loss. The tokens left over after the last whole batch are not used.
+    """
+    context = model.shape.context
+    steps = (len(tokens) - 1) // (context * training.batch)
+    used = torch.tensor(tokens[: steps * training.batch * context + 1])
+    inputs = used[:-1].view(steps, training.batch, context)
+    targets = used[1:].view(steps, training.batch, context)
+    matrices = [parameter for parameter in model.parameters() if parameter.dim() == 2]
+    scales = [parameter for parameter in model.parameters() if parameter.dim() < 2]
+    groups = [{"params": matrices, "weight_decay": training.weight_decay}, {"params": scales, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=training.learning_rate, betas=(0.9, 0.95), fused=True)
+    losses = []
+    model.train()
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = training.learning_rate * _schedule(step, steps, training.warmup)
+        loss = F.cross_entropy(model(inputs[step]).flatten(0, 1), targets[step].flatten())
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        losses.append(loss.item())
+        if progress is not None:
+            progress(step + 1, steps, losses[-1])
+    model.eval()
+    return losses
+
+
+def _schedule(step: int, steps: int, warmup: int) -> float:
+    """Share of the learning rate at a step."""
+    warm = min(1.0, (step + 1) / min(warmup, max(1, steps // 10)))
+    return warm * (0.1 + 0.9 * (1 + math.cos(math.pi * step / steps)) / 2)

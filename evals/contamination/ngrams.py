@@ -1,0 +1,241 @@
+"""N-gram overlap: which test items stand, word for word or in large part, in gigabytes of training text.
+
+The test side is indexed (small), the training side streams past (large). The index holds the runs of 8 words of every
+question and every reference answer; hits that follow one another in both texts are joined, so that one pass gives the
+8-gram coverage, the longest copied run, and with it any longer n-gram: a run of 13 words is a 13-gram match.
+
+- An 8-gram that stands in more passages of one test set than content does (`WORDING`) is its wording ("Answer with the
+  number only."), and is left out on both sides; so is one that is mostly numbers and operators (`LETTERS`).
+- A question of 5 to 7 words is looked for whole. Shorter ones are not looked for and are counted as too short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlpath.evals.contamination.benchmarks import Benchmark
+from rlpath.evals.contamination.documents import Document
+from rlpath.evals.contamination.words import Hashes, hash_words, ngram_hashes, normal_bytes, with_letter
+
+N = 8
+SHORTEST = 5
+WORDING = (2, 0.01)
+"""An n-gram is wording where more passages of one set hold it than two, and than 1 % of its items."""
+
+LETTERS = 0.25
+"""Share of an n-gram's words that must hold a letter: "5 * 3 = 15 15 15 / 5" is a sum that any two texts may share."""
+
+BLOCK = 2**20
+Ints = NDArray[np.int64]
+Part = Literal["question", "answer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What is looked for: one part of one item. `countable` words stand in n-grams that are looked for."""
+
+    benchmark: int
+    item: int
+    part: Part
+    words: int
+    countable: int
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A training document that shares n-grams with a passage.
+
+    `covered` counts the passage's countable words (those in n-grams that are not wording) that the document holds in
+    matching n-grams, `coverage` is their share; `longest` is the longest run of words common to both.
+    """
+
+    document: int
+    passage: int
+    covered: int
+    coverage: float
+    longest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grams:
+    """The n-grams of one length: distinct hashes in order, and where each stands (rows of `passage`, `position`)."""
+
+    n: int
+    hashes: Hashes
+    rows: Ints
+    passage: Ints
+    position: Ints
+    bits: NDArray[np.uint8]
+    shift: np.uint64
+
+    def find(self, hashes: Hashes) -> tuple[Ints, Ints]:
+        """Indices into `hashes` of those that are in the index, and which of its n-grams each one is."""
+        place = hashes >> self.shift
+        # One bit in 16 or fewer is set: most of the text is dismissed here, without a search.
+        (likely,) = np.nonzero(self.bits[place >> np.uint64(3)] >> (place & np.uint64(7)).astype(np.uint8) & 1)
+        found = np.searchsorted(self.hashes, hashes[likely])
+        found[found == len(self.hashes)] = 0
+        sure = self.hashes[found] == hashes[likely]
+        return likely[sure], found[sure]
+
+
+class NgramIndex:
+    """The n-grams of test sets, made once; `matches` streams training text past them."""
+
+    def __init__(self, benchmarks: Sequence[Benchmark]) -> None:
+        self.benchmarks = tuple(benchmarks)
+        self.passages: list[Passage] = []
+        gathered: dict[int, list[tuple[Hashes, Ints, Ints]]] = {}
+        for number, benchmark in enumerate(self.benchmarks):
+            self._add(number, benchmark, gathered)
+        self.grams = [_grams(n, parts) for n, parts in sorted(gathered.items())]
+        self._countable = np.array([passage.countable for passage in self.passages], dtype=np.int64)
+
+    @property
+    def too_short(self) -> list[tuple[int, int]]:
+        """Benchmark and item of the questions that cannot be looked for."""
+        return [(p.benchmark, p.item) for p in self.passages if p.part == "question" and not p.countable]
+
+    def _add(self, number: int, benchmark: Benchmark, gathered: dict[int, list[tuple[Hashes, Ints, Ints]]]) -> None:
+        """Index one test set, all its passages in one block."""
+        texts = [normal_bytes(text) for item in benchmark.items for text in (item.question, item.answer)]
+        data = b"\n".join(texts)
+        block = hash_words(data)
+        owner = np.searchsorted(_begins(texts), block.starts, side="right") - 1
+        count = np.bincount(owner, minlength=len(texts))
+        first = np.cumsum(count) - count
+        letters = np.cumsum(np.r_[0, with_letter(data, block)])
+        countable = np.zeros(len(texts), dtype=np.int64)
+        for n in range(SHORTEST, N + 1):
+            grams = ngram_hashes(block.hashes, n)
+            at = np.nonzero(owner[: len(grams)] == owner[n - 1 :])[0] if n == N else first[0::2][count[0::2] == n]
+            at = at[letters[at + n] - letters[at] >= LETTERS * n]
+            if n == N:
+                at = at[~_is_wording(grams[at], owner[at], len(benchmark))]
+            if len(at):
+                _add_covered(countable, owner[at], at - first[owner[at]], n)
+                gathered.setdefault(n, []).append((grams[at], owner[at] + len(self.passages), at - first[owner[at]]))
+        for index in range(len(texts)):
+            part: Part = "answer" if index % 2 else "question"
+            self.passages.append(Passage(number, index // 2, part, int(count[index]), int(countable[index])))
+
+    def matches(self, documents: Iterable[Document]) -> Iterator[tuple[list[Document], int, list[Match]]]:
+        """For each block of about a mebibyte: its documents, its bytes, and the matches in it.
+
+        `Match.document` counts within the block.
+        """
+        for block, texts in _blocks(documents):
+            data = b"\n".join(texts)
+            yield block, len(data), self._search(data, texts)
+
+    def _search(self, data: bytes, texts: Sequence[bytes]) -> list[Match]:
+        block = hash_words(data)
+        begins = _begins(texts)
+        found: list[Match] = []
+        for grams in self.grams:
+            at, gram = grams.find(ngram_hashes(block.hashes, grams.n))
+            if not len(at):
+                continue
+            document = np.searchsorted(begins, block.starts[at], side="right") - 1
+            last = np.searchsorted(begins, block.starts[at + grams.n - 1], side="right") - 1
+            inside = document == last
+            found += self._join(grams, at[inside], gram[inside], document[inside])
+        return found
+
+    def _join(self, grams: Grams, at: Ints, gram: Ints, document: Ints) -> list[Match]:
+        """From single n-gram hits to matches: union of the covered words, and the longest run on one diagonal."""
+        count = grams.rows[gram + 1] - grams.rows[gram]
+        hit = np.repeat(np.arange(len(at)), count)
+        if not len(hit):
+            return []
+        row = np.arange(len(hit)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(grams.rows[gram], count)
+        passage, position = grams.passage[row], grams.position[row]
+        document, at = document[hit], at[hit]
+        longest = _longest_runs(document, passage, at - position, position, grams.n)
+        order = np.lexsort((position, passage, document))
+        document, passage, position = document[order], passage[order], position[order]
+        new = _begins_group(document, passage)
+        step = np.minimum(np.diff(position, prepend=0), grams.n)
+        step[new] = grams.n
+        firsts = np.nonzero(new)[0]
+        covered = np.add.reduceat(step, firsts)
+        return [
+            Match(int(d), int(p), int(c), min(1.0, float(c / self._countable[p])), longest[int(d), int(p)])
+            for d, p, c in zip(document[firsts], passage[firsts], covered, strict=True)
+        ]
+
+
+def _blocks(documents: Iterable[Document]) -> Iterator[tuple[list[Document], list[bytes]]]:
+    block: list[Document] = []
+    texts: list[bytes] = []
+    size = 0
+    for document in documents:
+        text = normal_bytes(document.text)
+        block.append(document)
+        texts.append(text)
+        size += len(text)
+        if size >= BLOCK:
+            yield block, texts
+            block, texts, size = [], [], 0
+    if block:
+        yield block, texts
+
+
+def _begins(texts: Sequence[bytes]) -> Ints:
+    """Where each text begins in the block of them all, one byte apart."""
+    return np.cumsum([0, *(len(text) + 1 for text in texts[:-1])])
+
+
+def _is_wording(grams: Hashes, owner: Ints, items: int) -> NDArray[np.bool_]:
+    """Which n-grams stand in more passages than content does."""
+    limit = max(WORDING[0], int(WORDING[1] * items))
+    order = np.lexsort((owner, grams))
+    distinct = _begins_group(grams[order], owner[order])
+    hashes, counts = np.unique(grams[order][distinct], return_counts=True)
+    return np.isin(grams, hashes[counts > limit])
+
+
+def _begins_group(*columns: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where a row differs from the one before it in any column."""
+    begins = np.ones(len(columns[0]), dtype=np.bool_)
+    begins[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+    return begins
+
+
+def _add_covered(countable: Ints, owner: Ints, position: Ints, n: int) -> None:
+    """Add the words that n-grams cover to their passages; n-grams in order of passage and position."""
+    step = np.minimum(np.diff(position, prepend=0), n)
+    step[_begins_group(owner)] = n
+    np.add.at(countable, owner, step)
+
+
+def _grams(n: int, parts: Sequence[tuple[Hashes, Ints, Ints]]) -> Grams:
+    hashes, passage, position = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(hashes, kind="stable")
+    distinct, firsts = np.unique(hashes[order], return_index=True)
+    power = max(10, int(16 * len(distinct)).bit_length())
+    shift = np.uint64(64 - power)
+    bits = np.zeros(2**power // 8, dtype=np.uint8)
+    place = distinct >> shift
+    np.bitwise_or.at(bits, place >> np.uint64(3), np.uint8(1) << (place & np.uint64(7)).astype(np.uint8))
+    rows = np.append(firsts, len(hashes)).astype(np.int64)
+    return Grams(n, distinct, rows, passage[order], position[order], bits, shift)
+
+
+def _longest_runs(document: Ints, passage: Ints, diagonal: Ints, position: Ints, n: int) -> dict[tuple[int, int], int]:
+    """Words of the longest run of hits that follow one another in both texts, for each document and passage."""
+    order = np.lexsort((position, diagonal, passage, document))
+    document, passage, diagonal, position = (a[order] for a in (document, passage, diagonal, position))
+    # Along one run the position less its rank stays the same.
+    firsts = np.nonzero(_begins_group(document, passage, diagonal, position - np.arange(len(position))))[0]
+    lengths = np.diff(np.append(firsts, len(position))) + n - 1
+    best: dict[tuple[int, int], int] = {}
+    for d, p, length in zip(document[firsts], passage[firsts], lengths, strict=True):
+        key = (int(d), int(p))
+        best[key] = max(best.get(key, 0), int(length))
+    return best

@@ -1,0 +1,139 @@
+"""What a task is: problems, the ways to ask them, and three readings of an answer.
+
+A task is a frozen declaration. Its first template is the protocol; the others are there to see whether a result
+depends on how the question was put. Problems hold the bare question, so that verifiers see what was asked and a
+template is only ever applied once, here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rlpath.types import Completion, Decoding, Problem, ProblemSet, Sampler, Status, Verdict, Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One way to put a question. `text` holds {question} once.
+
+    chat: as a user turn under the model's chat template; otherwise as plain text to be continued
+    shots: solved examples before the question, from the task's exemplars: turns of a chat, or text blocks
+    stop: plain text is cut at the first of these, as it has no end of turn
+    """
+
+    name: str
+    text: str
+    chat: bool = True
+    shots: int = 0
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.text.count("{question}") != 1:
+            raise ValueError(f"template {self.name} must hold {{question}} once")
+
+    def ask(self, question: str) -> str:
+        """The question under this template."""
+        return self.text.replace("{question}", question)
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """A solved example from a training split, shown before the question."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task of the suite.
+
+    load: (size, seed) → problems whose prompt is the bare question, with our verifier
+    templates: the first is the protocol
+    max_tokens: the longest completion
+    strict: what a format-bound harness would accept; flexible: what a lenient one would
+    exemplars: solved examples for templates with shots
+    trivial: completions that need no model, by name: every model should beat all of them
+    """
+
+    name: str
+    load: Callable[[int | None, int], ProblemSet]
+    templates: tuple[Template, ...]
+    max_tokens: int
+    strict: Verifier
+    flexible: Verifier
+    exemplars: Callable[[], Sequence[Exemplar]] = tuple
+    trivial: Mapping[str, Callable[[Problem, Sequence[Problem]], str]] = field(default_factory=dict)
+
+    def template(self, name: str) -> Template:
+        """The template of that name; raises KeyError where there is none."""
+        return next(template for template in self.templates if template.name == name)
+
+
+@dataclass(frozen=True)
+class PatternVerifier:
+    """Accepts the match of a pattern where it equals the gold once commas and currency are stripped.
+
+    What other harnesses do, kept for comparison: it reads group 1 of the first pattern that is found at all (its first
+    match, or its last), compares text, and knows nothing of truncation: a cut completion that matches is accepted.
+    """
+
+    patterns: tuple[str, ...]
+    last: bool = False
+
+    def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
+        for pattern in self.patterns:
+            found = re.findall(pattern, completion)
+            if found:
+                answer = _bare(found[-1 if self.last else 0])
+                return Verdict.of(Status.CORRECT if answer == _bare(gold) else Status.WRONG, answer)
+        return Verdict.of(Status.NO_ANSWER, reason="no pattern is found")
+
+
+def _bare(text: str) -> str:
+    text = re.sub(r"[,$%]", "", text).strip().rstrip(".")
+    text = re.sub(r"(\.\d*?)0+$", r"\1", text).rstrip(".") if re.fullmatch(r"-?\d+\.\d*", text) else text
+    return text.lower()
+
+
+class Prompted:
+    """A sampler that is asked bare questions and puts them by a template; a `Sampler` itself."""
+
+    def __init__(self, sampler: Any, template: Template, exemplars: Sequence[Exemplar]) -> None:
+        self.sampler: Sampler = sampler
+        self.tokenizer: Any = sampler.tokenizer
+        self.template = template
+        self.exemplars = list(exemplars)[: template.shots]
+        self.backend = self.sampler.backend
+
+    def encode(self, prompt: str) -> list[int]:
+        """Token ids of the question under the template."""
+        if not self.template.chat:
+            return self.tokenizer(self.text(prompt))["input_ids"]
+        turns = [turn for exemplar in self.exemplars for turn in self._turns(exemplar)]
+        turns.append({"role": "user", "content": self.template.ask(prompt)})
+        return self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+
+    def text(self, question: str) -> str:
+        """What is put, as plain text: exemplars and question a blank line apart."""
+        shown = [f"{self.template.ask(example.question)} {example.answer}" for example in self.exemplars]
+        return "\n\n".join([*shown, self.template.ask(question)])
+
+    def _turns(self, exemplar: Exemplar) -> list[dict[str, str]]:
+        question, answer = self.template.ask(exemplar.question), exemplar.answer
+        return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+    def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
+        """Completions, cut at the template's stop strings."""
+        groups = self.sampler.generate(prompts, decoding)
+        return [[self._cut(completion) for completion in group] for group in groups]
+
+    def _cut(self, completion: Completion) -> Completion:
+        ends = [at for stop in self.template.stop if (at := completion.text.find(stop)) >= 0]
+        if not ends:
+            return completion
+        # The tokens stay: they were generated, and their number is a cost.
+        return Completion(completion.text[: min(ends)], completion.token_ids, completion.logprobs, "stop")

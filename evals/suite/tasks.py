@@ -1,0 +1,333 @@
+"""The tasks of the suite, one declaration each, and the loader of a user's own.
+
+gsm8k       grade-school word problems, test split (arXiv:2110.14168)
+svamp       one-step word problems with distractors (arXiv:2103.07191)
+math500     competition mathematics (arXiv:2305.20050, split of arXiv:2103.03874)
+arc         ARC-Challenge test, multiple choice (arXiv:1803.05457)
+arithmetic  sums of one and two digits, the validation side of our own generator
+humaneval   Python functions with tests (arXiv:2107.03374)
+ifeval      instructions that can be checked (arXiv:2311.07911)
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import re
+import runpy
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from rlpath.envs.files import data_file, read_jsonl
+from rlpath.envs.gsm8k import gsm8k, take
+from rlpath.envs.load import problem_set
+from rlpath.errors import InputError, Unreachable
+from rlpath.evals.held_out import gsm8k_test
+from rlpath.evals.suite.task import Exemplar, PatternVerifier, Task, Template
+from rlpath.rewards.choice import ChoiceVerifier, options_of
+from rlpath.rewards.code import CodeVerifier
+from rlpath.rewards.instruction import InstructionVerifier
+from rlpath.rewards.maths import MathVerifier
+from rlpath.rewards.number import NumberVerifier
+from rlpath.types import Problem, ProblemSet, Verdict, Verifier
+
+NUMBER = r"(-?\$?\d[\d,]*(?:\.\d+)?)"
+Trivial = Mapping[str, Callable[[Problem, Sequence[Problem]], str]]
+
+NUMBER_TEMPLATES = (
+    Template("hash", "{question}\n\nThink step by step, then give the final answer as one number after ####."),
+    Template("boxed", "{question}\n\nReason step by step and put the final answer in \\boxed{}."),
+    Template("plain", "{question}"),
+    Template("number-only", "{question}\nAnswer with the number only."),
+    Template("few-shot-chat", "{question}", shots=4),
+    Template("few-shot-text", "Question: {question}\nAnswer:", chat=False, shots=4, stop=("Question:",)),
+)
+
+
+def _local(relative: str, what: str) -> Path:
+    path = data_file(relative)
+    if path is None:
+        raise Unreachable(f"{what} was not found: set RLPATH_DATA to a folder that holds {relative}")
+    return path
+
+
+def _problem_set(
+    name: str, problems: Sequence[Problem], size: int | None, seed: int, verifier: Verifier, source: Path
+) -> ProblemSet:
+    shuffled = list(problems)
+    random.Random(f"{seed}/test").shuffle(shuffled)
+    return ProblemSet(name, "test", tuple(take(shuffled, size, name)), verifier, str(source))
+
+
+# Trivial baselines: what can be had without reading the question
+
+
+def _numbers(text: str) -> list[str]:
+    return [found.replace(",", "").replace("$", "") for found in re.findall(NUMBER, text)]
+
+
+def _majority(_: Problem, problems: Sequence[Problem]) -> str:
+    return Counter(problem.gold for problem in problems).most_common(1)[0][0]
+
+
+def _last_number(problem: Problem, _: Sequence[Problem]) -> str:
+    return (_numbers(problem.prompt) or ["0"])[-1]
+
+
+def _random_option(problem: Problem, _: Sequence[Problem]) -> str:
+    letters = sorted(options_of(problem.prompt)) or ["A"]
+    return random.Random(problem.id).choice(letters)
+
+
+def _copy(problem: Problem, _: Sequence[Problem]) -> str:
+    return problem.prompt
+
+
+def _empty(_: Problem, __: Sequence[Problem]) -> str:
+    return ""
+
+
+ANY_TRIVIAL: Trivial = {"empty": _empty, "copy of the question": _copy}
+NUMBER_TRIVIAL: Trivial = {"most frequent answer": _majority, "last number of the question": _last_number} | ANY_TRIVIAL
+CHOICE_TRIVIAL: Trivial = {"most frequent answer": _majority, "random option": _random_option} | ANY_TRIVIAL
+
+
+# Word problems
+
+
+def _gsm8k(size: int | None, seed: int) -> ProblemSet:
+    found = gsm8k_test(size=size, seed=seed)
+    return replace(found, problems=tuple(replace(p, prompt=p.meta["question"]) for p in found.problems))
+
+
+def _gsm8k_exemplars() -> list[Exemplar]:
+    """Eight of the shortest worked solutions of the training split, calculator marks taken out."""
+    rows = sorted(gsm8k("train").problems, key=lambda p: (len(p.meta["solution"]), p.id))
+    chosen = random.Random("exemplars").sample(rows[200:1200], 8)
+    return [Exemplar(p.meta["question"], re.sub(r"<<[^>]*>>", "", p.meta["solution"])) for p in chosen]
+
+
+def _svamp(size: int | None, seed: int) -> ProblemSet:
+    path = _local("svamp/SVAMP.json", "SVAMP")
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    problems = [_svamp_problem(row) for row in rows]
+    return _problem_set("svamp", problems, size, seed, NumberVerifier(), path)
+
+
+def _svamp_problem(row: Mapping[str, Any]) -> Problem:
+    body = row["Body"].strip()
+    question = f"{body if body.endswith(('.', '?', '!')) else body + '.'} {row['Question'].strip()}"
+    return Problem(f"svamp-{row['ID']}", question, f"{row['Answer']:g}", {"type": row["Type"]})
+
+
+def _arithmetic(size: int | None, seed: int) -> ProblemSet:
+    found = problem_set("arithmetic:add-1x2", "validation", size=size, seed=seed)
+    ask = " Answer with the number only."
+    bare = tuple(replace(p, prompt=p.prompt.removesuffix(ask)) for p in found.problems)
+    return replace(found, name="arithmetic", problems=bare)
+
+
+def _math500(size: int | None, seed: int) -> ProblemSet:
+    path = _local("math/math500.jsonl", "MATH-500")
+    rows = read_jsonl(path, ("problem", "answer"))
+    problems = [Problem(f"math500-{i}", row["problem"], row["answer"]) for i, row in enumerate(rows)]
+    return _problem_set("math500", problems, size, seed, MathVerifier(), path)
+
+
+# Choices, programs, instructions
+
+
+def _arc(size: int | None, seed: int) -> ProblemSet:
+    path = _local("arc/ARC-Challenge_test.json", "ARC-Challenge")
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    problems = [_arc_problem(i, row) for i, row in enumerate(rows)]
+    return _problem_set("arc", problems, size, seed, ChoiceVerifier(), path)
+
+
+def _arc_problem(index: int, row: Mapping[str, Any]) -> Problem:
+    """The question with lettered options, from the instruction text the set is distributed in."""
+    text = row["instruction"].removeprefix("Please choose the correct answer to the question: ")
+    question, options = text.split("\n\nAnswer format:")[0].split("\n\nAnswer1: ", 1)
+    parts = re.split(r" ?Answer(\d): ", options)
+    texts = [parts[0], *parts[2::2]]
+    lines = [f"{chr(ord('A') + i)}) {option.strip()}" for i, option in enumerate(texts)]
+    gold = chr(ord("A") + int(row["answer"].removeprefix("answer")) - 1)
+    return Problem(f"arc-{index}", "\n".join([question.strip(), *lines]), gold)
+
+
+def _humaneval(size: int | None, seed: int) -> ProblemSet:
+    path = _local("humaneval/HumanEval.jsonl.gz", "HumanEval")
+    rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+    problems = [Problem(row["task_id"], row["prompt"], _tests(row)) for row in rows]
+    return _problem_set("humaneval", problems, size, seed, CodeVerifier(), path)
+
+
+def _tests(row: Mapping[str, Any]) -> str:
+    return json.dumps({field: row[field] for field in ("test", "entry_point", "prompt")})
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """Judges the question with the completion after it as one program, as HumanEval's own harness does."""
+
+    def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
+        program = f"```python\n{question or ''}{completion}\n```"
+        return CodeVerifier()(program, gold, question=question, truncated=truncated)
+
+
+def _ifeval(size: int | None, seed: int) -> ProblemSet:
+    path = _local("ifeval/input_data.jsonl", "IFEval")
+    rows = read_jsonl(path, ("prompt",))
+    problems = [Problem(f"ifeval-{row['key']}", row["prompt"], json.dumps(row)) for row in rows]
+    return _problem_set("ifeval", problems, size, seed, InstructionVerifier(), path)
+
+
+BOXED = r"\\boxed\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
+
+WORD_PROBLEM: dict[str, Any] = {
+    "templates": NUMBER_TEMPLATES,
+    "strict": PatternVerifier((r"#### " + NUMBER,)),
+    "flexible": PatternVerifier((NUMBER,), last=True),
+    "exemplars": _gsm8k_exemplars,
+    "trivial": NUMBER_TRIVIAL,
+}
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task("gsm8k", _gsm8k, max_tokens=256, **WORD_PROBLEM),
+        Task("svamp", _svamp, max_tokens=192, **WORD_PROBLEM),
+        Task(
+            "math500",
+            _math500,
+            templates=(
+                Template("boxed", "{question}\n\nReason step by step and put the final answer in \\boxed{}."),
+                Template(
+                    "answer-line", "{question}\n\nReason step by step. End with a line 'Answer: ' and the answer."
+                ),
+                Template("plain", "{question}"),
+                Template("brief", "{question}\n\nGive only the final answer in \\boxed{}."),
+                Template("text", "Problem: {question}\nSolution:", chat=False, stop=("Problem:",)),
+            ),
+            max_tokens=512,
+            strict=PatternVerifier((BOXED,), last=True),
+            flexible=PatternVerifier((BOXED, NUMBER), last=True),
+            trivial={"most frequent answer": _majority} | ANY_TRIVIAL,
+        ),
+        Task(
+            "arc",
+            _arc,
+            templates=(
+                Template("letter", "{question}\n\nAnswer with the letter of the correct option."),
+                Template("answer-is", "{question}\n\nEnd with 'The answer is X', X being the letter."),
+                Template("reason", "{question}\n\nThink step by step, then give the letter of the correct option."),
+                Template("before", "Choose the correct option.\n\n{question}"),
+                Template("text", "Question: {question}\nAnswer:", chat=False, stop=("Question:", "\n\n")),
+            ),
+            max_tokens=64,
+            strict=PatternVerifier((r"(?i:answer is|answer:)\s*\(?([A-E])\b",)),
+            flexible=PatternVerifier((r"\b([A-E])\b",)),
+            trivial=CHOICE_TRIVIAL,
+        ),
+        Task(
+            "arithmetic",
+            _arithmetic,
+            templates=(
+                Template("number-only", "{question} Answer with the number only."),
+                Template("plain", "{question}"),
+                Template("polite", "Please tell me: {question} Reply with one number and nothing else."),
+                Template("before", "Answer with the number only. {question}"),
+                Template("text", "Q: {question}\nA:", chat=False, stop=("Q:", "\n")),
+            ),
+            max_tokens=24,
+            strict=PatternVerifier((r"^\s*(-?\d+)\.?\s*$",)),
+            flexible=PatternVerifier((NUMBER,), last=True),
+            trivial=NUMBER_TRIVIAL,
+        ),
+        Task(
+            "humaneval",
+            _humaneval,
+            templates=(
+                Template("complete", "Complete this function. Answer with one Python code block.\n\n{question}"),
+                Template("fenced", "```python\n{question}```\n\nComplete the function in a Python code block."),
+                Template("plain", "{question}"),
+                Template("careful", "Write the body of this function; test it in your head first.\n\n{question}"),
+                Template("text", "{question}", chat=False, stop=("\ndef ", "\nclass ", "\nif ", "\nprint", "\n#")),
+            ),
+            max_tokens=384,
+            strict=Continuation(),
+            flexible=CodeVerifier(),
+            trivial={"empty": _empty, "pass": lambda problem, _: f"```python\n{problem.prompt}    pass\n```"},
+        ),
+        Task(
+            "ifeval",
+            _ifeval,
+            templates=(
+                Template("plain", "{question}"),
+                Template("follow", "{question}\n\nFollow every instruction exactly."),
+                Template("before", "Follow every instruction below exactly.\n\n{question}"),
+                Template("labelled", "Request: {question}"),
+                Template("text", "{question}\n\n", chat=False),
+            ),
+            max_tokens=512,
+            strict=InstructionVerifier(),
+            flexible=InstructionVerifier(loose=True),
+            trivial=ANY_TRIVIAL,
+        ),
+    )
+}
+
+
+def find_task(name: str) -> Task:
+    """A task of the suite by its name, or the `TASK` of a Python file of the user's own.
+
+    Raises InputError for an unknown name, with the nearest ones, and for a file without a `TASK`.
+    """
+    if name in TASKS:
+        return TASKS[name]
+    if name.endswith(".py"):
+        return _own(Path(name))
+    near = get_close_matches(name, TASKS, n=2)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"one of {', '.join(TASKS)}, or a Python file with a TASK"
+    raise InputError(f"there is no task {name!r}; {hint}")
+
+
+def _own(path: Path) -> Task:
+    if not path.is_file():
+        raise InputError(f"task file {path} does not exist")
+    found = runpy.run_path(str(path)).get("TASK")
+    if not isinstance(found, Task):
+        raise InputError(f"{path} defines no TASK = Task(...): see rlpath.evals.suite.tasks for examples")
+    return found
+
+
+def jsonl_task(
+    name: str,
+    path: Path | str,
+    verifier: Verifier,
+    templates: Sequence[Template] = (Template("plain", "{question}"),),
+    *,
+    max_tokens: int = 256,
+) -> Task:
+    """A task from a JSON-lines file with the fields `question` and `answer`, and optionally `id`.
+
+    Strict and flexible readings are the verifier's own. Raises InputError, when it is loaded, for a malformed file,
+    an empty answer, or two rows of one id.
+    """
+
+    def load(size: int | None, seed: int) -> ProblemSet:
+        rows = read_jsonl(path, ("question", "answer"))
+        problems = [
+            Problem(str(row.get("id", f"{name}-{i}")), row["question"], row["answer"]) for i, row in enumerate(rows)
+        ]
+        repeated = [id for id, count in Counter(problem.id for problem in problems).items() if count > 1]
+        if repeated:
+            raise InputError(f"{path} holds the id {repeated[0]!r} more than once: give every row its own")
+        return _problem_set(name, problems, size, seed, verifier, Path(path))
+
+    return Task(name, load, tuple(templates), max_tokens, verifier, verifier, trivial=ANY_TRIVIAL)

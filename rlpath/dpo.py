@@ -1,0 +1,176 @@
+"""One DPO experiment: pairs from a verifier or from people, train, then held-out preferences and problems.
+
+A verifier makes pairs out of the model's own samples: a correct against a wrong answer to the same problem. The
+held-out pairs are made in the same way of the samples that the evaluation before training drew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from trl.trainer.dpo_config import DPOConfig
+
+from rlpath.envs.preferences import pairs_of_judged
+from rlpath.errors import InputError
+from rlpath.evals.evaluate import judge, read_evaluation
+from rlpath.evals.likelihood import Likelihood, preference_finding
+from rlpath.experiment import Begun, begin, broadcast, last_checkpoint, train_to_the_end
+from rlpath.files import read_json_lines, write_atomic
+from rlpath.posttrain.scores import pair_logprobs
+from rlpath.posttrain.tokens import TokenPair, encode_preference, in_order_of_use
+from rlpath.posttrain.trainers import DPOTrainer
+from rlpath.posttrain.tuning_settings import ExaminedSettings
+from rlpath.provenance import describe_data
+from rlpath.rewards.named import judges
+from rlpath.rollouts import PolicySampler
+from rlpath.seeding import derive
+from rlpath.tuning import (
+    Examination,
+    Notes,
+    base_model,
+    conclude,
+    measured,
+    not_packed_note,
+    rows_of,
+    save_adapter,
+    tokenizer_of,
+)
+from rlpath.types import Decoding, ExampleSet, Preference, ProblemSet
+
+CHUNK = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class DPOSettings(ExaminedSettings):
+    beta: float = 0.1
+    """how dear it is to leave the reference: the scale of the implicit reward"""
+    loss: Literal["sigmoid", "ipo", "robust", "hinge"] = "sigmoid"
+    """sigmoid is DPO's own; ipo does not run away where pairs are certain; robust expects flipped labels"""
+    label_smoothing: float = 0.0
+    """share of flipped labels that the robust loss assumes"""
+    prompts: int = 320
+    """training problems that are sampled to make pairs, where a verifier makes them"""
+    samples: int = 8
+    """sampled answers of each of them, at temperature 1"""
+    pairs_per_prompt: int = 4
+    """at most so many pairs of one problem"""
+
+    def check(self, processes: int) -> None:
+        """Refuse impossible sizes before anything is loaded; raises `InputError` naming the field."""
+        super().check(processes)
+        for name, least in (("prompts", 1), ("samples", 2), ("pairs_per_prompt", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)} must be at least {least}")
+        if not self.beta > 0 or not 0 <= self.label_smoothing < 0.5:
+            raise InputError("--beta must be positive and --label-smoothing at least 0 and below 0.5")
+
+
+def run_dpo_on_problems(recipe: str, settings: DPOSettings, train: ProblemSet, held_out: ProblemSet) -> None:
+    """Run or resume `recipe` on pairs that the problems' verifier makes. Raises `InputError` as `pairs_of_judged`."""
+    begun = begin(recipe, settings, [train, held_out], {"judges": judges(train.verifier, held_out.verifier)})
+    if begun is None:
+        return
+    examination = Examination.begin(begun, held_out, settings)
+    _sample(begun, examination.sampler, train, settings)
+    begun.state.wait_for_everyone()
+    # Other processes read what the main one sampled.
+    (folder,) = broadcast([None if begun.run is None else str(begun.run.path / "evaluations")], begun.state)
+    sampled, before = read_json_lines(Path(folder) / "pairs.jsonl"), read_evaluation(Path(folder) / "before.jsonl")
+    judged = [asdict(sample) for sample in before.of("sample")]
+    sides = (
+        _pairs(train, "train", sampled, settings),
+        # One pair a problem: the held-out pairs are then independent, as their interval takes them to be.
+        _pairs(held_out, "validation", judged, replace(settings, pairs_per_prompt=1)),
+    )
+    _train(begun, settings, *sides, examination, {"generated_tokens": sum(row["tokens"] for row in sampled)})
+
+
+def run_dpo_on_pairs(
+    recipe: str, settings: DPOSettings, train: ExampleSet[Preference], held_out: ExampleSet[Preference]
+) -> None:
+    """Run or resume `recipe` on given pairs; no problems are completed."""
+    begun = begin(recipe, settings, [train, held_out])
+    if begun is not None:
+        _train(begun, settings, train, held_out, None, {"generated_tokens": 0})
+
+
+def _pairs(
+    problems: ProblemSet,
+    split: Literal["train", "validation"],
+    rows: Sequence[dict[str, Any]],
+    settings: DPOSettings,
+) -> ExampleSet[Preference]:
+    name = f"{problems.name} pairs by {type(problems.verifier).__name__}"
+    made = pairs_of_judged(rows, per_prompt=settings.pairs_per_prompt, seed=settings.seed, name=f"the {split} {name}")
+    return ExampleSet(name, split, tuple(made), f"sampled from {settings.model}")
+
+
+def _sample(begun: Begun, sampler: PolicySampler | None, train: ProblemSet, settings: DPOSettings) -> None:
+    """Sample and judge training problems into `evaluations/pairs.jsonl`, once a run, on the main process."""
+    if begun.run is None or sampler is None:
+        return
+    path = begun.run.path / "evaluations" / "pairs.jsonl"
+    if path.exists():
+        return
+    asked = train.problems[: settings.prompts]
+    if len(asked) < settings.prompts:
+        raise InputError(f"--prompts {settings.prompts}: {train.name} has only {len(asked)} training problems")
+    rows: list[dict[str, Any]] = []
+    for start in range(0, len(asked), CHUNK):
+        seed = derive(settings.seed, "pairs", start)
+        decoding = Decoding(settings.max_completion_length, temperature=1.0, n=settings.samples, seed=seed)
+        rows += [asdict(row) for row in judge(sampler, train, asked[start : start + CHUNK], decoding, "sample")]
+        print(f"sampling pairs: {min(start + CHUNK, len(asked))}/{len(asked)} problems", flush=True)
+    write_atomic(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def _train(
+    begun: Begun,
+    settings: DPOSettings,
+    train: ExampleSet[Preference],
+    held_out: ExampleSet[Preference],
+    examination: Examination | None,
+    facts: dict[str, Any],
+) -> None:
+    notes = Notes(begun)
+    tokenizer = tokenizer_of(begun, notes)
+    rows = rows_of(train, encode_preference, tokenizer, settings.max_length, notes)
+    kept_out = rows_of(held_out, encode_preference, tokenizer, settings.max_length, notes)[: settings.held_out]
+    if begun.run is not None:
+        begun.run.write_json("pairs.json", facts | {"data": [describe_data(train), describe_data(held_out)]})
+        print(f"{len(rows)} training pairs, {len(kept_out)} held-out pairs", flush=True)
+    folder, checkpoint = last_checkpoint(begun.run, settings.root, begun.state)
+    args = DPOConfig(
+        **settings.trl(folder, begun.state.num_processes),
+        beta=settings.beta,
+        loss_type=[settings.loss],
+        label_smoothing=settings.label_smoothing,
+    )
+    trainer = DPOTrainer(
+        base_model(begun, settings),
+        in_order_of_use(rows, settings.steps * settings.batch, settings.seed),
+        args=args,
+        tokenizer=tokenizer,
+        peft_config=settings.lora(),
+    )
+    notes.add(*not_packed_note(trainer))
+    before = measured(begun, "pairs_before", lambda: _likelihoods(trainer, kept_out))
+    train_to_the_end(trainer, begun.run, checkpoint)
+    after = measured(begun, "pairs_after", lambda: _likelihoods(trainer, kept_out))
+    finding = preference_finding(_paired(before), _paired(after), f"pairs of {held_out.name}", settings.seed)
+    conclude(begun, examination, [finding], save_adapter(begun, trainer, settings.model))
+
+
+def _likelihoods(trainer: DPOTrainer, pairs: Sequence[TokenPair]) -> list[Likelihood]:
+    """Chosen and rejected in turn."""
+    answers = [row for pair in pairs for row in (pair.chosen, pair.rejected)]
+    logprobs = [value for both in pair_logprobs(trainer, pairs) for value in both]
+    return [Likelihood(row.id, value, len(row.answer)) for row, value in zip(answers, logprobs, strict=True)]
+
+
+def _paired(rows: Sequence[Likelihood]) -> list[tuple[Likelihood, Likelihood]]:
+    return list(zip(rows[::2], rows[1::2], strict=True))

@@ -1,0 +1,237 @@
+"""Policy losses: how far one batch of completions may move the policy that wrote them.
+
+`logprobs_B_T` are the policy's, with gradient; `old_B_T` those at the time the completions were sampled. Advantages are
+[B] (one for a completion) or [B, T] (one for a token).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from rlpath.losses.tokens import Average, average_tokens, masked_mean, sequence_logprobs
+
+Level = Literal["token", "sequence"]
+
+
+def policy_loss(
+    logprobs_B_T: torch.Tensor,
+    old_B_T: torch.Tensor,
+    advantages: torch.Tensor,
+    mask_B_T: torch.Tensor,
+    *,
+    low: float = 0.2,
+    high: float | None = None,
+    level: Level = "token",
+    average: Average = "sequence",
+    length: int | None = None,
+    tokens: float | torch.Tensor | None = None,
+    weights: torch.Tensor | None = None,
+    penalty_B_T: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The clipped objective that PPO, GRPO, Dr. GRPO, DAPO and GSPO share (arXiv 1707.06347, eq. 7), as a loss.
+
+    -min(r A, clip(r, 1 - low, 1 + high) A) for every token, averaged as `average` says (see `average_tokens`); `high`
+    is `low` where it isn't given. `weights` ([B, 1] or [B, T]) multiply it: the correction for the sampler.
+    `penalty_B_T` is added to it: β times a KL estimate.
+    """
+    ratio = importance_ratio(logprobs_B_T, old_B_T, mask_B_T, level)
+    advantages_B_T = _by_token(advantages)
+    clipped = ratio.clamp(1 - low, 1 + (low if high is None else high))
+    loss_B_T = -torch.minimum(ratio * advantages_B_T, clipped * advantages_B_T)
+    return _averaged(loss_B_T, mask_B_T, average, length, tokens, weights, penalty_B_T)
+
+
+def importance_ratio(
+    logprobs_B_T: torch.Tensor, old_B_T: torch.Tensor, mask_B_T: torch.Tensor, level: Level = "token"
+) -> torch.Tensor:
+    """π/π_old: of each token [B, T], or of each completion [B, 1] as the geometric mean over its tokens (GSPO)."""
+    log_ratio_B_T = logprobs_B_T - old_B_T
+    if level == "token":
+        return torch.where(mask_B_T.bool(), log_ratio_B_T, 0.0).exp()
+    mean_B = sequence_logprobs(log_ratio_B_T, mask_B_T) / mask_B_T.sum(-1).clamp(min=1)
+    return mean_B.exp()[:, None]
+
+
+def grpo_loss(
+    logprobs_B_T: torch.Tensor,
+    old_B_T: torch.Tensor,
+    advantages_B: torch.Tensor,
+    mask_B_T: torch.Tensor,
+    *,
+    epsilon: float = 0.2,
+    penalty_B_T: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """GRPO (arXiv 2402.03300, eq. 3): clipped, mean over a completion's tokens, then over completions.
+
+    `advantages_B` from `group_advantages`; the paper's penalty is β times the k3 estimate of the KL divergence.
+    """
+    return policy_loss(logprobs_B_T, old_B_T, advantages_B, mask_B_T, low=epsilon, penalty_B_T=penalty_B_T)
+
+
+def dr_grpo_loss(
+    logprobs_B_T: torch.Tensor,
+    old_B_T: torch.Tensor,
+    advantages_B: torch.Tensor,
+    mask_B_T: torch.Tensor,
+    *,
+    max_length: int,
+    epsilon: float = 0.2,
+) -> torch.Tensor:
+    """Dr. GRPO (arXiv 2503.20783, section 3.2): summed over tokens and divided by a constant, `max_length`.
+
+    GRPO's division by a completion's own length pays for short right answers and long wrong ones. `advantages_B` are
+    group-centred and not scaled.
+    """
+    return policy_loss(
+        logprobs_B_T, old_B_T, advantages_B, mask_B_T, low=epsilon, average="constant", length=max_length
+    )
+
+
+def dapo_loss(
+    logprobs_B_T: torch.Tensor,
+    old_B_T: torch.Tensor,
+    advantages_B: torch.Tensor,
+    mask_B_T: torch.Tensor,
+    *,
+    epsilon_low: float = 0.2,
+    epsilon_high: float = 0.28,
+    tokens: float | torch.Tensor | None = None,
+) -> torch.Tensor:
+    """DAPO (arXiv 2503.14476, eq. 8): a higher upper clip, so that rare tokens can grow; mean over all tokens.
+
+    `tokens` is the number of tokens in the whole batch where this is a part of it. Dynamic sampling and the overlong
+    penalty are no part of the loss.
+    """
+    return policy_loss(
+        logprobs_B_T,
+        old_B_T,
+        advantages_B,
+        mask_B_T,
+        low=epsilon_low,
+        high=epsilon_high,
+        average="token",
+        tokens=tokens,
+    )
+
+
+def gspo_loss(
+    logprobs_B_T: torch.Tensor,
+    old_B_T: torch.Tensor,
+    advantages_B: torch.Tensor,
+    mask_B_T: torch.Tensor,
+    *,
+    epsilon_low: float = 3e-4,
+    epsilon_high: float = 4e-4,
+) -> torch.Tensor:
+    """GSPO (arXiv 2507.18071, eq. 5 and 7): one ratio for a completion, the geometric mean of its tokens'; clip it."""
+    return policy_loss(
+        logprobs_B_T, old_B_T, advantages_B, mask_B_T, low=epsilon_low, high=epsilon_high, level="sequence"
+    )
+
+
+def cispo_loss(
+    logprobs_B_T: torch.Tensor,
+    old_B_T: torch.Tensor,
+    advantages_B: torch.Tensor,
+    mask_B_T: torch.Tensor,
+    *,
+    largest_ratio: float = 5.0,
+    tokens: float | torch.Tensor | None = None,
+) -> torch.Tensor:
+    """CISPO (MiniMax-M1, arXiv 2506.13585, eq. 4): clip the weight of a token and never drop its gradient.
+
+    -sg(min(r, `largest_ratio`)) A log π, mean over all tokens. PPO's clip silences the tokens it binds on; here they
+    keep a gradient with a bounded weight.
+    """
+    ratio_B_T = importance_ratio(logprobs_B_T, old_B_T, mask_B_T).detach().clamp(max=largest_ratio)
+    return average_tokens(-ratio_B_T * _by_token(advantages_B) * logprobs_B_T, mask_B_T, "token", tokens=tokens)
+
+
+def rloo_loss(
+    logprobs_B_T: torch.Tensor,
+    old_B_T: torch.Tensor,
+    advantages_B: torch.Tensor,
+    mask_B_T: torch.Tensor,
+    *,
+    epsilon: float = 0.2,
+) -> torch.Tensor:
+    """RLOO (arXiv 2402.14740): the whole completion is one action, its ratio the product over its tokens; clipped.
+
+    On completions of the present policy (ratio 1) the gradient is that of REINFORCE with `rloo_advantages`.
+    """
+    ratio_B = (sequence_logprobs(logprobs_B_T, mask_B_T) - sequence_logprobs(old_B_T, mask_B_T)).exp()
+    clipped_B = ratio_B.clamp(1 - epsilon, 1 + epsilon)
+    return -torch.minimum(ratio_B * advantages_B, clipped_B * advantages_B).mean()
+
+
+def ppo_policy_loss(
+    logprobs_B_T: torch.Tensor,
+    old_B_T: torch.Tensor,
+    advantages_B_T: torch.Tensor,
+    mask_B_T: torch.Tensor,
+    *,
+    epsilon: float = 0.2,
+) -> torch.Tensor:
+    """PPO's clipped objective (arXiv 1707.06347, eq. 7) with one advantage a token (`gae`), mean over all tokens.
+
+    With `reinforce_pp_advantages` this is REINFORCE++.
+    """
+    return policy_loss(logprobs_B_T, old_B_T, advantages_B_T, mask_B_T, low=epsilon, average="token")
+
+
+def ppo_value_loss(
+    values_B_T: torch.Tensor,
+    old_values_B_T: torch.Tensor,
+    returns_B_T: torch.Tensor,
+    mask_B_T: torch.Tensor,
+    *,
+    clip: float | None = 0.2,
+) -> torch.Tensor:
+    """Half the mean squared distance of values from returns, over tokens.
+
+    With `clip` the larger of that distance and that of the value held within `clip` of the old one (OpenAI Baselines'
+    ppo2; Huang et al. 2024, arXiv 2403.17031): a value that would move too far has no gradient.
+    """
+    distance_B_T = (values_B_T - returns_B_T).square()
+    if clip is not None:
+        held_B_T = old_values_B_T + (values_B_T - old_values_B_T).clamp(-clip, clip)
+        distance_B_T = torch.maximum(distance_B_T, (held_B_T - returns_B_T).square())
+    return 0.5 * masked_mean(distance_B_T, mask_B_T)
+
+
+def clip_fraction(
+    logprobs_B_T: torch.Tensor,
+    old_B_T: torch.Tensor,
+    advantages: torch.Tensor,
+    mask_B_T: torch.Tensor,
+    *,
+    epsilon: float = 0.2,
+) -> torch.Tensor:
+    """Share of the tokens on which PPO's clip binds: their ratio has left the region on the side the advantage pays."""
+    ratio_B_T = importance_ratio(logprobs_B_T, old_B_T, mask_B_T)
+    advantages_B_T = _by_token(advantages)
+    high = (ratio_B_T > 1 + epsilon) & (advantages_B_T > 0)
+    low = (ratio_B_T < 1 - epsilon) & (advantages_B_T < 0)
+    return masked_mean((high | low).float(), mask_B_T)
+
+
+def _by_token(advantages: torch.Tensor) -> torch.Tensor:
+    return advantages[:, None] if advantages.dim() == 1 else advantages
+
+
+def _averaged(
+    loss_B_T: torch.Tensor,
+    mask_B_T: torch.Tensor,
+    average: Average,
+    length: int | None,
+    tokens: float | torch.Tensor | None,
+    weights: torch.Tensor | None,
+    penalty_B_T: torch.Tensor | None,
+) -> torch.Tensor:
+    if weights is not None:
+        loss_B_T = loss_B_T * weights
+    if penalty_B_T is not None:
+        loss_B_T = loss_B_T + penalty_B_T
+    return average_tokens(loss_B_T.expand(mask_B_T.shape), mask_B_T, average, length=length, tokens=tokens)

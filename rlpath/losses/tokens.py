@@ -1,0 +1,54 @@
+"""Sums and means over the tokens that count: where the variants of one objective differ."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+Average = Literal["sequence", "token", "constant"]
+
+
+def masked_mean(values_B_T: torch.Tensor, mask_B_T: torch.Tensor) -> torch.Tensor:
+    """The mean of the values where the mask is 1; 0 where it is nowhere."""
+    return _kept(values_B_T, mask_B_T).sum() / mask_B_T.sum().clamp(min=1)
+
+
+def sequence_logprobs(logprobs_B_T: torch.Tensor, mask_B_T: torch.Tensor) -> torch.Tensor:
+    """Log-probability of each whole completion [B]: the sum over its tokens."""
+    return _kept(logprobs_B_T, mask_B_T).sum(-1)
+
+
+def average_tokens(
+    values_B_T: torch.Tensor,
+    mask_B_T: torch.Tensor,
+    how: Average,
+    *,
+    length: int | None = None,
+    tokens: float | torch.Tensor | None = None,
+) -> torch.Tensor:
+    """One number from a loss on every token; the choice decides what a long completion weighs.
+
+    - `sequence`: the mean over a completion's tokens, then over completions: a token of a long completion weighs less
+      (GRPO, arXiv 2402.03300);
+    - `token`: the mean over all tokens: a long completion weighs more (DAPO, arXiv 2503.14476). `tokens` is their
+      number where the batch is only a part of those averaged over;
+    - `constant`: the sum divided by B · `length`, the largest length there can be: every token weighs the same
+      whatever was sampled beside it (Dr. GRPO, arXiv 2503.20783).
+    """
+    kept = _kept(values_B_T, mask_B_T)
+    if how == "sequence":
+        return (kept.sum(-1) / mask_B_T.sum(-1).clamp(min=1)).mean()
+    if how == "token":
+        count = mask_B_T.sum() if tokens is None else torch.as_tensor(tokens)
+        return kept.sum() / count.clamp(min=1)
+    if how == "constant":
+        if length is None:
+            raise ValueError("averaging by a constant needs the largest length of a completion")
+        return kept.sum() / (len(kept) * length)
+    raise ValueError(f"tokens are averaged by sequence, token or constant, not by {how!r}")
+
+
+def _kept(values_B_T: torch.Tensor, mask_B_T: torch.Tensor) -> torch.Tensor:
+    # Not a product with the mask: infinity or NaN at padding times 0 is NaN.
+    return torch.where(mask_B_T.bool(), values_B_T, 0.0)

@@ -1,0 +1,214 @@
+"""TRL's SFT, DPO and reward trainers with three changes: packed forwards, a stop at a loss that is not finite that
+names the example, and rows in the order they are given.
+
+Everything else (losses, metrics, optimiser, checkpoints, several processes) is TRL's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.dpo_trainer import DataCollatorForPreference as DPOCollator
+from trl.trainer.dpo_trainer import DPOTrainer as TRLDPOTrainer
+from trl.trainer.reward_config import RewardConfig
+from trl.trainer.reward_trainer import DataCollatorForPreference as RewardCollator
+from trl.trainer.reward_trainer import RewardTrainer as TRLRewardTrainer
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+from trl.trainer.sft_trainer import SFTTrainer as TRLSFTTrainer
+
+from rlpath.errors import InputError
+from rlpath.posttrain.labelled import PACKING_TOLERANCE, base_of, install_labelled, let_autocast_cast
+from rlpath.posttrain.pooled import install_pooled, score_exactly
+from rlpath.posttrain.scores import pair_logprobs
+from rlpath.posttrain.tokens import TokenPair, TokenRow, dpo_row, reward_row, sft_row
+
+# What TRL logs and the packed forward does not compute.
+NOT_COMPUTED = ("mean_token_accuracy", "logits/chosen", "logits/rejected")
+
+
+class Numbered:
+    """A collator that hands on which examples a batch holds, as `batch["row"]` [examples]."""
+
+    def __init__(self, collator: Any) -> None:
+        self.collator = collator
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        batch = self.collator([{k: v for k, v in example.items() if k != "row"} for example in examples])
+        return {**batch, "row": torch.tensor([example["row"] for example in examples])}
+
+
+class StopWhereNotFinite(TrainerCallback):
+    """Ends training before a gradient that is not finite reaches the weights; raises `InputError`."""
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
+    ) -> None:
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
+                raise InputError(
+                    f"the gradient of {name} is not finite at step {state.global_step + 1}; "
+                    f"{remedy(state.global_step, args)}"
+                )
+
+
+def remedy(step: int, args: TrainingArguments) -> str:
+    """Where training can go on from, and with what."""
+    saved = step - step % int(args.save_steps)
+    kept = f"checkpoint-{saved} is the last good checkpoint" if saved else "no checkpoint was reached yet"
+    return f"training stopped before the weights were changed, and {kept}: lower --learning-rate and start again"
+
+
+class _Careful:
+    """What the three trainers share; comes before TRL's class among the bases."""
+
+    names: Sequence[str]
+    packing_gap: float
+    args: Any
+    model: Any
+    state: Any
+    accelerator: Any
+
+    def training_step(self: Any, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        """TRL's step; raises `InputError` naming the example where the loss is not finite."""
+        began = time.perf_counter()
+        rows = inputs.pop("row")
+        if self._total_train_tokens == 0:
+            # TRL counts from zero again after a resumption; what was read before stands in the log.
+            earlier = [line["num_tokens"] for line in self.state.log_history if "num_tokens" in line]
+            self._total_train_tokens = earlier[-1] if earlier else 0
+        loss = super().training_step(model, dict(inputs), num_items_in_batch)  # type: ignore[misc]
+        self._seconds = getattr(self, "_seconds", 0.0) + time.perf_counter() - began
+        if not torch.isfinite(loss):
+            raise InputError(
+                f"the loss is not finite at step {self.state.global_step + 1}, {self._blame(model, inputs, rows)}; "
+                f"{remedy(self.state.global_step, self.args)}"
+            )
+        return loss
+
+    @torch.no_grad()
+    def _blame(self: Any, model: Any, inputs: dict[str, Any], rows: torch.Tensor) -> str:
+        """Which examples of the batch have a loss that is not finite when they are alone."""
+        count = len(rows)
+        guilty = []
+        for at in range(count):
+            # Pairs lie as [chosen, rejected]: the second half belongs to the same examples.
+            alone = {
+                name: value[at::count] if isinstance(value, torch.Tensor) and value.dim() else value
+                for name, value in inputs.items()
+            }
+            with self.compute_loss_context_manager():
+                loss = self.compute_loss(model, self._prepare_inputs(alone))
+            if not torch.isfinite(loss):
+                guilty.append(self.names[int(rows[at])])
+        if not guilty:
+            return "though not for any of its examples alone"
+        if len(guilty) == count > 1:
+            return f"for every example of the step (first {guilty[0]}), so the weights themselves have diverged"
+        return f"for example {', '.join(guilty)}"
+
+    def log(self: Any, logs: dict[str, float], start_time: float | None = None) -> None:
+        """TRL's log without what is not computed, with the seconds of the step."""
+        found = self._metrics["train" if self.model.training else "eval"]
+        if self.packs:
+            for name in NOT_COMPUTED:
+                found.pop(name, None)
+        if "loss" in logs:
+            logs["step_time"] = self._seconds
+            self._seconds = 0.0
+        super().log(logs, start_time)  # type: ignore[misc]
+
+    @property
+    def packs(self) -> bool:
+        """Whether the packed forward is used; where it is not, TRL's own is."""
+        return self.packing_gap < PACKING_TOLERANCE
+
+    def _finish(self: Any, rows_per_prompt: int, install: Any = install_labelled) -> None:
+        self.add_callback(StopWhereNotFinite())
+        policy = self.accelerator.unwrap_model(self.model)
+        if self.args.bf16:
+            let_autocast_cast(policy)
+        self.packing_gap = install(
+            base_of(policy),
+            rows_per_prompt=rows_per_prompt,
+            autocast=self.accelerator.autocast,
+            device=self.accelerator.device,
+        )
+
+
+def numbered(rows: Sequence[dict[str, Any]]) -> Dataset:
+    """A data set whose rows know their number."""
+    return Dataset.from_list([{**row, "row": number} for number, row in enumerate(rows)])
+
+
+class SFTTrainer(_Careful, TRLSFTTrainer):
+    """Supervised fine-tuning on `rows`, in their order; the loss counts the answers alone."""
+
+    def __init__(self, model: Any, rows: Sequence[TokenRow], *, args: SFTConfig, tokenizer: Any, **given: Any) -> None:
+        self.names = [row.id for row in rows]
+        collator = Numbered(DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id))
+        super().__init__(
+            model,
+            args=args,
+            train_dataset=numbered([sft_row(row) for row in rows]),
+            data_collator=collator,  # type: ignore[arg-type]
+            processing_class=tokenizer,
+            **given,
+        )
+        self._finish(rows_per_prompt=1)
+
+
+class DPOTrainer(_Careful, TRLDPOTrainer):
+    """DPO on `pairs`, in their order; the reference is the model as it is given, and is asked once, before training."""
+
+    def __init__(
+        self, model: Any, pairs: Sequence[TokenPair], *, args: DPOConfig, tokenizer: Any, **given: Any
+    ) -> None:
+        self.names = [pair.id for pair in pairs]
+        super().__init__(
+            model,
+            args=args,
+            train_dataset=numbered([dpo_row(pair) for pair in pairs]),
+            data_collator=Numbered(DPOCollator(pad_token_id=tokenizer.pad_token_id)),  # type: ignore[arg-type]
+            processing_class=tokenizer,
+            **given,
+        )
+        self._finish(rows_per_prompt=2)
+        different = list(dict.fromkeys(pairs))
+        reference = dict(zip(different, pair_logprobs(self, different), strict=True))
+        rows = [
+            {**dpo_row(pair), "ref_chosen_logps": reference[pair][0], "ref_rejected_logps": reference[pair][1]}
+            for pair in pairs
+        ]
+        self.train_dataset = numbered(rows)
+        # TRL would compute them anew, padded; it reads them from the batch where this is set.
+        self.precompute_ref_logps = True
+
+    def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+        """The rows are tokens already."""
+        return dataset
+
+
+class RewardTrainer(_Careful, TRLRewardTrainer):
+    """A Bradley-Terry reward model on `pairs`, in their order."""
+
+    def __init__(
+        self, model: Any, pairs: Sequence[TokenPair], *, args: RewardConfig, tokenizer: Any, **given: Any
+    ) -> None:
+        self.names = [pair.id for pair in pairs]
+        super().__init__(
+            model,
+            args=args,
+            train_dataset=numbered([reward_row(pair) for pair in pairs]),
+            data_collator=Numbered(RewardCollator(pad_token_id=tokenizer.pad_token_id)),  # type: ignore[arg-type]
+            processing_class=tokenizer,
+            **given,
+        )
+        score_exactly(base_of(self.accelerator.unwrap_model(self.model)))
+        self._finish(rows_per_prompt=2, install=install_pooled)

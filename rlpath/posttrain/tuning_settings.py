@@ -1,0 +1,161 @@
+"""The settings that supervised fine-tuning, DPO and reward modelling share, and what they become in TRL's words.
+
+A recipe subclasses one of these with its own fields and gives its presets; every field is a flag of its command line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import LoraConfig, TaskType
+
+from rlpath.errors import InputError
+from rlpath.posttrain.settings import fast_dtype
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningSettings:
+    preset: str = "cpu"
+    """the set of defaults these settings started from"""
+    model: str = "smollm2-135m-instruct"
+    """a local folder, a hub id, the packaged smollm2-135m-instruct, or the folder of a trained adapter"""
+    steps: int = 60
+    """optimiser steps"""
+    batch: int = 8
+    """examples in one step, over all processes"""
+    micro_batch: int = 8
+    """examples in one forward of one process; lower it where memory is short"""
+    max_length: int = 512
+    """tokens of prompt and answer; a longer example is left out whole and counted"""
+    learning_rate: float = 2e-4
+    """highest, after warm-up; falls to zero along a cosine"""
+    warmup_steps: int = 5
+    """steps of linear warm-up"""
+    lora_rank: int = 32
+    """rank of the adapter on every linear layer (alpha is twice the rank); 0 trains all weights"""
+    quantize: Literal["none", "4bit"] = "none"
+    """4bit is QLoRA: the frozen weights in 4-bit NF4; needs a CUDA GPU and bitsandbytes"""
+    gradient_checkpointing: bool = False
+    """compute activations twice and hold less of them"""
+    held_out: int = 100
+    """held-out examples, measured before and after"""
+    checkpoint_every: int = 20
+    """steps between checkpoints"""
+    log_to: Literal["tensorboard", "wandb", "none"] = "tensorboard"
+    """metrics also go here; the run folder has them in any case"""
+    seed: int = 0
+    """fixes data order, adapter and evaluation"""
+    root: Path = Path("runs")
+    """folder of all runs"""
+
+    def check(self, processes: int) -> None:
+        """Refuse impossible sizes before anything is loaded; raises `InputError` naming the field."""
+        for name in ("steps", "batch", "micro_batch", "max_length", "held_out", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)} must be at least 1")
+        for name in ("warmup_steps", "lora_rank", "seed"):
+            if getattr(self, name) < 0:
+                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)} must not be negative")
+        if not self.learning_rate > 0:
+            raise InputError(f"--learning-rate {self.learning_rate} must be positive")
+        if self.batch % processes:
+            raise InputError(f"--batch {self.batch} is not divisible by {processes} processes")
+        local = self.batch // processes
+        if local % min(self.micro_batch, local):
+            raise InputError(f"--micro-batch {self.micro_batch} does not divide the {local} examples of a process")
+        if self.quantize == "4bit":
+            self._check_quantize()
+
+    def _check_quantize(self) -> None:
+        if not torch.cuda.is_available():
+            raise InputError("--quantize 4bit needs a CUDA GPU, and none is here: leave it out to train a plain LoRA")
+        if find_spec("bitsandbytes") is None:
+            raise InputError("--quantize 4bit needs bitsandbytes: `pip install bitsandbytes`, or leave it out")
+        if self.lora_rank == 0:
+            raise InputError("--quantize 4bit freezes the weights and needs an adapter: choose a --lora-rank above 0")
+
+    @property
+    def dtype(self) -> Literal["bfloat16", "float32"]:
+        """The precision of the forward."""
+        return fast_dtype()
+
+    def lora(self, task: TaskType = TaskType.CAUSAL_LM) -> LoraConfig | None:
+        """The adapter's configuration, or None where all weights train."""
+        if self.lora_rank == 0:
+            return None
+        return LoraConfig(r=self.lora_rank, lora_alpha=2 * self.lora_rank, target_modules="all-linear", task_type=task)
+
+    def load_options(self) -> dict[str, Any]:
+        """What `load_model` gets beside the folder: the precision, and the quantisation of the frozen weights."""
+        if self.quantize == "none":
+            return {"dtype": self.dtype if self.lora_rank else "float32"}
+        from transformers import BitsAndBytesConfig
+
+        four_bits = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=torch.bfloat16,
+            bnb_4bit_use_double_quant=True,
+        )
+        return {"dtype": self.dtype, "quantization_config": four_bits}
+
+    def trl(self, folder: Path, processes: int) -> dict[str, Any]:
+        """The arguments that every TRL configuration of these experiments has in common."""
+        local = self.batch // processes
+        micro = min(self.micro_batch, local)
+        return {
+            "output_dir": str(folder),
+            "use_cpu": not torch.cuda.is_available(),
+            "bf16": self.dtype == "bfloat16",
+            "seed": self.seed,
+            "max_steps": self.steps,
+            "per_device_train_batch_size": micro,
+            "gradient_accumulation_steps": local // micro,
+            "max_length": None,
+            "learning_rate": self.learning_rate,
+            "lr_scheduler_type": "cosine",
+            "warmup_steps": self.warmup_steps,
+            "optim": "adamw_torch_fused",
+            "weight_decay": 0.0,
+            "max_grad_norm": 1.0,
+            "gradient_checkpointing": self.gradient_checkpointing,
+            "train_sampling_strategy": "sequential",
+            "remove_unused_columns": False,
+            "logging_steps": 1,
+            "logging_first_step": True,
+            "save_strategy": "steps",
+            "save_steps": self.checkpoint_every,
+            "report_to": [] if self.log_to == "none" else [self.log_to],
+            "disable_tqdm": True,
+            "ddp_timeout": 6 * 3600,
+            "ddp_find_unused_parameters": False,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExaminedSettings(TuningSettings):
+    """Settings of an experiment that also completes held-out problems before and after, as GRPO's does."""
+
+    eval_problems: int = 100
+    """held-out problems, completed before and after"""
+    eval_samples: int = 8
+    """sampled completions of each held-out problem, for pass@k"""
+    max_completion_length: int = 128
+    """tokens after which a completion is cut, and judged as truncated"""
+    rollouts: Literal["auto", "hf", "vllm"] = "auto"
+    """what samples: vLLM where there is a GPU and vLLM, else Hugging Face"""
+    gpu_memory: float = 0.3
+    """share of the GPU's memory that vLLM takes beside the trainer"""
+
+    def check(self, processes: int) -> None:
+        """Refuse impossible sizes before anything is loaded; raises `InputError` naming the field."""
+        super().check(processes)
+        for name in ("eval_problems", "eval_samples", "max_completion_length"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)} must be at least 1")
+        if not 0 < self.gpu_memory < 1:
+            raise InputError(f"--gpu-memory {self.gpu_memory} must lie between 0 and 1")

@@ -1,0 +1,66 @@
+"""One supervised fine-tuning experiment: held-out loss and problems before, train, and after."""
+
+from __future__ import annotations
+
+from trl.trainer.sft_config import SFTConfig
+
+from rlpath.evals.likelihood import Likelihood, loss_finding
+from rlpath.experiment import begin, last_checkpoint, train_to_the_end
+from rlpath.posttrain.scores import answer_logprobs
+from rlpath.posttrain.tokens import TokenRow, encode_demonstration, in_order_of_use
+from rlpath.posttrain.trainers import SFTTrainer
+from rlpath.posttrain.tuning_settings import ExaminedSettings
+from rlpath.tuning import (
+    Examination,
+    Notes,
+    base_model,
+    conclude,
+    measured,
+    not_packed_note,
+    rows_of,
+    save_adapter,
+    tokenizer_of,
+)
+from rlpath.types import Demonstration, ExampleSet, ProblemSet
+
+
+def run_sft(
+    recipe: str,
+    settings: ExaminedSettings,
+    train: ExampleSet[Demonstration],
+    held_out: ExampleSet[Demonstration],
+    problems: ProblemSet | None = None,
+) -> None:
+    """Run or resume `recipe`: fit the answers of `train`, measure those of `held_out`, complete `problems`.
+
+    Raises `InputError` for whatever the user can mend, before any expensive work where possible.
+    """
+    data = [train, held_out, *([problems] if problems else [])]
+    begun = begin(recipe, settings, data)
+    if begun is None:
+        return
+    notes = Notes(begun)
+    tokenizer = tokenizer_of(begun, notes)
+    rows = rows_of(train, encode_demonstration, tokenizer, settings.max_length, notes)
+    kept_out = rows_of(held_out, encode_demonstration, tokenizer, settings.max_length, notes)
+    examination = Examination.begin(begun, problems, settings) if problems else None
+    begun.state.wait_for_everyone()
+    folder, checkpoint = last_checkpoint(begun.run, settings.root, begun.state)
+    trainer = SFTTrainer(
+        base_model(begun, settings),
+        in_order_of_use(rows, settings.steps * settings.batch, settings.seed),
+        args=SFTConfig(**settings.trl(folder, begun.state.num_processes)),
+        tokenizer=tokenizer,
+        peft_config=settings.lora(),
+    )
+    notes.add(*not_packed_note(trainer))
+    before = measured(begun, "held_out_before", lambda: _likelihoods(trainer, kept_out))
+    train_to_the_end(trainer, begun.run, checkpoint)
+    after = measured(begun, "held_out_after", lambda: _likelihoods(trainer, kept_out))
+    finding = loss_finding(before, after, settings.seed)
+    conclude(begun, examination, [finding], save_adapter(begun, trainer, settings.model))
+
+
+def _likelihoods(trainer: SFTTrainer, rows: list[TokenRow]) -> list[Likelihood]:
+    found = answer_logprobs(trainer, rows)
+    return [Likelihood(row.id, logprob, len(row.answer)) for row, logprob in zip(rows, found, strict=True)]
