@@ -1,0 +1,137 @@
+"""What is evaluated: a model, or an adapter on its base, with what a fair comparison must know of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rlpath.errors import InputError
+from rlpath.files import read_json
+from rlpath.models import load_model, load_tokenizer, parameter_count, resolve_model
+from rlpath.posttrain.weights import sampler_weights
+from rlpath.provenance import describe_model
+from rlpath.rollouts import PolicySampler, choose_backend, load_sampler
+from rlpath.runs import read_run
+
+SAME_SIZE = 0.10
+"""Largest difference in parameters, as a share of the baseline's, at which two models are of one size."""
+ADAPTER = "adapter_config.json"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model under evaluation.
+
+    spec: what the user named; label: what tables call it
+    path: the folder of the whole model, the base's where `adapter` is set
+    parameters: of the whole model; an adapter merges into its base and adds none
+    sha256: over every weights file, the adapter's too
+    run: the training run it came from, with its seed, or None
+    """
+
+    spec: str
+    label: str
+    path: Path
+    adapter: Path | None
+    parameters: int
+    sha256: str
+    run: Path | None = None
+    seed: int | None = None
+    recipe: str | None = None
+
+    def same_size(self, other: Subject) -> bool:
+        """Whether the two differ by at most 10 % of the other's parameters."""
+        return abs(self.parameters - other.parameters) <= SAME_SIZE * other.parameters
+
+
+def resolve_subject(spec: str) -> Subject:
+    """A run folder, an adapter's folder, or whatever `resolve_model` accepts.
+
+    Raises InputError for a run without a trained model, an adapter whose base cannot be found, or no model at all.
+    """
+    folder = Path(spec).expanduser()
+    if (folder / "config.json").is_file() and (folder / "manifest.json").is_file():
+        return _of_run(spec, folder)
+    if (folder / ADAPTER).is_file():
+        return _of_adapter(spec, folder.resolve(), folder.name)
+    path = resolve_model(spec)
+    return Subject(spec, path.name if folder.is_dir() else spec, path, None, parameter_count(path), _sha256([path]))
+
+
+def base_of(subject: Subject) -> Subject:
+    """The base model of an adapter, as a subject of its own; the subject itself where it has none."""
+    if subject.adapter is None:
+        return subject
+    return resolve_subject(_base_name(subject.adapter))
+
+
+def _of_run(spec: str, folder: Path) -> Subject:
+    record = read_run(folder)
+    model = folder / "model"
+    if not model.is_dir():
+        raise InputError(f"{folder} holds no trained model yet: let the run finish, then evaluate it")
+    seed = record.config.get("seed")
+    recipe = folder.resolve().parent.parent.name
+    label = f"{recipe}, seed {seed}"
+    if (model / ADAPTER).is_file():
+        found = _of_adapter(spec, model.resolve(), label)
+    else:
+        path = resolve_model(str(model))
+        found = Subject(spec, label, path, None, parameter_count(path), _sha256([path]))
+    return Subject(**{**vars(found), "run": folder.resolve(), "seed": seed, "recipe": recipe})
+
+
+def _of_adapter(spec: str, adapter: Path, label: str) -> Subject:
+    path = resolve_model(_base_name(adapter))
+    return Subject(spec, label, path, adapter, parameter_count(path), _sha256([path, adapter]))
+
+
+def _base_name(adapter: Path) -> str:
+    name = read_json(adapter / ADAPTER).get("base_model_name_or_path")
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{adapter / ADAPTER} names no base model (base_model_name_or_path): it cannot be evaluated")
+    return name
+
+
+def _sha256(folders: list[Path]) -> str:
+    hashes = [describe_model(None, folder)["sha256"] for folder in folders]
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def sampler_of(
+    subject: Subject, backend: Literal["auto", "hf", "vllm"], *, max_length: int, dtype: str = "bfloat16"
+) -> Iterator[PolicySampler]:
+    """A sampler with the subject's weights, an adapter's merged in fp32 and rounded once; freed at the end."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    sampler = load_sampler(choose_backend(backend), subject.path, max_length=max_length, dtype=dtype, device=device)
+    if subject.adapter is not None:
+        sampler.load_weights(sampler_weights(_adapted(subject.path, subject.adapter, dtype)))
+    try:
+        yield sampler
+    finally:
+        del sampler
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _adapted(path: Path, adapter: Path, dtype: str) -> Any:
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(load_model(path, dtype), str(adapter))
+    except RuntimeError as error:
+        # PEFT raises it for weights of another shape.
+        raise InputError(f"adapter {adapter} does not fit its base {path.name}: {str(error).splitlines()[0]}") from None
+
+
+def has_chat_template(subject: Subject) -> bool:
+    """Whether the subject's tokenizer can put a user turn."""
+    return load_tokenizer(subject.path).chat_template is not None
