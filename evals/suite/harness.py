@@ -16,7 +16,7 @@ from typing import Literal
 
 from rlpath.errors import InputError
 from rlpath.evals.evaluate import Evaluation, Protocol, evaluate
-from rlpath.evals.suite.subject import Subject, has_chat_template, sampler_of
+from rlpath.evals.suite.subject import LazySampler, Subject, has_chat_template
 from rlpath.evals.suite.task import Prompted, Task, Template
 from rlpath.files import Busy, disk_errors, lock
 from rlpath.packaged import cache_folder
@@ -76,7 +76,7 @@ def ask(
     cache: Path | None = None,
     progress: Progress = lambda _: None,
 ) -> list[Asked]:
-    """Ask `subject` every task under its template, loading the model once and only if something is not cached.
+    """Ask `subject` every task under its template; the model is loaded once, and only for what is not cached.
 
     Raises InputError where a template needs a chat and the model has none, or another process is asking the same.
     """
@@ -89,12 +89,12 @@ def ask(
     loaded = [(task, template, task.load(plan.size, plan.seed)) for task, template in jobs]
     asked: list[Asked] = []
     longest = LONGEST_PROMPT + max(plan.decodings(task)[0].max_tokens for task, _ in jobs)
-    with sampler_of(subject, plan.backend, max_length=longest, dtype=plan.dtype) as sampler:
-        for task, template, problems in loaded:
-            prompted = Prompted(sampler, template, task.exemplars() if template.shots else ())
-            path = folder / f"{_key(subject, prompted, problems, task, plan)}.jsonl"
-            evaluation = _evaluate(prompted, problems, task, plan, path, _timed(subject, task, template, progress))
-            asked.append(Asked(subject, task, template, problems, evaluation, path))
+    sampler = LazySampler(subject, plan.backend, max_length=longest, dtype=plan.dtype)
+    for task, template, problems in loaded:
+        prompted = Prompted(sampler, template, task.exemplars() if template.shots else ())
+        path = folder / f"{_key(subject, prompted, problems, task, plan)}.jsonl"
+        evaluation = _evaluate(prompted, problems, task, plan, path, _timed(subject, task, template, progress))
+        asked.append(Asked(subject, task, template, problems, evaluation, path))
     return asked
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from rlpath.errors import InputError
 from rlpath.files import read_json
+from rlpath.hf_sampler import encode_chat
 from rlpath.models import load_model, load_tokenizer, parameter_count, resolve_model
 from rlpath.posttrain.weights import sampler_weights
 from rlpath.provenance import describe_model
-from rlpath.rollouts import PolicySampler, choose_backend, load_sampler
+from rlpath.rollouts import Backend, PolicySampler, choose_backend, load_sampler
 from rlpath.runs import read_run
+from rlpath.types import Completion, Decoding
 
 SAME_SIZE = 0.10
 """Largest difference in parameters, as a share of the baseline's, at which two models are of one size."""
@@ -103,23 +104,41 @@ def _sha256(folders: list[Path]) -> str:
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
-@contextmanager
-def sampler_of(
-    subject: Subject, backend: Literal["auto", "hf", "vllm"], *, max_length: int, dtype: str = "bfloat16"
-) -> Iterator[PolicySampler]:
-    """A sampler with the subject's weights, an adapter's merged in fp32 and rounded once; freed at the end."""
-    import torch
+class LazySampler:
+    """A sampler with the subject's weights that are read at the first completion: a cached answer needs no model.
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    sampler = load_sampler(choose_backend(backend), subject.path, max_length=max_length, dtype=dtype, device=device)
-    if subject.adapter is not None:
-        sampler.load_weights(sampler_weights(_adapted(subject.path, subject.adapter, dtype)))
-    try:
-        yield sampler
-    finally:
-        del sampler
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+    An adapter's weights are merged in fp32 and rounded once. `max_length` bounds prompt plus completion (vLLM only).
+    """
+
+    def __init__(
+        self, subject: Subject, backend: Literal["auto", "hf", "vllm"], *, max_length: int, dtype: str = "bfloat16"
+    ) -> None:
+        self.subject = subject
+        self.backend: Backend = choose_backend(backend)
+        self.max_length = max_length
+        self.dtype = dtype
+        self.tokenizer: Any = load_tokenizer(subject.path)
+        self._loaded: PolicySampler | None = None
+
+    def encode(self, prompt: str) -> list[int]:
+        """Token ids of a user turn."""
+        return encode_chat(self.tokenizer, prompt)
+
+    def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
+        """Completions of the prompts."""
+        return self._load().generate(prompts, decoding)
+
+    def _load(self) -> PolicySampler:
+        if self._loaded is None:
+            import torch
+
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            path, length = self.subject.path, self.max_length
+            loaded = load_sampler(self.backend, path, max_length=length, dtype=self.dtype, device=device)
+            if self.subject.adapter is not None:
+                loaded.load_weights(sampler_weights(_adapted(path, self.subject.adapter, self.dtype)))
+            self._loaded = loaded
+        return self._loaded
 
 
 def _adapted(path: Path, adapter: Path, dtype: str) -> Any:

@@ -57,6 +57,7 @@ class Task:
     strict: what a format-bound harness would accept; flexible: what a lenient one would
     exemplars: solved examples for templates with shots
     trivial: completions that need no model, by name: every model should beat all of them
+    guessable: whether gold answers are short enough to be guessed, and the same for several problems
     """
 
     name: str
@@ -67,6 +68,7 @@ class Task:
     flexible: Verifier
     exemplars: Callable[[], Sequence[Exemplar]] = tuple
     trivial: Mapping[str, Callable[[Problem, Sequence[Problem]], str]] = field(default_factory=dict)
+    guessable: bool = True
 
     def template(self, name: str) -> Template:
         """The template of that name; raises KeyError where there is none."""

@@ -262,6 +262,7 @@ TASKS = {
             max_tokens=384,
             strict=Continuation(),
             flexible=CodeVerifier(),
+            guessable=False,
             trivial={"empty": _empty, "pass": lambda problem, _: f"```python\n{problem.prompt}    pass\n```"},
         ),
         Task(
@@ -277,6 +278,7 @@ TASKS = {
             max_tokens=512,
             strict=InstructionVerifier(),
             flexible=InstructionVerifier(loose=True),
+            guessable=False,
             trivial=ANY_TRIVIAL,
         ),
     )

@@ -1,0 +1,114 @@
+"""The figures of one model on one task, none hidden: what was cut, what held no answer, what other readings say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlpath.evals.evaluate import Sample
+from rlpath.evals.suite.baselines import TrivialScore, guess_pass_at, trivial_scores
+from rlpath.evals.suite.harness import Asked
+from rlpath.seeding import derive
+from rlpath.stats import Interval, mean_over_problems, wilson
+from rlpath.types import Status, Verifier
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One model on one task. Accuracies are greedy, with Wilson intervals; the rest is of the sampled completions.
+
+    strict, flexible, ours: three readings of the same completions
+    truncated, no_answer, undecided: shares of the sampled completions
+    pass_at: unbiased, by k; guess_at: what guessing would have; majority: of all samples' answers, by k
+    trivial: baselines without a model, best first
+    """
+
+    model: str
+    task: str
+    template: str
+    problems: int
+    samples: int
+    strict: Interval
+    flexible: Interval
+    ours: Interval
+    truncated: float
+    no_answer: float
+    undecided: float
+    pass_at: dict[int, Interval]
+    guess_at: dict[int, float]
+    majority_at: dict[int, Interval]
+    mean_tokens: float
+    tokens: int
+    trivial: tuple[TrivialScore, ...]
+
+    @property
+    def below_trivial(self) -> TrivialScore | None:
+        """The best trivial baseline where the model's greedy accuracy does not exceed it."""
+        best = self.trivial[0] if self.trivial else None
+        return best if best and self.ours.estimate <= best.accuracy else None
+
+
+def headline(asked: Asked) -> Headline:
+    """The figures of one evaluation."""
+    evaluation, task, problems = asked.evaluation, asked.task, asked.problems
+    summary = evaluation.summary()
+    greedy, sampled = evaluation.of("greedy"), evaluation.of("sample")
+    return Headline(
+        model=asked.subject.label,
+        task=task.name,
+        template=asked.template.name,
+        problems=len(problems),
+        samples=summary.samples,
+        strict=reread(greedy, task.strict),
+        flexible=reread(greedy, task.flexible),
+        ours=summary.greedy,
+        truncated=summary.cut,
+        no_answer=summary.sampled_status[Status.NO_ANSWER],
+        undecided=summary.sampled_status[Status.UNDECIDED],
+        pass_at=summary.pass_at,
+        guess_at={k: guess_pass_at(task, problems, k) for k in summary.pass_at},
+        majority_at={k: majority_at(asked, k) for k in summary.pass_at},
+        mean_tokens=summary.mean_tokens,
+        tokens=sum(sample.tokens for sample in (*greedy, *sampled)),
+        trivial=tuple(trivial_scores(task, problems)),
+    )
+
+
+def reread(samples: Sequence[Sample], verifier: Verifier) -> Interval:
+    """Accuracy of the same completions under another verifier."""
+    verdicts = [
+        verifier(sample.completion, sample.gold, question=sample.prompt, truncated=sample.finish_reason == "length")
+        for sample in samples
+    ]
+    return wilson(sum(verdict.correct for verdict in verdicts), len(verdicts))
+
+
+def majority_at(asked: Asked, k: int, draws: int = 100) -> Interval:
+    """Expected accuracy of the most frequent answer among k samples, over problems.
+
+    The k are drawn without replacement from the n, `draws` times unless k = n; ties share the point among the tied.
+    Completions without an answer do not vote. Self-consistency, arXiv:2203.11171.
+    """
+    by_problem: dict[str, list[Sample]] = {}
+    for sample in asked.evaluation.of("sample"):
+        by_problem.setdefault(sample.problem_id, []).append(sample)
+    n = asked.evaluation.protocol.sampled.n
+    rng = np.random.default_rng(derive(asked.evaluation.protocol.sampled.seed, "majority", k))
+    subsets = [range(n)] if k == n else [rng.permutation(n)[:k] for _ in range(draws)]
+    values = [
+        float(np.mean([_vote([samples[i] for i in subset]) for subset in subsets])) for samples in by_problem.values()
+    ]
+    return mean_over_problems(values)
+
+
+def _vote(samples: Sequence[Sample]) -> float:
+    votes = Counter(sample.answer for sample in samples if sample.answer is not None)
+    if not votes:
+        return 0.0
+    most = max(votes.values())
+    winners = [answer for answer, count in votes.items() if count == most]
+    right = {sample.answer for sample in samples if sample.status is Status.CORRECT}
+    return sum(answer in right for answer in winners) / len(winners)
