@@ -1,0 +1,190 @@
+"""What a suite found, as one value: written to `result.json`, read by the report, the exports and `rlpath prereg`.
+
+Everything a report says is here or in the evaluation files that `answers` names; nothing is computed while drawing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from rlpath.errors import InputError
+from rlpath.evals.compare import Aggregate, VerdictWord
+from rlpath.evals.suite.baselines import TrivialScore
+from rlpath.evals.suite.headline import Headline
+from rlpath.files import read_json, write_atomic
+from rlpath.stats import Interval
+
+VERSION = 1
+FILE = "result.json"
+Role = Literal["model", "baseline", "base"]
+Ranking = Literal["robust", "fragile", "reversed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """One row of the tables: a model, or the training seeds of one recipe, which are evaluated each and averaged.
+
+    members: the labels of its subjects, one a training seed (one where it is a single model)
+    seeds: the training seeds of `members`, empty for a model without a run
+    base: the entrant it was trained from, by label, or ""
+    """
+
+    label: str
+    role: Role
+    members: tuple[str, ...]
+    seeds: tuple[int, ...]
+    parameters: int
+    sha256: tuple[str, ...]
+    base: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """An entrant against another on one task. `aggregates` holds every metric, the one that decides first.
+
+    same_size: whether their parameters differ by at most 10 %; without it there is no verdict of "improved"
+    p_holm: of the deciding metric, adjusted over the declared family of the whole suite
+    claim: the sentence that may be quoted, with whatever limits it ("contamination unchecked", "one training seed")
+    """
+
+    model: str
+    versus: str
+    task: str
+    problems: int
+    aggregates: tuple[Aggregate, ...]
+    p_holm: float
+    same_size: bool
+    verdict: VerdictWord
+    claim: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """One task asked by every template, order of examples and with or without chat: accuracy of each, by entrant.
+
+    spread: largest less smallest accuracy of an entrant over the variants
+    ranking: whether the sign of model less baseline is the same under every variant (robust), differs from the
+        protocol's under some (fragile), or under most (reversed)
+    """
+
+    task: str
+    model: str
+    versus: str
+    variants: tuple[str, ...]
+    accuracies: tuple[float, ...]
+    versus_accuracies: tuple[float, ...]
+    spread: float
+    versus_spread: float
+    ranking: Ranking
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The same items changed so that the skill needed stays: what an entrant's accuracy does. Paired by item."""
+
+    task: str
+    model: str
+    name: str
+    items: int
+    original: Interval
+    changed: Interval
+    difference: Interval
+    p: float
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    """A whole suite.
+
+    manifest: command, time, versions, hardware, plan, tasks with their data's hashes, `prereg` where one was given
+    headlines: one an entrant's member and task
+    answers: evaluation files by "<member label>/<task>/<template>", relative to the result's folder or absolute
+    family: the declared tests, "<model> vs <versus> on <task>", that Holm's adjustment is over
+    warnings: red lines: another size than the baseline, below a trivial baseline, unchecked contamination …
+    contamination: what evals/contamination/verdict.py found, by model label; empty where unchecked
+    prereg: the lines of `Checked`, empty without a preregistration
+    """
+
+    manifest: Mapping[str, Any]
+    entrants: tuple[Entrant, ...]
+    headlines: tuple[Headline, ...]
+    contrasts: tuple[Contrast, ...]
+    answers: Mapping[str, str]
+    family: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    contamination: Mapping[str, Any] = field(default_factory=dict)
+    sensitivity: tuple[Sensitivity, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    prereg: tuple[str, ...] = ()
+    references: tuple[Mapping[str, str], ...] = ()
+
+    def entrant(self, label: str) -> Entrant:
+        """The entrant of that label; raises KeyError where there is none."""
+        for entrant in self.entrants:
+            if entrant.label == label:
+                return entrant
+        raise KeyError(label)
+
+    def save(self, folder: Path) -> Path:
+        """Write `result.json` into the folder, atomically; returns its path."""
+        text = json.dumps({"version": VERSION, **asdict(self)}, indent=1, ensure_ascii=False, default=str)
+        write_atomic(folder / FILE, text + "\n")
+        return folder / FILE
+
+
+def read_result(folder: Path) -> SuiteResult:
+    """The result in a folder. Raises InputError where there is none, or one of another version."""
+    path = folder / FILE
+    row = read_json(path)
+    if row.pop("version", None) != VERSION:
+        raise InputError(f"{path} was written by another version of the suite: evaluate again into a new --out")
+    try:
+        return _result(row)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is damaged ({error!r}): remove it and evaluate again") from None
+
+
+def _result(row: dict[str, Any]) -> SuiteResult:
+    parts = {
+        "entrants": tuple(Entrant(**_tuples(each)) for each in row["entrants"]),
+        "headlines": tuple(_headline(each) for each in row["headlines"]),
+        "contrasts": tuple(_contrast(each) for each in row["contrasts"]),
+        "sensitivity": tuple(Sensitivity(**_tuples(each)) for each in row["sensitivity"]),
+        "probes": tuple(_probe(each) for each in row["probes"]),
+        "references": tuple(row["references"]),
+    }
+    return SuiteResult(**(_tuples(row) | parts))
+
+
+def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+
+
+def _headline(row: dict[str, Any]) -> Headline:
+    row = _tuples(row)
+    for name in ("strict", "flexible", "ours"):
+        row[name] = Interval(**row[name])
+    for name in ("pass_at", "majority_at"):
+        row[name] = {int(k): Interval(**value) for k, value in row[name].items()}
+    row["guess_at"] = {int(k): value for k, value in row["guess_at"].items()}
+    row["trivial"] = tuple(TrivialScore(**each) for each in row["trivial"])
+    return Headline(**row)
+
+
+def _contrast(row: dict[str, Any]) -> Contrast:
+    return Contrast(**(_tuples(row) | {"aggregates": tuple(_aggregate(each) for each in row["aggregates"])}))
+
+
+def _aggregate(row: dict[str, Any]) -> Aggregate:
+    row = _tuples(row)
+    for name in ("before", "after", "difference"):
+        row[name] = None if row[name] is None else Interval(**row[name])
+    return Aggregate(**row)
+
+
+def _probe(row: dict[str, Any]) -> Probe:
+    return Probe(**{name: Interval(**value) if isinstance(value, dict) else value for name, value in row.items()})
