@@ -149,7 +149,7 @@ def read_result(folder: Path) -> SuiteResult:
 
 
 def _result(row: dict[str, Any]) -> SuiteResult:
-    parts = {
+    parts: dict[str, Any] = {
         "entrants": tuple(Entrant(**_tuples(each)) for each in row["entrants"]),
         "headlines": tuple(_headline(each) for each in row["headlines"]),
         "contrasts": tuple(_contrast(each) for each in row["contrasts"]),
@@ -187,4 +187,5 @@ def _aggregate(row: dict[str, Any]) -> Aggregate:
 
 
 def _probe(row: dict[str, Any]) -> Probe:
-    return Probe(**{name: Interval(**value) if isinstance(value, dict) else value for name, value in row.items()})
+    row = {name: Interval(**value) if isinstance(value, dict) else value for name, value in row.items()}
+    return Probe(**row)
