@@ -16,6 +16,7 @@ from trl.trainer.dpo_config import DPOConfig
 
 from rlpath.envs.preferences import pairs_of_judged
 from rlpath.errors import InputError
+from rlpath.evals.contamination.screen import screen
 from rlpath.evals.evaluate import judge, read_evaluation
 from rlpath.evals.likelihood import Likelihood, preference_finding
 from rlpath.experiment import Begun, begin, broadcast, last_checkpoint, train_to_the_end
@@ -25,7 +26,7 @@ from rlpath.posttrain.tokens import TokenPair, encode_preference, in_order_of_us
 from rlpath.posttrain.trainers import DPOTrainer
 from rlpath.posttrain.tuning_settings import ExaminedSettings
 from rlpath.provenance import describe_data
-from rlpath.rewards.named import judges
+from rlpath.rewards.named import VerifierName, judges, verifier_named
 from rlpath.rollouts import PolicySampler
 from rlpath.seeding import derive
 from rlpath.tuning import (
@@ -58,6 +59,10 @@ class DPOSettings(ExaminedSettings):
     """sampled answers of each of them, at temperature 1"""
     pairs_per_prompt: int = 4
     """at most so many pairs of one problem"""
+    train_verifier: VerifierName = "own"
+    """what makes the training pairs: the verifier that belongs to the problems, or another"""
+    eval_verifier: VerifierName = "own"
+    """what judges held-out pairs and the evaluation: choose another than training's to see what it does not accept"""
 
     def check(self, processes: int) -> None:
         """Refuse impossible sizes before anything is loaded; raises `InputError` naming the field."""
@@ -67,11 +72,21 @@ class DPOSettings(ExaminedSettings):
                 raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)} must be at least {least}")
         if not self.beta > 0 or not 0 <= self.label_smoothing < 0.5:
             raise InputError("--beta must be positive and --label-smoothing at least 0 and below 0.5")
+        if self.label_smoothing and self.loss != "robust":
+            raise InputError(f"--label-smoothing has no part in --loss {self.loss}: choose --loss robust")
 
 
 def run_dpo_on_problems(recipe: str, settings: DPOSettings, train: ProblemSet, held_out: ProblemSet) -> None:
-    """Run or resume `recipe` on pairs that the problems' verifier makes. Raises `InputError` as `pairs_of_judged`."""
-    begun = begin(recipe, settings, [train, held_out], {"judges": judges(train.verifier, held_out.verifier)})
+    """Run or resume `recipe` on pairs that a verifier makes: that of `train`, or the one the settings name.
+
+    The held-out pairs and the evaluation are judged by that of `held_out`, or the one named for it. Raises
+    `InputError` as `pairs_of_judged`.
+    """
+    train = replace(train, verifier=verifier_named(settings.train_verifier, train.verifier))
+    held_out = replace(held_out, verifier=verifier_named(settings.eval_verifier, held_out.verifier))
+    _, overlap = screen(train, held_out)
+    facts = {"judges": judges(train.verifier, held_out.verifier), "contamination": overlap}
+    begun = begin(recipe, settings, [train, held_out], facts)
     if begun is None:
         return
     examination = Examination.begin(begun, held_out, settings)
@@ -93,7 +108,8 @@ def run_dpo_on_pairs(
     recipe: str, settings: DPOSettings, train: ExampleSet[Preference], held_out: ExampleSet[Preference]
 ) -> None:
     """Run or resume `recipe` on given pairs; no problems are completed."""
-    begun = begin(recipe, settings, [train, held_out])
+    _, overlap = screen(train)
+    begun = begin(recipe, settings, [train, held_out], {"contamination": overlap})
     if begun is not None:
         _train(begun, settings, train, held_out, None, {"generated_tokens": 0})
 

@@ -34,12 +34,12 @@ from rlpath.evals.report import write_report
 from rlpath.files import read_json, write_atomic
 from rlpath.hardware import Gpu, detect
 from rlpath.models import load_model, load_tokenizer, resolve_model
+from rlpath.posttrain.finite import StopWhereNotFinite
 from rlpath.posttrain.grpo import GRPOTrainer
 from rlpath.posttrain.judge import RewardFunction
 from rlpath.posttrain.observe import ProgressLine, Recorder, StopOnInterrupt
 from rlpath.posttrain.ppo import PPOTrainer
 from rlpath.posttrain.settings import GRPOSettings, PolicySettings, PPOSettings
-from rlpath.posttrain.trainers import StopWhereNotFinite
 from rlpath.posttrain.weights import sampler_weights
 from rlpath.provenance import manifest
 from rlpath.rewards.named import judges, verifier_named

@@ -10,6 +10,7 @@ from peft import PeftModel, TaskType
 from transformers import AutoModelForSequenceClassification
 from trl.trainer.reward_config import RewardConfig
 
+from rlpath.evals.contamination.screen import screen
 from rlpath.evals.pairs import (
     ScoredPair,
     accuracy_finding,
@@ -39,7 +40,8 @@ def run_reward_model(
     adversarial: Mapping[str, ExampleSet[Preference]],
 ) -> None:
     """Run or resume `recipe`. Raises `InputError` for whatever the user can mend."""
-    begun = begin(recipe, settings, [train, held_out, *adversarial.values()])
+    _, overlap = screen(train)
+    begun = begin(recipe, settings, [train, held_out, *adversarial.values()], {"contamination": overlap})
     if begun is None:
         return
     notes = Notes(begun)

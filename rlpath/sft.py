@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trl.trainer.sft_config import SFTConfig
 
+from rlpath.evals.contamination.screen import screen
 from rlpath.evals.likelihood import Likelihood, loss_finding
 from rlpath.experiment import begin, last_checkpoint, train_to_the_end
 from rlpath.posttrain.scores import answer_logprobs
@@ -35,8 +36,9 @@ def run_sft(
 
     Raises `InputError` for whatever the user can mend, before any expensive work where possible.
     """
+    _, overlap = screen(train, problems)
     data = [train, held_out, *([problems] if problems else [])]
-    begun = begin(recipe, settings, data)
+    begun = begin(recipe, settings, data, {"contamination": overlap})
     if begun is None:
         return
     notes = Notes(begun)
