@@ -19,7 +19,18 @@ from rlpath.errors import InputError
 from rlpath.evals.contamination.screen import screen
 from rlpath.evals.evaluate import judge, read_evaluation
 from rlpath.evals.likelihood import Likelihood, preference_finding
-from rlpath.experiment import Begun, begin, broadcast, last_checkpoint, train_to_the_end
+from rlpath.experiment import (
+    Begun,
+    Notes,
+    begin,
+    broadcast,
+    check_prompt_lengths,
+    last_checkpoint,
+    not_packed_note,
+    save_model,
+    tokenizer_of,
+    train_to_the_end,
+)
 from rlpath.files import read_json_lines, write_atomic
 from rlpath.posttrain.scores import pair_logprobs
 from rlpath.posttrain.tokens import TokenPair, encode_preference, in_order_of_use
@@ -29,17 +40,7 @@ from rlpath.provenance import describe_data
 from rlpath.rewards.named import VerifierName, judges, verifier_named
 from rlpath.rollouts import PolicySampler
 from rlpath.seeding import derive
-from rlpath.tuning import (
-    Examination,
-    Notes,
-    base_model,
-    conclude,
-    measured,
-    not_packed_note,
-    rows_of,
-    save_adapter,
-    tokenizer_of,
-)
+from rlpath.tuning import Examination, base_model, check_max_length, conclude, measured, rows_of
 from rlpath.types import Decoding, ExampleSet, Preference, ProblemSet
 
 CHUNK = 32
@@ -89,6 +90,7 @@ def run_dpo_on_problems(recipe: str, settings: DPOSettings, train: ProblemSet, h
     begun = begin(recipe, settings, [train, held_out], facts)
     if begun is None:
         return
+    check_prompt_lengths(begun, train.problems[: settings.prompts], settings)
     examination = Examination.begin(begun, held_out, settings)
     _sample(begun, examination.sampler, train, settings)
     begun.state.wait_for_everyone()
@@ -152,7 +154,8 @@ def _train(
     examination: Examination | None,
     facts: dict[str, Any],
 ) -> None:
-    notes = Notes(begun)
+    check_max_length(begun, settings)
+    notes = Notes(begun.run)
     tokenizer = tokenizer_of(begun, notes)
     rows = rows_of(train, encode_preference, tokenizer, settings.max_length, notes)
     kept_out = rows_of(held_out, encode_preference, tokenizer, settings.max_length, notes)[: settings.held_out]
@@ -178,7 +181,7 @@ def _train(
     train_to_the_end(trainer, begun.run, checkpoint)
     after = measured(begun, "pairs_after", lambda: _likelihoods(trainer, kept_out))
     finding = preference_finding(_paired(before), _paired(after), f"pairs of {held_out.name}", settings.seed)
-    conclude(begun, examination, [finding], save_adapter(begun, trainer, settings.model))
+    conclude(begun, examination, [finding], save_model(begun, trainer, settings.model))
 
 
 def _likelihoods(trainer: DPOTrainer, pairs: Sequence[TokenPair]) -> list[Likelihood]:

@@ -98,9 +98,9 @@ def test_a_reward_model_scores_each_completion_alone(judge_folder: Path) -> None
     prompts = [[{"role": "user", "content": "hello"}]] * 3
     completions = [[{"role": "assistant", "content": text}] for text in ("a", "a longer answer", "?")]
     together = numbers(RewardModelReward(judge_folder)(prompts, completions))
-    alone = numbers([
-        RewardModelReward(judge_folder, batch_size=1)([p], [c])[0] for p, c in zip(prompts, completions, strict=True)
-    ])
+    alone = numbers(
+        [RewardModelReward(judge_folder, batch_size=1)([p], [c])[0] for p, c in zip(prompts, completions, strict=True)]
+    )
 
     assert together == pytest.approx(alone, abs=1e-5)
     assert len(set(together)) == 3

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from rlpath.errors import InputError
-from rlpath.experiment import preset_for, read_settings, training_rows
+from rlpath.experiment import preset_for, read_settings
 from rlpath.hardware import Gpu
+from rlpath.on_policy import training_rows
 from rlpath.posttrain.grpo import check_arguments
 from rlpath.posttrain.settings import GRPOSettings, PPOSettings
 from rlpath.types import Problem
