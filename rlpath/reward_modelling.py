@@ -10,6 +10,7 @@ from peft import PeftModel, TaskType
 from transformers import AutoModelForSequenceClassification
 from trl.trainer.reward_config import RewardConfig
 
+from rlpath.errors import InputError
 from rlpath.evals.contamination.screen import screen
 from rlpath.evals.pairs import (
     ScoredPair,
@@ -40,6 +41,11 @@ def run_reward_model(
     adversarial: Mapping[str, ExampleSet[Preference]],
 ) -> None:
     """Run or resume `recipe`. Raises `InputError` for whatever the user can mend."""
+    if settings.quantize != "none":
+        raise InputError(
+            f"--quantize {settings.quantize} is for sft and dpo: a reward model's scoring head trains in full "
+            "precision, and what is merged for use is not quantised; leave it out"
+        )
     _, overlap = screen(train)
     begun = begin(recipe, settings, [train, held_out, *adversarial.values()], {"contamination": overlap})
     if begun is None:
