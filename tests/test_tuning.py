@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -104,9 +105,10 @@ def test_the_card_says_where_the_adapter_comes_from(sft: RunRecord, digit_folder
     """Base with hash, data with hashes, command, seed, figures with intervals, contamination, limits."""
     card = (sft.path / "model" / "README.md").read_text()
 
-    front = card.split("---")[1]
-    assert f'base_model: "{digit_folder}"' in front
-    assert "library_name: peft" in front
+    front = ModelCard(card).data
+    assert front.base_model == str(digit_folder)
+    assert front.library_name == "peft"
+    assert front.tags == ["rlpath", "trl", "sft", "lora"]
     for text in (
         *sft.manifest["model"]["sha256"].values(),
         *(row["sha256"] for row in sft.manifest["data"]),
