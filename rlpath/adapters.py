@@ -111,7 +111,8 @@ def _check_base(base: Path, adapter: Path, hashes: dict[str, str]) -> None:
     if not (adapter / BASE).is_file():
         return
     trained_on = read_json(adapter / BASE)
-    if trained_on.get("sha256") != hashes:
+    wanted = {name: digest for name, digest in trained_on["sha256"].items() if name.endswith(".safetensors")}
+    if wanted != hashes:
         raise InputError(
             f"the adapter in {adapter} belongs to another base model than {base}: the weights there are not those of "
             f"{trained_on.get('name')} that it was trained on; name that model, or train the adapter anew"
