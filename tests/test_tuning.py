@@ -105,7 +105,7 @@ def test_the_card_says_where_the_adapter_comes_from(sft: RunRecord, digit_folder
     """Base with hash, data with hashes, command, seed, figures with intervals, contamination, limits."""
     card = (sft.path / "model" / "README.md").read_text()
 
-    front = ModelCard(card).data
+    front: Any = ModelCard(card).data
     assert front.base_model == str(digit_folder)
     assert front.library_name == "peft"
     assert front.tags == ["rlpath", "trl", "sft", "lora"]
@@ -278,8 +278,9 @@ def test_a_reward_model_is_measured_and_can_be_used(
     assert "left out whole" in done.out
     assert "left out whole" in (run.path / "model" / "README.md").read_text()
     reward = RewardModelReward(run.path / "merged")
-    scores = reward(["Ask for 3.", "Ask for 3."], ["3, please.", "3, now!!"])
-    assert scores[0] > scores[1]
+    polite, rude = reward(["Ask for 3.", "Ask for 3."], ["3, please.", "3, now!!"])
+    assert polite is not None and rude is not None
+    assert polite > rude
 
     assert launch(*command, "--root", str(tmp_path / "b"), at="unmarked checkpoint").status == -9
     assert launch(*command, "--root", str(tmp_path / "b")).status == 0
