@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -132,12 +133,12 @@ def test_a_card_says_where_nothing_was_checked(sft: RunRecord, tmp_path: Path) -
     assert "Unchecked: no comparison" in write_card(tmp_path / "run").read_text()
 
 
-def test_the_card_s_example_loads_the_adapter(sft: RunRecord) -> None:
+def test_the_card_s_example_loads_the_adapter(sft: RunRecord, tmp_path: Path) -> None:
     """The Python block of the card runs as it stands but for the folder, and the adapter is not idle."""
     card = (sft.path / "model" / "README.md").read_text()
     code = card.split("```python\n")[1].split("```")[0].replace("THIS_FOLDER", str(sft.path / "model"))
-    found: dict[str, Any] = {}
-    exec(code, found)
+    (tmp_path / "example.py").write_text(code)
+    found = runpy.run_path(str(tmp_path / "example.py"))
 
     idle = [p.abs().max() == 0 for n, p in found["model"].named_parameters() if "lora_B" in n]
     assert len(idle) == 14
