@@ -26,7 +26,7 @@ from rlpath.cpu import prepare_cpu
 from rlpath.envs.arithmetic import arithmetic
 from rlpath.errors import run_command
 from rlpath.exhibits import Arm, Curve, Exhibit, train_arm, write_exhibit, write_json
-from rlpath.files import read_json
+from rlpath.files import disk_errors, read_json
 from rlpath.models import load_model, load_tokenizer, resolve_model
 from rlpath.overoptimisation import best_of_rows, overoptimisation_section, sample_best_of
 from rlpath.posttrain.biased_preferences import reward_model
@@ -74,6 +74,8 @@ def main() -> None:
             curve = train_arm(RECIPE, exhibit, arm, seed, shared.path, shared.sampler)
             curves.setdefault(arm.name, {})[seed] = curve
     folder = settings.root / RECIPE / exhibit.name
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     extra = []
     if settings.exhibit == "overoptimisation":
         extra = shared.overoptimised(seeds, curves[exhibit.arms[0].name], folder)
