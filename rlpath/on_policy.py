@@ -200,7 +200,9 @@ def train_ppo(training: Training, settings: PPOSettings, reward: RewardFunction 
                 run.mark_complete(folder, keep=2)
     interrupt.end()
     progress.end()
-    accelerator.end_training()
+    # Not end_training(): it takes the processes apart, and they are still to evaluate.
+    for tracker in accelerator.trackers:
+        tracker.finish()
     if interrupt.asked:
         print(f"stopped at step {trainer.step}, with a checkpoint", flush=True)
         raise KeyboardInterrupt
