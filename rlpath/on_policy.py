@@ -167,7 +167,8 @@ def train_ppo(training: Training, settings: PPOSettings, reward: RewardFunction 
         mixed_precision="bf16" if settings.dtype == "bfloat16" else "no",
         cpu=not torch.cuda.is_available(),
         log_with=None if settings.log_to == "none" else settings.log_to,
-        project_dir=None if run is None else str(run.path),
+        # Asked for on every process, written by the main one.
+        project_dir=str(training.checkpoints.parent),
     )
     if settings.log_to != "none":
         accelerator.init_trackers("tensorboard")

@@ -143,7 +143,7 @@ def test_two_processes_train_as_one(name: str, digit_folder: Path, pairs_file: P
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     data = ["--data", str(pairs_file)] if name == "reward_model" else []
-    flags = [*RECIPES[name], *data, "--model", str(digit_folder), "--root"]
+    flags = [*RECIPES[name], *data, "--log-to", "tensorboard", "--model", str(digit_folder), "--root"]
     runs = []
     for folder, start in (("one", [sys.executable]), ("two", [*launcher, "--main_process_port", "0"])):
         command = [*start, recipe(name), *flags, str(tmp_path / folder)]
