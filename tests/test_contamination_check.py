@@ -21,7 +21,7 @@ from rlpath.evals.contamination.documents import documents, training_files
 from rlpath.evals.contamination.screen import screen, sentence
 from rlpath.evals.held_out import held_out
 from rlpath.rewards.number import NumberVerifier
-from rlpath.types import Problem, ProblemSet
+from rlpath.types import Demonstration, ExampleSet, Preference, Problem, ProblemSet, Turn
 
 QUESTION = "A baker has forty loaves and sells three loaves to each of nine neighbours; how many loaves are left?"
 OTHER = "The ship left harbour at dawn with a crew of twelve, none of whom had ever seen the southern ocean before."
@@ -192,6 +192,21 @@ def test_the_screen_before_training() -> None:
     with pytest.raises(InputError, match="every problem of made holds a copy"):
         screen(problems(QUESTION), held, on_hit="drop", against=[])
     json.dumps(record)
+
+
+def test_demonstrations_and_preferences_are_screened_too() -> None:
+    """A copy in an answer, the worse one included, is found; the record speaks of examples."""
+    held, asked = problems(QUESTION, split="validation"), (Turn("user", "Say it."),)
+    shown = ExampleSet(
+        "shown", "train", (Demonstration("a", asked, "No."), Demonstration("b", asked, QUESTION)), "here"
+    )
+    pairs = ExampleSet("pairs", "train", (Preference("c", asked, "No.", QUESTION),), "here")
+
+    fewer, record = screen(shown, held, on_hit="drop", against=[])
+
+    assert [example.id for example in fewer.examples] == ["a"]
+    assert "1 of 2 training examples match 1 test items; left out" in sentence(record)
+    assert screen(pairs, held, against=[])[1]["hits"][0]["document"] == "c"
 
 
 def test_sides_that_are_disjoint_by_construction_have_no_overlap() -> None:
