@@ -100,10 +100,15 @@ def benchmarks_present() -> list[Benchmark]:
     return [found for name in _KNOWN if (found := _read_known(name)) is not None]
 
 
+def set_name(problems: ProblemSet) -> str:
+    """How reports call a problem set: its name and split."""
+    return f"{problems.name} ({problems.split})"
+
+
 def as_benchmark(problems: ProblemSet) -> Benchmark:
     """A problem set as a test set: its questions without the prompt's wording where they are known, and solutions."""
     items = tuple(Item(p.id, question_of(p.prompt, p.meta), str(p.meta.get("solution", ""))) for p in problems.problems)
-    return Benchmark(f"{problems.name} ({problems.split})", items, problems.source)
+    return Benchmark(set_name(problems), items, problems.source)
 
 
 def question_of(prompt: str, meta: Any) -> str:
