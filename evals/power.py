@@ -20,6 +20,8 @@ DIFFER = (0.05, 0.1, 0.2, 0.3)
 SPREADS = (0.005, 0.01, 0.02, 0.03)
 EXACT_UP_TO = 20_000
 """Items beyond which Connor's formula is taken as it is: the exact test needs less than 1 % more there."""
+SEEDS_BY_T_UP_TO = 500
+"""Training seeds beyond which the normal formula is taken as it is: Student's t needs two more there."""
 
 
 def unpaired_items(baseline: float, effect: float, alpha: float = 0.05, power: float = 0.8) -> int:
@@ -77,9 +79,10 @@ def seeds_per_arm(effect: float, spread: float, alpha: float = 0.05, power: floa
 
 
 def _seeds(ratio: float, arms: int, alpha: float, power: float) -> int:
-    """The normal formula with quantiles of t in place of z; at least two seeds, for one has no deviation."""
-    seeds = 2
-    while seeds < 10_000:
+    """The normal formula, then with quantiles of t in place of z; at least two seeds, for one has no deviation."""
+    normal = (normal_quantile(1 - alpha / 2) + normal_quantile(power)) ** 2 * arms / ratio**2
+    seeds = max(2, math.ceil(normal))
+    while seeds < SEEDS_BY_T_UP_TO:
         df = arms * (seeds - 1)
         if (t_quantile(1 - alpha / 2, df) + t_quantile(power, df)) ** 2 * arms / ratio**2 <= seeds:
             break

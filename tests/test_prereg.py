@@ -121,7 +121,8 @@ def test_other_sizes_than_declared_are_departures() -> None:
         ("low > 0 and p", "low > 0 or p", 'has when = "low > 0 or p < 0.05": join comparisons'),
         ("low > 0", "luck > 0", "of the figures value, baseline"),
         ('task = "words"', 'task = "word"', "is about word, which is not among tasks"),
-        ('then = "say', 'then = ""\nx = "', "unknown field x"),
+        ('then = "say', 'then = "say"\nx = "', "a rule has an unknown field x"),
+        ('then = "say that', 'then = "" # ', "needs then: text"),
         ("hypothesis = ", "hypothesis ", "here is not TOML"),
     ],
 )
