@@ -21,7 +21,7 @@ from rlpath.evals.contamination.documents import documents, training_files
 from rlpath.evals.contamination.screen import screen, sentence
 from rlpath.evals.held_out import held_out
 from rlpath.rewards.number import NumberVerifier
-from rlpath.types import Problem, ProblemSet
+from rlpath.types import Demonstration, ExampleSet, Preference, Problem, ProblemSet, Turn
 
 QUESTION = "A baker has forty loaves and sells three loaves to each of nine neighbours; how many loaves are left?"
 OTHER = "The ship left harbour at dawn with a crew of twelve, none of whom had ever seen the southern ocean before."
@@ -192,6 +192,26 @@ def test_the_screen_before_training() -> None:
     with pytest.raises(InputError, match="every problem of made holds a copy"):
         screen(problems(QUESTION), held, on_hit="drop", against=[])
     json.dumps(record)
+
+
+def test_the_screen_of_examples() -> None:
+    """Any turn, and chosen and rejected answers, are searched; held-out examples are compared too; drop leaves them."""
+    long, held = f"Before it: {QUESTION}", Demonstration("h", (Turn("user", OTHER),), QUESTION)
+    shown = (Demonstration("d-0", (Turn("user", "Hi."), Turn("user", long)), "13"), Demonstration("d-1", (), OTHER))
+    pairs = (Preference("p-0", (Turn("user", "Go on."),), "no", QUESTION), Preference("p-1", (), "yes", "no"))
+    train = ExampleSet("shown", "train", shown, "here")
+    kept_out = ExampleSet("shown", "validation", (held,), "here")
+
+    _, record = screen(train, problems(QUESTION, split="validation"), kept_out, against=[])
+    assert [(found["benchmark"], found["copied"]) for found in record["found"]] == [
+        ("made (validation)", 1),
+        ("shown (validation)", 1),
+    ]
+    assert "2 of 2 training examples match 2 test items" in sentence(record)
+    fewer, record = screen(
+        ExampleSet("pairs", "train", pairs, "here"), None, problems(QUESTION), on_hit="drop", against=[]
+    )
+    assert [pair.id for pair in fewer.examples] == ["p-1"] and record["left"] == 1
 
 
 def test_sides_that_are_disjoint_by_construction_have_no_overlap() -> None:

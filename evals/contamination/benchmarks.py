@@ -10,7 +10,7 @@ from typing import Any
 from rlpath.envs.files import data_file
 from rlpath.errors import InputError
 from rlpath.evals.contamination.documents import json_rows, opened, texts_of
-from rlpath.types import ProblemSet
+from rlpath.types import Demonstration, ExampleSet, Preference, ProblemSet
 
 QUESTION_FIELDS = ("question", "prompt", "problem", "instruction", "text")
 ANSWER_FIELDS = ("answer", "solution", "output", "completion", "gold")
@@ -100,15 +100,27 @@ def benchmarks_present() -> list[Benchmark]:
     return [found for name in _KNOWN if (found := _read_known(name)) is not None]
 
 
-def set_name(problems: ProblemSet) -> str:
-    """How reports call a problem set: its name and split."""
-    return f"{problems.name} ({problems.split})"
+def set_name(data: ProblemSet | ExampleSet[Any]) -> str:
+    """How reports call a set: its name and split."""
+    return f"{data.name} ({data.split})"
 
 
-def as_benchmark(problems: ProblemSet) -> Benchmark:
-    """A problem set as a test set: its questions without the prompt's wording where they are known, and solutions."""
-    items = tuple(Item(p.id, question_of(p.prompt, p.meta), str(p.meta.get("solution", ""))) for p in problems.problems)
-    return Benchmark(set_name(problems), items, problems.source)
+def as_benchmark(data: ProblemSet | ExampleSet[Any]) -> Benchmark:
+    """Problems or held-out examples as a test set.
+
+    Problems give their questions, without the prompt's wording where they are known, and solutions; examples the last
+    turn of the prompt, and the answer that was shown or preferred.
+    """
+    if isinstance(data, ProblemSet):
+        items = (Item(p.id, question_of(p.prompt, p.meta), str(p.meta.get("solution", ""))) for p in data.problems)
+    else:
+        items = (_example_item(example) for example in data.examples)
+    return Benchmark(set_name(data), tuple(items), data.source)
+
+
+def _example_item(example: Demonstration | Preference) -> Item:
+    answer = example.completion if isinstance(example, Demonstration) else example.chosen
+    return Item(example.id, example.prompt[-1].content, answer)
 
 
 def question_of(prompt: str, meta: Any) -> str:
