@@ -61,9 +61,12 @@ def test_a_long_text_is_read_in_chunks(tmp_path: Path, tests: Path, monkeypatch:
     monkeypatch.setattr(reading, "CHUNK", 2000)
     monkeypatch.setattr(reading, "OVERLAP", 300)
     for offset in range(1850, 2050, 10):
-        (tmp_path / "long.txt").write_text((OTHER * 30)[:offset] + f" {QUESTION} " + OTHER * 5)
-        found = check_files([tmp_path / "long.txt"], [benchmark(str(tests))]).overlap
-        assert (found.documents, [hit.coverage for hit in found.hits]) == (1, [1.0]), offset
+        text = (OTHER * 30)[:offset] + f" {QUESTION} " + OTHER * 5
+        (tmp_path / "long.txt").write_text(text)
+        (tmp_path / "long.jsonl").write_text(json.dumps({"text": text}) + "\n")
+        for name in ("long.txt", "long.jsonl"):
+            found = check_files([tmp_path / name], [benchmark(str(tests))]).overlap
+            assert (found.documents, [hit.coverage for hit in found.hits]) == (1, [1.0]), offset
 
 
 def test_one_field_alone(tmp_path: Path, tests: Path) -> None:
@@ -118,6 +121,21 @@ def spoil_gzip(path: Path) -> Path:
     return path / "cut.jsonl.gz"
 
 
+def spoil_encoding(path: Path) -> Path:
+    (path / "latin.jsonl").write_bytes('{"text": "café"}'.encode("latin-1"))
+    return path / "latin.jsonl"
+
+
+def spoil_depth(path: Path) -> Path:
+    (path / "deep.jsonl").write_text('{"a":' * 50_000 + "1" + "}" * 50_000)
+    return path / "deep.jsonl"
+
+
+def spoil_rows(path: Path) -> Path:
+    (path / "numbers.jsonl").write_text('{"n": 1}\n{"text": ""}\n')
+    return path / "numbers.jsonl"
+
+
 def spoil_kind(path: Path) -> Path:
     (path / "a.parquet").write_text("x")
     return path / "a.parquet"
@@ -131,6 +149,9 @@ def spoil_kind(path: Path) -> Path:
         (spoil_kind, (), r"a\.parquet is none of \.jsonl"),
         (lambda path: path / "absent.jsonl", (), r"absent\.jsonl does not exist"),
         (lambda path: path, (), r"no training file in"),
+        (spoil_encoding, (), r"latin\.jsonl, line 1 is not UTF-8 text: convert the file"),
+        (spoil_depth, (), r"deep\.jsonl, line 1 is nested too deeply"),
+        (spoil_rows, (), r"numbers\.jsonl: no text in 2 rows, nothing to compare"),
         (None, ("--field", "body"), r"train\.jsonl, line 1 has no field 'body'"),
         (None, ("--n", "5"), r"--n 5 must be at least 8"),
         (None, ("--against", "gsm9k"), r"'gsm9k' is neither a file nor a known test set"),
@@ -166,6 +187,9 @@ def test_a_test_set_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path:
         benchmark("gsm8k")
     (tmp_path / "own.jsonl").write_text('{"question": "a"}\n{"answer": "b"}\n')
     with pytest.raises(InputError, match=r"own\.jsonl, row 2 has no question"):
+        benchmark(str(tmp_path / "own.jsonl"))
+    (tmp_path / "own.jsonl").write_text('{"id": "x", "question": "a"}\n' * 2)
+    with pytest.raises(InputError, match=r"own\.jsonl holds the id 'x' more than once"):
         benchmark(str(tmp_path / "own.jsonl"))
     (tmp_path / "gsm8k").mkdir()
     (tmp_path / "gsm8k" / "test.jsonl").write_text('{"q": "a"}\n')

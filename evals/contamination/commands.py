@@ -13,7 +13,7 @@ import tyro
 from rlpath.errors import InputError
 from rlpath.evals.contamination.benchmarks import NAMES, Benchmark, benchmark
 from rlpath.evals.contamination.canary import make_canary, search
-from rlpath.evals.contamination.check import HITS, REPORT, Check, check_files, refuse_unless_rows, write
+from rlpath.evals.contamination.check import CLEAN, HITS, REPORT, Check, check_files, refuse_unless_rows, write
 from rlpath.evals.contamination.documents import documents, training_files
 from rlpath.evals.contamination.error_rates import quote
 from rlpath.evals.contamination.overlap import COVERAGE, LONG, Rule
@@ -57,7 +57,8 @@ class CheckFiles:
         )
         write(check, self.out, hits=self.on_hit != "keep", drop=self.on_hit == "drop")
         print("\n".join(report_lines(check)))
-        print(self.out / REPORT if self.on_hit == "keep" else f"{self.out / REPORT}, {self.out / HITS}")
+        written = [REPORT, *([HITS] if self.on_hit != "keep" else []), *([CLEAN] if self.on_hit == "drop" else [])]
+        print(", ".join(str(self.out / name) for name in written))
         return 0
 
 

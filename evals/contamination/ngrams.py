@@ -133,7 +133,7 @@ class NgramIndex:
         """
         for block, texts in _blocks(documents):
             data = b"\n".join(texts)
-            yield block, len(data), self._search(data, texts)
+            yield block, sum(map(len, texts)), self._search(data, texts)
 
     def _search(self, data: bytes, texts: Sequence[bytes]) -> list[Match]:
         block = hash_words(data)
