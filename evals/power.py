@@ -90,6 +90,11 @@ def _seeds(ratio: float, arms: int, alpha: float, power: float) -> int:
     return seeds
 
 
+def _percent(share: float) -> str:
+    """As many decimals as it has, four at most: small effects must show."""
+    return f"{round(100 * share, 4):.8g}%"
+
+
 def _binomial(n: int, p: float, counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Binomial probabilities of `counts`, by logarithms."""
     if p >= 1:
@@ -165,8 +170,8 @@ class Power:
         self.check()
         options = (self.alpha, self.power)
         lines = [
-            f"from {self.baseline:.1%} to {self.baseline + self.effect:.1%}, two-sided level {self.alpha:.0%}, "
-            f"power {self.power:.0%}",
+            f"from {_percent(self.baseline)} to {_percent(self.baseline + self.effect)}, two-sided level "
+            f"{_percent(self.alpha)}, power {_percent(self.power)}",
             "items",
             f"  {unpaired_items(self.baseline, self.effect, *options):>8,}  each, where each model has its own items",
         ]
@@ -176,7 +181,9 @@ class Power:
         lines += ["training seeds, where the accuracy varies between seeds by a standard deviation of"]
         for spread in (self.seed_sd,) if self.seed_sd is not None else SPREADS:
             base, arm = (f(self.effect, spread, *options) for f in (seeds_against_base, seeds_per_arm))
-            lines.append(f"  {spread:.1%}: {base:>4} against a fixed base model, {arm:>4} of each of two recipes")
+            lines.append(
+                f"  {_percent(spread)}: {base:>4,} against a fixed base model, {arm:>4,} of each of two recipes"
+            )
         return lines
 
     def run(self) -> int:
