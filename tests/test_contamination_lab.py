@@ -18,7 +18,7 @@ from rlpath.evals.contamination.lab.blind import blind_scores
 from rlpath.evals.contamination.lab.corpus import Plan, build
 from rlpath.evals.contamination.lab.gpt import END, GPT, Shape, Training, token_stream, tokenizer_for, train
 from rlpath.evals.contamination.lab.measure import BLIND, Measured
-from rlpath.evals.contamination.lab.outcome import rates
+from rlpath.evals.contamination.lab.outcome import BESIDE, rates
 from rlpath.evals.contamination.membership import auc
 
 SHAPE = Shape(vocabulary=50, width=32, layers=2, heads=4, hidden=48, context=24)
@@ -170,6 +170,8 @@ def made(seed: int, shift: float) -> Measured:
     unseen = {"min-k": rng.normal(size=400).tolist()}
     planted = {"min-k": rng.normal(shift, 1, 400).tolist(), BLIND: [0.0] * 400, f"{BLIND}, unseen": [0.0] * 400}
     groups = {"verbatim x4": planted, "unseen": unseen, "references": {"min-k": rng.normal(size=400).tolist()}}
+    for name, gap in (("verbatim x4", 3.5), ("unseen", 3.0), ("references", 3.0)):
+        groups[name]["twin gap"] = (gap + rng.normal(size=400)).tolist()
     p_values = {"exchangeability": {"ordered x4": [0.01, 0.2], "unseen": [0.5, 0.04, 0.6, 0.7]}}
     return Measured(groups, p_values, {"overlap": {"verbatim x4": [True, True, False], "unseen": [False, True]}})
 
@@ -186,6 +188,7 @@ def test_rates_by_hand() -> None:
     order, search = found["exchangeability", "ordered"], found["overlap", "verbatim"]
     assert (order.tpr, order.fpr, order.planted) == (0.5, 0.25, 6)
     assert (search.tpr, search.fpr, search.auc) == (pytest.approx(2 / 3), 0.5, None)
+    assert (found[BESIDE, "verbatim"].tpr, found[BESIDE, "verbatim"].fpr) == (1.0, 0.0), "3.5 against 3, twins aside"
     assert found[BLIND, "verbatim"].auc.estimate == 0.5  # type: ignore[union-attr]
 
 

@@ -25,6 +25,7 @@ from rlpath.evals.contamination.membership import (
     Gap,
     Membership,
     compare_with_references,
+    gap_beside_references,
     min_k,
     min_k_plus,
     performance_gap,
@@ -51,6 +52,7 @@ class Probe:
 
     items: int
     gap: Gap
+    gap_beside_references: Gap | None
     completed: Interval
     twins_completed: Interval
     performance: Gap
@@ -70,13 +72,20 @@ class Probe:
             f"p = {self.performance.p_greater:.2g}; {quote('performance gap')}",
         ]
         lines.append(f"published order preferred: p = {self.order.p:.2g}; {quote('exchangeability')}")
+        if self.gap_beside_references is not None:
+            more = self.gap_beside_references
+            lines.append(
+                f"gap to the twins beside that of the references: {more.difference.estimate:+.4f} "
+                f"[{more.difference.low:+.4f}, {more.difference.high:+.4f}], one-sided p = {more.p_greater:.2g}; "
+                f"{quote('set twin gap beside references')}"
+            )
         for name, found in self.membership.items():
             lines.append(
                 f"{name} against {found.references} references: AUC {found.auc:.2f}, {found.flagged.estimate:.1%} "
                 f"[{found.flagged.low:.1%}, {found.flagged.high:.1%}] above all but 5 % of them; {quote(name)}"
             )
         if not self.membership:
-            lines.append("min-k and min-k++: not asked, they need --references that the model cannot have seen")
+            lines.append("min-k, min-k++ and the gap beside references: not asked, they need --references")
         return lines
 
 
@@ -112,20 +121,20 @@ def probe(
     def scored(texts: Sequence[str]) -> list[TokenScores]:
         return score_tokens(logits_of, [encode(text)[:LONGEST] for text in texts], batch=8)
 
-    originals = scored([_text(item) for item in items])
-    twins = scored([twin(_text(item), seed) for item in items])
-    gaps = [twin_gap(one, [other]) for one, other in zip(originals, twins, strict=True)]
+    originals, twins, gaps = _with_twins(scored, items, seed)
+    known, _, known_gaps = _with_twins(scored, _askable(references), seed)
     completed, twins_completed = (
         [prefix_completion(one, len(one) // 2) for one in side] for side in (originals, twins)
     )
     return Probe(
         len(items),
         set_gap(gaps, seed),
+        gap_beside_references(gaps, known_gaps) if references else None,
         mean_over_problems(completed),
         mean_over_problems(twins_completed),
         performance_gap(completed, twins_completed, seed=seed),
         _order(logits_of, encode, benchmark, size, seed),
-        _membership(originals, scored([_text(item) for item in _askable(references)])) if references else {},
+        _membership(originals, known) if references else {},
     )
 
 
@@ -185,6 +194,15 @@ def _askable(items: Sequence[Item]) -> list[Item]:
 
 def _text(item: Item) -> str:
     return f"{item.question}\n{item.answer}".strip()
+
+
+def _with_twins(
+    scored: Callable[[Sequence[str]], list[TokenScores]], items: Sequence[Item], seed: int
+) -> tuple[list[TokenScores], list[TokenScores], list[float]]:
+    """Scores of items, of their twins, and the gap of each."""
+    originals = scored([_text(item) for item in items])
+    twins = scored([twin(_text(item), seed) for item in items])
+    return originals, twins, [twin_gap(one, [other]) for one, other in zip(originals, twins, strict=True)]
 
 
 def _membership(originals: Sequence[TokenScores], references: Sequence[TokenScores]) -> dict[str, Membership]:
