@@ -211,6 +211,16 @@ def test_reports_quote_the_recorded_rates(tmp_path: Path, monkeypatch: pytest.Mo
     error_rates.recorded.cache_clear()
 
 
+def test_the_readme_has_the_recorded_table() -> None:
+    """What the page beside the detectors says is what was recorded, with its date and blind baseline at chance."""
+    record = error_rates.recorded()
+    if record is None:
+        pytest.skip("no lab was recorded")
+    page = error_rates.FILE.with_name("README.md").read_text()
+    assert "\n".join([lab.TABLE[0], *error_rates.markdown(record), lab.TABLE[1]]) in page
+    assert len(record["seeds"]) >= 3 and record["blind_auc"]["low"] <= 0.5 <= record["blind_auc"]["high"]
+
+
 @needs_data
 def test_a_small_lab_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two seeds: searches of the text find every verbatim copy, 16 copies are remembered, no seed is computed twice."""
@@ -230,7 +240,11 @@ def test_a_small_lab_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(lab, "train", None)
     assert lab.run_lab("smoke", [0, 1], tmp_path, None).rates == outcome.rates
+    (tmp_path / "README.md").write_text("Before\n<!-- rates -->\nold\n<!-- /rates -->\nAfter\n")
     lab.save_record(outcome, tmp_path / "rates.json")
+    page = (tmp_path / "README.md").read_text()
+    assert page.startswith("Before\n<!-- rates -->\n| detector") and page.endswith("<!-- /rates -->\nAfter\n")
+    assert "| overlap | verbatim | 100% |  |  | 0.0% | 16 | 48 |" in page and "\nold\n" not in page
     assert json.loads((tmp_path / "rates.json").read_text())["rates"] == record["rates"]
     with pytest.raises(InputError, match=r"seed-0\.json is of other settings"):
         lab.run_lab("cpu", [0], tmp_path, None)

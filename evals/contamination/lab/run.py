@@ -15,7 +15,7 @@ from typing import Any
 
 from rlpath import page
 from rlpath.errors import InputError
-from rlpath.evals.contamination.error_rates import FILE
+from rlpath.evals.contamination.error_rates import FILE, markdown
 from rlpath.evals.contamination.lab.corpus import Plan, build
 from rlpath.evals.contamination.lab.gpt import GPT, Shape, Training, token_stream, tokenizer_for, train
 from rlpath.evals.contamination.lab.measure import BLIND, Measured, measure
@@ -26,6 +26,7 @@ from rlpath.hardware import detect
 from rlpath.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, Line, line_plot
 from rlpath.runs import config_hash
 
+TABLE = ("<!-- rates -->", "<!-- /rates -->")
 COLOURS = (BLUE, GREEN, ORANGE, PURPLE)
 
 
@@ -95,8 +96,14 @@ def run_lab(
 
 
 def save_record(outcome: Outcome, file: Path = FILE) -> None:
-    """Make this lab the one that reports quote."""
+    """Make this lab the one that reports quote, and the table of the README beside `file`, where there is one."""
     write_atomic(file, json.dumps(outcome.record, indent=1) + "\n")
+    readme = file.with_name("README.md")
+    if readme.is_file():
+        before, begin, rest = readme.read_text(encoding="utf-8").partition(TABLE[0])
+        _, end, after = rest.partition(TABLE[1])
+        table = "\n".join([begin, *markdown(outcome.record), end])
+        write_atomic(readme, f"{before}{table}{after}")
 
 
 def lines(outcome: Outcome) -> list[str]:
