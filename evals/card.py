@@ -1,7 +1,7 @@
 """A model card made from what a run wrote down: base, data with hashes, command, results with intervals, limits.
 
 Nothing in it is typed by hand. What was not measured is said to be unmeasured: contamination is "unchecked" unless the
-run recorded a check.
+manifest records the screen before training.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ from typing import Any
 
 from rlpath.errors import InputError
 from rlpath.evals.compare import Comparison, p_text, points
+from rlpath.evals.contamination.screen import sentence
 from rlpath.evals.findings import Finding, read_findings
 from rlpath.evals.report import comparison_of, difference, share, title_of
 from rlpath.files import write_atomic
 from rlpath.runs import RunRecord, read_run
-
-CONTAMINATION = "contamination.json"
-"""A check of training against held-out text, where one was made: an object with the text `sentence`."""
 
 
 def write_card(run: Path) -> Path:
@@ -155,10 +153,11 @@ def _training(record: RunRecord) -> Iterable[str]:
 
 
 def _contamination(record: RunRecord) -> str:
-    path = record.path / CONTAMINATION
-    if not path.exists():
+    screened = record.manifest.get("contamination")
+    if not screened:
         return "Unchecked: no comparison of training data (the base model's own included) with the held-out problems."
-    return str(json.loads(path.read_text(encoding="utf-8")).get("sentence", "Recorded without a sentence."))
+    found = sentence(screened)
+    return f"{found[:1].upper()}{found[1:]}. What the base model was trained on was not compared."
 
 
 def _limits(record: RunRecord, comparison: Comparison | None, base: Mapping[str, Any]) -> Iterable[str]:

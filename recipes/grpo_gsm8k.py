@@ -17,7 +17,8 @@ from typing import Literal
 from rlpath.envs.gsm8k import gsm8k
 from rlpath.envs.reasoning_gym import reasoning_gym
 from rlpath.errors import Unreachable, run_command
-from rlpath.experiment import read_settings, run_experiment
+from rlpath.experiment import read_settings
+from rlpath.on_policy import run_experiment
 from rlpath.posttrain.settings import GRPOSettings
 from rlpath.types import ProblemSet
 

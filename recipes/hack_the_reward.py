@@ -13,7 +13,6 @@ each arm.
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from transformers.utils import logging as transformers_logging
 from rlpath import page
 from rlpath.cpu import prepare_cpu
 from rlpath.envs.arithmetic import arithmetic
-from rlpath.errors import InputError, run_command
+from rlpath.errors import run_command
 from rlpath.exhibits import Arm, Curve, Exhibit, train_arm, write_exhibit, write_json
 from rlpath.files import read_json
 from rlpath.models import load_model, load_tokenizer, resolve_model
@@ -36,7 +35,7 @@ from rlpath.posttrain.settings import GRPOSettings, PolicySettings, PPOSettings
 from rlpath.rewards import FormatVerifier, Gated, NumberVerifier, Weighted, WithGold
 from rlpath.rewards.flawed import ContainsVerifier
 from rlpath.rollouts import PolicySampler, load_sampler
-from rlpath.seeding import derive
+from rlpath.seeding import derive, parse_seeds
 from rlpath.types import Decoding, Problem, ProblemSet, Verifier
 
 RECIPE = "hack_the_reward"
@@ -49,7 +48,7 @@ class Settings:
     exhibit: Literal["sloppy-verifier", "length-bias", "added-format", "overoptimisation"] = "sloppy-verifier"
     """which hole to watch"""
     seeds: str = "0-2"
-    """training seeds: a range such as 0-2, or 0,3,5"""
+    """training seeds: a number of them such as 3, a range such as 0-2, or 0,3,5"""
     steps: int = 25
     """rollouts of each arm, each followed by its update"""
     model: str = "smollm2-135m-instruct"
@@ -62,7 +61,7 @@ class Settings:
 
 def main() -> None:
     settings = tyro.cli(Settings)
-    seeds = read_seeds(settings.seeds)
+    seeds = parse_seeds(settings.seeds)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     prepare_cpu()
@@ -79,18 +78,6 @@ def main() -> None:
     if settings.exhibit == "overoptimisation":
         extra = shared.overoptimised(seeds, curves[exhibit.arms[0].name], folder)
     print(f"report: {write_exhibit(folder, exhibit, curves, [*extra, *shared.fits_section(folder)])}")
-
-
-def read_seeds(text: str) -> list[int]:
-    """0-2 is 0, 1 and 2; 0,3,5 is those. Raises `InputError` for anything else."""
-    if match := re.fullmatch(r"(\d+)-(\d+)", text):
-        first, last = int(match[1]), int(match[2])
-        seeds = list(range(first, last + 1))
-    else:
-        seeds = [int(word) for word in text.split(",")] if re.fullmatch(r"\d+(,\d+)*", text) else []
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise InputError(f"--seeds {text} is neither a range such as 0-2 nor a list such as 0,3,5")
-    return seeds
 
 
 # What the arms of one call share

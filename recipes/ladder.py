@@ -29,8 +29,9 @@ from rlpath.envs.demonstrations import worked_solutions
 from rlpath.envs.load import problem_set
 from rlpath.errors import InputError, run_command
 from rlpath.evals import ladder
-from rlpath.experiment import read_settings, run_experiment
+from rlpath.experiment import read_settings
 from rlpath.files import Busy, disk_errors, lock, read_json, write_atomic
+from rlpath.on_policy import run_experiment
 from rlpath.posttrain.settings import GRPOSettings, PPOSettings
 from rlpath.posttrain.tuning_settings import ExaminedSettings
 from rlpath.runs import config_hash

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 
 from rlpath.envs.arithmetic import arithmetic
 from rlpath.errors import run_command
-from rlpath.experiment import read_settings, run_experiment
+from rlpath.experiment import read_settings
+from rlpath.on_policy import run_experiment
 from rlpath.posttrain.settings import PPOSettings
 from rlpath.rewards import RewardModelReward
 

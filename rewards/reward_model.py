@@ -17,6 +17,9 @@ class RewardModelReward:
     `model` is a folder or a name that transformers can load. A completion is scored behind its prompt, through the
     tokenizer's chat template where it has one. Scores are the raw outputs divided by `scale`, clipped to
     [-`clip`, `clip`] where `clip` is given: an unbounded learned reward is the first thing a policy exploits.
+
+    What is longer than `max_length` tokens, or than the model can read, is not cut: its score is None, and `too_long`
+    counts it.
     """
 
     def __init__(
@@ -45,8 +48,9 @@ class RewardModelReward:
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.model.config.pad_token_id = self.tokenizer.pad_token_id
-        self.scale, self.clip, self.batch_size, self.max_length = scale, clip, batch_size, max_length
-        self.device = device
+        self.scale, self.clip, self.batch_size, self.device = scale, clip, batch_size, device
+        self.max_length = min(max_length, getattr(self.model.config, "max_position_embeddings", max_length))
+        self.too_long = 0
         self.__name__ = f"reward_model_{Path(str(model)).name}"
 
     def __call__(
@@ -54,27 +58,29 @@ class RewardModelReward:
         prompts: Sequence[str | list[Message]],
         completions: Sequence[str | list[Message]],
         **columns: Any,
-    ) -> list[float]:
-        """One score per completion, in order."""
-        texts = [self._text(p, c) for p, c in zip(prompts, completions, strict=True)]
-        scores: list[float] = []
-        for start in range(0, len(texts), self.batch_size):
-            scores += self._scores(texts[start : start + self.batch_size])
-        return scores
+    ) -> list[float | None]:
+        """One score per completion, in order; None where it is too long."""
+        rows = [self._tokens(p, c) for p, c in zip(prompts, completions, strict=True)]
+        fitting = [at for at, row in enumerate(rows) if len(row) <= self.max_length]
+        self.too_long += len(rows) - len(fitting)
+        scores: dict[int, float] = {}
+        for start in range(0, len(fitting), self.batch_size):
+            part = fitting[start : start + self.batch_size]
+            scores.update(zip(part, self._scores([rows[at] for at in part]), strict=True))
+        return [scores.get(at) for at in range(len(rows))]
 
-    def _text(self, prompt: str | list[Message], completion: str | list[Message]) -> str:
+    def _tokens(self, prompt: str | list[Message], completion: str | list[Message]) -> list[int]:
         said = completion_text(completion)
         if isinstance(prompt, str):
-            return prompt + said
+            return self.tokenizer(prompt + said)["input_ids"]
         messages = [*prompt, {"role": "assistant", "content": said}]
         if self.tokenizer.chat_template is None:
-            return "\n\n".join(str(m.get("content", "")) for m in messages)
-        return self.tokenizer.apply_chat_template(messages, tokenize=False)
+            return self.tokenizer("\n\n".join(str(m.get("content", "")) for m in messages))["input_ids"]
+        # The template writes the special tokens itself.
+        return self.tokenizer.apply_chat_template(messages, return_dict=False)
 
-    def _scores(self, texts: list[str]) -> list[float]:
-        inputs = self.tokenizer(
-            texts, return_tensors="pt", padding=True, truncation=True, max_length=self.max_length
-        ).to(self.device)
+    def _scores(self, rows: list[list[int]]) -> list[float]:
+        inputs = self.tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(self.device)
         with self.torch.no_grad():
             raw_B = self.model(**inputs).logits[:, 0].float().div(self.scale)
         if self.clip is not None:

@@ -1,7 +1,7 @@
 """A trained LoRA adapter as a model of its own: merged once into the weights it was trained on, kept in the cache.
 
 So the folder of an adapter can be named wherever a model can: the next rung starts from exactly the weights that the
-last one was evaluated with, and they are its reference.
+last one was evaluated with (where the base is stored in the precision it trains in), and they are its reference.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from rlpath.provenance import file_sha256
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+BASE = "base.json"
+"""Beside an adapter: the name of the model it was trained on and the SHA-256 of each of its weights files."""
 _A, _B = ".lora_A.weight", ".lora_B.weight"
 
 
@@ -44,9 +46,11 @@ def merged_model(base: Path, adapter: Path, cache: Path) -> Path:
     with _open(adapter / WEIGHTS) as tensors:
         pairs = _pairs(tensors)
         _check_fits(base, adapter, pairs, config)
+        hashes = {file.name: file_sha256(file) for file in sorted(base.glob("*.safetensors"))}
+        _check_base(base, adapter, hashes)
         key = hashlib.sha256()
-        for file in (*sorted(base.glob("*.safetensors")), adapter / WEIGHTS, adapter / CONFIG):
-            key.update(file_sha256(file).encode())
+        for digest in (*hashes.values(), file_sha256(adapter / WEIGHTS), file_sha256(adapter / CONFIG)):
+            key.update(digest.encode())
         folder = cache / "merged" / key.hexdigest()[:16]
         with disk_errors(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +104,19 @@ def _check_fits(base: Path, adapter: Path, pairs: dict[str, tuple[Any, Any]], co
                 f"the adapter in {adapter} belongs to another base model than {base}: it adapts {layer} of "
                 f"{list(wanted)}, and the base has {has}; name the model it was trained on"
             )
+
+
+def _check_base(base: Path, adapter: Path, hashes: dict[str, str]) -> None:
+    """Compare the base's weights with those the adapter was trained on, where the adapter says which."""
+    if not (adapter / BASE).is_file():
+        return
+    trained_on = read_json(adapter / BASE)
+    wanted = {name: digest for name, digest in trained_on["sha256"].items() if name.endswith(".safetensors")}
+    if wanted != hashes:
+        raise InputError(
+            f"the adapter in {adapter} belongs to another base model than {base}: the weights there are not those of "
+            f"{trained_on.get('name')} that it was trained on; name that model, or train the adapter anew"
+        )
 
 
 def _merge(base: Path, adapter: Path, pairs: dict[str, tuple[Any, Any]], config: dict[str, Any], folder: Path) -> None:

@@ -16,29 +16,31 @@ from trl.trainer.dpo_config import DPOConfig
 
 from rlpath.envs.preferences import pairs_of_judged
 from rlpath.errors import InputError
+from rlpath.evals.contamination.screen import OnHit, screen
 from rlpath.evals.evaluate import judge, read_evaluation
 from rlpath.evals.likelihood import Likelihood, preference_finding
-from rlpath.experiment import Begun, begin, broadcast, last_checkpoint, train_to_the_end
+from rlpath.experiment import (
+    Begun,
+    Notes,
+    begin,
+    broadcast,
+    check_prompt_lengths,
+    last_checkpoint,
+    not_packed_note,
+    save_model,
+    tokenizer_of,
+    train_to_the_end,
+)
 from rlpath.files import read_json_lines, write_atomic
 from rlpath.posttrain.scores import pair_logprobs
 from rlpath.posttrain.tokens import TokenPair, encode_preference, in_order_of_use
 from rlpath.posttrain.trainers import DPOTrainer
 from rlpath.posttrain.tuning_settings import ExaminedSettings
 from rlpath.provenance import describe_data
-from rlpath.rewards.named import judges
+from rlpath.rewards.named import VerifierName, judges, verifier_named
 from rlpath.rollouts import PolicySampler
 from rlpath.seeding import derive
-from rlpath.tuning import (
-    Examination,
-    Notes,
-    base_model,
-    conclude,
-    measured,
-    not_packed_note,
-    rows_of,
-    save_adapter,
-    tokenizer_of,
-)
+from rlpath.tuning import Examination, base_model, check_max_length, conclude, measured, rows_of
 from rlpath.types import Decoding, ExampleSet, Preference, ProblemSet
 
 CHUNK = 32
@@ -58,6 +60,10 @@ class DPOSettings(ExaminedSettings):
     """sampled answers of each of them, at temperature 1"""
     pairs_per_prompt: int = 4
     """at most so many pairs of one problem"""
+    train_verifier: VerifierName = "own"
+    """what makes the training pairs: the verifier that belongs to the problems, or another"""
+    eval_verifier: VerifierName = "own"
+    """what judges held-out pairs and the evaluation: choose another than training's to see what it does not accept"""
 
     def check(self, processes: int) -> None:
         """Refuse impossible sizes before anything is loaded; raises `InputError` naming the field."""
@@ -67,13 +73,26 @@ class DPOSettings(ExaminedSettings):
                 raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)} must be at least {least}")
         if not self.beta > 0 or not 0 <= self.label_smoothing < 0.5:
             raise InputError("--beta must be positive and --label-smoothing at least 0 and below 0.5")
+        if self.label_smoothing and self.loss != "robust":
+            raise InputError(f"--label-smoothing has no part in --loss {self.loss}: choose --loss robust")
 
 
-def run_dpo_on_problems(recipe: str, settings: DPOSettings, train: ProblemSet, held_out: ProblemSet) -> None:
-    """Run or resume `recipe` on pairs that the problems' verifier makes. Raises `InputError` as `pairs_of_judged`."""
-    begun = begin(recipe, settings, [train, held_out], {"judges": judges(train.verifier, held_out.verifier)})
+def run_dpo_on_problems(
+    recipe: str, settings: DPOSettings, train: ProblemSet, held_out: ProblemSet, *, on_hit: OnHit = "flag"
+) -> None:
+    """Run or resume `recipe` on pairs that a verifier makes: that of `train`, or the one the settings name.
+
+    The held-out pairs and the evaluation are judged by that of `held_out`, or the one named for it. Raises
+    `InputError` as `pairs_of_judged`.
+    """
+    train = replace(train, verifier=verifier_named(settings.train_verifier, train.verifier))
+    held_out = replace(held_out, verifier=verifier_named(settings.eval_verifier, held_out.verifier))
+    train, overlap = screen(train, held_out, on_hit=on_hit)
+    facts = {"judges": judges(train.verifier, held_out.verifier), "contamination": overlap}
+    begun = begin(recipe, settings, [train, held_out], facts)
     if begun is None:
         return
+    check_prompt_lengths(begun, train.problems[: settings.prompts], settings)
     examination = Examination.begin(begun, held_out, settings)
     _sample(begun, examination.sampler, train, settings)
     begun.state.wait_for_everyone()
@@ -90,10 +109,16 @@ def run_dpo_on_problems(recipe: str, settings: DPOSettings, train: ProblemSet, h
 
 
 def run_dpo_on_pairs(
-    recipe: str, settings: DPOSettings, train: ExampleSet[Preference], held_out: ExampleSet[Preference]
+    recipe: str,
+    settings: DPOSettings,
+    train: ExampleSet[Preference],
+    held_out: ExampleSet[Preference],
+    *,
+    on_hit: OnHit = "flag",
 ) -> None:
     """Run or resume `recipe` on given pairs; no problems are completed."""
-    begun = begin(recipe, settings, [train, held_out])
+    train, overlap = screen(train, held_out, on_hit=on_hit)
+    begun = begin(recipe, settings, [train, held_out], {"contamination": overlap})
     if begun is not None:
         _train(begun, settings, train, held_out, None, {"generated_tokens": 0})
 
@@ -136,7 +161,8 @@ def _train(
     examination: Examination | None,
     facts: dict[str, Any],
 ) -> None:
-    notes = Notes(begun)
+    check_max_length(begun, settings)
+    notes = Notes(begun.run)
     tokenizer = tokenizer_of(begun, notes)
     rows = rows_of(train, encode_preference, tokenizer, settings.max_length, notes)
     kept_out = rows_of(held_out, encode_preference, tokenizer, settings.max_length, notes)[: settings.held_out]
@@ -162,7 +188,7 @@ def _train(
     train_to_the_end(trainer, begun.run, checkpoint)
     after = measured(begun, "pairs_after", lambda: _likelihoods(trainer, kept_out))
     finding = preference_finding(_paired(before), _paired(after), f"pairs of {held_out.name}", settings.seed)
-    conclude(begun, examination, [finding], save_adapter(begun, trainer, settings.model))
+    conclude(begun, examination, [finding], save_model(begun, trainer, settings.model))
 
 
 def _likelihoods(trainer: DPOTrainer, pairs: Sequence[TokenPair]) -> list[Likelihood]:

@@ -18,8 +18,9 @@ import torch
 from accelerate import PartialState
 
 from rlpath import page, plots
-from rlpath.experiment import Training, train_grpo, train_ppo
+from rlpath.experiment import Notes
 from rlpath.files import write_atomic
+from rlpath.on_policy import Training, train_grpo, train_ppo
 from rlpath.plots import Line
 from rlpath.posttrain.judge import RewardFunction
 from rlpath.posttrain.settings import GRPOSettings, PPOSettings
@@ -97,7 +98,7 @@ def train_arm(recipe: str, exhibit: Exhibit, arm: Arm, seed: int, path: Path, sa
             run.write_manifest(facts | {"judges": judges(reward or arm.problems.verifier, exhibit.truth)})
             run.labels["data"] = arm.problems.name
             state = PartialState(cpu=not torch.cuda.is_available())
-            training = Training(run, path, arm.problems, sampler, state, run.checkpoints, checkpoint)
+            training = Training(run, path, arm.problems, sampler, state, run.checkpoints, checkpoint, Notes(run))
             if isinstance(settings, PPOSettings):
                 train_ppo(training, settings, reward)
             else:

@@ -16,6 +16,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from rlpath.cpu_linear import PackedLinears, can_pack
+from rlpath.errors import InputError
 from rlpath.seeding import derive
 from rlpath.types import Completion, Decoding
 
@@ -145,19 +146,31 @@ class HFSampler:
 def choose(logits_B_V: torch.Tensor, uniform_B: torch.Tensor, decoding: Decoding) -> tuple[torch.Tensor, torch.Tensor]:
     """The next token of each row and its log-probability under the distribution it was drawn from.
 
-    Greedy decoding reports the log-probability at temperature 1.
+    Greedy decoding reports the log-probability at temperature 1. Raises `InputError` where a logit is not finite.
     """
     logits = logits_B_V.float()
     if decoding.temperature == 0:
         token_B = logits.argmax(-1)
-        return token_B, logits.gather(-1, token_B[:, None])[:, 0] - logits.logsumexp(-1)
+        best_B = logits.gather(-1, token_B[:, None])[:, 0]
+        _check_finite(best_B)
+        return token_B, best_B - logits.logsumexp(-1)
     if decoding.temperature != 1:
         logits = logits / decoding.temperature
     logits = filter_logits(logits, decoding.top_k, decoding.top_p)
     top_B = logits.amax(-1, keepdim=True)
+    _check_finite(top_B)
     weights = (logits - top_B).exp_()
     token_B, total_B = _invert(weights, uniform_B)
     return token_B, (logits.gather(-1, token_B[:, None]) - top_B)[:, 0] - total_B.log()
+
+
+def _check_finite(largest_logits: torch.Tensor) -> None:
+    # The largest of a row is NaN where any of it is.
+    if not largest_logits.isfinite().all():
+        raise InputError(
+            "the model gives logits that are not finite, so its weights have diverged or are broken: start again with "
+            "a lower --learning-rate, or from another model"
+        )
 
 
 def _invert(weights_B_V: torch.Tensor, uniform_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

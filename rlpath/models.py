@@ -120,6 +120,14 @@ def _header(file: Path) -> dict[str, dict[str, Any]]:
     return tensors
 
 
+def context_length(path: Path) -> int | None:
+    """Tokens that the model in `path` can read at once, None where its config does not say."""
+    config = read_json(path / "config.json")
+    config = config.get("text_config", config)
+    length = config.get("max_position_embeddings", config.get("n_positions"))
+    return length if isinstance(length, int) else None
+
+
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     """The tokenizer in `path`; where it has no padding token its end token stands in (see `pad_stands_in`).
 

@@ -10,6 +10,8 @@ from peft import PeftModel, TaskType
 from transformers import AutoModelForSequenceClassification
 from trl.trainer.reward_config import RewardConfig
 
+from rlpath.errors import InputError
+from rlpath.evals.contamination.screen import OnHit, screen
 from rlpath.evals.pairs import (
     ScoredPair,
     accuracy_finding,
@@ -18,13 +20,13 @@ from rlpath.evals.pairs import (
     length_direction,
     length_finding,
 )
-from rlpath.experiment import begin, last_checkpoint, train_to_the_end
+from rlpath.experiment import Notes, begin, last_checkpoint, not_packed_note, save_model, tokenizer_of, train_to_the_end
 from rlpath.posttrain.scores import rewards
 from rlpath.posttrain.tokens import TokenPair, encode_preference, in_order_of_use
 from rlpath.posttrain.trainers import RewardTrainer
 from rlpath.posttrain.tuning_settings import TuningSettings
 from rlpath.seeding import derive, seed_everything
-from rlpath.tuning import Notes, conclude, not_packed_note, rows_of, save_adapter, tokenizer_of
+from rlpath.tuning import check_max_length, conclude, rows_of
 from rlpath.types import ExampleSet, Preference
 
 MERGED = "merged"
@@ -37,12 +39,21 @@ def run_reward_model(
     train: ExampleSet[Preference],
     held_out: ExampleSet[Preference],
     adversarial: Mapping[str, ExampleSet[Preference]],
+    *,
+    on_hit: OnHit = "flag",
 ) -> None:
     """Run or resume `recipe`. Raises `InputError` for whatever the user can mend."""
-    begun = begin(recipe, settings, [train, held_out, *adversarial.values()])
+    if settings.quantize != "none":
+        raise InputError(
+            f"--quantize {settings.quantize} is for sft and dpo: a reward model's scoring head trains in full "
+            "precision, and what is merged for use is not quantised; leave it out"
+        )
+    train, overlap = screen(train, held_out, *adversarial.values(), on_hit=on_hit)
+    begun = begin(recipe, settings, [train, held_out, *adversarial.values()], {"contamination": overlap})
     if begun is None:
         return
-    notes = Notes(begun)
+    check_max_length(begun, settings)
+    notes = Notes(begun.run)
     tokenizer = tokenizer_of(begun, notes)
 
     def encoded(examples: ExampleSet[Preference]) -> list[TokenPair]:
@@ -71,7 +82,7 @@ def run_reward_model(
     if tricky:
         parts = {part: scored(trainer, pairs) for part, pairs in tricky.items()}
         findings.append(adversarial_finding(parts, direction, settings.seed))
-    model = save_adapter(begun, trainer, settings.model)
+    model = save_model(begun, trainer, settings.model)
     if begun.run is not None:
         save_merged(trainer, tokenizer, begun.run.path / MERGED)
     conclude(begun, None, findings, model)

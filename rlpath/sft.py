@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from trl.trainer.sft_config import SFTConfig
 
+from rlpath.evals.contamination.screen import OnHit, screen
 from rlpath.evals.likelihood import Likelihood, loss_finding
-from rlpath.experiment import begin, last_checkpoint, train_to_the_end
+from rlpath.experiment import Notes, begin, last_checkpoint, not_packed_note, save_model, tokenizer_of, train_to_the_end
 from rlpath.posttrain.scores import answer_logprobs
 from rlpath.posttrain.tokens import TokenRow, encode_demonstration, in_order_of_use
 from rlpath.posttrain.trainers import SFTTrainer
 from rlpath.posttrain.tuning_settings import ExaminedSettings
-from rlpath.tuning import (
-    Examination,
-    Notes,
-    base_model,
-    conclude,
-    measured,
-    not_packed_note,
-    rows_of,
-    save_adapter,
-    tokenizer_of,
-)
+from rlpath.tuning import Examination, base_model, check_max_length, conclude, measured, rows_of
 from rlpath.types import Demonstration, ExampleSet, ProblemSet
 
 
@@ -30,16 +21,20 @@ def run_sft(
     train: ExampleSet[Demonstration],
     held_out: ExampleSet[Demonstration],
     problems: ProblemSet | None = None,
+    *,
+    on_hit: OnHit = "flag",
 ) -> None:
     """Run or resume `recipe`: fit the answers of `train`, measure those of `held_out`, complete `problems`.
 
     Raises `InputError` for whatever the user can mend, before any expensive work where possible.
     """
+    train, overlap = screen(train, problems, held_out, on_hit=on_hit)
     data = [train, held_out, *([problems] if problems else [])]
-    begun = begin(recipe, settings, data)
+    begun = begin(recipe, settings, data, {"contamination": overlap})
     if begun is None:
         return
-    notes = Notes(begun)
+    check_max_length(begun, settings)
+    notes = Notes(begun.run)
     tokenizer = tokenizer_of(begun, notes)
     rows = rows_of(train, encode_demonstration, tokenizer, settings.max_length, notes)
     kept_out = rows_of(held_out, encode_demonstration, tokenizer, settings.max_length, notes)
@@ -58,7 +53,7 @@ def run_sft(
     train_to_the_end(trainer, begun.run, checkpoint)
     after = measured(begun, "held_out_after", lambda: _likelihoods(trainer, kept_out))
     finding = loss_finding(before, after, settings.seed)
-    conclude(begun, examination, [finding], save_adapter(begun, trainer, settings.model))
+    conclude(begun, examination, [finding], save_model(begun, trainer, settings.model))
 
 
 def _likelihoods(trainer: SFTTrainer, rows: list[TokenRow]) -> list[Likelihood]:

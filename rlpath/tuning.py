@@ -1,6 +1,6 @@
 """What the experiments with TRL's SFT, DPO and reward trainers have in common.
 
-The flow is that of `experiment`: one run folder, resumable at every stage, the same evaluation of problems before and
+The flow is that of `on_policy`: one run folder, resumable at every stage, the same evaluation of problems before and
 after, a report; and a model card beside the saved adapter.
 """
 
@@ -13,14 +13,15 @@ from typing import Any, TypeVar
 
 from peft import PeftModel
 
+from rlpath.errors import InputError
 from rlpath.evals.card import write_card
 from rlpath.evals.compare import Comparison, compare
 from rlpath.evals.evaluate import Evaluation
 from rlpath.evals.findings import Finding, write_findings
 from rlpath.evals.likelihood import Likelihood, read_likelihoods, write_likelihoods
 from rlpath.evals.report import write_report
-from rlpath.experiment import LONGEST_PROMPT, Begun, check_prompt_lengths, evaluate_problems, name_base
-from rlpath.models import load_model, load_tokenizer, pad_stands_in
+from rlpath.experiment import LONGEST_PROMPT, Begun, Notes, check_prompt_lengths, evaluate_problems
+from rlpath.models import context_length, load_model
 from rlpath.posttrain.tokens import TokenPair, TokenRow, that_fit
 from rlpath.posttrain.tuning_settings import ExaminedSettings, TuningSettings
 from rlpath.posttrain.weights import sampler_weights
@@ -30,29 +31,11 @@ from rlpath.types import ExampleSet, ProblemSet
 Row = TypeVar("Row", TokenRow, TokenPair)
 
 
-class Notes:
-    """What was left out or put in place of what was asked: printed at once, kept for report and card."""
-
-    def __init__(self, begun: Begun) -> None:
-        self.run = begun.run
-        self.sentences: list[str] = []
-
-    def add(self, *sentences: str) -> None:
-        """Tell and keep; a sentence is told once."""
-        for sentence in sentences:
-            if self.run is not None and sentence not in self.sentences:
-                self.sentences.append(sentence)
-                print(f"note: {sentence}", flush=True)
-        if self.run is not None and sentences:
-            self.run.write_json("substitutions.json", self.sentences)
-
-
-def tokenizer_of(begun: Begun, notes: Notes) -> Any:
-    """The model's tokenizer; says so where its end token has to pad."""
-    tokenizer = load_tokenizer(begun.model)
-    if pad_stands_in(tokenizer):
-        notes.add(f"the tokenizer has no padding token: its end token {tokenizer.eos_token} pads, masked everywhere")
-    return tokenizer
+def check_max_length(begun: Begun, settings: TuningSettings) -> None:
+    """Refuse a limit that the model cannot read; raises `InputError`."""
+    window = context_length(begun.model)
+    if window is not None and settings.max_length > window:
+        raise InputError(f"--max-length {settings.max_length} is more than the {window} tokens that the model can read")
 
 
 def rows_of(
@@ -94,6 +77,7 @@ class Examination:
         """Load the sampler and evaluate the model as it is given."""
         if begun.run is None:
             return cls(begun, problems, settings, None)
+        check_prompt_lengths(begun, problems.problems, settings)
         sampler = load_sampler(
             choose_backend(settings.rollouts),
             begun.model,
@@ -102,7 +86,6 @@ class Examination:
             device=str(begun.state.device),
             gpu_memory=settings.gpu_memory,
         )
-        check_prompt_lengths(sampler, problems.problems)
         before = evaluate_problems(begun.run, "before", sampler, problems, settings)
         return cls(begun, problems, settings, sampler, before)
 
@@ -128,16 +111,6 @@ def saved_policy(base: Path, saved: Path, settings: TuningSettings) -> Any:
         return load_model(saved, settings.dtype)
     model = PeftModel.from_pretrained(load_model(base, settings.dtype), str(saved))
     return model.eval()
-
-
-def save_adapter(begun: Begun, trainer: Any, asked: str) -> Path | None:
-    """Save model or adapter and tokenizer in the hub's format, the base named as it was asked for."""
-    if begun.run is None:
-        return None
-    folder = begun.run.path / "model"
-    trainer.save_model(str(folder))
-    name_base(folder, asked)
-    return folder
 
 
 def conclude(begun: Begun, examination: Examination | None, findings: Sequence[Finding], model: Path | None) -> None:
@@ -166,10 +139,3 @@ def base_model(begun: Begun, settings: TuningSettings) -> Any:
             load_model(begun.model, **options), use_gradient_checkpointing=settings.gradient_checkpointing
         )
     return load_model(begun.model, **options)
-
-
-def not_packed_note(trainer: Any) -> list[str]:
-    """What to say where the packed forward cannot serve this model."""
-    if trainer.packs:
-        return []
-    return [f"TRL's own forward is used: the packed one differs by {trainer.packing_gap:.2f} on this model"]

@@ -164,7 +164,7 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., D
     root = str(Path(__file__).parents[1])
     with subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("runner.py"))],
-        env={**os.environ, "PYTHONPATH": root, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": root, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "RLPATH_DATA": ""},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -6,6 +6,7 @@ so that a test of what survives hits the same place every time.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import runpy
@@ -21,6 +22,7 @@ import transformers
 import rlpath.evals.evaluate
 import rlpath.experiment
 import rlpath.hf_sampler
+import rlpath.on_policy
 from rlpath.posttrain.grpo import GRPOTrainer
 from rlpath.posttrain.ppo import PPOTrainer
 from rlpath.runs import RunFolder
@@ -119,6 +121,8 @@ def run(job: dict[str, Any]) -> int:
 def main() -> None:
     # A shell's background jobs ignore Ctrl-C, and so would everything started from one.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # What is imported is never garbage: no fork need look through it.
+    gc.freeze()
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

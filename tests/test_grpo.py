@@ -560,3 +560,21 @@ def test_prompts_out_of_their_groups_are_an_error(tiny_folder: Path, tmp_path: P
     trace = ours(Case(), tiny_folder, tmp_path)
     with pytest.raises(ValueError, match="groups of 4"):
         trace.trainer._generate_single_turn([[5], [5], [5], [6]], None, None, 4)
+
+
+def test_a_loss_that_is_not_finite_is_blamed_on_its_problem(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the completions of one problem have no log-probability, step and problem are named."""
+    right = GRPOTrainer._forward
+    seen: list[torch.Tensor] = []
+
+    def poisoned(self: Any, model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        logprobs, entropy = right(self, model, batch)
+        seen.append(batch["prompt_ids"][-1])
+        bad = (batch["prompt_ids"] == seen[0]).all(1)
+        return logprobs.masked_fill(bad[:, None], float("nan")), entropy
+
+    monkeypatch.setattr(GRPOTrainer, "_forward", poisoned)
+    with pytest.raises(InputError, match=r"the loss is not finite at step 1, for problem [^,;]+; training stopped"):
+        train_for_real(tiny_folder, tmp_path, seed=0)

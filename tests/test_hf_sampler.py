@@ -12,6 +12,7 @@ from peft import LoraConfig, get_peft_model
 from scipy import stats
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from rlpath.errors import InputError
 from rlpath.hf_sampler import HFSampler, choose, filter_logits, grouped_attention
 from rlpath.posttrain.weights import sampler_weights
 from rlpath.types import Completion, Decoding
@@ -241,3 +242,14 @@ def test_impossible_decodings_are_errors() -> None:
     for changes in ({"max_tokens": 0}, {"n": 0}, {"temperature": -1.0}, {"top_p": 0.0}, {"top_k": -1}):
         with pytest.raises(ValueError, match="must"):
             replace(Decoding(4), **changes)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_diverged_model_is_one_sentence(temperature: float, bad: float) -> None:
+    """A logit that is not finite is refused before a token is drawn from it."""
+    logits = torch.zeros(2, 5)
+    logits[1, 3] = bad
+
+    with pytest.raises(InputError, match="logits that are not finite, so its weights have diverged"):
+        choose(logits, torch.tensor([0.5, 0.5]), Decoding(1, temperature=temperature))

@@ -143,6 +143,16 @@ def test_grpo_with_its_kl_penalty() -> None:
     agree(ours, of_grpo(ADVANTAGES, beta=BETA), NEW)
 
 
+def test_grpo_with_the_plain_k3_penalty() -> None:
+    """As in the paper: the estimate itself, without a weight."""
+
+    def ours(x: torch.Tensor) -> torch.Tensor:
+        return losses.grpo_loss(x, OLD, ADVANTAGES, MASK, penalty_B_T=BETA * losses.kl_estimate(x, REFERENCE))
+
+    plain = SimpleNamespace(delta=None, use_bias_correction_kl=False, steps_per_generation=1)
+    agree(ours, of_grpo(ADVANTAGES, beta=BETA, args=plain), NEW)
+
+
 def test_grpo_with_the_correction_for_the_sampler() -> None:
     weights = losses.correction_weights(OLD, REFERENCE, MASK, "token_truncate", 1.1)
     agree(

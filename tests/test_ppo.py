@@ -388,7 +388,7 @@ def test_saved_and_loaded_it_goes_on_as_if_it_had_not_stopped(make: Make, tmp_pa
 
 
 def test_what_is_not_finite_stops_before_the_weights_change(make: Make) -> None:
-    """A reward, with its problem and step; a gradient, with its step and the remedy."""
+    """A reward, with its problem and step; a loss, with its step and the remedy; a gradient."""
     trainer = make(reward=lambda completions, **_: [0.0, math.inf] * (len(completions) // 2))
     with pytest.raises(InputError, match="the reward of a completion of p0 at step 1 is inf"):
         trainer.train_step()
@@ -397,9 +397,32 @@ def test_what_is_not_finite_stops_before_the_weights_change(make: Make) -> None:
     before = {name: p.detach().clone() for name, p in trainer.trained.items()}
     with torch.no_grad():
         trainer.actor.value_head.bias.fill_(math.nan)
-    with pytest.raises(InputError, match="gradient of step 1 is not finite: lower --learning-rate"):
+    diverged = r"the loss is not finite at step 1, for every problem of the step .*: lower --learning-rate"
+    with pytest.raises(InputError, match=diverged):
         trainer.train_step()
     assert all(torch.equal(before[name], p) for name, p in trainer.trained.items() if "value_head" not in name)
+
+    trainer = make()
+    trainer.actor.value_head.bias.register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(InputError, match="the gradient is not finite at step 1; training stopped"):
+        trainer.train_step()
+
+
+def test_a_loss_that_is_not_finite_is_blamed_on_its_problem(make: Make) -> None:
+    """Where the completions of one of two problems have no log-probability, that problem is named."""
+    trainer = make()
+    asked, written = trainer.sample()
+    rollout, _ = trainer.prepare(asked, written, trainer.score(asked, written)[0])
+    right, length = trainer._forward, len(trainer.sampler.encode(QUESTIONS[1]))
+
+    def poisoned(batch: Any) -> Any:
+        found = right(batch)
+        bad = batch["prompt_mask"].sum(1) == length
+        return found | {"logprobs": found["logprobs"].masked_fill(bad[:, None], math.nan)}
+
+    trainer._forward = poisoned  # type: ignore[method-assign]
+    with pytest.raises(InputError, match="the loss is not finite at step 1, for problem p1; training stopped"):
+        trainer.update(rollout)
 
 
 def test_a_model_that_cannot_share_prompts_is_refused(

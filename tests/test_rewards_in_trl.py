@@ -74,14 +74,33 @@ def test_stock_trl_trains_on_a_verifier_and_a_reward_model(
         assert -0.5 <= line[f"rewards/{rewards[1].__name__}/mean"] <= 0.5
 
 
+def numbers(scores: list[float | None]) -> list[float]:
+    """Scores of which none is missing."""
+    found = [score for score in scores if score is not None]
+    assert len(found) == len(scores)
+    return found
+
+
+def test_what_a_reward_model_cannot_read_whole_has_no_score(judge_folder: Path) -> None:
+    """A completion over the limit is counted and not cut; the others are scored as without it."""
+    reward = RewardModelReward(judge_folder, max_length=60)
+    prompts = [[{"role": "user", "content": "hello"}]] * 3
+
+    found = reward(prompts, ["a", "b" * 40, "?"])
+
+    assert found[1] is None
+    assert reward.too_long == 1
+    assert [found[0], found[2]] == pytest.approx(numbers(RewardModelReward(judge_folder)(prompts[:2], ["a", "?"])))
+
+
 def test_a_reward_model_scores_each_completion_alone(judge_folder: Path) -> None:
     """Scores do not depend on what else is in the batch, and `scale` divides them."""
     prompts = [[{"role": "user", "content": "hello"}]] * 3
     completions = [[{"role": "assistant", "content": text}] for text in ("a", "a longer answer", "?")]
-    together = RewardModelReward(judge_folder)(prompts, completions)
-    alone = [
-        RewardModelReward(judge_folder, batch_size=1)([p], [c])[0] for p, c in zip(prompts, completions, strict=True)
-    ]
+    together = numbers(RewardModelReward(judge_folder)(prompts, completions))
+    alone = numbers(
+        [RewardModelReward(judge_folder, batch_size=1)([p], [c])[0] for p, c in zip(prompts, completions, strict=True)]
+    )
 
     assert together == pytest.approx(alone, abs=1e-5)
     assert len(set(together)) == 3

@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
+from rlpath.dpo import DPOSettings
 from rlpath.errors import InputError
-from rlpath.experiment import preset_for, read_settings, training_rows
+from rlpath.experiment import preset_for, read_settings
 from rlpath.hardware import Gpu
+from rlpath.on_policy import training_rows
 from rlpath.posttrain.grpo import check_arguments
 from rlpath.posttrain.settings import GRPOSettings, PPOSettings
+from rlpath.posttrain.tuning_settings import TuningSettings
 from rlpath.types import Problem
 
 RECIPES = ("grpo_arithmetic", "grpo_gsm8k")
@@ -210,3 +213,35 @@ def test_training_rows_are_passes_over_the_problems_in_an_order_of_the_seed() ->
     question = f"What is {name}?"
     prompt = [{"role": "user", "content": question}]
     assert rows[0] == {"prompt": prompt, "question": question, "gold": name, "problem_id": name}
+
+
+@pytest.mark.parametrize(
+    ("gpu", "installed", "changes", "words"),
+    [
+        (False, True, {}, "needs a CUDA GPU, and none is here"),
+        (True, False, {}, "needs bitsandbytes: `pip install bitsandbytes`"),
+        (True, True, {"lora_rank": 0}, "choose a --lora-rank above 0"),
+        (True, True, {}, ""),
+    ],
+)
+def test_qlora_is_refused_where_it_cannot_be(
+    gpu: bool, installed: bool, changes: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a GPU, without bitsandbytes and without an adapter; with all three it is taken."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    monkeypatch.setattr("rlpath.posttrain.tuning_settings.find_spec", lambda _: object() if installed else None)
+    settings = TuningSettings(quantize="4bit", **changes)
+
+    if words:
+        with pytest.raises(InputError, match=f"--quantize 4bit.*{words}"):
+            settings.check(1)
+    else:
+        settings.check(1)
+        assert settings.load_options()["quantization_config"].bnb_4bit_quant_type == "nf4"
+
+
+def test_label_smoothing_is_not_ignored() -> None:
+    """TRL reads it for its robust loss alone: for another it is refused."""
+    with pytest.raises(InputError, match="--label-smoothing has no part in --loss sigmoid: choose --loss robust"):
+        DPOSettings(label_smoothing=0.1).check(1)
+    DPOSettings(label_smoothing=0.1, loss="robust").check(1)

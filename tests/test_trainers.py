@@ -28,6 +28,7 @@ from rlpath.posttrain.tokens import TokenPair, TokenRow, dpo_row, reward_row, sf
 from rlpath.posttrain.trainers import DPOTrainer, RewardTrainer, SFTTrainer
 
 LORA = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+SCORER = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type=TaskType.SEQ_CLS)
 LENGTHS = ((9, 4), (3, 7), (12, 1), (5, 5))
 
 
@@ -156,25 +157,24 @@ def test_dpo_is_trl_s_dpo(tiny_model: Callable[..., Any], tiny_tokenizer: Any, t
     assert_equal(mine, train(stock))
 
 
-def classifier(tiny_model: Callable[..., Any]) -> Any:
-    config = LlamaConfig(**{**tiny_model().config.to_dict(), "num_labels": 1})
+def classifier(tiny_model: Callable[..., Any], **changes: Any) -> Any:
+    config = LlamaConfig(**{**tiny_model().config.to_dict(), "num_labels": 1, **changes})
     with torch.random.fork_rng():
         torch.manual_seed(3)
         return LlamaForSequenceClassification(config)
 
 
 def reward_trainers(tiny_model: Callable[..., Any], tokenizer: Any, folder: Path) -> tuple[Any, Any]:
-    lora = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type=TaskType.SEQ_CLS)
     args = arguments(folder)
     ours = RewardTrainer(
-        classifier(tiny_model), PAIRS, args=RewardConfig(**args), tokenizer=tokenizer, peft_config=lora
+        classifier(tiny_model), PAIRS, args=RewardConfig(**args), tokenizer=tokenizer, peft_config=SCORER
     )
     stock = TRLRewardTrainer(
         classifier(tiny_model),
         args=RewardConfig(**args),
         train_dataset=Dataset.from_list([reward_row(pair) for pair in PAIRS]),
         processing_class=tokenizer,
-        peft_config=lora,
+        peft_config=SCORER,
     )
     return ours, stock
 
@@ -247,7 +247,7 @@ def poison(trainer: Any, token: int) -> None:
     table.weight.data[token] = float("nan")
 
 
-@pytest.mark.parametrize("kind", ["sft", "dpo"])
+@pytest.mark.parametrize("kind", ["sft", "dpo", "reward"])
 def test_a_loss_that_is_not_finite_is_blamed_on_its_example(
     kind: str, tiny_model: Callable[..., Any], tiny_tokenizer: Any, tmp_path: Path
 ) -> None:
@@ -256,12 +256,16 @@ def test_a_loss_that_is_not_finite_is_blamed_on_its_example(
     rows = [*ROWS[:3], bad]
     changes = {"save_strategy": "steps", "save_steps": 1}
     model = tiny_model(vocab_size=301, tie_word_embeddings=False)
+    pairs = [TokenPair(r, TokenRow(r.id, r.prompt, p.rejected.answer)) for r, p in zip(rows, PAIRS, strict=True)]
+    given = {"tokenizer": tiny_tokenizer, "peft_config": LORA}
     if kind == "sft":
         trainer: Any = our_sft(model, tiny_tokenizer, tmp_path, rows, **changes)
+    elif kind == "dpo":
+        trainer = DPOTrainer(model, pairs, args=DPOConfig(**arguments(tmp_path, **changes)), **given)
     else:
-        pairs = [TokenPair(r, TokenRow(r.id, r.prompt, p.rejected.answer)) for r, p in zip(rows, PAIRS, strict=True)]
-        args = DPOConfig(**arguments(tmp_path, **changes))
-        trainer = DPOTrainer(model, pairs, args=args, tokenizer=tiny_tokenizer, peft_config=LORA)
+        args = RewardConfig(**arguments(tmp_path, **changes))
+        given["peft_config"] = SCORER
+        trainer = RewardTrainer(classifier(tiny_model, vocab_size=301), pairs, args=args, **given)
     poison(trainer, 300)
     with pytest.raises(InputError) as refused:
         train(trainer)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -33,6 +34,15 @@ SFT, CHAT, DPO, REWARD, LADDER = (
 )
 Launch = Callable[..., Any]
 SMOKE = ("--smoke", "--data", "arithmetic:add-1", "--steps", "4", "--learning-rate", "0.01")
+
+
+@pytest.fixture(scope="module")
+def digit_folder(digit_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model stored in bf16, as published models are: what is merged is then what was evaluated, to the bit."""
+    folder = tmp_path_factory.mktemp("digit-bf16")
+    shutil.copytree(digit_folder, folder, dirs_exist_ok=True)
+    load_model(digit_folder, "bfloat16").save_pretrained(folder)
+    return folder
 
 
 def only_run(root: Path, recipe: str) -> RunRecord:
@@ -92,12 +102,13 @@ def test_sft_killed_at_every_stage_ends_as_if_it_had_not_been(
 
 
 def test_the_card_says_where_the_adapter_comes_from(sft: RunRecord, digit_folder: Path) -> None:
-    """Base with hash, data with hashes, command, seed, figures with intervals, unchecked contamination, limits."""
+    """Base with hash, data with hashes, command, seed, figures with intervals, contamination, limits."""
     card = (sft.path / "model" / "README.md").read_text()
 
-    front = card.split("---")[1]
-    assert f'base_model: "{digit_folder}"' in front
-    assert "library_name: peft" in front
+    front: Any = ModelCard(card).data
+    assert front.base_model == str(digit_folder)
+    assert front.library_name == "peft"
+    assert front.tags == ["rlpath", "trl", "sft", "lora"]
     for text in (
         *sft.manifest["model"]["sha256"].values(),
         *(row["sha256"] for row in sft.manifest["data"]),
@@ -106,28 +117,31 @@ def test_the_card_says_where_the_adapter_comes_from(sft: RunRecord, digit_folder
         "### Held-out loss",
         "pass@1",
         "[",
-        "Unchecked: no comparison",
+        "Overlap with arithmetic:add-1 (validation): 0 of 80 training examples match 0 test items",
         "One training seed",
     ):
         assert text in card
-    (sft.path / "contamination.json").write_text('{"sentence": "0 of 4 problems overlap."}')
-    write_card(sft.path)
-    assert "0 of 4 problems overlap." in (sft.path / "model" / "README.md").read_text()
-    (sft.path / "contamination.json").unlink()
-    write_card(sft.path)
+
+
+def test_a_card_says_where_nothing_was_checked(sft: RunRecord, tmp_path: Path) -> None:
+    """A manifest without the screen's record: contamination is unchecked, and not passed over."""
+    shutil.copytree(sft.path, tmp_path / "run")
+    manifest = {name: value for name, value in sft.manifest.items() if name != "contamination"}
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
+
+    assert "Unchecked: no comparison" in write_card(tmp_path / "run").read_text()
 
 
 def test_the_card_s_example_loads_the_adapter(sft: RunRecord) -> None:
     """The Python block of the card runs as it stands but for the folder, and the adapter is not idle."""
     card = (sft.path / "model" / "README.md").read_text()
     code = card.split("```python\n")[1].split("```")[0].replace("THIS_FOLDER", str(sft.path / "model"))
-    check = "\nprint(sorted(n for n, p in model.named_parameters() if 'lora_B' in n and p.abs().max() > 0)[0])"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code + check], capture_output=True, text=True, check=False, timeout=120
-    )
+    found: dict[str, Any] = {}
+    exec(code, found)
 
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "lora_B" in done.stdout
+    idle = [p.abs().max() == 0 for n, p in found["model"].named_parameters() if "lora_B" in n]
+    assert len(idle) == 14
+    assert not any(idle)
 
 
 def test_an_adapter_loads_merges_and_is_a_model_of_its_own(sft: RunRecord, digit_folder: Path, tmp_path: Path) -> None:
@@ -159,16 +173,21 @@ def copied(source: Path, to: Path, **changes: Any) -> Path:
 
 
 def test_an_adapter_of_another_model_is_refused(
-    sft: RunRecord, tiny_model: Callable[..., Any], tiny_tokenizer: Any, tmp_path: Path
+    launch: Launch, sft: RunRecord, tiny_model: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """Wider layers, missing layers, another kind of adapter, no base: one sentence each that names the remedy."""
+    """Wider, missing or other layers, another kind of adapter, no base: one sentence each that names the remedy."""
     saved = sft.path / "model"
-    wide, short = tmp_path / "wide", tmp_path / "short"
+    wide, short, other = tmp_path / "wide", tmp_path / "short", tmp_path / "other"
     tiny_model(hidden_size=64).save_pretrained(wide)
     tiny_model(num_hidden_layers=1).save_pretrained(short)
+    tiny_model(seed=7, tie_word_embeddings=False).save_pretrained(other)
     cases = (
         ({"base_model_name_or_path": str(wide)}, "belongs to another base model than .*wide: it adapts model.layers"),
         ({"base_model_name_or_path": str(short)}, "the base has no such layer; name the model it was trained on"),
+        (
+            {"base_model_name_or_path": str(other)},
+            "other: the weights there are not those of",
+        ),
         ({"use_dora": True}, "is not a plain LoRA .use_dora."),
         ({"peft_type": "PROMPT_TUNING"}, "is not a plain LoRA"),
         ({"base_model_name_or_path": None}, "names no base model"),
@@ -176,6 +195,9 @@ def test_an_adapter_of_another_model_is_refused(
     for number, (changes, words) in enumerate(cases):
         with pytest.raises(InputError, match=words):
             resolve_model(str(copied(saved, tmp_path / str(number), **changes)), cache=tmp_path)
+    done = launch(DPO, "--smoke", "--model", str(tmp_path / "2"), "--root", str(tmp_path / "runs"))
+    assert done.status == 2
+    assert done.err.startswith("error: the adapter in ")
     bare = copied(saved, tmp_path / "bare")
     (bare / "adapter_model.safetensors").unlink()
     with pytest.raises(InputError, match=r"adapter_model\.safetensors is missing"):
@@ -215,7 +237,7 @@ def test_dpo_learns_from_a_verifier_s_pairs_and_starts_where_sft_ended(
     assert run.metrics[0]["loss"] == pytest.approx(0.6931, abs=0.01)
     assert run.metrics[0]["pairs/margin"] == pytest.approx(0, abs=0.02)
     assert run.metrics[-1]["pairs/margin"] > 0.05
-    assert "held-out preference accuracy" in (run.path / "report.html").read_text()
+    assert "Held-out preference accuracy" in (run.path / "report.html").read_text()
 
     assert launch(*command, "--root", str(tmp_path / "b"), at="unmarked checkpoint", RLPATH_CACHE=cache).status == -9
     assert launch(*command, "--root", str(tmp_path / "b"), RLPATH_CACHE=cache).status == 0
@@ -243,7 +265,7 @@ def test_a_reward_model_is_measured_and_can_be_used(
     launch: Launch, digit_folder: Path, pairs_file: Path, tmp_path: Path
 ) -> None:
     """Accuracy beside baselines, calibration, length; `merged/` scores as the trainer did; killed and resumed alike."""
-    flags = ("--smoke", "--data", str(pairs_file), "--steps", "12", "--batch", "8", "--learning-rate", "0.01")
+    flags = ("--smoke", "--data", str(pairs_file), "--steps", "8", "--batch", "8", "--learning-rate", "0.01")
     command = (REWARD, *flags, "--micro-batch", "8", "--model", str(digit_folder))
     done = launch(*command, "--root", str(tmp_path / "a"))
     assert done.status == 0, done.err
@@ -256,8 +278,9 @@ def test_a_reward_model_is_measured_and_can_be_used(
     assert "left out whole" in done.out
     assert "left out whole" in (run.path / "model" / "README.md").read_text()
     reward = RewardModelReward(run.path / "merged")
-    scores = reward(["Ask for 3.", "Ask for 3."], ["3, please.", "3, now!!"])
-    assert scores[0] > scores[1]
+    polite, rude = reward(["Ask for 3.", "Ask for 3."], ["3, please.", "3, now!!"])
+    assert polite is not None and rude is not None
+    assert polite > rude
 
     assert launch(*command, "--root", str(tmp_path / "b"), at="unmarked checkpoint").status == -9
     assert launch(*command, "--root", str(tmp_path / "b")).status == 0
@@ -283,7 +306,7 @@ def test_chat_answers_and_human_pairs_from_files(
 
 
 def test_what_cannot_work_is_refused_in_one_sentence(
-    launch: Launch, digit_folder: Path, tiny_folder: Path, tmp_path: Path
+    launch: Launch, digit_folder: Path, tiny_folder: Path, pairs_file: Path, tmp_path: Path
 ) -> None:
     """Sizes, lengths, quantisation without a GPU, one-sided samples, empty files, tokenizers: status 2 and one line."""
     (tmp_path / "empty.jsonl").touch()
@@ -296,6 +319,7 @@ def test_what_cannot_work_is_refused_in_one_sentence(
     same.write_text('{"prompt": "a", "chosen": "b", "rejected": "b"}\n' * 3)
     cases = (
         (SFT, ("--max-length", "5"), "are longer than --max-length 5 tokens"),
+        (SFT, ("--max-length", "4096"), "--max-length 4096 is more than the 2048 tokens"),
         (SFT, ("--quantize", "4bit"), "needs a CUDA GPU"),
         (SFT, ("--batch", "0"), "--batch 0 must be at least 1"),
         (SFT, ("--micro-batch", "3"), "--micro-batch 3 does not divide"),
@@ -304,10 +328,12 @@ def test_what_cannot_work_is_refused_in_one_sentence(
         (SFT, ("--model", str(bare)), "has no chat template"),
         (CHAT, ("--file", str(tmp_path / "empty.jsonl")), "empty.jsonl is empty"),
         (DPO, ("--model", str(tiny_folder), "--samples", "2"), "are one-sided"),
+        (DPO, ("--label-smoothing", "0.1"), "choose --loss robust"),
         (DPO, ("--samples", "1"), "--samples 1 must be at least 2"),
         (DPO, ("--data", str(one)), "line 1: the field 'rejected' is missing"),
         (REWARD, ("--data", str(same)), "has 0 train pairs"),
         (REWARD, ("--data", str(tmp_path / "empty.jsonl")), "empty.jsonl is empty"),
+        (REWARD, ("--data", str(pairs_file), "--quantize", "4bit"), "--quantize 4bit is for sft and dpo"),
         (LADDER, ("--tasks", "poetry"), "--tasks poetry: name some of"),
         (LADDER, ("--seeds", "1", "1"), "--seeds must be different"),
     )
@@ -331,22 +357,6 @@ def test_a_diverging_run_stops_and_keeps_its_checkpoint(launch: Launch, digit_fo
     assert not run.finished
     for checkpoint in run.path.glob("checkpoints/checkpoint-*"):
         assert (checkpoint / "complete").is_file()
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one(digit_folder: Path, tmp_path: Path) -> None:
-    """`accelerate launch` on two processes: the losses of one process with the same examples a step."""
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    flags = [*SMOKE, "--model", str(digit_folder), "--root"]
-    losses = []
-    for name, start in (("one", [sys.executable]), ("two", [*launcher, "--main_process_port", "0"])):
-        done = subprocess.run(
-            [*start, SFT, *flags, str(tmp_path / name)], env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        losses.append([row["loss"] for row in only_run(tmp_path / name, "sft_gsm8k").metrics])
-    assert losses[0] == pytest.approx(losses[1], rel=0.02)
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ from trl.trainer.utils import split_tensor_dict
 
 from rlpath.errors import InputError
 from rlpath.losses import correction_weights
+from rlpath.posttrain.finite import blame, remedy
 from rlpath.posttrain.forward import (
     PACKING_TOLERANCE,
     attention_window,
@@ -80,6 +81,7 @@ class GRPOTrainer(TRLTrainer):
         self.correction = correction
         self.correction_cap = correction_cap
         self.rollout: list[Completion] = []
+        self.problem_ids: list[str] = []
         self._pushed_step: int | None = None
         self._computed: tuple[torch.Tensor, torch.Tensor] | None = None
         super().__init__(model, [self.verify, *extra_rewards], args=args, train_dataset=train_dataset, **kwargs)
@@ -166,6 +168,7 @@ class GRPOTrainer(TRLTrainer):
     ) -> list[float | None]:
         """TRL's reward function: the score of each verdict, None where nothing was decided."""
         problems = [Problem(*each) for each in zip(problem_id, question, gold, strict=True)]
+        self.problem_ids = problem_id
         verdicts = judge(self.verifier, problems, self.rollout)
         for name, figure_B in counts(self.rollout, verdicts).items():
             self._note(name, figure_B.nanmean().item())
@@ -244,9 +247,25 @@ class GRPOTrainer(TRLTrainer):
             advantages = self._corrected(advantages, logprobs.detach(), sampled, inputs, rows)
         self._computed = (logprobs, entropy)
         try:
-            return super()._compute_loss(model, {**inputs, "advantages": advantages})
+            loss = super()._compute_loss(model, {**inputs, "advantages": advantages})
         finally:
             self._computed = None
+        if not loss.isfinite():
+            raise InputError(
+                f"the loss is not finite at step {self.state.global_step + 1}, {self._blame(model, inputs)}; "
+                f"{remedy(self.state.global_step, self.args)}"
+            )
+        return loss
+
+    @torch.no_grad()
+    def _blame(self, model: Any, inputs: dict[str, Any]) -> str:
+        """Which problems have a completion whose log-probabilities are not finite when it is alone."""
+        start = self._step % self.args.steps_per_generation * len(inputs["completion_mask"])
+        found = []
+        for row in (inputs["completion_mask"].sum(1) > 0).nonzero()[:, 0]:
+            logprobs = self._forward_of(row[None], model, inputs)[0][row]
+            found.append((self.problem_ids[start + int(row)], bool(logprobs.isfinite().all())))
+        return blame(found, "problem")
 
     def _rows_with_signal(self, inputs: dict[str, Any]) -> torch.Tensor:
         """Indices of the rows that have a gradient; the first row where none has: every process must go forward."""

@@ -46,6 +46,7 @@ from rlpath.losses import (
     whiten,
 )
 from rlpath.posttrain.actor_critic import Batch, actor_critic, forward, in_parts, make_batch, rectangle, reference
+from rlpath.posttrain.finite import blame
 from rlpath.posttrain.judge import RewardFunction, SampleLog, counts, judge, sample_row, score
 from rlpath.posttrain.settings import PPOSettings
 from rlpath.posttrain.weights import sampler_weights
@@ -54,13 +55,18 @@ from rlpath.seeding import derive
 from rlpath.types import Completion, Decoding, Problem, Verifier
 
 KL_GAIN = 0.1
+REMEDY = "training stopped, and the last checkpoint is from before this step: lower --learning-rate and start again"
 Metrics = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """Completions with everything their update needs; `mask_B_T` is 0 where nothing was decided."""
+    """Completions with everything their update needs; `mask_B_T` is 0 where nothing was decided.
 
+    `place_B` says which of the step's completions each is.
+    """
+
+    place_B: torch.Tensor
     prompt_ids: torch.Tensor
     prompt_mask: torch.Tensor
     completion_ids: torch.Tensor
@@ -161,6 +167,7 @@ class PPOTrainer:
         self.rates = [group["lr"] for group in groups]
         self.actor = actor
         self.model: Any = self.accelerator.prepare(actor)
+        self.asked: Sequence[Problem] = ()
         self.step = 0
         self.tokens = 0
         self.kl_coefficient = settings.kl
@@ -213,7 +220,8 @@ class PPOTrainer:
             if each is not None and not math.isfinite(each):
                 raise InputError(f"the reward of a completion of {problem.id} at step {self.step + 1} is {each}")
         scores_B = torch.tensor([math.nan if each is None else float(each) for each in scores])
-        metrics = {"reward": self._mean(scores_B), "length/mean": sum(row["tokens"] for row in rows) / len(rows)}
+        metrics = {"reward": self._mean(scores_B), "reward/missing": self._mean(scores_B.isnan().float())}
+        metrics["length/mean"] = sum(row["tokens"] for row in rows) / len(rows)
         metrics |= {name: self._mean(figure_B) for name, figure_B in counts(completions, verdicts).items()}
         self.tokens += sum(row["tokens"] for row in rows)
         return scores_B.to(self.accelerator.device), metrics | {"tokens": float(self.tokens)}
@@ -234,7 +242,9 @@ class PPOTrainer:
             rewards_B_T = self._whiten(rewards_B_T, mask_B_T, shift_mean=False)  # (6)
         advantages_B_T = gae(rewards_B_T, old["values"], mask_B_T, gamma=1.0, lam=self.settings.lam)
         returns_B_T = advantages_B_T + old["values"]
+        self.asked = problems
         rollout = Rollout(
+            place_B=torch.arange(len(problems), device=mask_B_T.device),
             **batch,
             mask_B_T=mask_B_T,
             logprobs_B_T=old["logprobs"],
@@ -293,6 +303,8 @@ class PPOTrainer:
         for index in torch.arange(len(mini.mask_B_T)).split(self.settings.micro_batch):
             part = mini.rows(index)
             loss, measured = ppo_loss(self._forward(vars(part)), part, self.settings)
+            if not loss.isfinite():
+                raise InputError(f"the loss is not finite at step {self.step + 1}, {self._blame(part)}; {REMEDY}")
             # Gradients are averaged over processes, so each micro-batch enters with its share of all tokens.
             weight = part.mask_B_T.sum() * processes / max(total, 1.0)
             self.accelerator.backward(loss * weight)
@@ -300,12 +312,19 @@ class PPOTrainer:
                 figures[name] = figures.get(name, torch.zeros(())) + figure * weight
         norm = torch.nn.utils.clip_grad_norm_(self.trained.values(), 1.0)
         if not norm.isfinite():
-            raise InputError(
-                f"the gradient of step {self.step + 1} is not finite: lower --learning-rate; "
-                "the last checkpoint is from before it"
-            )
+            raise InputError(f"the gradient is not finite at step {self.step + 1}; {REMEDY}")
         self.optimizer.step()
         return {name: self._mean(figure) for name, figure in figures.items()} | {"grad_norm": norm.item()}
+
+    @torch.no_grad()
+    def _blame(self, part: Rollout) -> str:
+        """Which problems have a completion whose log-probabilities or values are not finite when it is alone."""
+        found = []
+        for row in range(len(part.mask_B_T)):
+            new = self._forward(vars(part.rows(torch.tensor([row]))))
+            finite = all(bool(new[name].isfinite().all()) for name in ("logprobs", "values"))
+            found.append((self.asked[int(part.place_B[row])].id, finite))
+        return blame(found, "problem")
 
     # Over processes
 

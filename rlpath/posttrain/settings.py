@@ -31,7 +31,7 @@ class PolicySettings:
     preset: str = "cpu"
     """the set of defaults these settings started from"""
     model: str = "smollm2-135m-instruct"
-    """a local folder, a hub id, or the packaged smollm2-135m-instruct"""
+    """a local folder, a hub id, the packaged smollm2-135m-instruct, or the folder of a trained adapter"""
     steps: int = 40
     """rollouts, each followed by its update"""
     prompts_per_step: int = 8

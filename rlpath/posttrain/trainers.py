@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DataCollatorForPreference as DPOCollator
 from trl.trainer.dpo_trainer import DPOTrainer as TRLDPOTrainer
@@ -24,6 +23,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from trl.trainer.sft_trainer import SFTTrainer as TRLSFTTrainer
 
 from rlpath.errors import InputError
+from rlpath.posttrain.finite import StopWhereNotFinite, blame, remedy
 from rlpath.posttrain.labelled import PACKING_TOLERANCE, base_of, install_labelled, let_autocast_cast
 from rlpath.posttrain.pooled import install_pooled, score_exactly
 from rlpath.posttrain.scores import pair_logprobs
@@ -42,27 +42,6 @@ class Numbered:
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         batch = self.collator([{k: v for k, v in example.items() if k != "row"} for example in examples])
         return {**batch, "row": torch.tensor([example["row"] for example in examples])}
-
-
-class StopWhereNotFinite(TrainerCallback):
-    """Ends training before a gradient that is not finite reaches the weights; raises `InputError`."""
-
-    def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
-    ) -> None:
-        for name, parameter in model.named_parameters():
-            if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
-                raise InputError(
-                    f"the gradient of {name} is not finite at step {state.global_step + 1}; "
-                    f"{remedy(state.global_step, args)}"
-                )
-
-
-def remedy(step: int, args: TrainingArguments) -> str:
-    """Where training can go on from, and with what."""
-    saved = step - step % int(args.save_steps)
-    kept = f"checkpoint-{saved} is the last good checkpoint" if saved else "no checkpoint was reached yet"
-    return f"training stopped before the weights were changed, and {kept}: lower --learning-rate and start again"
 
 
 class _Careful:
@@ -96,7 +75,7 @@ class _Careful:
     def _blame(self: Any, model: Any, inputs: dict[str, Any], rows: torch.Tensor) -> str:
         """Which examples of the batch have a loss that is not finite when they are alone."""
         count = len(rows)
-        guilty = []
+        found = []
         for at in range(count):
             # Pairs lie as [chosen, rejected]: the second half belongs to the same examples.
             alone = {
@@ -105,13 +84,8 @@ class _Careful:
             }
             with self.compute_loss_context_manager():
                 loss = self.compute_loss(model, self._prepare_inputs(alone))
-            if not torch.isfinite(loss):
-                guilty.append(self.names[int(rows[at])])
-        if not guilty:
-            return "though not for any of its examples alone"
-        if len(guilty) == count > 1:
-            return f"for every example of the step (first {guilty[0]}), so the weights themselves have diverged"
-        return f"for example {', '.join(guilty)}"
+            found.append((self.names[int(rows[at])], bool(torch.isfinite(loss))))
+        return blame(found, "example")
 
     def log(self: Any, logs: dict[str, float], start_time: float | None = None) -> None:
         """TRL's log without what is not computed, with the seconds of the step."""
