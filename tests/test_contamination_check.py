@@ -232,6 +232,9 @@ def test_the_screen_of_examples() -> None:
         ("shown (validation)", 1),
     ]
     assert "2 of 2 training examples match 2 test items" in sentence(record)
+    again = problems(OTHER, split="validation")
+    _, record = screen(train, problems(QUESTION, split="validation"), again, kept_out, against=[])
+    assert record["checked"] == ["made (validation)", "shown (validation)"] and record["copied"] == 2
     fewer, record = screen(
         ExampleSet("pairs", "train", pairs, "here"), None, problems(QUESTION), on_hit="drop", against=[]
     )

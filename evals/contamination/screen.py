@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from rlpath.errors import InputError
-from rlpath.evals.contamination.benchmarks import Benchmark, as_benchmark, benchmarks_present, question_of
+from rlpath.evals.contamination.benchmarks import Benchmark, as_benchmark, benchmarks_present, question_of, set_name
 from rlpath.evals.contamination.documents import Document
 from rlpath.evals.contamination.overlap import Overlap, Rule, check_overlap
 from rlpath.types import Demonstration, ExampleSet, Preference, Problem, ProblemSet
@@ -37,7 +37,12 @@ def screen(
     InputError where nothing would be left to train on.
     """
     known = benchmarks_present() if against is None else list(against)
-    benchmarks = [*(as_benchmark(one) for one in held_out if one is not None), *known]
+    kept_out: dict[str, ProblemSet | ExampleSet[Any]] = {}
+    for one in held_out:
+        if one is not None:
+            # Held-out examples are often made from held-out problems of the same name: the first is enough.
+            kept_out.setdefault(set_name(one), one)
+    benchmarks = [*map(as_benchmark, kept_out.values()), *known]
     items, what = (train.problems, "problems") if isinstance(train, ProblemSet) else (train.examples, "examples")
     overlap = check_overlap(map(_document, items), benchmarks, rule)
     record = overlap.to_json() | {"on_hit": on_hit, "checked": [benchmark.name for benchmark in benchmarks]}
