@@ -12,6 +12,7 @@ from typing import Any
 
 from rlpath import page, plots
 from rlpath.evals.compare import Change, Comparison, p_text, points, read_comparison
+from rlpath.evals.contamination.verdict import UNCHECKED, from_run
 from rlpath.evals.evaluate import Evaluation, Sample, Summary, read_evaluation
 from rlpath.evals.findings import Finding, read_findings
 from rlpath.files import write_atomic
@@ -41,6 +42,7 @@ def write_report(run: Path) -> Path:
         *(page.note(text) for text in _substitutions(run)),
         *_standing(record, comparison, evaluations, findings),
         _judges(record.manifest.get("judges")),
+        _contamination(record.manifest),
         page.section("Before and after", _changes(comparison), _measures(evaluations)),
         *(page.section(finding.title, *_finding(finding)) for finding in findings),
         page.section("Training", page.plots(training_plots(record.metrics, evaluations))),
@@ -130,6 +132,14 @@ def _judges(judges: Mapping[str, Any] | None) -> str:
             "training may have learnt, and no figure here would show it."
         )
     return page.soft(f"Training was rewarded by {training}; the evaluation was judged by {evaluation}, other code.")
+
+
+def _contamination(manifest: Mapping[str, Any]) -> str:
+    """What the training set holds of held-out and test items; where nobody looked, the verdict stands with that."""
+    found = from_run(manifest)
+    if found is None:
+        return page.note(f"{UNCHECKED.capitalize()}: the training set was compared with no test set.")
+    return page.soft(f"{found.sentence[:1].upper()}{found.sentence[1:]}.")
 
 
 # Figures before and after

@@ -16,7 +16,7 @@ from trl.trainer.dpo_config import DPOConfig
 
 from rlpath.envs.preferences import pairs_of_judged
 from rlpath.errors import InputError
-from rlpath.evals.contamination.screen import screen
+from rlpath.evals.contamination.screen import OnHit, screen
 from rlpath.evals.evaluate import judge, read_evaluation
 from rlpath.evals.likelihood import Likelihood, preference_finding
 from rlpath.experiment import (
@@ -77,7 +77,9 @@ class DPOSettings(ExaminedSettings):
             raise InputError(f"--label-smoothing has no part in --loss {self.loss}: choose --loss robust")
 
 
-def run_dpo_on_problems(recipe: str, settings: DPOSettings, train: ProblemSet, held_out: ProblemSet) -> None:
+def run_dpo_on_problems(
+    recipe: str, settings: DPOSettings, train: ProblemSet, held_out: ProblemSet, *, on_hit: OnHit = "flag"
+) -> None:
     """Run or resume `recipe` on pairs that a verifier makes: that of `train`, or the one the settings name.
 
     The held-out pairs and the evaluation are judged by that of `held_out`, or the one named for it. Raises
@@ -85,7 +87,7 @@ def run_dpo_on_problems(recipe: str, settings: DPOSettings, train: ProblemSet, h
     """
     train = replace(train, verifier=verifier_named(settings.train_verifier, train.verifier))
     held_out = replace(held_out, verifier=verifier_named(settings.eval_verifier, held_out.verifier))
-    _, overlap = screen(train, held_out)
+    train, overlap = screen(train, held_out, on_hit=on_hit)
     facts = {"judges": judges(train.verifier, held_out.verifier), "contamination": overlap}
     begun = begin(recipe, settings, [train, held_out], facts)
     if begun is None:
@@ -107,10 +109,15 @@ def run_dpo_on_problems(recipe: str, settings: DPOSettings, train: ProblemSet, h
 
 
 def run_dpo_on_pairs(
-    recipe: str, settings: DPOSettings, train: ExampleSet[Preference], held_out: ExampleSet[Preference]
+    recipe: str,
+    settings: DPOSettings,
+    train: ExampleSet[Preference],
+    held_out: ExampleSet[Preference],
+    *,
+    on_hit: OnHit = "flag",
 ) -> None:
     """Run or resume `recipe` on given pairs; no problems are completed."""
-    _, overlap = screen(train)
+    train, overlap = screen(train, held_out, on_hit=on_hit)
     begun = begin(recipe, settings, [train, held_out], {"contamination": overlap})
     if begun is not None:
         _train(begun, settings, train, held_out, None, {"generated_tokens": 0})

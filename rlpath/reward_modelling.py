@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification
 from trl.trainer.reward_config import RewardConfig
 
 from rlpath.errors import InputError
-from rlpath.evals.contamination.screen import screen
+from rlpath.evals.contamination.screen import OnHit, screen
 from rlpath.evals.pairs import (
     ScoredPair,
     accuracy_finding,
@@ -39,6 +39,8 @@ def run_reward_model(
     train: ExampleSet[Preference],
     held_out: ExampleSet[Preference],
     adversarial: Mapping[str, ExampleSet[Preference]],
+    *,
+    on_hit: OnHit = "flag",
 ) -> None:
     """Run or resume `recipe`. Raises `InputError` for whatever the user can mend."""
     if settings.quantize != "none":
@@ -46,7 +48,7 @@ def run_reward_model(
             f"--quantize {settings.quantize} is for sft and dpo: a reward model's scoring head trains in full "
             "precision, and what is merged for use is not quantised; leave it out"
         )
-    _, overlap = screen(train)
+    train, overlap = screen(train, held_out, *adversarial.values(), on_hit=on_hit)
     begun = begin(recipe, settings, [train, held_out, *adversarial.values()], {"contamination": overlap})
     if begun is None:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trl.trainer.sft_config import SFTConfig
 
-from rlpath.evals.contamination.screen import screen
+from rlpath.evals.contamination.screen import OnHit, screen
 from rlpath.evals.likelihood import Likelihood, loss_finding
 from rlpath.experiment import Notes, begin, last_checkpoint, not_packed_note, save_model, tokenizer_of, train_to_the_end
 from rlpath.posttrain.scores import answer_logprobs
@@ -21,12 +21,14 @@ def run_sft(
     train: ExampleSet[Demonstration],
     held_out: ExampleSet[Demonstration],
     problems: ProblemSet | None = None,
+    *,
+    on_hit: OnHit = "flag",
 ) -> None:
     """Run or resume `recipe`: fit the answers of `train`, measure those of `held_out`, complete `problems`.
 
     Raises `InputError` for whatever the user can mend, before any expensive work where possible.
     """
-    _, overlap = screen(train, problems)
+    train, overlap = screen(train, problems, held_out, on_hit=on_hit)
     data = [train, held_out, *([problems] if problems else [])]
     begun = begin(recipe, settings, data, {"contamination": overlap})
     if begun is None:

@@ -61,9 +61,12 @@ def test_a_long_text_is_read_in_chunks(tmp_path: Path, tests: Path, monkeypatch:
     monkeypatch.setattr(reading, "CHUNK", 2000)
     monkeypatch.setattr(reading, "OVERLAP", 300)
     for offset in range(1850, 2050, 10):
-        (tmp_path / "long.txt").write_text((OTHER * 30)[:offset] + f" {QUESTION} " + OTHER * 5)
-        found = check_files([tmp_path / "long.txt"], [benchmark(str(tests))]).overlap
-        assert (found.documents, [hit.coverage for hit in found.hits]) == (1, [1.0]), offset
+        text = (OTHER * 30)[:offset] + f" {QUESTION} " + OTHER * 5
+        (tmp_path / "long.txt").write_text(text)
+        (tmp_path / "long.jsonl").write_text(json.dumps({"text": text}) + "\n")
+        for name in ("long.txt", "long.jsonl"):
+            found = check_files([tmp_path / name], [benchmark(str(tests))]).overlap
+            assert (found.documents, [hit.coverage for hit in found.hits]) == (1, [1.0]), offset
 
 
 def test_one_field_alone(tmp_path: Path, tests: Path) -> None:
@@ -118,6 +121,21 @@ def spoil_gzip(path: Path) -> Path:
     return path / "cut.jsonl.gz"
 
 
+def spoil_encoding(path: Path) -> Path:
+    (path / "latin.jsonl").write_bytes('{"text": "café"}'.encode("latin-1"))
+    return path / "latin.jsonl"
+
+
+def spoil_depth(path: Path) -> Path:
+    (path / "deep.jsonl").write_text('{"a":' * 50_000 + "1" + "}" * 50_000)
+    return path / "deep.jsonl"
+
+
+def spoil_rows(path: Path) -> Path:
+    (path / "numbers.jsonl").write_text('{"n": 1}\n{"text": ""}\n')
+    return path / "numbers.jsonl"
+
+
 def spoil_kind(path: Path) -> Path:
     (path / "a.parquet").write_text("x")
     return path / "a.parquet"
@@ -131,6 +149,9 @@ def spoil_kind(path: Path) -> Path:
         (spoil_kind, (), r"a\.parquet is none of \.jsonl"),
         (lambda path: path / "absent.jsonl", (), r"absent\.jsonl does not exist"),
         (lambda path: path, (), r"no training file in"),
+        (spoil_encoding, (), r"latin\.jsonl, line 1 is not UTF-8 text: convert the file"),
+        (spoil_depth, (), r"deep\.jsonl, line 1 is nested too deeply"),
+        (spoil_rows, (), r"numbers\.jsonl: no text in 2 rows, nothing to compare"),
         (None, ("--field", "body"), r"train\.jsonl, line 1 has no field 'body'"),
         (None, ("--n", "5"), r"--n 5 must be at least 8"),
         (None, ("--against", "gsm9k"), r"'gsm9k' is neither a file nor a known test set"),
@@ -167,6 +188,9 @@ def test_a_test_set_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path:
     (tmp_path / "own.jsonl").write_text('{"question": "a"}\n{"answer": "b"}\n')
     with pytest.raises(InputError, match=r"own\.jsonl, row 2 has no question"):
         benchmark(str(tmp_path / "own.jsonl"))
+    (tmp_path / "own.jsonl").write_text('{"id": "x", "question": "a"}\n' * 2)
+    with pytest.raises(InputError, match=r"own\.jsonl holds the id 'x' more than once"):
+        benchmark(str(tmp_path / "own.jsonl"))
     (tmp_path / "gsm8k").mkdir()
     (tmp_path / "gsm8k" / "test.jsonl").write_text('{"q": "a"}\n')
     with pytest.raises(InputError, match=r"test\.jsonl, row 1 is not a row of gsm8k"):
@@ -194,19 +218,27 @@ def test_the_screen_before_training() -> None:
     json.dumps(record)
 
 
-def test_demonstrations_and_preferences_are_screened_too() -> None:
-    """A copy in an answer, the worse one included, is found; the record speaks of examples."""
-    held, asked = problems(QUESTION, split="validation"), (Turn("user", "Say it."),)
-    shown = ExampleSet(
-        "shown", "train", (Demonstration("a", asked, "No."), Demonstration("b", asked, QUESTION)), "here"
+def test_the_screen_of_examples() -> None:
+    """Any turn, and chosen and rejected answers, are searched; held-out examples are compared too; drop leaves them."""
+    long, held = f"Before it: {QUESTION}", Demonstration("h", (Turn("user", OTHER),), QUESTION)
+    shown = (Demonstration("d-0", (Turn("user", "Hi."), Turn("user", long)), "13"), Demonstration("d-1", (), OTHER))
+    pairs = (Preference("p-0", (Turn("user", "Go on."),), "no", QUESTION), Preference("p-1", (), "yes", "no"))
+    train = ExampleSet("shown", "train", shown, "here")
+    kept_out = ExampleSet("shown", "validation", (held,), "here")
+
+    _, record = screen(train, problems(QUESTION, split="validation"), kept_out, against=[])
+    assert [(found["benchmark"], found["copied"]) for found in record["found"]] == [
+        ("made (validation)", 1),
+        ("shown (validation)", 1),
+    ]
+    assert "2 of 2 training examples match 2 test items" in sentence(record)
+    again = problems(OTHER, split="validation")
+    _, record = screen(train, problems(QUESTION, split="validation"), again, kept_out, against=[])
+    assert record["checked"] == ["made (validation)", "shown (validation)"] and record["copied"] == 2
+    fewer, record = screen(
+        ExampleSet("pairs", "train", pairs, "here"), None, problems(QUESTION), on_hit="drop", against=[]
     )
-    pairs = ExampleSet("pairs", "train", (Preference("c", asked, "No.", QUESTION),), "here")
-
-    fewer, record = screen(shown, held, on_hit="drop", against=[])
-
-    assert [example.id for example in fewer.examples] == ["a"]
-    assert "1 of 2 training examples match 1 test items; left out" in sentence(record)
-    assert screen(pairs, held, against=[])[1]["hits"][0]["document"] == "c"
+    assert [pair.id for pair in fewer.examples] == ["p-1"] and record["left"] == 1
 
 
 def test_sides_that_are_disjoint_by_construction_have_no_overlap() -> None:

@@ -15,10 +15,10 @@ from rlpath.errors import InputError
 from rlpath.evals.contamination import error_rates
 from rlpath.evals.contamination.lab import run as lab
 from rlpath.evals.contamination.lab.blind import blind_scores
-from rlpath.evals.contamination.lab.corpus import END, Plan, build, token_stream, tokenizer_for
-from rlpath.evals.contamination.lab.gpt import GPT, Shape, Training, train
+from rlpath.evals.contamination.lab.corpus import Plan, build
+from rlpath.evals.contamination.lab.gpt import END, GPT, Shape, Training, token_stream, tokenizer_for, train
 from rlpath.evals.contamination.lab.measure import BLIND, Measured
-from rlpath.evals.contamination.lab.outcome import rates
+from rlpath.evals.contamination.lab.outcome import BESIDE, rates
 from rlpath.evals.contamination.membership import auc
 
 SHAPE = Shape(vocabulary=50, width=32, layers=2, heads=4, hidden=48, context=24)
@@ -86,7 +86,7 @@ def test_the_model_equals_a_transformers_llama() -> None:
 
 def test_training_learns_and_is_fixed_by_the_seed() -> None:
     """A repeating pattern is learnt to under 0.2 nats; the same seed gives the same bits, another one others."""
-    tokens = [index * 7 % 50 for index in range(50)] * 60
+    tokens = [index * 7 % 50 for index in range(50)] * 120
     runs = []
     for seed in (0, 0, 1):
         model = GPT(SHAPE, seed)
@@ -103,8 +103,9 @@ PLAN = Plan(
     unseen=10,
     references=10,
     set_size=6,
+    ordered=((1, 2),),
+    shuffled=((1, 2),),
     unseen_sets=1,
-    set_exposures=(2,),
     canaries=1,
     background=5,
     shakespeare=3000,
@@ -169,6 +170,8 @@ def made(seed: int, shift: float) -> Measured:
     unseen = {"min-k": rng.normal(size=400).tolist()}
     planted = {"min-k": rng.normal(shift, 1, 400).tolist(), BLIND: [0.0] * 400, f"{BLIND}, unseen": [0.0] * 400}
     groups = {"verbatim x4": planted, "unseen": unseen, "references": {"min-k": rng.normal(size=400).tolist()}}
+    for name, gap in (("verbatim x4", 3.5), ("unseen", 3.0), ("references", 3.0)):
+        groups[name]["twin gap"] = (gap + rng.normal(size=400)).tolist()
     p_values = {"exchangeability": {"ordered x4": [0.01, 0.2], "unseen": [0.5, 0.04, 0.6, 0.7]}}
     return Measured(groups, p_values, {"overlap": {"verbatim x4": [True, True, False], "unseen": [False, True]}})
 
@@ -185,6 +188,7 @@ def test_rates_by_hand() -> None:
     order, search = found["exchangeability", "ordered"], found["overlap", "verbatim"]
     assert (order.tpr, order.fpr, order.planted) == (0.5, 0.25, 6)
     assert (search.tpr, search.fpr, search.auc) == (pytest.approx(2 / 3), 0.5, None)
+    assert (found[BESIDE, "verbatim"].tpr, found[BESIDE, "verbatim"].fpr) == (1.0, 0.0), "3.5 against 3, twins aside"
     assert found[BLIND, "verbatim"].auc.estimate == 0.5  # type: ignore[union-attr]
 
 
@@ -207,6 +211,16 @@ def test_reports_quote_the_recorded_rates(tmp_path: Path, monkeypatch: pytest.Mo
     error_rates.recorded.cache_clear()
 
 
+def test_the_readme_has_the_recorded_table() -> None:
+    """What the page beside the detectors says is what was recorded, with its date and blind baseline at chance."""
+    record = error_rates.recorded()
+    if record is None:
+        pytest.skip("no lab was recorded")
+    page = error_rates.FILE.with_name("README.md").read_text()
+    assert "\n".join([lab.TABLE[0], *error_rates.markdown(record), lab.TABLE[1]]) in page
+    assert len(record["seeds"]) >= 3 and record["blind_auc"]["low"] <= 0.5 <= record["blind_auc"]["high"]
+
+
 @needs_data
 def test_a_small_lab_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two seeds: searches of the text find every verbatim copy, 16 copies are remembered, no seed is computed twice."""
@@ -221,12 +235,16 @@ def test_a_small_lab_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert remembered is not None and once is not None and remembered.estimate > 0.6
     record = json.loads((tmp_path / "lab.json").read_text())
     assert record["seeds"] == [0, 1] and len(record["rates"]) == len(outcome.rates)
-    assert (tmp_path / "lab.html").read_text().count("<svg") == 6
+    assert (tmp_path / "lab.html").read_text().count("<svg") == 7
     assert any("blind baseline: AUC" in line for line in lab.lines(outcome))
 
     monkeypatch.setattr(lab, "train", None)
     assert lab.run_lab("smoke", [0, 1], tmp_path, None).rates == outcome.rates
+    (tmp_path / "README.md").write_text("Before\n<!-- rates -->\nold\n<!-- /rates -->\nAfter\n")
     lab.save_record(outcome, tmp_path / "rates.json")
+    page = (tmp_path / "README.md").read_text()
+    assert page.startswith("Before\n<!-- rates -->\n| detector") and page.endswith("<!-- /rates -->\nAfter\n")
+    assert "| overlap | verbatim | 100% |  |  | 0.0% | 16 | 48 |" in page and "\nold\n" not in page
     assert json.loads((tmp_path / "rates.json").read_text())["rates"] == record["rates"]
     with pytest.raises(InputError, match=r"seed-0\.json is of other settings"):
         lab.run_lab("cpu", [0], tmp_path, None)

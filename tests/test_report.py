@@ -13,6 +13,7 @@ import tyro
 from rlpath.errors import InputError
 from rlpath.evals.commands import Log, Report
 from rlpath.evals.compare import compare
+from rlpath.evals.contamination.screen import screen
 from rlpath.evals.evaluate import Mode, Protocol, Sample, read_evaluation
 from rlpath.evals.report import curve, spread, training_plots, write_report
 from rlpath.evals.run_log import config_difference, draft_entry
@@ -20,7 +21,7 @@ from rlpath.evals.seeds_report import write_seeds_report
 from rlpath.rewards import NumberVerifier
 from rlpath.rewards.flawed import ContainsVerifier
 from rlpath.rewards.named import judges
-from rlpath.types import Decoding, Status
+from rlpath.types import Decoding, Problem, ProblemSet, Status
 
 HOSTILE = '<script>alert("x")</script> </div> & <b>bold</b>'
 
@@ -199,6 +200,20 @@ def test_the_report_says_whether_one_judge_did_both(tmp_path: Path) -> None:
         found = judges(training, NumberVerifier())
         (run / "manifest.json").write_text(json.dumps({**manifest, "judges": found}))
         assert words in write_report(run).read_text(encoding="utf-8")
+
+
+def test_the_report_says_whether_anybody_looked_for_copies(tmp_path: Path) -> None:
+    """Without a record contamination is unchecked; with one, what was found of each set."""
+    run = make_run(tmp_path)
+    assert "Contamination unchecked: the training set was compared" in write_report(run).read_text()
+    problems = (Problem("a", "How many loaves has the baker on the corner left by noon?", "1"),)
+    train, held = (ProblemSet("loaves", split, problems, NumberVerifier(), "here") for split in ("train", "validation"))  # type: ignore[arg-type]
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["contamination"] = screen(train, held, against=[])[1]
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    page = write_report(run).read_text()
+    assert "Test items found in the training text: loaves (validation) 1 of 1" in page
+    assert "ontamination unchecked" not in page
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from rlpath.errors import InputError
-from rlpath.evals.contamination.benchmarks import Benchmark, as_benchmark, benchmarks_present, question_of
+from rlpath.evals.contamination.benchmarks import Benchmark, as_benchmark, benchmarks_present, question_of, set_name
 from rlpath.evals.contamination.documents import Document
 from rlpath.evals.contamination.overlap import Overlap, Rule, check_overlap
 from rlpath.types import Demonstration, ExampleSet, Preference, Problem, ProblemSet
@@ -24,21 +24,25 @@ LISTED = 50
 
 def screen(
     train: Train,
-    held_out: ProblemSet | None = None,
-    *,
+    *held_out: ProblemSet | ExampleSet[Any] | None,
     on_hit: OnHit = "flag",
     against: Sequence[Benchmark] | None = None,
     rule: Rule | None = None,
 ) -> tuple[Train, dict[str, Any]]:
     """The training set to use, and the record for the manifest.
 
-    Compares the training questions (and solutions, where problems carry them), or prompts and answers, with the
-    held-out problems and with `against`: by default every known test set that RLPATH_DATA has. "drop" leaves out what
-    holds a copy, "flag" names the first `LISTED` hits in the record, "keep" only counts. Raises InputError where
-    nothing would be left to train on.
+    Compares the training questions (and solutions, where problems carry them), or prompts and answers, with every
+    `held_out` set that is not None and with `against`: by default every known test set that RLPATH_DATA has. "drop"
+    leaves out what holds a copy, "flag" names the first `LISTED` hits in the record, "keep" only counts. Raises
+    InputError where nothing would be left to train on.
     """
     known = benchmarks_present() if against is None else list(against)
-    benchmarks = [*([as_benchmark(held_out)] if held_out is not None else []), *known]
+    kept_out: dict[str, ProblemSet | ExampleSet[Any]] = {}
+    for one in held_out:
+        if one is not None:
+            # Held-out examples are often made from held-out problems of the same name: the first is enough.
+            kept_out.setdefault(set_name(one), one)
+    benchmarks = [*map(as_benchmark, kept_out.values()), *known]
     items, what = (train.problems, "problems") if isinstance(train, ProblemSet) else (train.examples, "examples")
     overlap = check_overlap(map(_document, items), benchmarks, rule)
     record = overlap.to_json() | {"on_hit": on_hit, "checked": [benchmark.name for benchmark in benchmarks]}

@@ -15,9 +15,9 @@ from typing import Any
 
 from rlpath import page
 from rlpath.errors import InputError
-from rlpath.evals.contamination.error_rates import FILE
-from rlpath.evals.contamination.lab.corpus import Plan, build, token_stream, tokenizer_for
-from rlpath.evals.contamination.lab.gpt import GPT, Shape, Training, train
+from rlpath.evals.contamination.error_rates import FILE, markdown
+from rlpath.evals.contamination.lab.corpus import Plan, build
+from rlpath.evals.contamination.lab.gpt import GPT, Shape, Training, token_stream, tokenizer_for, train
 from rlpath.evals.contamination.lab.measure import BLIND, Measured, measure
 from rlpath.evals.contamination.lab.outcome import AT, GRID, Rate, blind_interval, rates, table
 from rlpath.evals.contamination.resemblance import Embed
@@ -26,6 +26,7 @@ from rlpath.hardware import detect
 from rlpath.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, Line, line_plot
 from rlpath.runs import config_hash
 
+TABLE = ("<!-- rates -->", "<!-- /rates -->")
 COLOURS = (BLUE, GREEN, ORANGE, PURPLE)
 
 
@@ -46,8 +47,9 @@ PRESETS = {
             unseen=24,
             references=20,
             set_size=20,
+            ordered=((1, 2),),
+            shuffled=((1, 2),),
             unseen_sets=1,
-            set_exposures=(2,),
             canaries=1,
             background=20,
             shakespeare=5_000,
@@ -94,8 +96,14 @@ def run_lab(
 
 
 def save_record(outcome: Outcome, file: Path = FILE) -> None:
-    """Make this lab the one that reports quote."""
+    """Make this lab the one that reports quote, and the table of the README beside `file`, where there is one."""
     write_atomic(file, json.dumps(outcome.record, indent=1) + "\n")
+    readme = file.with_name("README.md")
+    if readme.is_file():
+        before, begin, rest = readme.read_text(encoding="utf-8").partition(TABLE[0])
+        _, end, after = rest.partition(TABLE[1])
+        table = "\n".join([begin, *markdown(outcome.record), end])
+        write_atomic(readme, f"{before}{table}{after}")
 
 
 def lines(outcome: Outcome) -> list[str]:
