@@ -16,7 +16,6 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from rlpath.cpu_linear import PackedLinears, can_pack
-from rlpath.roomy_cache import give_room
 from rlpath.seeding import derive
 from rlpath.types import Completion, Decoding
 
@@ -107,7 +106,6 @@ class HFSampler:
             input_ids=ids_P, attention_mask=mask_P, position_ids=positions_P, use_cache=True, logits_to_keep=1
         )
         cache = output.past_key_values
-        give_room(cache)
         cache.batch_repeat_interleave(decoding.n)
         logits_B_V = output.logits[:, -1].repeat_interleave(decoding.n, 0)
         mask_B_S = mask_P.repeat_interleave(decoding.n, 0)
