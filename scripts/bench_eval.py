@@ -84,6 +84,12 @@ class Args:
     seed: int = 0
     """of the choice of items"""
 
+    def __post_init__(self) -> None:
+        if not self.peer_batches or min(self.peer_batches) < 1:
+            raise InputError("--peer-batches must name at least one batch size, each 1 or more")
+        if self.max_tokens < 1 or self.chunk < 1:
+            raise InputError(f"--max-tokens is {self.max_tokens} and --chunk {self.chunk}: both must be at least 1")
+
 
 # Both arms
 

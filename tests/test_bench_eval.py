@@ -142,6 +142,13 @@ def test_both_write_the_same_in_fp32(
     assert "completions equal: 3 of 3" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("field", "value"), [("peer_batches", ()), ("peer_batches", (0,)), ("max_tokens", 0)])
+def test_sizes_that_ask_nothing_are_refused(bench: Any, field: str, value: Any) -> None:
+    """No batch size, one of zero, or completions of no token."""
+    with pytest.raises(InputError, match=field.replace("_", "-")):
+        bench.Args(**{field: value})
+
+
 def test_a_template_that_cannot_be_put_to_both_is_refused(bench: Any, tiny_folder: Path) -> None:
     """Few-shot turns are more than one message."""
     with pytest.raises(InputError, match="few-shot-chat"):
