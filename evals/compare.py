@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlpath.errors import InputError
-from rlpath.evals.evaluate import Evaluation, Protocol
+from rlpath.evals.evaluation import Evaluation, Protocol
 from rlpath.files import read_json, write_atomic
 from rlpath.stats import (
     Interval,

@@ -12,7 +12,7 @@ from typing import Any
 
 from rlpath import page, plots
 from rlpath.evals.compare import Change, Comparison, p_text, points, read_comparison
-from rlpath.evals.evaluate import Evaluation, Sample, Summary, read_evaluation
+from rlpath.evals.evaluation import Evaluation, Sample, Summary, read_evaluation
 from rlpath.evals.findings import Finding, read_findings
 from rlpath.files import write_atomic
 from rlpath.plots import Line, Points

@@ -29,7 +29,7 @@ from rlpath.errors import InputError
 from rlpath.evals.card import write_card
 from rlpath.evals.compare import compare
 from rlpath.evals.contamination.screen import OnHit, screen, sentence
-from rlpath.evals.evaluate import Evaluation, evaluate
+from rlpath.evals.evaluation import Evaluation, evaluate
 from rlpath.evals.report import write_report
 from rlpath.files import read_json, write_atomic
 from rlpath.hardware import Gpu, detect

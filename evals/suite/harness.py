@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from rlpath.errors import InputError
-from rlpath.evals.evaluate import Evaluation, Protocol, evaluate
+from rlpath.evals.evaluation import Evaluation, Protocol, evaluate
 from rlpath.evals.suite.subject import LazySampler, Subject, has_chat_template
 from rlpath.evals.suite.task import Prompted, Task, Template
 from rlpath.files import Busy, disk_errors, lock

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlpath.evals.evaluate import Sample
+from rlpath.evals.evaluation import Sample
 from rlpath.evals.suite.baselines import TrivialScore, guess_pass_at, trivial_scores
 from rlpath.evals.suite.harness import Asked
 from rlpath.seeding import derive
