@@ -30,11 +30,11 @@ h3 { font-size: .95rem; font-weight: 650; margin: 1.6rem 0 .3rem; }
 .plain .chip { margin-right: .3rem; } .bad { color: var(--bad); font-weight: 600; }
 .chip.truncated, .chip.no_answer, .chip.undecided { color: var(--ink); }
 .plots { margin: .8rem 0; } .plots figure { max-width: 34rem; }
-td:first-child, th:first-child { position: sticky; left: 0; background: var(--back); max-width: 10.5rem;
-  min-width: 6.5rem; white-space: normal; overflow-wrap: anywhere; }
-td { white-space: nowrap; } td.wide, td:last-child { white-space: normal; }
-tr.quiet td { color: var(--soft); }
-@media (max-width: 40rem) { body { padding-top: 1.2rem; } .verdict, .red { padding: .6rem .8rem; } }
+.scroll { margin: .3rem 0 .9rem; } td { white-space: nowrap; }
+td:first-child, th:first-child { position: sticky; left: 0; background: var(--back); min-width: 12.5rem;
+  max-width: 15rem; white-space: normal; overflow-wrap: anywhere; }
+@media (max-width: 40rem) { body { padding-top: 1.2rem; } .verdict, .red { padding: .6rem .8rem; }
+  td:first-child, th:first-child { min-width: 8.6rem; max-width: 8.6rem; } }
 """
 
 
@@ -52,7 +52,7 @@ def write_report(result: SuiteResult, folder: Path) -> Path:
         *_verdicts(result),
         _red_lines(result),
         page.section("Every figure", *tables.headlines(result)),
-        page.section("Against the baseline", *tables.contrasts(result), page.plots([figures.forest(result)])),
+        page.section("Every test", *tables.contrasts(result), page.plots([figures.forest(result)])),
         page.section("Every training seed", tables.every_seed(result)),
         page.section("pass@k", *_curves(result)),
         page.section("Does the wording of the prompt decide it?", *sections.sensitivity(result)),
@@ -81,7 +81,7 @@ def title_of(result: SuiteResult) -> str:
 
 def _about(result: SuiteResult) -> str:
     sizes = {headline.task: headline.problems for headline in result.headlines}
-    time = str(result.manifest.get("time", result.manifest.get("started", "")))[:16].replace("T", " ")
+    time = str(result.manifest.get("started", ""))[:16].replace("T", " ")
     parts = [", ".join(f"{task} ({size} problems)" for task, size in sizes.items()), time]
     return " · ".join(part for part in parts if part)
 
@@ -98,12 +98,12 @@ def _verdicts(result: SuiteResult) -> Iterable[str]:
 
 
 def _standing(result: SuiteResult) -> str:
-    """The count of every verdict in one line, and how many red lines follow."""
+    """The count of every verdict in one line, and how many warnings follow."""
     counts = Counter(contrast.verdict for contrast in result.contrasts)
     words = ", ".join(f"{word} on {counts[word]}" for word in ("improved", "got worse") if counts[word])
     line = f"{words or 'No evidence of improvement on any'} of {_tests(len(result.contrasts))}."
     warned = len(result.warnings)
-    link = f' <a href="#red">{warned} red line{"s"[: warned != 1]}</a>' if warned else " No red lines."
+    link = f' <a href="#red">{warned} warning{"s"[: warned != 1]}</a>' if warned else " No warnings."
     return f'<p class="standing">{escape(line[:1].upper() + line[1:])}{link}</p>'
 
 
@@ -113,17 +113,17 @@ def _tests(count: int) -> str:
 
 def _verdict(result: SuiteResult, contrast: Contrast) -> str:
     kind = page.KINDS.get(contrast.verdict, "none")
-    word = contrast.verdict.capitalize()
     declared = "" if tables.declared(result, contrast) else ' <span class="chip">not declared: exploratory</span>'
-    return (
-        f'<div class="verdict {kind}"><strong>{escape(tables.test_name(result, contrast))}: {escape(word)}{declared}'
-        f"</strong>{escape(_sentence(contrast.claim))}</div>"
-    )
+    name = f"{tables.test_name(result, contrast)}: {contrast.verdict}"
+    rest = contrast.claim.removeprefix(contrast.verdict).lstrip(":;, ")
+    return f'<div class="verdict {kind}"><strong>{escape(name)}{declared}</strong>{escape(_sentence(rest))}</div>'
 
 
 def _sentence(text: str) -> str:
-    text = text.strip()
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".") if text else ""
+    """With a capital and a full stop; names of models and metrics (grpo_gsm8k, pass@1) keep their first letter."""
+    if text.split(maxsplit=1)[0].rstrip(",:;").isalpha():
+        text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _red_lines(result: SuiteResult) -> str:
