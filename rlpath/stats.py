@@ -232,26 +232,35 @@ def sign_flip(
     return (extreme + 1) / (resamples + 1)
 
 
-def paired_difference(before_P: ArrayLike, after_P: ArrayLike, level: float = 0.95) -> Interval:
+def paired_difference(
+    before_P: ArrayLike, after_P: ArrayLike, level: float = 0.95, *, clusters: Sequence[object] | None = None
+) -> Interval:
     """Mean of after - before over problems (each in [0, 1]) with an adjusted Wald interval.
 
     One gain and one loss of the typical size of a change are added before mean and standard error are taken: Bonett &
     Price's interval (2012) where values are 0 and 1. Without them problems that all stayed the same would claim
-    certainty, and the interval of a few that changed would cover the truth too rarely.
+    certainty, and the interval of a few that changed would cover the truth too rarely. Problems of one cluster (made
+    from one template, say) count as dependent.
     """
     difference = _differences(before_P, after_P)
     padded = _padded(difference)
-    half = t_quantile(0.5 + level / 2, len(padded) - 1) * _standard_error(padded)
+    error, independent = _standard_error(padded, clusters)
+    half = t_quantile(0.5 + level / 2, independent - 1) * error
     low, high = max(-1.0, padded.mean() - half), min(1.0, padded.mean() + half)
     return Interval(float(difference.mean()), float(low), float(high), f"paired over {len(difference)} problems", level)
 
 
 def minimal_detectable_effect(
-    before_P: ArrayLike, after_P: ArrayLike, alpha: float = 0.05, power: float = 0.8
+    before_P: ArrayLike,
+    after_P: ArrayLike,
+    alpha: float = 0.05,
+    power: float = 0.8,
+    *,
+    clusters: Sequence[object] | None = None,
 ) -> float:
     """The smallest true difference that these problems would show with this `power` at level `alpha`, two-sided."""
     factor = normal_quantile(1 - alpha / 2) + normal_quantile(power)
-    return factor * _standard_error(_padded(_differences(before_P, after_P)))
+    return factor * _standard_error(_padded(_differences(before_P, after_P)), clusters)[0]
 
 
 def required_n(effect: float, sd: float, alpha: float = 0.05, power: float = 0.8) -> int:
@@ -460,8 +469,18 @@ def _padded(differences: Array) -> Array:
     return np.append(differences, [typical, -typical])
 
 
-def _standard_error(padded: Array) -> float:
-    return float(padded.std()) / math.sqrt(len(padded))
+def _standard_error(padded: Array, clusters: Sequence[object] | None) -> tuple[float, int]:
+    """The standard error of the mean, and of how many independent parts; each padding is a cluster of its own.
+
+    Clustered: the root of the summed squares of the clusters' summed residuals over n, times C / (C - 1) under the
+    root (Miller 2024, arXiv 2411.00640, with the usual correction for few clusters).
+    """
+    if clusters is None:
+        return float(padded.std()) / math.sqrt(len(padded)), len(padded)
+    names = [*clusters, object(), object()]
+    residuals = padded - padded.mean()
+    sums, count = cluster_means(residuals, names) * _sizes(names), len(set(names))
+    return math.sqrt(float((sums**2).sum()) * count / (count - 1)) / len(padded), count
 
 
 def _beats(x_R_T: Array, y_R_T: Array) -> float:

@@ -49,6 +49,7 @@ class Contrast:
     same_size: whether their parameters differ by at most 10 %; without it there is no verdict of "improved"
     p_holm: of the deciding metric, adjusted over the declared family of the whole suite
     claim: the sentence that may be quoted, with whatever limits it ("contamination unchecked", "one training seed")
+    p, test: of the deciding metric before adjustment, and the test; over several seeds the larger p of both levels
     """
 
     model: str
@@ -60,6 +61,8 @@ class Contrast:
     same_size: bool
     verdict: VerdictWord
     claim: str
+    p: float = 1.0
+    test: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,8 @@ class SuiteResult:
     warnings: red lines: another size than the baseline, below a trivial baseline, unchecked contamination …
     contamination: what evals/contamination/verdict.py found, by model label; empty where unchecked
     prereg: the lines of `Checked`, empty without a preregistration
+    references: published figures, each with model, task, figure, harness and source: shown, never compared
+    analyses: every comparison in the form that `rlpath prereg check` reads
     """
 
     manifest: Mapping[str, Any]
@@ -121,6 +126,7 @@ class SuiteResult:
     probes: tuple[Probe, ...] = ()
     prereg: tuple[str, ...] = ()
     references: tuple[Mapping[str, str], ...] = ()
+    analyses: tuple[Mapping[str, Any], ...] = ()
 
     def entrant(self, label: str) -> Entrant:
         """The entrant of that label; raises KeyError where there is none."""
@@ -156,6 +162,7 @@ def _result(row: dict[str, Any]) -> SuiteResult:
         "sensitivity": tuple(Sensitivity(**_tuples(each)) for each in row["sensitivity"]),
         "probes": tuple(_probe(each) for each in row["probes"]),
         "references": tuple(row["references"]),
+        "analyses": tuple(row["analyses"]),
     }
     return SuiteResult(**(_tuples(row) | parts))
 
@@ -176,7 +183,8 @@ def _headline(row: dict[str, Any]) -> Headline:
 
 
 def _contrast(row: dict[str, Any]) -> Contrast:
-    return Contrast(**(_tuples(row) | {"aggregates": tuple(_aggregate(each) for each in row["aggregates"])}))
+    parts: dict[str, Any] = {"aggregates": tuple(_aggregate(each) for each in row["aggregates"])}
+    return Contrast(**(_tuples(row) | parts))
 
 
 def _aggregate(row: dict[str, Any]) -> Aggregate:
