@@ -232,18 +232,25 @@ def sign_flip(
     return (extreme + 1) / (resamples + 1)
 
 
-def paired_difference(before_P: ArrayLike, after_P: ArrayLike, level: float = 0.95) -> Interval:
+def paired_difference(
+    before_P: ArrayLike, after_P: ArrayLike, level: float = 0.95, clusters: Sequence[object] | None = None
+) -> Interval:
     """Mean of after - before over problems (each in [0, 1]) with an adjusted Wald interval.
 
     One gain and one loss of the typical size of a change are added before mean and standard error are taken: Bonett &
     Price's interval (2012) where values are 0 and 1. Without them problems that all stayed the same would claim
-    certainty, and the interval of a few that changed would cover the truth too rarely.
+    certainty, and the interval of a few that changed would cover the truth too rarely. With `clusters`, a cluster's
+    total counts as one observation.
     """
-    difference = _differences(before_P, after_P)
+    difference, over = _differences(before_P, after_P), "problems"
+    if clusters is not None:
+        # Totals scaled so that their mean is the mean over problems, whatever the sizes.
+        sizes = _sizes(clusters)
+        difference, over = cluster_means(difference, clusters) * sizes * len(sizes) / sizes.sum(), "clusters"
     padded = _padded(difference)
     half = t_quantile(0.5 + level / 2, len(padded) - 1) * _standard_error(padded)
     low, high = max(-1.0, padded.mean() - half), min(1.0, padded.mean() + half)
-    return Interval(float(difference.mean()), float(low), float(high), f"paired over {len(difference)} problems", level)
+    return Interval(float(difference.mean()), float(low), float(high), f"paired over {len(difference)} {over}", level)
 
 
 def minimal_detectable_effect(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from rlpath.errors import InputError
-from rlpath.evals.evaluate import Evaluation, Protocol, evaluate
+from rlpath.evals.evaluate import MODES, Evaluation, Mode, Protocol, evaluate
 from rlpath.evals.suite.subject import LazySampler, Subject, has_chat_template
 from rlpath.evals.suite.task import Prompted, Task, Template
 from rlpath.files import Busy, disk_errors, lock
@@ -74,9 +74,12 @@ def ask(
     plan: Plan,
     *,
     cache: Path | None = None,
+    modes: Sequence[Mode] = MODES,
     progress: Progress = lambda _: None,
 ) -> list[Asked]:
     """Ask `subject` every task under its template; the model is loaded once, and only for what is not cached.
+
+    `modes` of ("greedy",) leaves the sampled completions out; a later call with both finds the greedy ones.
 
     Raises InputError where a template needs a chat and the model has none, or another process is asking the same.
     """
@@ -93,13 +96,19 @@ def ask(
     for task, template, problems in loaded:
         prompted = Prompted(sampler, template, task.exemplars() if template.shots else ())
         path = folder / f"{_key(subject, prompted, problems, task, plan)}.jsonl"
-        evaluation = _evaluate(prompted, problems, task, plan, path, _timed(subject, task, template, progress))
+        evaluation = _evaluate(prompted, problems, task, plan, path, modes, _timed(subject, task, template, progress))
         asked.append(Asked(subject, task, template, problems, evaluation, path))
     return asked
 
 
 def _evaluate(
-    prompted: Prompted, problems: ProblemSet, task: Task, plan: Plan, path: Path, progress: Callable[[int, int], None]
+    prompted: Prompted,
+    problems: ProblemSet,
+    task: Task,
+    plan: Plan,
+    path: Path,
+    modes: Sequence[Mode],
+    progress: Callable[[int, int], None],
 ) -> Evaluation:
     try:
         held = lock(path.with_suffix(".lock"))
@@ -107,7 +116,7 @@ def _evaluate(
         raise InputError(f"process {holder} is asking {task.name} of this model just now; wait for it") from None
     with held:
         greedy, sampled = plan.decodings(task)
-        return evaluate(prompted, problems, greedy, sampled, path=path, progress=progress)
+        return evaluate(prompted, problems, greedy, sampled, path=path, modes=modes, progress=progress)
 
 
 def _key(subject: Subject, prompted: Prompted, problems: ProblemSet, task: Task, plan: Plan) -> str:
