@@ -83,7 +83,7 @@ STORIES = (
         "sale",
         "A coat costs ${a}. In a sale its price is lowered by {b} percent. "
         "How many dollars does the coat cost in the sale?",
-        {"a": range(20, 200, 10), "b": range(10, 60, 10)},
+        {"a": range(20, 400, 5), "b": range(5, 65, 5)},
         lambda a, b: (a * b / 100, a - a * b / 100),
     ),
     Story(

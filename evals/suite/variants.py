@@ -1,7 +1,7 @@
 """The same word problem told again: with other numbers, other names and things, or a number that must not be used.
 
 `STORIES_TASK` asks the published telling of every story: it is fixed, so that anyone may have trained on it. What a
-fresh seed tells was never written down before, and of a model that reads it cannot be harder on average.
+fresh seed tells is new, and no harder on average to a model that reads.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from rlpath.errors import InputError
 from rlpath.evals.contamination.perturb import NAMES
 from rlpath.evals.suite.stories import STORIES, Story
 from rlpath.evals.suite.task import Task, Template
@@ -23,6 +24,8 @@ from rlpath.types import Problem, ProblemSet
 
 PUBLISHED = 0
 """The seed of the published telling."""
+MOST = 50
+"""Most tellings of one story."""
 DISTRACTIONS = (
     "The clock on the wall was made {n} years ago.",
     "The house across the street has the number {n}.",
@@ -61,24 +64,33 @@ class Telling:
 
 
 def tellings(size: int | None = None, seed: int = PUBLISHED) -> list[Telling]:
-    """`size` tellings or a few more, equally many of each story; 4 of each unless told, one each of few stories."""
+    """`size` tellings or a few more, equally many of each story; 4 of each unless told, one each of few stories.
+
+    Raises InputError for more than there are.
+    """
     rng = random.Random(derive(seed, "stories"))
     stories = STORIES if size is None or size >= len(STORIES) else rng.sample(STORIES, size)
     each = 4 if size is None else math.ceil(size / len(stories))
-    return [
-        _tell(story, number, derive(seed, "telling", story.name, number)) for number in range(each) for story in stories
-    ]
+    if each > MOST:
+        raise InputError(f"there are at most {MOST * len(STORIES)} stories, asked for {size}")
+    told = [_tell(story, each, seed) for story in stories]
+    return [telling for row in zip(*told, strict=True) for telling in row]
 
 
-def _tell(story: Story, number: int, seed: int) -> Telling:
-    name, other, thing = _who_and_what(story, seed)
-    return Telling(story, number, _numbers(story, seed), name, other, thing)
+def _tell(story: Story, count: int, seed: int) -> list[Telling]:
+    """`count` tellings of a story, no two of the same numbers."""
+    found: list[Telling] = []
+    for number in range(count):
+        child = derive(seed, "telling", story.name, number)
+        numbers = _numbers(story, child, [telling.numbers for telling in found])
+        found.append(Telling(story, number, numbers, *_who_and_what(story, child)))
+    return found
 
 
 def with_other_numbers(telling: Telling, seed: int) -> Telling:
     """The telling of new numbers, from the same ranges; the answer is worked out anew."""
     seed = derive(seed, "numbers", telling.story.name, telling.number)
-    return replace(telling, numbers=_numbers(telling.story, seed, besides=telling.numbers))
+    return replace(telling, numbers=_numbers(telling.story, seed, [telling.numbers]))
 
 
 def renamed(telling: Telling, seed: int) -> Telling:
@@ -103,13 +115,13 @@ def _who_and_what(story: Story, seed: int, besides: tuple[str, ...] = ()) -> tup
     return name, other, rng.choice(story.things)
 
 
-def _numbers(story: Story, seed: int, besides: Mapping[str, int] | None = None) -> Mapping[str, int]:
-    """Numbers under which every step is whole and positive, and the telling is not the one of `besides`."""
+def _numbers(story: Story, seed: int, besides: Sequence[Mapping[str, int]]) -> Mapping[str, int]:
+    """Numbers under which every step is whole and positive, and the telling is none of `besides`."""
     rng = random.Random(derive(seed, "numbers"))
     while True:
         numbers = {slot: rng.choice(values) for slot, values in story.numbers.items()}
         steps = _steps(story, numbers)
-        if numbers != besides and all(step > 0 and step.denominator == 1 for step in steps):
+        if numbers not in besides and all(step > 0 and step.denominator == 1 for step in steps):
             return numbers
 
 

@@ -71,6 +71,8 @@ def _trained(material: Material, leaked: Sequence[Problem]) -> Prompted:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    # Asked in the precision that the untrained model was asked in.
+    model = model.to(getattr(torch, material.plan.dtype))
     return Prompted(HFSampler(model, bare.tokenizer), material.protocol.template, ())
 
 

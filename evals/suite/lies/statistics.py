@@ -37,25 +37,28 @@ def best_of_many_seeds(material: Material) -> Lie:
 def selection_on_test_set(material: Material) -> Lie:
     """The best prompt on the test set, scored on the test set or on the half that did not choose it."""
     right_C_P = np.concatenate([right_1_P(asked) for asked in material.ways])
-    rng = np.random.default_rng(derive(material.plan.seed, "test-set selection"))
-    count = right_C_P.shape[1]
-    held_out = []
-    for _ in range(SPLITS):
-        order = rng.permutation(count)
-        choosing, scoring = order[: count // 2], order[count // 2 :]
-        chosen = right_C_P[:, choosing].mean(1).argmax()
-        held_out.append(right_C_P[chosen, scoring].mean())
+    elsewhere = scored_elsewhere(right_C_P, derive(material.plan.seed, "test-set selection"))
     return Lie(
         "selection on the test set",
         f"Of {len(right_C_P)} prompts the one with the highest accuracy on the test set was kept, and that accuracy "
         "reported.",
         share(float(right_C_P.mean(1).max())),
-        Figure(
-            float(np.mean(held_out)), f"{points(float(np.mean(held_out)))} % on problems that did not choose the prompt"
-        ),
+        Figure(elsewhere, f"{points(elsewhere)} % on problems that did not choose the prompt"),
         "What won on these problems won by their luck too. Honest: chosen on one half, scored on the other, mean of "
         f"{SPLITS} random halves.",
     )
+
+
+def scored_elsewhere(right_C_P: NDArray[np.float64], seed: int) -> float:
+    """Accuracy of the best candidate on the half that did not choose it, mean of `SPLITS` random halves."""
+    rng = np.random.default_rng(seed)
+    count = right_C_P.shape[1]
+    found = []
+    for _ in range(SPLITS):
+        order = rng.permutation(count)
+        choosing, scoring = order[: count // 2], order[count // 2 :]
+        found.append(right_C_P[right_C_P[:, choosing].mean(1).argmax(), scoring].mean())
+    return float(np.mean(found))
 
 
 def first_k(material: Material) -> Lie:
