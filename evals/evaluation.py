@@ -173,18 +173,21 @@ def evaluate(
     *,
     path: Path | None = None,
     chunk: int = 32,
+    modes: Sequence[Mode] = MODES,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Complete every problem once greedily and `sampled.n` times (never, for None), and judge each completion.
 
     With `path` every chunk is appended there as soon as it is judged, and chunks that the file already holds are not
-    asked again. `progress` is called with the chunks done and their number.
+    asked again. `progress` is called with the chunks done and their number. `modes` leaves one of the two out: such an
+    evaluation is not complete, and a later one with both goes on from its file.
     Raises InputError where `path` holds another evaluation or cannot be written.
     """
     protocol = Protocol.of(problems, greedy, sampled)
     done = _begin(path, protocol) if path else {}
-    decodings: list[tuple[Mode, Decoding]] = [("greedy", greedy), *([("sample", sampled)] if sampled else [])]
-    jobs = [(*each, start) for each in decodings for start in range(0, len(problems), chunk)]
+    decodings: dict[Mode, Decoding | None] = {"greedy": greedy, "sample": sampled}
+    wanted = [(mode, decoding) for mode in modes if (decoding := decodings[mode]) is not None]
+    jobs = [(mode, decoding, start) for mode, decoding in wanted for start in range(0, len(problems), chunk)]
     for number, (mode, decoding, start) in enumerate(jobs, start=1):
         asked = problems.problems[start : start + chunk]
         if not all((mode, p.id, i) in done for p in asked for i in range(decoding.n)):
@@ -195,7 +198,7 @@ def evaluate(
                 _append(path, rows)
         if progress:
             progress(number, len(jobs))
-    return _in_order(protocol, problems, done)
+    return _in_order(protocol, problems, done, modes)
 
 
 def read_evaluation(path: Path) -> Evaluation:
@@ -269,7 +272,9 @@ def _sample(line: dict[str, Any]) -> Sample:
     return Sample(**{**line, "status": Status(line["status"])})
 
 
-def _in_order(protocol: Protocol, problems: ProblemSet, done: dict[tuple[Mode, str, int], Sample]) -> Evaluation:
+def _in_order(
+    protocol: Protocol, problems: ProblemSet, done: dict[tuple[Mode, str, int], Sample], modes: Sequence[Mode]
+) -> Evaluation:
     count = {"greedy": 1, "sample": protocol.samples}
-    ordered = (done[mode, p.id, i] for mode in MODES for p in problems.problems for i in range(count[mode]))
+    ordered = (done[mode, p.id, i] for mode in modes for p in problems.problems for i in range(count[mode]))
     return Evaluation(protocol, tuple(ordered))

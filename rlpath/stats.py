@@ -233,21 +233,20 @@ def sign_flip(
 
 
 def paired_difference(
-    before_P: ArrayLike, after_P: ArrayLike, level: float = 0.95, *, clusters: Sequence[object] | None = None
+    before_P: ArrayLike, after_P: ArrayLike, level: float = 0.95, clusters: Sequence[object] | None = None
 ) -> Interval:
     """Mean of after - before over problems (each in [0, 1]) with an adjusted Wald interval.
 
     One gain and one loss of the typical size of a change are added before mean and standard error are taken: Bonett &
     Price's interval (2012) where values are 0 and 1. Without them problems that all stayed the same would claim
-    certainty, and the interval of a few that changed would cover the truth too rarely. Problems of one cluster (made
-    from one template, say) count as dependent.
+    certainty, and the interval of a few that changed would cover the truth too rarely. With `clusters`, a cluster's
+    total counts as one observation.
     """
-    difference = _differences(before_P, after_P)
-    padded = _padded(difference)
-    error, independent = _standard_error(padded, clusters)
-    half = t_quantile(0.5 + level / 2, independent - 1) * error
+    difference = _observations(_differences(before_P, after_P), clusters)
+    padded, over = _padded(difference), "problems" if clusters is None else "clusters"
+    half = t_quantile(0.5 + level / 2, len(padded) - 1) * _standard_error(padded)
     low, high = max(-1.0, padded.mean() - half), min(1.0, padded.mean() + half)
-    return Interval(float(difference.mean()), float(low), float(high), f"paired over {len(difference)} problems", level)
+    return Interval(float(difference.mean()), float(low), float(high), f"paired over {len(difference)} {over}", level)
 
 
 def minimal_detectable_effect(
@@ -260,7 +259,7 @@ def minimal_detectable_effect(
 ) -> float:
     """The smallest true difference that these problems would show with this `power` at level `alpha`, two-sided."""
     factor = normal_quantile(1 - alpha / 2) + normal_quantile(power)
-    return factor * _standard_error(_padded(_differences(before_P, after_P)), clusters)[0]
+    return factor * _standard_error(_padded(_observations(_differences(before_P, after_P), clusters)))
 
 
 def required_n(effect: float, sd: float, alpha: float = 0.05, power: float = 0.8) -> int:
@@ -469,18 +468,16 @@ def _padded(differences: Array) -> Array:
     return np.append(differences, [typical, -typical])
 
 
-def _standard_error(padded: Array, clusters: Sequence[object] | None) -> tuple[float, int]:
-    """The standard error of the mean, and of how many independent parts; each padding is a cluster of its own.
-
-    Clustered: the root of the summed squares of the clusters' summed residuals over n, times C / (C - 1) under the
-    root (Miller 2024, arXiv 2411.00640, with the usual correction for few clusters).
-    """
+def _observations(differences: Array, clusters: Sequence[object] | None) -> Array:
+    """The differences, or each cluster's total, scaled so that their mean is the mean over problems."""
     if clusters is None:
-        return float(padded.std()) / math.sqrt(len(padded)), len(padded)
-    names = [*clusters, object(), object()]
-    residuals = padded - padded.mean()
-    sums, count = cluster_means(residuals, names) * _sizes(names), len(set(names))
-    return math.sqrt(float((sums**2).sum()) * count / (count - 1)) / len(padded), count
+        return differences
+    sizes = _sizes(clusters)
+    return cluster_means(differences, clusters) * sizes * len(sizes) / sizes.sum()
+
+
+def _standard_error(padded: Array) -> float:
+    return float(padded.std()) / math.sqrt(len(padded))
 
 
 def _beats(x_R_T: Array, y_R_T: Array) -> float:

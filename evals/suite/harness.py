@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import rlpath
 from rlpath.errors import InputError
-from rlpath.evals.evaluation import Evaluation, Protocol, evaluate
+from rlpath.evals.evaluation import MODES, Evaluation, Mode, Protocol, evaluate
 from rlpath.evals.suite.subject import LazySampler, Subject, has_chat_template
 from rlpath.evals.suite.task import Prompted, Task, Template
 from rlpath.files import Busy, disk_errors, lock
@@ -96,9 +96,12 @@ def ask(
     plan: Plan,
     *,
     cache: Path | None = None,
+    modes: Sequence[Mode] = MODES,
     progress: Progress = lambda _: None,
 ) -> list[Asked]:
     """Ask `subject` every task under its template; the model is loaded once, and only for what is not cached.
+
+    `modes` of ("greedy",) leaves the sampled completions out; a later call with both finds the greedy ones.
 
     Raises InputError where a template needs a chat and the model has none, or another process is asking the same.
     """
@@ -113,19 +116,11 @@ def ask(
     for task, template, problems in loaded:
         prompted = Prompted(sampler, template, task.exemplars() if template.shots else ())
         path = folder / f"{_key(subject, prompted, problems, task, plan)}.jsonl"
+        what, samples = f"{subject.label}: {task.name} ({template.name})", plan.samples if "sample" in modes else 0
+        say = _timed(what, prompted, len(problems), samples, progress)
         found = path.exists()
-        say = _timed(f"{subject.label}: {task.name} ({template.name})", prompted, len(problems), plan.samples, progress)
-        asked.append(
-            Asked(
-                subject,
-                task,
-                template,
-                problems,
-                _evaluate(prompted, problems, task, plan, path, say),
-                path,
-                found,
-            )
-        )
+        evaluation = _evaluate(prompted, problems, task, plan, path, modes, say)
+        asked.append(Asked(subject, task, template, problems, evaluation, path, found))
     return asked
 
 
@@ -142,7 +137,13 @@ def check_chat(subject: Subject, templates: Sequence[Template]) -> None:
 
 
 def _evaluate(
-    prompted: Prompted, problems: ProblemSet, task: Task, plan: Plan, path: Path, progress: Callable[[int, int], None]
+    prompted: Prompted,
+    problems: ProblemSet,
+    task: Task,
+    plan: Plan,
+    path: Path,
+    modes: Sequence[Mode],
+    progress: Callable[[int, int], None],
 ) -> Evaluation:
     try:
         held = lock(path.with_suffix(".lock"))
@@ -150,7 +151,7 @@ def _evaluate(
         raise InputError(f"process {holder} is asking {task.name} of this model just now; wait for it") from None
     with held:
         greedy, sampled = plan.decodings(task)
-        return evaluate(prompted, problems, greedy, sampled, path=path, chunk=CHUNK, progress=progress)
+        return evaluate(prompted, problems, greedy, sampled, path=path, chunk=CHUNK, modes=modes, progress=progress)
 
 
 def _key(subject: Subject, prompted: Prompted, problems: ProblemSet, task: Task, plan: Plan) -> str:

@@ -21,7 +21,7 @@ from rlpath.stats import Interval
 VERSION = 1
 FILE = "result.json"
 Role = Literal["model", "baseline", "base"]
-Ranking = Literal["robust", "fragile", "reversed"]
+Ranking = Literal["robust", "fragile", "reversed", "undecided"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,9 @@ class Sensitivity:
     """One task asked by every template, order of examples and with or without chat: accuracy of each, by entrant.
 
     spread: largest less smallest accuracy of an entrant over the variants
-    ranking: whether the sign of model less baseline is the same under every variant (robust), differs from the
-        protocol's under some (fragile), or under most (reversed)
+    ranking: whether the same model is ahead under every variant (robust), under some (fragile), each under some
+        (reversed), or none under any (undecided); ahead is defined in `sensitivity.rank`
+    differences, p: model less versus, paired, by variant; left_out: variants in chat that a model cannot be asked
     """
 
     task: str
@@ -83,11 +84,19 @@ class Sensitivity:
     spread: float
     versus_spread: float
     ranking: Ranking
+    differences: tuple[Interval, ...] = ()
+    p: tuple[float, ...] = ()
+    sentence: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The same items changed so that the skill needed stays: what an entrant's accuracy does. Paired by item."""
+    """The same items changed so that the skill needed stays: what an entrant's accuracy does. Paired by item.
+
+    p_holm: adjusted over the probes of one model; clusters: how many observations the items count as
+    what: what was changed, in a few words
+    """
 
     task: str
     model: str
@@ -97,6 +106,9 @@ class Probe:
     changed: Interval
     difference: Interval
     p: float
+    p_holm: float = 1.0
+    clusters: int = 0
+    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -159,7 +171,7 @@ def _result(row: dict[str, Any]) -> SuiteResult:
         "entrants": tuple(Entrant(**_tuples(each)) for each in row["entrants"]),
         "headlines": tuple(_headline(each) for each in row["headlines"]),
         "contrasts": tuple(_contrast(each) for each in row["contrasts"]),
-        "sensitivity": tuple(Sensitivity(**_tuples(each)) for each in row["sensitivity"]),
+        "sensitivity": tuple(_sensitivity(each) for each in row["sensitivity"]),
         "probes": tuple(_probe(each) for each in row["probes"]),
         "references": tuple(row["references"]),
         "analyses": tuple(row["analyses"]),
@@ -192,6 +204,12 @@ def _aggregate(row: dict[str, Any]) -> Aggregate:
     for name in ("before", "after", "difference"):
         row[name] = None if row[name] is None else Interval(**row[name])
     return Aggregate(**row)
+
+
+def _sensitivity(row: dict[str, Any]) -> Sensitivity:
+    row = _tuples(row)
+    row["differences"] = tuple(Interval(**each) for each in row["differences"])
+    return Sensitivity(**row)
 
 
 def _probe(row: dict[str, Any]) -> Probe:
