@@ -1,0 +1,143 @@
+"""`report.html` of a suite: did it improve, may it be said, what stands against it; then the evidence.
+
+Made from a `SuiteResult` and the evaluation files it names, and from nothing else: one file without scripts that opens
+offline and can be sent to anyone. Nothing is computed here that result.json does not hold.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+
+from rlpath import page
+from rlpath.evals.suite import report_figures as figures
+from rlpath.evals.suite import report_sections as sections
+from rlpath.evals.suite import report_tables as tables
+from rlpath.evals.suite.answers import read_answers, tasks
+from rlpath.evals.suite.browser import browse
+from rlpath.evals.suite.result import Contrast, SuiteResult
+from rlpath.files import disk_errors, write_atomic
+
+STYLE = """
+h3 { font-size: .95rem; font-weight: 650; margin: 1.6rem 0 .3rem; }
+.standing { font-size: 1.12rem; font-weight: 600; margin: .9rem 0 0; } .standing a { color: var(--bad); }
+.verdict { margin: .7rem 0; padding: .7rem 1rem; overflow-wrap: anywhere; } .verdict strong { font-size: 1.08rem; }
+.red { margin: 1.2rem 0; padding: .7rem 1rem .8rem; border: 2px solid var(--bad); border-radius: 8px; }
+.red strong { color: var(--bad); } .red ul, .plain { margin: .3rem 0 0; padding-left: 1.1rem; }
+.red li, .plain li { margin: .25rem 0; overflow-wrap: anywhere; }
+.plain .chip { margin-right: .3rem; } .bad { color: var(--bad); font-weight: 600; }
+.chip.truncated, .chip.no_answer, .chip.undecided { color: var(--ink); }
+.plots { margin: .8rem 0; } .plots figure { max-width: 34rem; }
+td:first-child, th:first-child { position: sticky; left: 0; background: var(--back); max-width: 10.5rem;
+  min-width: 6.5rem; white-space: normal; overflow-wrap: anywhere; }
+td { white-space: nowrap; } td.wide, td:last-child { white-space: normal; }
+tr.quiet td { color: var(--soft); }
+@media (max-width: 40rem) { body { padding-top: 1.2rem; } .verdict, .red { padding: .6rem .8rem; } }
+"""
+
+
+def write_report(result: SuiteResult, folder: Path) -> Path:
+    """Write `report.html` into the folder of `result.json` and return its path.
+
+    Raises InputError where an evaluation file that the result names is missing or damaged.
+    """
+    answers = read_answers(result, folder)
+    browser = browse(result, answers)
+    title = title_of(result)
+    body = [
+        page.heading(title),
+        page.soft(_about(result)),
+        *_verdicts(result),
+        _red_lines(result),
+        page.section("Every figure", *tables.headlines(result)),
+        page.section("Against the baseline", *tables.contrasts(result), page.plots([figures.forest(result)])),
+        page.section("Every training seed", tables.every_seed(result)),
+        page.section("pass@k", *_curves(result)),
+        page.section("Does the wording of the prompt decide it?", *sections.sensitivity(result)),
+        page.section("Does the skill hold when the items change?", *sections.probes(result)),
+        page.section("Contamination", *sections.contamination(result)),
+        page.section("Preregistration", *sections.preregistration(result)),
+        page.section("Published by others", *sections.references(result)),
+        page.section("Every problem", *browser.parts),
+        page.section("Protocol", *sections.protocol(result, answers)),
+        page.section("Where this comes from", *sections.provenance(result)),
+    ]
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "report.html"
+    write_atomic(path, page.page(title, [part for part in body if part], STYLE + browser.style))
+    return path
+
+
+def title_of(result: SuiteResult) -> str:
+    """Which models against which baseline."""
+    models = [entrant.label for entrant in result.entrants if entrant.role == "model"]
+    others = [entrant.label for entrant in result.entrants if entrant.role == "baseline"]
+    named = ", ".join(models or [entrant.label for entrant in result.entrants])
+    return f"{named} against {', '.join(others)}" if models and others else named
+
+
+def _about(result: SuiteResult) -> str:
+    sizes = {headline.task: headline.problems for headline in result.headlines}
+    time = str(result.manifest.get("time", result.manifest.get("started", "")))[:16].replace("T", " ")
+    parts = [", ".join(f"{task} ({size} problems)" for task, size in sizes.items()), time]
+    return " · ".join(part for part in parts if part)
+
+
+# What may be said
+
+
+def _verdicts(result: SuiteResult) -> Iterable[str]:
+    if not result.contrasts:
+        yield page.note("There is no baseline here, so nothing can be said to have improved.")
+        return
+    yield _standing(result)
+    yield from (_verdict(result, contrast) for contrast in result.contrasts)
+
+
+def _standing(result: SuiteResult) -> str:
+    """The count of every verdict in one line, and how many red lines follow."""
+    counts = Counter(contrast.verdict for contrast in result.contrasts)
+    words = ", ".join(f"{word} on {counts[word]}" for word in ("improved", "got worse") if counts[word])
+    line = f"{words or 'No evidence of improvement on any'} of {_tests(len(result.contrasts))}."
+    warned = len(result.warnings)
+    link = f' <a href="#red">{warned} red line{"s"[: warned != 1]}</a>' if warned else " No red lines."
+    return f'<p class="standing">{escape(line[:1].upper() + line[1:])}{link}</p>'
+
+
+def _tests(count: int) -> str:
+    return f"{count} test{'s'[: count != 1]}"
+
+
+def _verdict(result: SuiteResult, contrast: Contrast) -> str:
+    kind = page.KINDS.get(contrast.verdict, "none")
+    word = contrast.verdict.capitalize()
+    declared = "" if tables.declared(result, contrast) else ' <span class="chip">not declared: exploratory</span>'
+    return (
+        f'<div class="verdict {kind}"><strong>{escape(tables.test_name(result, contrast))}: {escape(word)}{declared}'
+        f"</strong>{escape(_sentence(contrast.claim))}</div>"
+    )
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".") if text else ""
+
+
+def _red_lines(result: SuiteResult) -> str:
+    if not result.warnings:
+        return ""
+    items = "".join(f"<li>{escape(_sentence(warning))}</li>" for warning in result.warnings)
+    return f'<div class="red" id="red" role="alert"><strong>What stands against it</strong><ul>{items}</ul></div>'
+
+
+def _curves(result: SuiteResult) -> Iterable[str]:
+    drawn = [figures.pass_curve(result, task, f"pass-{i}") for i, task in enumerate(tasks(result))]
+    if any(drawn):
+        yield page.soft(
+            "The chance that at least one of k sampled completions is right, unbiased, with 95 % intervals over "
+            "problems. Guessing: the k most frequent answers of the set given to every problem."
+        )
+        yield page.plots(drawn)
