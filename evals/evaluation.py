@@ -186,7 +186,7 @@ def evaluate(
     protocol = Protocol.of(problems, greedy, sampled)
     done = _begin(path, protocol) if path else {}
     decodings: dict[Mode, Decoding | None] = {"greedy": greedy, "sample": sampled}
-    wanted = [(mode, decoding) for mode in modes if (decoding := decodings[mode]) is not None]
+    wanted: list[tuple[Mode, Decoding]] = [(mode, one) for mode in modes if (one := decodings[mode]) is not None]
     jobs = [(mode, decoding, start) for mode, decoding in wanted for start in range(0, len(problems), chunk)]
     for number, (mode, decoding, start) in enumerate(jobs, start=1):
         asked = problems.problems[start : start + chunk]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rlpath.errors import InputError
-from rlpath.evals.evaluate import Evaluation, read_evaluation
+from rlpath.evals.evaluation import Evaluation, read_evaluation
 from rlpath.evals.suite.headline import Headline
 from rlpath.evals.suite.result import Entrant, SuiteResult
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 
 from rlpath import page
-from rlpath.evals.evaluate import Evaluation, Sample
+from rlpath.evals.evaluation import Evaluation, Sample
 from rlpath.evals.report import spread
 from rlpath.evals.suite.answers import Answers, ordered, tasks
 from rlpath.evals.suite.result import SuiteResult
@@ -184,7 +184,9 @@ def _row(item: Item, number: int) -> str:
     first = item.sides[0].sample
     chips = " → ".join(page.chip(side.sample.status) for side in item.sides)
     line = f'<span class="soft">{escape(item.task)}</span>{escape(_start(first.prompt))} {chips}'
-    sides = [page.completion(_side_name(side), side.sample.status, _fitted(side), side.sample.tokens) for side in item.sides]
+    sides = [
+        page.completion(_side_name(side), side.sample.status, _fitted(side), side.sample.tokens) for side in item.sides
+    ]
     kinds = " ".join([*sorted(item.kinds), f"t{number}"])
     shown = page.sample(first.prompt, first.gold, sides)
     return f'<details class="one {kinds}"><summary>{line}</summary>{shown}</details>'
