@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rlpath.evals.suite.suite import run_suite as evaluate
+    from rlpath.evals.suite.suite import run_suite
+
+    evaluate = run_suite
 
 
 def __getattr__(name: str) -> Any:

@@ -116,8 +116,7 @@ def _results(comparison: Comparison | None, findings: Sequence[Finding]) -> Iter
         yield from markdown_table(head, rows)
         yield (
             f"{protocol.problems} held-out problems of {protocol.name} ({protocol.split}, sha256 {protocol.sha256}), "
-            f"{protocol.sampled.n} samples each at temperature {protocol.sampled.temperature:g}, at most "
-            f"{protocol.sampled.max_tokens} tokens, judged by {protocol.verifier}. Brackets are 95 % intervals."
+            f"{protocol.decoding}, judged by {protocol.verifier}. Brackets are 95 % intervals."
         )
         yield ""
     for finding in findings:

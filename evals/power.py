@@ -20,6 +20,8 @@ DIFFER = (0.05, 0.1, 0.2, 0.3)
 SPREADS = (0.005, 0.01, 0.02, 0.03)
 EXACT_UP_TO = 20_000
 """Items beyond which Connor's formula is taken as it is: the exact test needs less than 1 % more there."""
+SEEDS_BY_T_UP_TO = 500
+"""Training seeds beyond which the normal formula is taken as it is: Student's t needs two more there."""
 
 
 def unpaired_items(baseline: float, effect: float, alpha: float = 0.05, power: float = 0.8) -> int:
@@ -77,14 +79,20 @@ def seeds_per_arm(effect: float, spread: float, alpha: float = 0.05, power: floa
 
 
 def _seeds(ratio: float, arms: int, alpha: float, power: float) -> int:
-    """The normal formula with quantiles of t in place of z; at least two seeds, for one has no deviation."""
-    seeds = 2
-    while seeds < 10_000:
+    """The normal formula, then with quantiles of t in place of z; at least two seeds, for one has no deviation."""
+    normal = (normal_quantile(1 - alpha / 2) + normal_quantile(power)) ** 2 * arms / ratio**2
+    seeds = max(2, math.ceil(normal))
+    while seeds < SEEDS_BY_T_UP_TO:
         df = arms * (seeds - 1)
         if (t_quantile(1 - alpha / 2, df) + t_quantile(power, df)) ** 2 * arms / ratio**2 <= seeds:
             break
         seeds += 1
     return seeds
+
+
+def _percent(share: float) -> str:
+    """As many decimals as it has, four at most: small effects must show."""
+    return f"{round(100 * share, 4):.8g}%"
 
 
 def _binomial(n: int, p: float, counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -162,8 +170,8 @@ class Power:
         self.check()
         options = (self.alpha, self.power)
         lines = [
-            f"from {self.baseline:.1%} to {self.baseline + self.effect:.1%}, two-sided level {self.alpha:.0%}, "
-            f"power {self.power:.0%}",
+            f"from {_percent(self.baseline)} to {_percent(self.baseline + self.effect)}, two-sided level "
+            f"{_percent(self.alpha)}, power {_percent(self.power)}",
             "items",
             f"  {unpaired_items(self.baseline, self.effect, *options):>8,}  each, where each model has its own items",
         ]
@@ -173,7 +181,9 @@ class Power:
         lines += ["training seeds, where the accuracy varies between seeds by a standard deviation of"]
         for spread in (self.seed_sd,) if self.seed_sd is not None else SPREADS:
             base, arm = (f(self.effect, spread, *options) for f in (seeds_against_base, seeds_per_arm))
-            lines.append(f"  {spread:.1%}: {base:>4} against a fixed base model, {arm:>4} of each of two recipes")
+            lines.append(
+                f"  {_percent(spread)}: {base:>4,} against a fixed base model, {arm:>4,} of each of two recipes"
+            )
         return lines
 
     def run(self) -> int:

@@ -6,6 +6,7 @@ plan that counts is the one the manifest recorded when the first run began, not 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import Any, Literal
 
 from rlpath.errors import InputError
 from rlpath.evals.compare import Comparison, aggregate, read_comparison
-from rlpath.files import read_json
 from rlpath.prereg import Preregistration, Rule, parse_prereg
 from rlpath.runs import RunRecord, read_run
 from rlpath.stats import Interval
@@ -90,8 +90,9 @@ def check_prereg(plan: Preregistration, result: Result) -> Checked:
     """Judge a result by `plan`, the file as it is now, and by the plan that was recorded before the run.
 
     A rule that differs from its recorded form is changed after the fact; its reason says what the recorded form gives.
+    Raises InputError where the recorded plan does not have its recorded hash.
     """
-    recorded = parse_prereg(result.recorded["text"], "recorded in the manifest") if result.recorded else None
+    recorded = _recorded_plan(result.recorded) if result.recorded else None
     before = {rule.name: rule for rule in recorded.rules} if recorded else {}
     rulings = [_ruling(rule, before.get(rule.name), recorded is not None, result) for rule in plan.rules]
     now = {rule.name for rule in plan.rules}
@@ -108,6 +109,13 @@ def check_prereg(plan: Preregistration, result: Result) -> Checked:
     ]
     departures = _departures(recorded, plan, result) if recorded else ()
     return Checked(tuple(rulings), tuple(departures), tuple(exploratory), result.recorded)
+
+
+def _recorded_plan(recorded: dict[str, str]) -> Preregistration:
+    plan = parse_prereg(recorded["text"], "recorded in the manifest")
+    if plan.sha256 != recorded.get("sha256"):
+        raise InputError("the plan in the manifest does not have the hash beside it: it was edited after the run began")
+    return plan
 
 
 def _ruling(rule: Rule, before: Rule | None, registered: bool, result: Result) -> Ruling:
@@ -174,7 +182,10 @@ def read_result(paths: Sequence[Path]) -> Result:
         return _from_runs([read_run(path) for path in paths])
     if len(paths) > 1 or not paths[0].is_file():
         raise InputError(f"{paths[0]} is neither a run folder nor the only JSON file: name run folders, or one file")
-    row = read_json(paths[0])
+    try:
+        row = json.loads(paths[0].read_bytes())
+    except (ValueError, RecursionError):
+        raise InputError(f"{paths[0]} is not JSON: a result has manifest and analyses, or name run folders") from None
     try:
         analyses = tuple(_analysis(analysis) for analysis in row["analyses"])
         recorded = row["manifest"].get("prereg")

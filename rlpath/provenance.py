@@ -51,7 +51,8 @@ def manifest(
     """Everything needed to say what produced a run; JSON-ready, written before the first step.
 
     `command` is `sys.argv`; its first word, where it is a file, names the script whose git revision is recorded and
-    beside which a `prereg.toml` is looked for unless `prereg` names one. `model_path` is the resolved local folder.
+    beside which a preregistration is looked for unless `prereg` names one: that of the script alone,
+    `<script>.prereg.toml`, else `prereg.toml`. `model_path` is the resolved local folder.
     Raises `InputError` where `prereg` is named but missing.
     """
     script = Path(command[0]).resolve() if command and Path(command[0]).is_file() else None
@@ -126,11 +127,10 @@ def describe_prereg(script: Path | None, prereg: Path | None = None) -> dict[str
 
     Raises InputError where it is named but missing, and where it is incomplete.
     """
-    beside = script.parent / "prereg.toml" if script else None
-    if prereg is None and (beside is None or not beside.is_file()):
+    beside = [script.with_suffix(".prereg.toml"), script.parent / "prereg.toml"] if script else []
+    path = prereg or next((path for path in beside if path.is_file()), None)
+    if path is None:
         return None
-    path = prereg or beside
-    assert path is not None
     plan = read_prereg(path)
     time = datetime.now(UTC).isoformat(timespec="seconds")
     return {"path": str(path), "sha256": plan.sha256, "time": time, "text": plan.text}

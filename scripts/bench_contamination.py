@@ -1,9 +1,15 @@
-"""Megabytes a CPU second and recall on planted copies: the n-gram check beside a plain Python set, on the same files.
+"""Megabytes a CPU second and recall on planted copies: the n-gram check beside a plain set and datatrove's filter.
 
-Run `python scripts/bench_contamination.py` with RLPATH_DATA set. The training text is made of what RLPATH_DATA has that
-is no test set (plays, GSM8K's training split, instructions) in rows of web-page size; copies of test questions are
-planted in it with other case and punctuation. The plain set does what most decontamination code does: lower-case, split
-into words, look up every joined 8-gram and 13-gram. It reads a part of the files, for it is slow; both read one core.
+Run `python scripts/bench_contamination.py` with RLPATH_DATA set, on an idle core. The training text is made of what
+RLPATH_DATA has that is no test set (plays, GSM8K's training split, instructions) in rows of web-page size, nine of ten
+in a .jsonl file, the others in a .jsonl.gz; copies of test questions are planted in it with other case and spacing. All
+methods read the same files, one after another in every round, one core each; the best round counts.
+
+- The plain set does what most decontamination code does: lower-case, split into words, look up every joined 8-gram and
+  13-gram of questions and answers. It says of a document that it holds something.
+- datatrove's n-gram filter with 8-grams of queries and labels, in a Python of its own (--datatrove PYTHON with
+  `pip install datatrove[processing] spacy orjson`), reading with its own reader. It stops at a document's first hit.
+- rlpath's check looks up the same 8-grams and says which items, how much of each, and the longest run.
 """
 
 from __future__ import annotations
@@ -13,9 +19,10 @@ import json
 import os
 import random
 import re
+import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,22 +35,61 @@ from rlpath.evals.contamination.overlap import check_overlap
 
 WORD = re.compile(r"\w+")
 ROW = 3000
+DATATROVE = """
+import json, sys, time
+from pathlib import Path
+from datatrove.pipeline.decont.n_grams import NGramsDecontConfig, NGramsDecontFilter, NGramsDecontIndexer
+from datatrove.pipeline.readers import JsonlReader
+from datatrove.utils.logging import logger
+
+logger.remove()
+folder, index = map(Path, sys.argv[1:])
+NGramsDecontIndexer._requires_dependencies = []
+config = NGramsDecontConfig(n_grams=8, find_query_ngrams=True, find_overlap_ngrams=False)
+indexer = NGramsDecontIndexer(str(index), config=config)
+items = [json.loads(line) for line in (index / "items.jsonl").open()]
+hashes = {h for item in items for h in indexer.compute_hashes(item["answer"], item["question"])}
+import numpy as np
+
+np.array(sorted(hashes), dtype=config.hash_config.np_descr).tofile(index / "tests.index.hashes")
+keep = NGramsDecontFilter(str(index), config=config)
+keep.load_index_hashes()
+started = time.process_time()
+flagged = [
+    document.id
+    for document in JsonlReader(str(folder), text_key="text", id_key="row").run()
+    if keep.filter(document) is not True
+]
+print(json.dumps({"seconds": time.process_time() - started, "flagged": flagged}))
+"""
 
 
 @dataclass(frozen=True)
 class Args:
-    """Time the check and count what it finds."""
+    """Time the checks and count what they find."""
 
-    megabytes: int = 200
+    megabytes: int = 20
     """Size of the training text."""
-    plain_megabytes: int = 10
-    """How much of it the plain set reads."""
+    rounds: int = 3
+    """How often each method reads it."""
     planted: int = 300
     """Copies of test questions to plant."""
     against: tuple[str, ...] = ("gsm8k", "svamp", "math500")
     """Test sets."""
+    datatrove: Path | None = None
+    """A Python that has datatrove; without one it is left out."""
+    alone: bool = False
+    """Measure rlpath alone, for sizes that the others would take hours for."""
     seed: int = 0
     """Fixes the text and the copies."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """CPU seconds of one reading, the making of the index left out, and the share of the planted copies found."""
+
+    seconds: float
+    recall: float
 
 
 def main(args: Args) -> int:
@@ -51,17 +97,39 @@ def main(args: Args) -> int:
     if not data:
         raise InputError("RLPATH_DATA is not set; point it to the data folder")
     benchmarks = [benchmark(name) for name in args.against]
-    with tempfile.TemporaryDirectory() as folder:
-        planted = write_text(Path(data), Path(folder), args, benchmarks)
-        print(f"{'what':30}{'MB':>8}{'cpu-s':>8}{'MB/cpu-s':>10}{'recall':>8}")
-        ours = measure_ours(Path(folder), benchmarks, planted)
-        plain = measure_plain(Path(folder), benchmarks, args.plain_megabytes)
-        print(f"ratio {ours / plain:.1f}")
+    with tempfile.TemporaryDirectory() as name:
+        folder, index = Path(name, "train"), Path(name, "index")
+        folder.mkdir()
+        index.mkdir()
+        planted = write_text(Path(data), folder, args, benchmarks)
+        write_items(index / "items.jsonl", benchmarks)
+        methods: dict[str, Callable[[], Reading]] = {"rlpath": lambda: read_by_rlpath(folder, benchmarks, planted)}
+        if not args.alone:
+            methods["plain Python set"] = lambda: read_by_set(folder, benchmarks, planted)
+        if args.datatrove is not None and not args.alone:
+            python = args.datatrove
+            methods["datatrove"] = lambda: read_by_datatrove(python, folder, index, planted)
+        report(methods, args.rounds, sum(map(len, rows(folder))) / 1e6)
     return 0
 
 
-def write_text(data: Path, folder: Path, args: Args, benchmarks: Sequence[Benchmark]) -> set[tuple[str, str]]:
-    """Files of rows of about `ROW` characters, one of them zipped; returns benchmark and id of the planted items.
+def report(methods: dict[str, Callable[[], Reading]], rounds: int, megabytes: float) -> None:
+    """Interleave the methods, print every round and the best of each."""
+    readings: dict[str, list[Reading]] = {name: [] for name in methods}
+    for _ in range(rounds):
+        for name, read in methods.items():
+            readings[name].append(read())
+    print(f"{megabytes:.1f} MB of JSON lines, {rounds} rounds")
+    print(f"{'what':20}{'MB/cpu-s':>10}{'recall':>8}{'rlpath is':>11}  cpu-s of each round")
+    best = {name: min(one.seconds for one in found) for name, found in readings.items()}
+    for name, found in readings.items():
+        seconds = " ".join(f"{one.seconds:.2f}" for one in found)
+        times = f"{best[name] / best['rlpath']:.1f}x"
+        print(f"{name:20}{megabytes / best[name]:>10.1f}{found[0].recall:>8.4f}{times:>11}  {seconds}")
+
+
+def write_text(data: Path, folder: Path, args: Args, benchmarks: Sequence[Benchmark]) -> dict[int, tuple[str, str]]:
+    """Rows of about `ROW` characters; returns benchmark and id of the item planted in each row that has one.
 
     Only items of eight words or more are planted: shorter ones are looked for whole or counted as too short.
     """
@@ -69,18 +137,23 @@ def write_text(data: Path, folder: Path, args: Args, benchmarks: Sequence[Benchm
     source = "\n".join(sentences(data))
     items = [(b.name, i) for b in benchmarks for i in b.items if len(WORD.findall(i.question)) >= 8]
     chosen = generator.sample(items, min(args.planted, len(items)))
-    rows = args.megabytes * 10**6 // ROW
-    places = dict(zip(generator.sample(range(rows), len(chosen)), chosen, strict=True))
+    count = args.megabytes * 10**6 // ROW
+    places = dict(zip(generator.sample(range(count), len(chosen)), chosen, strict=True))
     with (folder / "a.jsonl").open("w") as plain, gzip.open(folder / "b.jsonl.gz", "wt", compresslevel=1) as zipped:
-        for row in range(rows):
+        for row in range(count):
             start = generator.randrange(len(source) - ROW)
             text = source[start : start + ROW]
             if row in places:
                 question = places[row][1].question
                 text = f"{text[: ROW // 2]} {question.upper().replace(' ', '  ')!s} {text[ROW // 2 :]}"
             file = zipped if row % 10 == 9 else plain
-            file.write(json.dumps({"id": row, "text": text}) + "\n")
-    return {(name, item.id) for name, item in chosen}
+            file.write(json.dumps({"row": row, "text": text}) + "\n")
+    return {row: (name, item.id) for row, (name, item) in places.items()}
+
+
+def write_items(path: Path, benchmarks: Sequence[Benchmark]) -> None:
+    rows = [{"question": item.question, "answer": item.answer} for b in benchmarks for item in b.items]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def sentences(data: Path) -> Iterator[str]:
@@ -91,40 +164,48 @@ def sentences(data: Path) -> Iterator[str]:
             yield " ".join(str(value) for value in json.loads(line).values())
 
 
-def measure_ours(folder: Path, benchmarks: Sequence[Benchmark], planted: set[tuple[str, str]]) -> float:
-    """Print the line of this project's check and return its speed, the making of the index left out."""
+def rows(folder: Path) -> Iterator[bytes]:
+    """The lines of all files."""
+    for path in training_files([folder]):
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield from file
+
+
+def read_by_rlpath(folder: Path, benchmarks: Sequence[Benchmark], planted: dict[int, tuple[str, str]]) -> Reading:
+    """This project's check; recall is of the planted items by name."""
     started = time.process_time()
     check_overlap([], benchmarks)
     index_seconds = time.process_time() - started
     started = time.process_time()
     found = check_overlap(documents(training_files([folder])), benchmarks)
     seconds = time.process_time() - started - index_seconds
-    recall = len(planted & {(hit.benchmark, hit.item) for hit in found.hits}) / len(planted)
-    print(f"{'rlpath':30}{found.megabytes:>8.1f}{seconds:>8.2f}{found.megabytes / seconds:>10.1f}{recall:>8.4f}")
-    print(f"{'  making its index':30}{'':>8}{index_seconds:>8.2f}")
-    return found.megabytes / seconds
+    wanted = set(planted.values())
+    return Reading(seconds, len(wanted & {(hit.benchmark, hit.item) for hit in found.hits}) / len(wanted))
 
 
-def measure_plain(folder: Path, benchmarks: Sequence[Benchmark], megabytes: int) -> float:
-    """Print the line of the plain set on the first megabytes of the same rows and return its speed."""
+def read_by_set(folder: Path, benchmarks: Sequence[Benchmark], planted: dict[int, tuple[str, str]]) -> Reading:
+    """The plain set; recall is of the rows that hold a copy."""
     grams = {gram for b in benchmarks for item in b.items for gram in joined(item.question) | joined(item.answer)}
-    read, hits, started = 0, 0, time.process_time()
-    with (folder / "a.jsonl").open() as file:
-        for line in file:
-            text = "\n".join(value for value in json.loads(line).values() if isinstance(value, str))
-            hits += not grams.isdisjoint(joined(text))
-            read += len(text.encode())
-            if read > megabytes * 10**6:
-                break
-    seconds = time.process_time() - started
-    print(f"{'plain Python set':30}{read / 1e6:>8.1f}{seconds:>8.2f}{read / 1e6 / seconds:>10.1f}")
-    return read / 1e6 / seconds
+    started = time.process_time()
+    read = (json.loads(line) for line in rows(folder))
+    flagged = {row["row"] for row in read if not grams.isdisjoint(joined(row["text"]))}
+    return Reading(time.process_time() - started, len(flagged & planted.keys()) / len(planted))
 
 
 def joined(text: str) -> set[str]:
     """Every run of 8 and of 13 words, joined."""
     found = WORD.findall(text.lower())
     return {" ".join(found[i : i + n]) for n in (8, 13) for i in range(len(found) - n + 1)}
+
+
+def read_by_datatrove(python: Path, folder: Path, index: Path, planted: dict[int, tuple[str, str]]) -> Reading:
+    """datatrove's filter in its own Python; recall is of the rows that hold a copy."""
+    command = [str(python), "-c", DATATROVE, str(folder), str(index)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(f"{python} cannot run datatrove: {done.stderr.strip().splitlines()[-1]}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    return Reading(found["seconds"], len({int(row) for row in found["flagged"]} & planted.keys()) / len(planted))
 
 
 if __name__ == "__main__":

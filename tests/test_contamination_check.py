@@ -21,7 +21,7 @@ from rlpath.evals.contamination.documents import documents, training_files
 from rlpath.evals.contamination.screen import screen, sentence
 from rlpath.evals.held_out import held_out
 from rlpath.rewards.number import NumberVerifier
-from rlpath.types import Problem, ProblemSet
+from rlpath.types import Demonstration, ExampleSet, Preference, Problem, ProblemSet, Turn
 
 QUESTION = "A baker has forty loaves and sells three loaves to each of nine neighbours; how many loaves are left?"
 OTHER = "The ship left harbour at dawn with a crew of twelve, none of whom had ever seen the southern ocean before."
@@ -61,9 +61,12 @@ def test_a_long_text_is_read_in_chunks(tmp_path: Path, tests: Path, monkeypatch:
     monkeypatch.setattr(reading, "CHUNK", 2000)
     monkeypatch.setattr(reading, "OVERLAP", 300)
     for offset in range(1850, 2050, 10):
-        (tmp_path / "long.txt").write_text((OTHER * 30)[:offset] + f" {QUESTION} " + OTHER * 5)
-        found = check_files([tmp_path / "long.txt"], [benchmark(str(tests))]).overlap
-        assert (found.documents, [hit.coverage for hit in found.hits]) == (1, [1.0]), offset
+        text = (OTHER * 30)[:offset] + f" {QUESTION} " + OTHER * 5
+        (tmp_path / "long.txt").write_text(text)
+        (tmp_path / "long.jsonl").write_text(json.dumps({"text": text}) + "\n")
+        for name in ("long.txt", "long.jsonl"):
+            found = check_files([tmp_path / name], [benchmark(str(tests))]).overlap
+            assert (found.documents, [hit.coverage for hit in found.hits]) == (1, [1.0]), offset
 
 
 def test_one_field_alone(tmp_path: Path, tests: Path) -> None:
@@ -118,6 +121,21 @@ def spoil_gzip(path: Path) -> Path:
     return path / "cut.jsonl.gz"
 
 
+def spoil_encoding(path: Path) -> Path:
+    (path / "latin.jsonl").write_bytes('{"text": "café"}'.encode("latin-1"))
+    return path / "latin.jsonl"
+
+
+def spoil_depth(path: Path) -> Path:
+    (path / "deep.jsonl").write_text('{"a":' * 50_000 + "1" + "}" * 50_000)
+    return path / "deep.jsonl"
+
+
+def spoil_rows(path: Path) -> Path:
+    (path / "numbers.jsonl").write_text('{"n": 1}\n{"text": ""}\n')
+    return path / "numbers.jsonl"
+
+
 def spoil_kind(path: Path) -> Path:
     (path / "a.parquet").write_text("x")
     return path / "a.parquet"
@@ -131,6 +149,9 @@ def spoil_kind(path: Path) -> Path:
         (spoil_kind, (), r"a\.parquet is none of \.jsonl"),
         (lambda path: path / "absent.jsonl", (), r"absent\.jsonl does not exist"),
         (lambda path: path, (), r"no training file in"),
+        (spoil_encoding, (), r"latin\.jsonl, line 1 is not UTF-8 text: convert the file"),
+        (spoil_depth, (), r"deep\.jsonl, line 1 is nested too deeply"),
+        (spoil_rows, (), r"numbers\.jsonl: no text in 2 rows, nothing to compare"),
         (None, ("--field", "body"), r"train\.jsonl, line 1 has no field 'body'"),
         (None, ("--n", "5"), r"--n 5 must be at least 8"),
         (None, ("--against", "gsm9k"), r"'gsm9k' is neither a file nor a known test set"),
@@ -167,6 +188,9 @@ def test_a_test_set_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path:
     (tmp_path / "own.jsonl").write_text('{"question": "a"}\n{"answer": "b"}\n')
     with pytest.raises(InputError, match=r"own\.jsonl, row 2 has no question"):
         benchmark(str(tmp_path / "own.jsonl"))
+    (tmp_path / "own.jsonl").write_text('{"id": "x", "question": "a"}\n' * 2)
+    with pytest.raises(InputError, match=r"own\.jsonl holds the id 'x' more than once"):
+        benchmark(str(tmp_path / "own.jsonl"))
     (tmp_path / "gsm8k").mkdir()
     (tmp_path / "gsm8k" / "test.jsonl").write_text('{"q": "a"}\n')
     with pytest.raises(InputError, match=r"test\.jsonl, row 1 is not a row of gsm8k"):
@@ -192,6 +216,26 @@ def test_the_screen_before_training() -> None:
     with pytest.raises(InputError, match="every problem of made holds a copy"):
         screen(problems(QUESTION), held, on_hit="drop", against=[])
     json.dumps(record)
+
+
+def test_the_screen_of_examples() -> None:
+    """Any turn, and chosen and rejected answers, are searched; held-out examples are compared too; drop leaves them."""
+    long, held = f"Before it: {QUESTION}", Demonstration("h", (Turn("user", OTHER),), QUESTION)
+    shown = (Demonstration("d-0", (Turn("user", "Hi."), Turn("user", long)), "13"), Demonstration("d-1", (), OTHER))
+    pairs = (Preference("p-0", (Turn("user", "Go on."),), "no", QUESTION), Preference("p-1", (), "yes", "no"))
+    train = ExampleSet("shown", "train", shown, "here")
+    kept_out = ExampleSet("shown", "validation", (held,), "here")
+
+    _, record = screen(train, problems(QUESTION, split="validation"), kept_out, against=[])
+    assert [(found["benchmark"], found["copied"]) for found in record["found"]] == [
+        ("made (validation)", 1),
+        ("shown (validation)", 1),
+    ]
+    assert "2 of 2 training examples match 2 test items" in sentence(record)
+    fewer, record = screen(
+        ExampleSet("pairs", "train", pairs, "here"), None, problems(QUESTION), on_hit="drop", against=[]
+    )
+    assert [pair.id for pair in fewer.examples] == ["p-1"] and record["left"] == 1
 
 
 def test_sides_that_are_disjoint_by_construction_have_no_overlap() -> None:

@@ -13,6 +13,7 @@ import torch
 
 from rlpath.errors import InputError
 from rlpath.evals.contamination.benchmarks import Benchmark, Item
+from rlpath.evals.contamination.canary import make_canary
 from rlpath.evals.contamination.exchangeability import exchangeability
 from rlpath.evals.contamination.membership import (
     auc,
@@ -29,7 +30,7 @@ from rlpath.evals.contamination.membership import (
     twin_gap,
 )
 from rlpath.evals.contamination.perturb import NAMES, rephrase, twin
-from rlpath.evals.contamination.probe import probe
+from rlpath.evals.contamination.probe import probe, probe_canary
 from rlpath.evals.contamination.token_scores import TokenScores, score_tokens
 from rlpath.evals.contamination.words import words
 
@@ -210,9 +211,41 @@ def test_a_probe_of_a_model_that_knows_the_set() -> None:
     benchmark = Benchmark("made", items, "here")
     found = probe(knowing, encode, benchmark, items[:20], size=24)
     assert found.gap.p_greater < 0.01 and found.completed.estimate > found.twins_completed.estimate
-    assert found.min_k_plus is not None and len(found.lines()) == 4
+    gained = found.completed.estimate - found.twins_completed.estimate
+    assert found.performance.difference.estimate == pytest.approx(gained)
+    assert set(found.membership) == {"min-k", "min-k++"}
+    assert len(found.lines()) == 7 and found.gap_beside_references is not None
+    assert found.gap_beside_references.p_greater > 0.05, "the references are the set's own items"
     assert all("measured" in line for line in found.lines())
     even = probe(lambda ids: torch.zeros(*ids.shape, 4000), encode, benchmark, size=24)
     assert even.gap.difference.estimate == pytest.approx(0.0) and even.order.p == 0.5
-    with pytest.raises(InputError, match="a probe needs 20 items"):
-        probe(knowing, encode, benchmark, size=5)
+    assert not even.membership and "they need --references" in even.lines()[-1]
+    for few, references, size in ((benchmark, (), 5), (benchmark, items[:3], 24), (one_word(40), (), 24)):
+        with pytest.raises(InputError, match="a probe needs 20 items"):
+            probe(knowing, encode, few, references, size=size)
+
+
+def one_word(count: int) -> Benchmark:
+    """A set whose items give a model nothing to go by."""
+    return Benchmark("short", tuple(Item(str(i), f"w{i}") for i in range(count)), "here")
+
+
+def test_a_canary_that_a_model_knows() -> None:
+    """A model that likes one canary's letters ranks it first of 200: p = 1 / 200; one that knows none does not."""
+    canary = make_canary("exam")
+
+    def encode(text: str) -> list[int]:
+        return list(text.encode())
+
+    follows = {(place, left): right for place, (left, right) in enumerate(pairwise(encode(canary)))}
+
+    def knowing(ids: torch.Tensor) -> torch.Tensor:
+        logits = torch.zeros(*ids.shape, 256)
+        for row, place in np.ndindex(*ids.shape):
+            logits[row, place, follows.get((place, int(ids[row, place])), 0)] = 4.0
+        return logits
+
+    found = probe_canary(knowing, encode, "exam")
+    assert (found.p, found.exposure) == (1 / 200, pytest.approx(math.log2(200)))
+    assert "canary of exam: exposure 7.64 of at most 7.64, p = 0.005; " in found.line()
+    assert probe_canary(knowing, encode, "another").p > 0.01

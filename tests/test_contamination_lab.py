@@ -15,10 +15,10 @@ from rlpath.errors import InputError
 from rlpath.evals.contamination import error_rates
 from rlpath.evals.contamination.lab import run as lab
 from rlpath.evals.contamination.lab.blind import blind_scores
-from rlpath.evals.contamination.lab.corpus import END, Plan, build, token_stream, tokenizer_for
-from rlpath.evals.contamination.lab.gpt import GPT, Shape, Training, train
+from rlpath.evals.contamination.lab.corpus import Plan, build
+from rlpath.evals.contamination.lab.gpt import END, GPT, Shape, Training, token_stream, tokenizer_for, train
 from rlpath.evals.contamination.lab.measure import BLIND, Measured
-from rlpath.evals.contamination.lab.outcome import rates
+from rlpath.evals.contamination.lab.outcome import BESIDE, rates
 from rlpath.evals.contamination.membership import auc
 
 SHAPE = Shape(vocabulary=50, width=32, layers=2, heads=4, hidden=48, context=24)
@@ -86,7 +86,7 @@ def test_the_model_equals_a_transformers_llama() -> None:
 
 def test_training_learns_and_is_fixed_by_the_seed() -> None:
     """A repeating pattern is learnt to under 0.2 nats; the same seed gives the same bits, another one others."""
-    tokens = [index * 7 % 50 for index in range(50)] * 60
+    tokens = [index * 7 % 50 for index in range(50)] * 120
     runs = []
     for seed in (0, 0, 1):
         model = GPT(SHAPE, seed)
@@ -103,8 +103,9 @@ PLAN = Plan(
     unseen=10,
     references=10,
     set_size=6,
+    ordered=((1, 2),),
+    shuffled=((1, 2),),
     unseen_sets=1,
-    set_exposures=(2,),
     canaries=1,
     background=5,
     shakespeare=3000,
@@ -169,6 +170,8 @@ def made(seed: int, shift: float) -> Measured:
     unseen = {"min-k": rng.normal(size=400).tolist()}
     planted = {"min-k": rng.normal(shift, 1, 400).tolist(), BLIND: [0.0] * 400, f"{BLIND}, unseen": [0.0] * 400}
     groups = {"verbatim x4": planted, "unseen": unseen, "references": {"min-k": rng.normal(size=400).tolist()}}
+    for name, gap in (("verbatim x4", 3.5), ("unseen", 3.0), ("references", 3.0)):
+        groups[name]["twin gap"] = (gap + rng.normal(size=400)).tolist()
     p_values = {"exchangeability": {"ordered x4": [0.01, 0.2], "unseen": [0.5, 0.04, 0.6, 0.7]}}
     return Measured(groups, p_values, {"overlap": {"verbatim x4": [True, True, False], "unseen": [False, True]}})
 
@@ -185,6 +188,7 @@ def test_rates_by_hand() -> None:
     order, search = found["exchangeability", "ordered"], found["overlap", "verbatim"]
     assert (order.tpr, order.fpr, order.planted) == (0.5, 0.25, 6)
     assert (search.tpr, search.fpr, search.auc) == (pytest.approx(2 / 3), 0.5, None)
+    assert (found[BESIDE, "verbatim"].tpr, found[BESIDE, "verbatim"].fpr) == (1.0, 0.0), "3.5 against 3, twins aside"
     assert found[BLIND, "verbatim"].auc.estimate == 0.5  # type: ignore[union-attr]
 
 
@@ -221,7 +225,7 @@ def test_a_small_lab_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert remembered is not None and once is not None and remembered.estimate > 0.6
     record = json.loads((tmp_path / "lab.json").read_text())
     assert record["seeds"] == [0, 1] and len(record["rates"]) == len(outcome.rates)
-    assert (tmp_path / "lab.html").read_text().count("<svg") == 6
+    assert (tmp_path / "lab.html").read_text().count("<svg") == 7
     assert any("blind baseline: AUC" in line for line in lab.lines(outcome))
 
     monkeypatch.setattr(lab, "train", None)

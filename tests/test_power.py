@@ -81,6 +81,13 @@ def test_seeds_give_the_power_by_simulation(spread: float) -> None:
         assert powers[0] > 0.78 and powers[1] < 0.82 and powers[0] < 0.9
 
 
+def test_seeds_of_small_effects() -> None:
+    """(1.95996 + 0.84162)^2 = 7.849: 30 deviations over 1 need 7,064 seeds, 10 over 1 per arm 1,570; t adds 2 to 71."""
+    assert (seeds_against_base(0.001, 0.03), seeds_per_arm(0.001, 0.01)) == (7064, 1570)
+    assert seeds_against_base(0.01, 0.03) == math.ceil(7.849 * 9) + 2
+    assert seeds_against_base(0.5, 0.001) == 2
+
+
 def test_pairing_saves_items_and_more_differing_costs_them() -> None:
     """Models that agree more are told apart by fewer items; a single differing direction by fewest."""
     needed = [paired_items(0.03, differ) for differ in (0.03, 0.05, 0.1, 0.2)]

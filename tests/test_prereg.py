@@ -121,7 +121,8 @@ def test_other_sizes_than_declared_are_departures() -> None:
         ("low > 0 and p", "low > 0 or p", 'has when = "low > 0 or p < 0.05": join comparisons'),
         ("low > 0", "luck > 0", "of the figures value, baseline"),
         ('task = "words"', 'task = "word"', "is about word, which is not among tasks"),
-        ('then = "say', 'then = ""\nx = "', "unknown field x"),
+        ('then = "say', 'then = "say"\nx = "', "a rule has an unknown field x"),
+        ('then = "say that', 'then = "" # ', "needs then: text"),
         ("hypothesis = ", "hypothesis ", "here is not TOML"),
     ],
 )
@@ -177,6 +178,13 @@ def test_runs_are_judged_by_the_plan_of_their_first_start(tmp_path: Path) -> Non
     assert read_result(paths[:1]).analyses[1].value == 0.6
 
 
+def test_a_plan_edited_inside_the_manifest_is_found_out() -> None:
+    """Its text no longer has the recorded hash."""
+    recorded = {"text": TEXT.replace("p < 0.05", "p < 0.5"), "sha256": plan().sha256, "time": "2026-01-02"}
+    with pytest.raises(InputError, match="does not have the hash beside it"):
+        check_prereg(plan(), Result((SEEN,), recorded))
+
+
 def test_a_run_without_a_plan(tmp_path: Path) -> None:
     """Nothing was recorded: a plan written later registers nothing."""
     script = tmp_path / "recipe.py"
@@ -204,7 +212,11 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{}", "is no result: it needs manifest and analyses"), ('{"manifest": {}, "analyses": [{}]}', "is no result")],
+    [
+        ("{", "r.json is not JSON"),
+        ("{}", "is no result: it needs manifest and analyses"),
+        ('{"manifest": {}, "analyses": [{}]}', "is no result"),
+    ],
 )
 def test_a_result_that_is_none(tmp_path: Path, content: str, message: str) -> None:
     """A file without analyses, a missing file, a folder that is no run."""

@@ -78,7 +78,7 @@ def test_outside_a_checkout_there_is_no_revision(tmp_path: Path) -> None:
 
 
 def test_a_preregistration_beside_the_script_is_recorded(tmp_path: Path) -> None:
-    """A prereg.toml next to the recipe enters the manifest without being asked for: hash, time and text."""
+    """A prereg.toml next to the recipe enters the manifest unasked: hash, time and text; its own one goes first."""
     text = prereg_text("H", models=["m"], baseline="b", tasks=["t"], metric="pass@1", n=3, seeds=[0])
     (tmp_path / "train.py").write_text("")
     (tmp_path / "prereg.toml").write_text(text)
@@ -88,6 +88,10 @@ def test_a_preregistration_beside_the_script_is_recorded(tmp_path: Path) -> None
     assert abs(datetime.fromisoformat(found.pop("time")) - datetime.now(UTC)) < timedelta(minutes=1)
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     assert found == {"path": str(tmp_path / "prereg.toml"), "sha256": sha256, "text": text}
+    (tmp_path / "train.prereg.toml").write_text(f"{text}\n")
+    own = manifest([str(tmp_path / "train.py")], {})["prereg"]
+    assert own["path"] == str(tmp_path / "train.prereg.toml")
+    (tmp_path / "train.prereg.toml").unlink()
     (tmp_path / "prereg.toml").write_text("n = 3\n")
     with pytest.raises(InputError, match=r"prereg\.toml needs hypothesis"):
         manifest([str(tmp_path / "train.py")], {})

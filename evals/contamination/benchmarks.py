@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rlpath.envs.files import data_file
 from rlpath.errors import InputError
-from rlpath.evals.contamination.documents import json_rows, opened, texts_of
-from rlpath.types import ProblemSet
+from rlpath.evals.contamination.documents import json_array, json_rows, texts_of
+from rlpath.types import Demonstration, ExampleSet, Preference, ProblemSet
 
 QUESTION_FIELDS = ("question", "prompt", "problem", "instruction", "text")
 ANSWER_FIELDS = ("answer", "solution", "output", "completion", "gold")
@@ -78,7 +79,8 @@ def benchmark(name: str) -> Benchmark:
     """A known test set by name, or the items of a JSON or JSON-lines file by path.
 
     A row of a file of one's own needs one of `QUESTION_FIELDS` and may have one of `ANSWER_FIELDS`. Raises InputError
-    for an unknown name, a set that RLPATH_DATA does not have, and a row without a question, naming file and line.
+    for an unknown name, a set that RLPATH_DATA does not have, a row without a question, naming file and line, and an
+    id that occurs twice.
     """
     if name in _KNOWN:
         found = _read_known(name)
@@ -92,6 +94,9 @@ def benchmark(name: str) -> Benchmark:
     items = tuple(_own_item(path, line, row) for line, row in _rows(path))
     if not items:
         raise InputError(f"the test set {path} is empty: one JSON object per line is expected")
+    repeated = next((id for id, count in Counter(item.id for item in items).items() if count > 1), None)
+    if repeated is not None:
+        raise InputError(f"the test set {path} holds the id {repeated!r} more than once: give every row its own")
     return Benchmark(path.name, items, str(path))
 
 
@@ -100,10 +105,27 @@ def benchmarks_present() -> list[Benchmark]:
     return [found for name in _KNOWN if (found := _read_known(name)) is not None]
 
 
-def as_benchmark(problems: ProblemSet) -> Benchmark:
-    """A problem set as a test set: its questions without the prompt's wording where they are known, and solutions."""
-    items = tuple(Item(p.id, question_of(p.prompt, p.meta), str(p.meta.get("solution", ""))) for p in problems.problems)
-    return Benchmark(f"{problems.name} ({problems.split})", items, problems.source)
+def set_name(data: ProblemSet | ExampleSet[Any]) -> str:
+    """How reports call a set: its name and split."""
+    return f"{data.name} ({data.split})"
+
+
+def as_benchmark(data: ProblemSet | ExampleSet[Any]) -> Benchmark:
+    """Problems or held-out examples as a test set.
+
+    Problems give their questions, without the prompt's wording where they are known, and solutions; examples the last
+    turn of the prompt, and the answer that was shown or preferred.
+    """
+    if isinstance(data, ProblemSet):
+        items = (Item(p.id, question_of(p.prompt, p.meta), str(p.meta.get("solution", ""))) for p in data.problems)
+    else:
+        items = (_example_item(example) for example in data.examples)
+    return Benchmark(set_name(data), tuple(items), data.source)
+
+
+def _example_item(example: Demonstration | Preference) -> Item:
+    answer = example.completion if isinstance(example, Demonstration) else example.chosen
+    return Item(example.id, example.prompt[-1].content, answer)
 
 
 def question_of(prompt: str, meta: Any) -> str:
@@ -145,15 +167,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
     if ".jsonl" in path.suffixes:
         yield from json_rows(path)
         return
-    import json
-
-    with opened(path) as file:
-        try:
-            value = json.load(file)
-        except ValueError:
-            raise InputError(f"{path} is not JSON: JSON lines end in .jsonl") from None
-    rows: Sequence[Any] = value if isinstance(value, list) else [value]
-    yield from enumerate(rows, start=1)
+    yield from enumerate(json_array(path), start=1)
 
 
 def _text(value: Any) -> str:

@@ -90,9 +90,14 @@ def check_files(
     near_duplicates: bool = False,
     rephrased: bool = False,
 ) -> Check:
-    """Compare training files with test sets. Raises InputError for what cannot be read, naming file and line."""
+    """Compare training files with test sets.
+
+    Raises InputError for what cannot be read, naming file and line, and where there is no text: nothing was compared.
+    """
     files = training_files(paths)
     overlap = check_overlap(documents(files, field), benchmarks, rule)
+    if not overlap.megabytes:
+        raise InputError(f"{', '.join(map(str, files[:3]))}: no text in {overlap.documents} rows, nothing to compare")
     alike: dict[str, tuple[Likeness, ...]] = {}
     if near_duplicates:
         alike["near duplicates"] = tuple(NearDuplicates(benchmarks).search(documents(files, field)))

@@ -13,7 +13,7 @@ import tyro
 from rlpath.errors import InputError
 from rlpath.evals.contamination.benchmarks import NAMES, Benchmark, benchmark
 from rlpath.evals.contamination.canary import make_canary, search
-from rlpath.evals.contamination.check import HITS, REPORT, Check, check_files, refuse_unless_rows, write
+from rlpath.evals.contamination.check import CLEAN, HITS, REPORT, Check, check_files, refuse_unless_rows, write
 from rlpath.evals.contamination.documents import documents, training_files
 from rlpath.evals.contamination.error_rates import quote
 from rlpath.evals.contamination.overlap import COVERAGE, LONG, Rule
@@ -57,30 +57,40 @@ class CheckFiles:
         )
         write(check, self.out, hits=self.on_hit != "keep", drop=self.on_hit == "drop")
         print("\n".join(report_lines(check)))
-        print(self.out / REPORT if self.on_hit == "keep" else f"{self.out / REPORT}, {self.out / HITS}")
+        written = [REPORT, *([HITS] if self.on_hit != "keep" else []), *([CLEAN] if self.on_hit == "drop" else [])]
+        print(", ".join(str(self.out / name) for name in written))
         return 0
 
 
 @dataclass(frozen=True)
 class Canaries:
-    """Look for canary strings in training files; without files print one for a test set of one's own."""
+    """Look for canary strings in training files or a model; with neither print one for a test set of one's own."""
 
     train_files: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Files or folders to search; the exit status is 1 where a canary is found."""
+    model: str | None = None
+    """Ask this model whether it knows the canary of --name and --seed: a folder, a hub id or a packaged model."""
     name: str = "test set"
-    """What the printed canary is for."""
+    """What the canary is for."""
     seed: int = 0
-    """Fixes the printed canary."""
+    """Fixes the canary."""
 
     def run(self) -> int:
-        """Search, or print."""
+        """Search, ask, or print."""
+        if self.model is not None:
+            if self.train_files:
+                raise InputError("--model asks a model and files are searched: give one of the two")
+            with train_extra():
+                from rlpath.evals.contamination.probe import load_probed, probe_canary
+            print(probe_canary(*load_probed(self.model), self.name, self.seed).line())
+            return 0
         if not self.train_files:
             print(make_canary(self.name, self.seed))
             return 0
         found = list(search(documents(training_files(self.train_files))))
         for document, guid in found:
             print(f"{document.name}: canary GUID {guid}")
-        print(f"{len(found)} canaries found")
+        print(f"{len(found)} canaries found; {quote('canary search')}")
         return 1 if found else 0
 
 
@@ -102,9 +112,13 @@ class ProbeModel:
     def run(self) -> int:
         """Print the findings."""
         with train_extra():
-            from rlpath.evals.contamination.probe import own_items, probe_model
-        (chosen,) = named_benchmarks(self.against)[:1]
-        found = probe_model(self.model, chosen, own_items(self.references), size=self.size, seed=self.seed)
+            from rlpath.evals.contamination.probe import check_sizes, load_probed, own_items, probe
+        chosen = named_benchmarks(self.against)
+        if len(chosen) > 1:
+            raise InputError(f"--against {self.against} names several test sets: a probe asks about one")
+        references = own_items(self.references)
+        check_sizes(chosen[0], references, self.size)
+        found = probe(*load_probed(self.model), chosen[0], references, size=self.size, seed=self.seed)
         print("\n".join(found.lines()))
         return 0
 

@@ -61,16 +61,18 @@ def training_files(paths: Sequence[Path]) -> list[Path]:
 def documents(paths: Sequence[Path], field: str | None = None) -> Iterator[Document]:
     """The documents of `paths` in order; `field` takes one text field of each row instead of all.
 
-    A text file longer than `CHUNK` comes in chunks of one name that overlap by `OVERLAP`. Raises InputError naming
+    A text longer than `CHUNK` comes in chunks of one name that overlap by `OVERLAP`. Raises InputError naming
     file and line for what cannot be read.
     """
     for path in paths:
         if _kind(path) == ".jsonl":
             for line, row in json_rows(path):
-                yield Document(path, line, _row_text(row, field, f"{path}, line {line}"))
+                for text in _pieces(_row_text(row, field, f"{path}, line {line}")):
+                    yield Document(path, line, text)
         elif _kind(path) == ".json":
-            for line, row in enumerate(_array(path), start=1):
-                yield Document(path, line, _row_text(row, field, f"{path}, entry {line}"))
+            for line, row in enumerate(json_array(path), start=1):
+                for text in _pieces(_row_text(row, field, f"{path}, entry {line}")):
+                    yield Document(path, line, text)
         else:
             for text in _chunks(path):
                 yield Document(path, 0, text)
@@ -87,22 +89,38 @@ def json_rows(path: Path) -> Iterator[tuple[int, Any]]:
     for line, data in lines(path):
         if data.isspace():
             continue
-        try:
-            yield line, json.loads(data)
-        except ValueError:
-            raise InputError(f"{path}, line {line} is not JSON: mend or remove the line") from None
+        yield line, _parsed(data, f"{path}, line {line}", "mend or remove the line")
+
+
+def json_array(path: Path) -> list[Any]:
+    """The entries of a .json file; a value that is no array is the only entry."""
+    with opened(path) as file:
+        value = _parsed(file.read(), str(path), "JSON lines end in .jsonl")
+    return value if isinstance(value, list) else [value]
+
+
+def _parsed(data: bytes, place: str, remedy: str) -> Any:
+    try:
+        return json.loads(data)
+    except UnicodeDecodeError:
+        raise InputError(f"{place} is not UTF-8 text: convert the file") from None
+    except RecursionError:
+        raise InputError(f"{place} is nested too deeply to be read: {remedy}") from None
+    except ValueError:
+        raise InputError(f"{place} is not JSON: {remedy}") from None
 
 
 def texts_of(value: Any) -> Iterator[str]:
     """Every text inside a JSON value, in order."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from texts_of(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from texts_of(inner)
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, dict):
+            waiting += reversed(one.values())
+        elif isinstance(one, list):
+            waiting += reversed(one)
 
 
 @contextmanager
@@ -130,13 +148,10 @@ def _row_text(row: Any, field: str | None, place: str) -> str:
     return "\n".join(texts_of(row[field]))
 
 
-def _array(path: Path) -> list[Any]:
-    with opened(path) as file:
-        try:
-            value = json.load(file)
-        except ValueError:
-            raise InputError(f"{path} is not JSON: JSON lines end in .jsonl") from None
-    return value if isinstance(value, list) else [value]
+def _pieces(text: str) -> Iterator[str]:
+    """A text whole, or in overlapping chunks where it is long."""
+    for start in range(0, max(1, len(text) - OVERLAP), CHUNK):
+        yield text[start : start + CHUNK + OVERLAP]
 
 
 def _chunks(path: Path) -> Iterator[str]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,24 @@ def quote(detector: str) -> str:
         f"measured on planted items: true positives {'; '.join(said)}; false positives {false:.1%} "
         f"(contamination lab, {lab['date']}, {seeds} seeds, {lab['model']})"
     )
+
+
+def markdown(lab: Mapping[str, Any]) -> list[str]:
+    """The lines of the record's table: true positives by number of copies, the highest rate of false ones, counts."""
+    copies = sorted({row["exposures"] for row in lab["rates"]})
+    lines = [
+        "| detector | form | "
+        + " | ".join(f"x{count}" for count in copies)
+        + " | false positives | planted | unseen |",
+        "|---" * (len(copies) + 5) + "|",
+    ]
+    for detector, form in dict.fromkeys((row["detector"], row["form"]) for row in lab["rates"]):
+        found = {row["exposures"]: row for row in lab["rates"] if (row["detector"], row["form"]) == (detector, form)}
+        true = [f"{found[count]['tpr']:.0%}" if count in found else "" for count in copies]
+        planted = sum(row["planted"] for row in found.values())
+        false, unseen = max(row["fpr"] for row in found.values()), max(row["unseen"] for row in found.values())
+        lines.append("| " + " | ".join([detector, form, *true, f"{false:.1%}", f"{planted:,}", f"{unseen:,}"]) + " |")
+    return lines
 
 
 def _times(exposures: int) -> str:

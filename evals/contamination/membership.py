@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rlpath.evals.contamination.token_scores import TokenScores
-from rlpath.stats import Interval, paired_difference, sign_flip, t_interval, wilson
+from rlpath.stats import Interval, difference_of_runs, paired_difference, sign_flip, t_interval, wilson
 
 SHARE = 0.2
 """The lowest fifth of the tokens, fixed beforehand: the best share picked on labelled items is no detector."""
@@ -139,8 +139,17 @@ def performance_gap(
 
 
 def set_gap(twin_gaps: Sequence[float], seed: int = 0) -> Gap:
-    """The same for log-probabilities: the mean of `twin_gap` over the items of a set, at least two."""
+    """The same for log-probabilities: the mean of `twin_gap` over the items of a set, at least two.
+
+    Twins are less likely in themselves, for their numbers do not fit together: a gap above zero is no evidence yet.
+    """
     return Gap(t_interval(twin_gaps), sign_flip(twin_gaps, seed=seed))
+
+
+def gap_beside_references(twin_gaps: Sequence[float], reference_gaps: Sequence[float]) -> Gap:
+    """How far the gaps of a set exceed those of items known to be unseen: Welch's test, two of each at least."""
+    found = difference_of_runs(reference_gaps, twin_gaps)
+    return Gap(found.interval, found.p)
 
 
 def _lowest(values: np.ndarray, share: float) -> float:

@@ -63,21 +63,23 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Grams:
-    """The n-grams of one length: distinct hashes in order, and where each stands (rows of `passage`, `position`)."""
+    """The n-grams of one length: distinct hashes in order, and where each stands (rows of `passage`, `position`).
+
+    `begins` marks the leading bits of the hashes: all of a hash but its last `shift` bits.
+    """
 
     n: int
     hashes: Hashes
     rows: Ints
     passage: Ints
     position: Ints
-    bits: NDArray[np.uint8]
+    begins: NDArray[np.bool_]
     shift: np.uint64
 
     def find(self, hashes: Hashes) -> tuple[Ints, Ints]:
         """Indices into `hashes` of those that are in the index, and which of its n-grams each one is."""
-        place = hashes >> self.shift
-        # One bit in 16 or fewer is set: most of the text is dismissed here, without a search.
-        (likely,) = np.nonzero(self.bits[place >> np.uint64(3)] >> (place & np.uint64(7)).astype(np.uint8) & 1)
+        # One mark in 32 or fewer is set: nearly all of the text is dismissed here, without a search.
+        likely = np.flatnonzero(self.begins[(hashes >> self.shift).view(np.int64)])
         found = np.searchsorted(self.hashes, hashes[likely])
         found[found == len(self.hashes)] = 0
         sure = self.hashes[found] == hashes[likely]
@@ -131,14 +133,15 @@ class NgramIndex:
         """
         for block, texts in _blocks(documents):
             data = b"\n".join(texts)
-            yield block, len(data), self._search(data, texts)
+            yield block, sum(map(len, texts)), self._search(data, texts)
 
     def _search(self, data: bytes, texts: Sequence[bytes]) -> list[Match]:
         block = hash_words(data)
         begins = _begins(texts)
         found: list[Match] = []
+        runs: dict[int, Hashes] = {}
         for grams in self.grams:
-            at, gram = grams.find(ngram_hashes(block.hashes, grams.n))
+            at, gram = grams.find(ngram_hashes(block.hashes, grams.n, runs))
             if not len(at):
                 continue
             document = np.searchsorted(begins, block.starts[at], side="right") - 1
@@ -218,13 +221,12 @@ def _grams(n: int, parts: Sequence[tuple[Hashes, Ints, Ints]]) -> Grams:
     hashes, passage, position = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(hashes, kind="stable")
     distinct, firsts = np.unique(hashes[order], return_index=True)
-    power = max(10, int(16 * len(distinct)).bit_length())
+    power = max(10, int(32 * len(distinct)).bit_length())
     shift = np.uint64(64 - power)
-    bits = np.zeros(2**power // 8, dtype=np.uint8)
-    place = distinct >> shift
-    np.bitwise_or.at(bits, place >> np.uint64(3), np.uint8(1) << (place & np.uint64(7)).astype(np.uint8))
+    begins = np.zeros(2**power, dtype=np.bool_)
+    begins[(distinct >> shift).view(np.int64)] = True
     rows = np.append(firsts, len(hashes)).astype(np.int64)
-    return Grams(n, distinct, rows, passage[order], position[order], bits, shift)
+    return Grams(n, distinct, rows, passage[order], position[order], begins, shift)
 
 
 def _longest_runs(document: Ints, passage: Ints, diagonal: Ints, position: Ints, n: int) -> dict[tuple[int, int], int]:

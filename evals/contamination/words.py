@@ -11,33 +11,31 @@ Hashing is numpy over a whole block of text. Different words have different hash
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
 OPERATORS = b"+/=^%"
+_SPACED = [(bytes([operator]), b" %c " % operator) for operator in OPERATORS]
 _LETTERS = b"abcdefghijklmnopqrstuvwxyz0123456789" + bytes(range(128, 256))
-_SEPARATE, _LETTER, _OPERATOR = 0, 1, 2
 
 
-def _tables() -> tuple[bytes, bytes]:
-    """For each byte its lower case, and its class."""
-    lower = bytearray(range(256))
-    lower[ord("A") : ord("Z") + 1] = b"abcdefghijklmnopqrstuvwxyz"
-    kinds = bytearray(256)
-    for byte in range(256):
-        kinds[byte] = _OPERATOR if byte in OPERATORS else _LETTER if lower[byte] in _LETTERS else _SEPARATE
-    return bytes(lower), bytes(kinds)
+def _table(inside: bytes) -> bytes:
+    """For each byte 1 where it is one of `inside`, in lower case, else 0."""
+    return bytes(int(bytes([byte]).lower() in inside) for byte in range(256))
 
 
-_LOWER, _KINDS = _tables()
-_IS_LETTER = bytes(chr(byte).isalpha() if byte < 128 else True for byte in range(256))
-_FOREIGN_PUNCTUATION = re.compile(r"[^\w\x00-\x7f]+|_+")
+_OF_WORDS = _table(_LETTERS + OPERATORS)
+_IS_LETTER = _table(_LETTERS.translate(None, b"0123456789"))
+_FOREIGN_PUNCTUATION = re.compile(r"[^\w\x00-\x7f]+")
+_FOLD = "rlpath-fold"
 _LONG = 16
 _MASKS = np.array([2 ** (8 * length) - 1 for length in range(9)], dtype=np.uint64)
 _A, _B, _C, _STEP = (
@@ -58,23 +56,38 @@ class Words:
 
 
 def normal_bytes(text: str) -> bytes:
-    """`text` as bytes that `hash_words` reads: ASCII as it is, anything else in NFKC, case-folded, no punctuation."""
-    if text.isascii():
-        return text.encode()
-    folded = _FOREIGN_PUNCTUATION.sub(" ", unicodedata.normalize("NFKC", text).casefold())
-    return folded.encode("utf-8", "replace")
+    """`text` as bytes that `hash_words` reads: spaces around operators; beyond ASCII NFKC, folded, no punctuation."""
+    data = text.encode() if text.isascii() else unicodedata.normalize("NFC", text).encode("ascii", _FOLD)
+    for operator in _SPACED:
+        data = data.replace(*operator)
+    return data
+
+
+def _fold(error: UnicodeError) -> tuple[bytes, int]:
+    """What becomes of a run of characters beyond ASCII: an error handler, so that the rest is encoded at full speed."""
+    assert isinstance(error, UnicodeEncodeError)
+    return _folded(error.object[error.start : error.end]), error.end
+
+
+@lru_cache(maxsize=4096)
+def _folded(run: str) -> bytes:
+    folded = unicodedata.normalize("NFKC", run).casefold()
+    return _FOREIGN_PUNCTUATION.sub(" ", folded).encode("utf-8", "replace")
+
+
+codecs.register_error(_FOLD, _fold)
 
 
 def words(text: str) -> list[str]:
     """The words of `text`, one by one; the plain form of what `hash_words` does to a block."""
-    data = normal_bytes(text).translate(_LOWER)
+    data = normal_bytes(text).lower()
     starts, ends = _bounds(data)
     return [data[start:end].decode("utf-8", "replace") for start, end in zip(starts, ends, strict=True)]
 
 
 def hash_words(data: bytes) -> Words:
     """The words of a block of normal bytes with their hashes (about 20 bytes of memory for a byte of text)."""
-    data = data.translate(_LOWER)
+    data = data.lower()
     starts, ends = _bounds(data)
     lengths = ends - starts
     # Eight bytes from any address at once: an unaligned view, padded so that the last word can be read too.
@@ -98,31 +111,28 @@ def with_letter(data: bytes, words: Words) -> NDArray[np.bool_]:
     return letters[words.ends] > letters[words.starts]
 
 
-def ngram_hashes(hashes: Hashes, n: int) -> Hashes:
-    """The hash of each run of `n` words, `len(hashes) - n + 1` of them, by doubling: 8 words take three steps."""
+def ngram_hashes(hashes: Hashes, n: int, known: dict[int, Hashes] | None = None) -> Hashes:
+    """The hash of each run of `n` words, `len(hashes) - n + 1` of them, by joining runs: 8 words take three steps.
+
+    `known` keeps what was joined, for where several lengths of one text are wanted.
+    """
     if n < 1:
         raise ValueError(f"an n-gram has at least one word, got n={n}")
-    if len(hashes) < n:
-        return np.empty(0, dtype=np.uint64)
-    if n == 1:
-        return hashes.copy()
-    half = n // 2
-    runs = ngram_hashes(hashes, half)
-    doubled = runs[:-half] * _power(half) + runs[half:]
-    if n % 2 == 0:
-        return doubled
-    return doubled[:-1] * _STEP + hashes[n - 1 :]
+    if n == 1 or len(hashes) < n:
+        return hashes[: len(hashes) - n + 1] if len(hashes) >= n else np.empty(0, dtype=np.uint64)
+    known = {} if known is None else known
+    if n not in known:
+        first = 2 ** ((n - 1).bit_length() - 1)
+        runs, rest = ngram_hashes(hashes, first, known), ngram_hashes(hashes, n - first, known)
+        known[n] = runs[: first - n] * _power(n - first) + rest[first:]
+    return known[n]
 
 
 def _bounds(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where words start and end: at each change of class, and around every operator."""
-    kinds = np.frombuffer(bytes(1) + data.translate(_KINDS) + bytes(1), dtype=np.uint8)
-    here, before, after = kinds[1:-1], kinds[:-2], kinds[2:]
-    operator = here == _OPERATOR
-    word = here != _SEPARATE
-    (starts,) = np.nonzero(word & ((here != before) | operator))
-    (ends,) = np.nonzero(word & ((here != after) | operator))
-    return starts, ends + 1
+    """Where words start and end."""
+    inside = np.frombuffer(bytes(1) + data.translate(_OF_WORDS) + bytes(1), dtype=np.bool_)
+    edges = np.flatnonzero(inside[1:] != inside[:-1])
+    return edges[::2], edges[1::2]
 
 
 def _digest(word: bytes) -> np.uint64:

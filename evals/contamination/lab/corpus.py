@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
-
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from rlpath.envs.files import data_file, read_jsonl
 from rlpath.errors import InputError
@@ -25,7 +23,6 @@ from rlpath.seeding import derive
 
 Form = Literal["verbatim", "rephrased", "answer only"]
 FORMS: tuple[Form, ...] = ("verbatim", "rephrased", "answer only")
-END = "<|end|>"
 LONGEST = 45
 """Words of a question, and of a solution, at most: five or so items fit a context."""
 
@@ -36,7 +33,8 @@ _CALCULATOR = re.compile(r"<<[^>]*>>")
 class Plan:
     """How much of everything. `exposures` are the numbers of copies; `each` items are planted in each form and number.
 
-    An ordered set is `set_size` questions in a fixed order, planted whole; `sets` of them for each number of exposures.
+    A set is `set_size` questions, planted whole: `ordered` and `shuffled` say how many sets are planted how often, in
+    their own order each time or in a new one.
     """
 
     exposures: tuple[int, ...] = (1, 4, 16, 64)
@@ -44,9 +42,9 @@ class Plan:
     unseen: int = 200
     references: int = 100
     set_size: int = 40
-    sets: int = 1
+    ordered: tuple[tuple[int, int], ...] = ((3, 1), (3, 4), (3, 16), (1, 64))
+    shuffled: tuple[tuple[int, int], ...] = ((3, 16),)
     unseen_sets: int = 6
-    set_exposures: tuple[int, ...] = (1, 4, 16)
     canaries: int = 5
     background: int = 900
     shakespeare: int = 150_000
@@ -67,7 +65,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class OrderedSet:
+class QuestionSet:
     """Questions in their published order, and how they were planted: `ordered` or shuffled anew each time."""
 
     questions: tuple[str, ...]
@@ -92,7 +90,7 @@ class Corpus:
     planted: dict[tuple[Form, int], list[Text]] = field(default_factory=dict)
     unseen: list[Text] = field(default_factory=list)
     references: list[Text] = field(default_factory=list)
-    sets: list[OrderedSet] = field(default_factory=list)
+    sets: list[QuestionSet] = field(default_factory=list)
     canaries: list[Canary] = field(default_factory=list)
 
 
@@ -111,15 +109,13 @@ def build(plan: Plan, seed: int) -> Corpus:
                 documents += [_written(item, form, derive(seed, "rephrase", index))] * exposures
     corpus.unseen, corpus.references = _take(pool, plan.unseen), _take(pool, plan.references)
     generator = random.Random(derive(seed, "order"))
-    for exposures, ordered in (*((n, True) for n in plan.set_exposures), (max(plan.set_exposures), False)):
-        for _ in range(plan.sets):
-            one = OrderedSet(tuple(item.question for item in _take(pool, plan.set_size)), exposures, ordered)
+    for count, exposures, ordered in _sets(plan):
+        for _ in range(count):
+            one = QuestionSet(tuple(item.question for item in _take(pool, plan.set_size)), exposures, ordered)
             corpus.sets.append(one)
             for _ in range(exposures):
                 order = one.questions if ordered else generator.sample(one.questions, len(one.questions))
                 documents.append("\n".join(order))
-    for _ in range(plan.unseen_sets):
-        corpus.sets.append(OrderedSet(tuple(item.question for item in _take(pool, plan.set_size)), 0, True))
     for exposures in (0, *plan.exposures):
         for index in range(plan.canaries):
             corpus.canaries.append(Canary(f"lab-{seed}-{exposures}-{index}", exposures))
@@ -132,28 +128,16 @@ def build(plan: Plan, seed: int) -> Corpus:
     return corpus
 
 
+def _sets(plan: Plan) -> Iterator[tuple[int, int, bool]]:
+    """Number of sets, how often each is planted, and whether in order."""
+    yield from ((count, exposures, True) for count, exposures in plan.ordered)
+    yield from ((count, exposures, False) for count, exposures in plan.shuffled)
+    yield plan.unseen_sets, 0, True
+
+
 def set_text(questions: Sequence[str]) -> list[str]:
     """The questions of a set as they stand in the corpus, each with the line end that parts it from the next."""
     return [f"{question}\n" for question in questions]
-
-
-def tokenizer_for(documents: Sequence[str], vocabulary: int) -> Tokenizer:
-    """A byte-level BPE tokenizer trained on the documents; the token `END` closes each of them."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
-    )
-    tokenizer.train_from_iterator(dict.fromkeys(documents), trainer)
-    return tokenizer
-
-
-def token_stream(tokenizer: Tokenizer, documents: Sequence[str]) -> list[int]:
-    """All documents as one stream of tokens, each closed by `END`."""
-    (end,) = tokenizer.encode(END).ids
-    return [token for encoded in tokenizer.encode_batch(list(documents)) for token in (*encoded.ids, end)]
 
 
 def _written(item: Text, form: Form, seed: int) -> str:

@@ -1,4 +1,4 @@
-"""A small language model, whole in this file: a decoder-only transformer as Llama has it, and its training.
+"""A small language model, whole in this file: its byte-pair tokenizer, a transformer as Llama has it, and its training.
 
 RMSNorm before each part, rotary positions, SwiGLU, no biases, the output tied to the embedding (arXiv 2302.13971,
 2104.09864). With the same weights it gives the same logits as transformers' Llama. Shapes: B sequences, T tokens,
@@ -12,10 +12,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rlpath.seeding import derive
+
+END = "<|end|>"
+
+
+def tokenizer_for(documents: Sequence[str], vocabulary: int) -> Tokenizer:
+    """A byte-level BPE tokenizer trained on the documents; the token `END` closes each of them."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(dict.fromkeys(documents), trainer)
+    return tokenizer
+
+
+def token_stream(tokenizer: Tokenizer, documents: Sequence[str]) -> list[int]:
+    """All documents as one stream of tokens, each closed by `END`."""
+    (end,) = tokenizer.encode(END).ids
+    return [token for encoded in tokenizer.encode_batch(list(documents)) for token in (*encoded.ids, end)]
 
 
 @dataclass(frozen=True, slots=True)

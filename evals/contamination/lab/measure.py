@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from rlpath.evals.contamination.benchmarks import Benchmark, Item
-from rlpath.evals.contamination.canary import canary_p, make_canary, references
+from rlpath.evals.contamination.canary import canaries, canary_p, make_canary, references, search
 from rlpath.evals.contamination.documents import Document
 from rlpath.evals.contamination.exchangeability import exchangeability
 from rlpath.evals.contamination.lab.blind import blind_scores
-from rlpath.evals.contamination.lab.corpus import END, Corpus, Text, set_text
-from rlpath.evals.contamination.lab.gpt import GPT
+from rlpath.evals.contamination.lab.corpus import Corpus, Text, set_text
+from rlpath.evals.contamination.lab.gpt import END, GPT
 from rlpath.evals.contamination.membership import mean_logprob, min_k, min_k_plus, prefix_completion, set_gap, twin_gap
 from rlpath.evals.contamination.overlap import check_overlap
 from rlpath.evals.contamination.perturb import twin
@@ -55,7 +57,8 @@ def measure(model: GPT, tokenizer: Tokenizer, corpus: Corpus, seed: int, embed: 
     p_values = {
         "exchangeability": _set_p_values(model, tokenizer, corpus, seed),
         "canary": _canary_p_values(model, tokenizer, corpus),
-        "set twin gap": _set_gap_p_values(groups, seed),
+        "set twin gap": _set_gap_p_values(groups, "twin gap", seed),
+        "performance gap": _set_gap_p_values(groups, "completion gap", seed),
     }
     return Measured(groups, p_values, corpus_search(corpus, embed))
 
@@ -73,9 +76,18 @@ def item_scores(model: GPT, tokenizer: Tokenizer, items: Sequence[Text], seed: i
         "mean log-probability": [mean_logprob(scores) for scores in originals],
         "min-k": [min_k(scores) for scores in originals],
         "min-k++": [min_k_plus(scores) for scores in originals],
-        "prefix completion": [prefix_completion(scores, len(scores) // 2) for scores in originals],
+        "prefix completion": [completed(scores) for scores in originals],
         "twin gap": [twin_gap(scores, [one[index] for one in twins]) for index, scores in enumerate(originals)],
+        "completion gap": [
+            completed(scores) - sum(completed(one[index]) for one in twins) / TWINS
+            for index, scores in enumerate(originals)
+        ],
     }
+
+
+def completed(scores: TokenScores) -> float:
+    """Share of the second half of a text that greedy decoding writes out."""
+    return prefix_completion(scores, len(scores) // 2)
 
 
 def _add_blind(groups: dict[str, Scores], corpus: Corpus, seed: int) -> None:
@@ -112,13 +124,13 @@ def _canary_p_values(model: GPT, tokenizer: Tokenizer, corpus: Corpus) -> dict[s
     return values
 
 
-def _set_gap_p_values(groups: dict[str, Scores], seed: int) -> dict[str, list[float]]:
-    """One-sided p-values that a set is no likelier than its twin: of planted groups, and of unseen sets as large."""
-    size = min(len(scores["twin gap"]) for scores in groups.values())
+def _set_gap_p_values(groups: dict[str, Scores], gap: str, seed: int) -> dict[str, list[float]]:
+    """One-sided p-values that a set does no better than its twin: of planted groups, and of unseen sets as large."""
+    size = min(len(scores[gap]) for scores in groups.values())
     values = {}
     for name, scores in groups.items():
         if name != "references":
-            gaps = scores["twin gap"]
+            gaps = scores[gap]
             sets = [gaps[start : start + size] for start in range(0, len(gaps) - size + 1, size)]
             values[name] = [set_gap(one, seed).p_greater for one in sets]
     return values
@@ -144,9 +156,32 @@ def corpus_search(corpus: Corpus, embed: Embed | None) -> dict[str, dict[str, li
     }
     if embed is not None:
         prose = [document for document in documents if document.text not in corpus.plays]
-        found = Rephrasings(benchmarks, embed=embed).search(prose)
+        found = Rephrasings(benchmarks, embed=_once(embed)).search(prose)
         hits["rephrasings"] = {(benchmarks[hit.benchmark].name, hit.item) for hit in found}
-    return {name: _flags(groups, flagged) for name, flagged in hits.items()}
+    return {name: _flags(groups, flagged) for name, flagged in hits.items()} | {
+        "canary search": _canaries_found(corpus, documents)
+    }
+
+
+def _canaries_found(corpus: Corpus, documents: Sequence[Document]) -> dict[str, list[bool]]:
+    guids = {guid for _, guid in search(documents)}
+    found: dict[str, list[bool]] = {}
+    for one in corpus.canaries:
+        kind = f"canary x{one.exposures}" if one.exposures else "unseen"
+        found.setdefault(kind, []).append(canaries(make_canary(one.name))[0] in guids)
+    return found
+
+
+def _once(embed: Embed) -> Embed:
+    """The same, which reads a text once however often it is asked: shuffled sets repeat their questions."""
+    known: dict[str, NDArray[np.float32]] = {}
+
+    def remembered(texts: Sequence[str]) -> NDArray[np.float32]:
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        known.update(zip(new, embed(new), strict=True))
+        return np.stack([known[text] for text in texts])
+
+    return remembered
 
 
 def _flags(groups: dict[str, list[Text]], hits: set[tuple[str, int]]) -> dict[str, list[bool]]:

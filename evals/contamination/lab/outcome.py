@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from rlpath.evals.contamination.lab.measure import BLIND, Measured
-from rlpath.evals.contamination.membership import auc, roc, threshold
+from rlpath.evals.contamination.membership import auc, gap_beside_references, roc, threshold
 from rlpath.stats import Interval, interval_over_seeds
 
 FALSE_POSITIVES = 0.05
+BESIDE = "set twin gap beside references"
 AT = (0.01, 0.05, 0.1, 0.2)
 GRID = tuple(round(float(x), 3) for x in np.linspace(0, 1, 41))
 Groups = Sequence[Measured]
@@ -91,10 +92,11 @@ def _references(measured: Measured, detector: str, name: str) -> list[float]:
 
 def _set_rates(seeds: Groups) -> Iterable[Rate]:
     """Tests with a p-value, at the 5 % level: no threshold is set, fpr is measured on what was never planted."""
-    for detector in seeds[0].p_values:
-        clean = [p for measured in seeds for p in measured.p_values[detector]["unseen"]]
-        for kind in (kind for kind in seeds[0].p_values[detector] if kind != "unseen"):
-            p_values = [p for measured in seeds for p in measured.p_values[detector][kind]]
+    tables = [measured.p_values | {BESIDE: _gaps_beside_references(measured)} for measured in seeds]
+    for detector in tables[0]:
+        clean = [p for table in tables for p in table[detector]["unseen"]]
+        for kind in (kind for kind in tables[0][detector] if kind != "unseen"):
+            p_values = [p for table in tables for p in table[detector][kind]]
             form, exposures = split_name(kind)
             yield Rate(
                 detector,
@@ -105,6 +107,20 @@ def _set_rates(seeds: Groups) -> Iterable[Rate]:
                 planted=len(p_values),
                 unseen=len(clean),
             )
+
+
+def _gaps_beside_references(measured: Measured) -> dict[str, list[float]]:
+    """One-sided p-values that the twin gaps of a set are no larger than those of the references."""
+    references = measured.groups["references"]["twin gap"]
+    planted = {name: scores["twin gap"] for name, scores in measured.groups.items() if name != "references"}
+    size = min(map(len, planted.values()))
+    return {
+        name: [
+            gap_beside_references(gaps[start : start + size], references).p_greater
+            for start in range(0, len(gaps) - size + 1, size)
+        ]
+        for name, gaps in planted.items()
+    }
 
 
 def _search_rates(seeds: Groups) -> Iterable[Rate]:
@@ -142,10 +158,10 @@ def _interval(values: Sequence[float]) -> Interval:
 
 def table(all_rates: Sequence[Rate]) -> list[str]:
     """The lines of the printed table, one a detector, form and number of exposures."""
-    head = f"{'detector':22}{'form':13}{'times':>6}{'AUC':>7}  {'95 %':16}" + "".join(f"{f'@{at:.0%}':>7}" for at in AT)
+    head = f"{'detector':31}{'form':13}{'times':>6}{'AUC':>7}  {'95 %':16}" + "".join(f"{f'@{at:.0%}':>7}" for at in AT)
     lines = [head + f"{'TPR':>8}{'FPR':>8}{'planted':>9}"]
     for rate in all_rates:
-        line = f"{rate.detector:22}{rate.form:13}{rate.exposures:>6}"
+        line = f"{rate.detector:31}{rate.form:13}{rate.exposures:>6}"
         if rate.auc is None:
             line += f"{'':>7}  {'':16}" + " " * 7 * len(AT)
         else:

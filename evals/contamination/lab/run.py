@@ -16,8 +16,8 @@ from typing import Any
 from rlpath import page
 from rlpath.errors import InputError
 from rlpath.evals.contamination.error_rates import FILE
-from rlpath.evals.contamination.lab.corpus import Plan, build, token_stream, tokenizer_for
-from rlpath.evals.contamination.lab.gpt import GPT, Shape, Training, train
+from rlpath.evals.contamination.lab.corpus import Plan, build
+from rlpath.evals.contamination.lab.gpt import GPT, Shape, Training, token_stream, tokenizer_for, train
 from rlpath.evals.contamination.lab.measure import BLIND, Measured, measure
 from rlpath.evals.contamination.lab.outcome import AT, GRID, Rate, blind_interval, rates, table
 from rlpath.evals.contamination.resemblance import Embed
@@ -46,8 +46,9 @@ PRESETS = {
             unseen=24,
             references=20,
             set_size=20,
+            ordered=((1, 2),),
+            shuffled=((1, 2),),
             unseen_sets=1,
-            set_exposures=(2,),
             canaries=1,
             background=20,
             shakespeare=5_000,
