@@ -77,8 +77,20 @@ def contrast(task: str, verdict: Any, difference: Interval | None, **changes: An
     )
     greedy = Aggregate("greedy", before_R, after_R, None, None, None, 0.77, 0.19)
     row = {"model": "trained", "versus": "start", "task": task, "problems": 5, "aggregates": (deciding, greedy)}
-    claim = f"{verdict}: pass@1 on {task} <i>by hand</i>; contamination unchecked"
-    return Contrast(**{**row, "p_holm": 0.0246, "same_size": True, "verdict": verdict, "claim": claim, **changes})
+    limit = "; the smallest effect <i>seen</i> is 8.7 points" if difference is None else ", contamination unchecked"
+    claim = f"{verdict}{limit} (pass@1 54.0 % against 42.0 %)"
+    return Contrast(
+        **{
+            **row,
+            "p_holm": 0.0246,
+            "p": 0.0118,
+            "test": "a permutation",
+            "same_size": True,
+            "verdict": verdict,
+            "claim": claim,
+            **changes,
+        }
+    )
 
 
 ENTRANTS = (
@@ -89,7 +101,15 @@ SENSITIVITY = Sensitivity(
     "sums", "trained", "start", ("plain", "chat <x>"), (0.81, 0.42), (0.51, 0.62), 0.39, 0.11, "fragile"
 )
 PROBE = Probe(
-    "sums", "trained", "renamed", 5, interval(0.8, 0.6, 0.9), interval(0.3, 0.1, 0.5), interval(-0.5, -0.7, -0.3), 0.031
+    "sums",
+    "trained",
+    "renamed",
+    5,
+    interval(0.8, 0.6, 0.9),
+    interval(0.3, 0.1, 0.5),
+    interval(-0.5, -0.7, -0.3),
+    0.02,
+    0.031,
 )
 MANIFEST = {
     "started": "2026-11-27T02:30:00+00:00",

@@ -12,12 +12,13 @@ from html import escape
 from pathlib import Path
 
 from rlpath import page
-from rlpath.evals.suite import report_figures as figures
+from rlpath.evals.suite import report_figures
 from rlpath.evals.suite import report_sections as sections
 from rlpath.evals.suite import report_tables as tables
 from rlpath.evals.suite.answers import read_answers, tasks
 from rlpath.evals.suite.browser import browse
 from rlpath.evals.suite.result import Contrast, SuiteResult
+from rlpath.evals.suite.verdict import UNCHECKED
 from rlpath.files import disk_errors, write_atomic
 
 STYLE = """
@@ -52,7 +53,7 @@ def write_report(result: SuiteResult, folder: Path) -> Path:
         *_verdicts(result),
         _red_lines(result),
         page.section("Every figure", *tables.headlines(result)),
-        page.section("Every test", *tables.contrasts(result), page.plots([figures.forest(result)])),
+        page.section("Every test", *tables.contrasts(result), page.plots([report_figures.forest(result)])),
         page.section("Every training seed", tables.every_seed(result)),
         page.section("pass@k", *_curves(result)),
         page.section("Does the wording of the prompt decide it?", *sections.sensitivity(result)),
@@ -98,32 +99,34 @@ def _verdicts(result: SuiteResult) -> Iterable[str]:
 
 
 def _standing(result: SuiteResult) -> str:
-    """The count of every verdict in one line, and how many warnings follow."""
+    """The count of every verdict in one line, with the limit that none may go without, and how many warnings follow."""
     counts = Counter(contrast.verdict for contrast in result.contrasts)
     words = ", ".join(f"{word} on {counts[word]}" for word in ("improved", "got worse") if counts[word])
-    line = f"{words or 'No evidence of improvement on any'} of {_tests(len(result.contrasts))}."
-    warned = len(result.warnings)
-    link = f' <a href="#red">{warned} warning{"s"[: warned != 1]}</a>' if warned else " No warnings."
-    return f'<p class="standing">{escape(line[:1].upper() + line[1:])}{link}</p>'
+    line = f"{words or 'No evidence of improvement on any'} of {_counted(len(result.contrasts), 'test')}"
+    if any(each.verdict == "improved" and UNCHECKED in each.claim for each in result.contrasts):
+        line += f", {UNCHECKED}"
+    warned = _counted(len(result.warnings), "warning")
+    link = f'<a href="#red">{warned}</a>' if result.warnings else "No warnings."
+    return f'<p class="standing">{escape(line[:1].upper() + line[1:])}. {link}</p>'
 
 
-def _tests(count: int) -> str:
-    return f"{count} test{'s'[: count != 1]}"
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'s'[: count != 1]}"
 
 
 def _verdict(result: SuiteResult, contrast: Contrast) -> str:
+    """What may be said with its limits large, the figures behind it under it."""
     kind = page.KINDS.get(contrast.verdict, "none")
     declared = "" if tables.declared(result, contrast) else ' <span class="chip">not declared: exploratory</span>'
-    name = f"{tables.test_name(result, contrast)}: {contrast.verdict}"
-    rest = contrast.claim.removeprefix(contrast.verdict).lstrip(":;, ")
+    said, bracket, figures = contrast.claim.partition(" (")
+    large, _, small = said.partition("; ")
+    rest = small[:1].upper() + small[1:] + bracket + figures if small else figures.removesuffix(")")
+    name = f"{tables.test_name(result, contrast)}: {large}"
     return f'<div class="verdict {kind}"><strong>{escape(name)}{declared}</strong>{escape(_sentence(rest))}</div>'
 
 
 def _sentence(text: str) -> str:
-    """With a capital and a full stop; names of models and metrics (grpo_gsm8k, pass@1) keep their first letter."""
-    if text.split(maxsplit=1)[0].rstrip(",:;").isalpha():
-        text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _red_lines(result: SuiteResult) -> str:
@@ -134,7 +137,7 @@ def _red_lines(result: SuiteResult) -> str:
 
 
 def _curves(result: SuiteResult) -> Iterable[str]:
-    drawn = [figures.pass_curve(result, task, f"pass-{i}") for i, task in enumerate(tasks(result))]
+    drawn = [report_figures.pass_curve(result, task, f"pass-{i}") for i, task in enumerate(tasks(result))]
     if any(drawn):
         yield page.soft(
             "The chance that at least one of k sampled completions is right, unbiased, with 95 % intervals over "

@@ -17,8 +17,9 @@ from rlpath.evals.suite.result import Sensitivity, SuiteResult
 
 RANKINGS = {
     "robust": "the same model is ahead under every variant",
-    "fragile": "the ranking turns under some variants",
-    "reversed": "the ranking turns under most variants",
+    "fragile": "a model is ahead under some variants only",
+    "reversed": "each model is ahead under some variants",
+    "undecided": "no model is ahead under any variant",
 }
 GOOD, BAD = ("met",), ("not met", "changed after the fact", "departure")
 OPENINGS = ("met", "not met", "changed after the fact", "not analysed", "not registered", "departure", "exploratory")
@@ -35,22 +36,33 @@ def sensitivity(result: SuiteResult) -> Iterator[str]:
     for i, found in enumerate(result.sensitivity):
         yield f"<h3>{escape(found.task)}: {escape(found.model)} vs {escape(found.versus)}</h3>"
         word = f'<span class="{"" if found.ranking == "robust" else "bad"}">{escape(found.ranking.capitalize())}</span>'
+        said = found.sentence.removeprefix(f"{found.ranking}: ") or RANKINGS[found.ranking]
         yield (
-            f"<p>{word}: {RANKINGS[found.ranking]}. Spread over {len(found.variants)} variants: "
+            f"<p>{word}: {escape(said)}. Spread over {len(found.variants)} variants: "
             f"{points(found.spread)} points for {escape(found.model)}, {points(found.versus_spread)} for "
             f"{escape(found.versus)}.</p>"
         )
+        if found.left_out:
+            yield page.soft(f"Left out, as a model has no chat template: {', '.join(found.left_out)}.")
         yield page.plots([figures.sensitivity_plot(found, f"sensitivity-{i}")])
         yield _variants(found)
 
 
 def _variants(found: Sensitivity) -> str:
     rows = [
-        (variant, percent(other), percent(own), f"{100 * (own - other):+.1f}")
-        for variant, own, other in zip(found.variants, found.accuracies, found.versus_accuracies, strict=True)
+        (variant, percent(other), percent(own), *_compared(found, i, own - other))
+        for i, (variant, own, other) in enumerate(
+            zip(found.variants, found.accuracies, found.versus_accuracies, strict=True)
+        )
     ]
-    table = page.table(("variant", found.versus, found.model, "difference, points"), rows)
+    table = page.table(("variant", found.versus, found.model, "difference, points", "p"), rows)
     return f"<details><summary>The figures</summary>{table}</details>"
+
+
+def _compared(found: Sensitivity, i: int, gain: float) -> tuple[str, str]:
+    """The paired difference under a variant with its p, where the result has them."""
+    between = difference(found.differences[i]) if found.differences else f"{100 * gain:+.1f}"
+    return between, p_cell(found.p[i]) if found.p else ""
 
 
 def probes(result: SuiteResult) -> Iterator[str]:
@@ -58,21 +70,25 @@ def probes(result: SuiteResult) -> Iterator[str]:
     if not result.probes:
         yield page.soft("Not asked: nothing here tells a skill from items remembered.")
         return
-    head = ("task, change", "model", "items", "original", "changed", "difference, points", "p")
+    head = ("task, change", "model", "difference, points", "p, Holm", "original", "changed", "items", "what changed")
     rows = [
         (
             f"{probe.task}, {probe.name}",
             probe.model,
-            str(probe.items),
+            difference(probe.difference),
+            p_cell(probe.p_holm),
             share(probe.original),
             share(probe.changed),
-            difference(probe.difference),
-            p_cell(probe.p),
+            str(probe.items),
+            probe.what,
         )
         for probe in result.probes
     ]
     yield page.table(head, rows)
-    yield page.soft("Paired by item; p is not adjusted. A skill keeps its accuracy where only names or numbers change.")
+    yield page.soft(
+        "Paired by item; Holm's adjustment is over the changes of one model. A skill keeps its accuracy where only "
+        "names or numbers change."
+    )
     yield page.plots([figures.probes_plot(result.probes)])
 
 

@@ -113,14 +113,20 @@ def contrasts(result: SuiteResult) -> Iterator[str]:
         return
     yield page.table(("test", *TESTED), [_test_row(result, each, each.aggregates[0]) for each in result.contrasts])
     yield page.soft(
-        f"Paired by problem. Holm's adjustment is over the {len(result.family)} declared tests. Smallest visible: the "
-        "smallest true difference, in points, that would have been seen with 80 % power; a smaller one is not ruled "
-        "out. In the figure it is grey."
+        f"Paired by problem{_how(result)}. Holm's adjustment is over the {len(result.family)} declared tests. Smallest "
+        "visible: the smallest true difference, in points, that would have been seen with 80 % power; a smaller one is "
+        "not ruled out. In the figure it is grey."
     )
     rows = [_test_row(result, each, other) for each in result.contrasts for other in each.aggregates[1:]]
     if rows:
         table = page.table(("test", *TESTED), rows)
         yield f"<details><summary>Other metrics, which decide nothing (p not adjusted)</summary>{table}</details>"
+
+
+def _how(result: SuiteResult) -> str:
+    """The tests by name, where the result has them."""
+    names = dict.fromkeys(contrast.test for contrast in result.contrasts if contrast.test)
+    return f" ({'; '.join(names)})" if names else ""
 
 
 def _test_row(result: SuiteResult, contrast: Contrast, aggregate: Aggregate) -> tuple[str, ...]:
@@ -132,7 +138,7 @@ def _test_row(result: SuiteResult, contrast: Contrast, aggregate: Aggregate) -> 
         difference(aggregate.difference) if aggregate.difference else f"{100 * gain(aggregate):+.1f}, no interval",
         p_cell(contrast.p_holm) if decides else "",
         points(aggregate.detectable),
-        p_cell(aggregate.p_over_problems),
+        p_cell(contrast.p if decides else aggregate.p_over_problems),
         share(aggregate.before) if aggregate.before else percent(mean(aggregate.before_R)),
         share(aggregate.after) if aggregate.after else percent(mean(aggregate.after_R)),
     )
