@@ -23,7 +23,8 @@ from rlpath.files import disk_errors, write_atomic
 
 STYLE = """
 h3 { font-size: .95rem; font-weight: 650; margin: 1.6rem 0 .3rem; }
-.standing { font-size: 1.12rem; font-weight: 600; margin: .9rem 0 0; } .standing a { color: var(--bad); }
+.standing { font-size: 1.12rem; font-weight: 600; margin: .9rem 0 0; }
+.standing a { color: var(--bad); white-space: nowrap; }
 .verdict { margin: .7rem 0; padding: .7rem 1rem; overflow-wrap: anywhere; } .verdict strong { font-size: 1.08rem; }
 .red { margin: 1.2rem 0; padding: .7rem 1rem .8rem; border: 2px solid var(--bad); border-radius: 8px; }
 .red strong { color: var(--bad); } .red ul, .plain { margin: .3rem 0 0; padding-left: 1.1rem; }
