@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlpath.errors import InputError
-from rlpath.evals.evaluate import Evaluation, Protocol
+from rlpath.evals.evaluation import Evaluation, Protocol
 from rlpath.files import read_json, write_atomic
 from rlpath.stats import (
     Interval,
@@ -66,7 +66,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Before against after in one run. `changes` holds greedy accuracy, pass@1 and pass@n; pass@1 decides."""
+    """Before against after in one run. `changes` holds greedy accuracy, pass@1 and pass@n, as far as they differ.
+
+    pass@1 decides, and greedy accuracy where nothing was sampled.
+    """
 
     protocol: Protocol
     changes: tuple[Change, ...]
@@ -83,20 +86,40 @@ class Comparison:
         write_atomic(path, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
 
 
-def compare(before: Evaluation, after: Evaluation, seed: int = 0) -> Comparison:
-    """The paired comparison of two evaluations of the same protocol; `seed` fixes the draws of
-    the permutation test.
+@dataclass(frozen=True)
+class Testing:
+    """How differences are tested.
 
-    Raises InputError where an evaluation is incomplete or the protocols differ.
+    clusters: what each problem was made from, by its id; signs of a cluster flip together
+    alpha: the level at which the detectable effect is given, below 5 % where several tests share them
+    resamples, seed: of the permutation test where it cannot be exact
+    """
+
+    clusters: Mapping[str, object] | None = None
+    alpha: float = ALPHA
+    resamples: int = 20_000
+    seed: int = 0
+
+    def of(self, ids: Sequence[str]) -> list[object] | None:
+        """The clusters of these problems."""
+        return None if self.clusters is None else [self.clusters[id] for id in ids]
+
+
+def compare(before: Evaluation, after: Evaluation, seed: int = 0, testing: Testing | None = None) -> Comparison:
+    """The paired comparison of two evaluations of the same protocol; `seed` fixes the draws of the permutation test.
+
+    Greedy accuracies go by McNemar's exact test, all else, and problems in clusters, by permutation. Raises InputError
+    where an evaluation is incomplete or the protocols differ.
     """
     if not before.protocol.comparable(after.protocol):
         raise InputError("the two evaluations differ in problems or decoding: only the same protocol can be compared")
     if not (before.complete and after.complete):
         raise InputError("an evaluation was cut short: run the same command again to complete it before comparing")
+    testing = testing or Testing(seed=seed)
     outcomes = _outcomes(before, after)
-    n = before.protocol.sampled.n
-    changes = (_greedy(outcomes), *(_pass_at(outcomes, n, k, seed) for k in sorted({1, n})))
-    primary = changes[1]
+    n = before.protocol.samples
+    changes = (_greedy(outcomes, testing), *(_pass_at(outcomes, n, k, testing) for k in sorted({1, n}) if n))
+    primary = deciding(changes)
     word = _word(primary.difference.estimate, primary.p < ALPHA)
     return Comparison(before.protocol, changes, outcomes, word, _sentence(word, primary, f"{len(outcomes)} problems"))
 
@@ -147,7 +170,15 @@ class SeedComparison:
         return next(aggregate for aggregate in self.aggregates if aggregate.metric == metric)
 
 
-def aggregate(comparisons: Sequence[Comparison], seed: int = 0) -> SeedComparison:
+Metric = TypeVar("Metric", Change, Aggregate)
+
+
+def deciding(metrics: Sequence[Metric]) -> Metric:
+    """pass@1, or greedy accuracy where nothing was sampled."""
+    return metrics[min(1, len(metrics) - 1)]
+
+
+def aggregate(comparisons: Sequence[Comparison], seed: int = 0, testing: Testing | None = None) -> SeedComparison:
     """Mean over runs, one a training seed, with the intervals that `Aggregate` tells of.
 
     Verdict: pass@1 changed where its interval excludes zero and the permutation test over problems of the seed-averaged
@@ -157,9 +188,10 @@ def aggregate(comparisons: Sequence[Comparison], seed: int = 0) -> SeedCompariso
         raise InputError("no finished run was given: name at least one run folder with a verdict")
     if not all(comparisons[0].protocol.comparable(other.protocol) for other in comparisons):
         raise InputError("the runs were evaluated on different problems or decoding: combine runs of one protocol")
-    aggregates = tuple(_aggregate(comparisons, change.metric, seed) for change in comparisons[0].changes)
+    testing = testing or Testing(seed=seed)
+    aggregates = tuple(_aggregate(comparisons, change.metric, testing) for change in comparisons[0].changes)
     problems = len(comparisons[0].outcomes)
-    primary = aggregates[1]
+    primary = deciding(aggregates)
     if primary.difference is None:
         only = comparisons[0]
         return SeedComparison(1, problems, aggregates, only.verdict, f"{only.sentence}; one training seed only")
@@ -175,21 +207,26 @@ def aggregate(comparisons: Sequence[Comparison], seed: int = 0) -> SeedCompariso
 def _outcomes(before: Evaluation, after: Evaluation) -> tuple[Outcome, ...]:
     greedy, sampled = before.correct("greedy"), before.correct("sample")
     greedy_after, sampled_after = after.correct("greedy"), after.correct("sample")
-    return tuple(Outcome(id, greedy[id], greedy_after[id], sampled[id], sampled_after[id]) for id in greedy)
+    return tuple(
+        Outcome(id, greedy[id], greedy_after[id], sampled.get(id, 0), sampled_after.get(id, 0)) for id in greedy
+    )
 
 
-def _greedy(outcomes: Sequence[Outcome]) -> Change:
+def _greedy(outcomes: Sequence[Outcome], testing: Testing) -> Change:
     before, after = [o.greedy_before for o in outcomes], [o.greedy_after for o in outcomes]
     intervals = (wilson(sum(before), len(before)), wilson(sum(after), len(after)))
-    return _change_of("greedy", before, after, intervals, mcnemar(before, after), "exact McNemar")
+    if testing.clusters is None:
+        return _change_of("greedy", before, after, intervals, (mcnemar(before, after), "exact McNemar"), None, testing)
+    return _change_of("greedy", before, after, intervals, None, testing.of([o.problem_id for o in outcomes]), testing)
 
 
-def _pass_at(outcomes: Sequence[Outcome], n: int, k: int, seed: int) -> Change:
+def _pass_at(outcomes: Sequence[Outcome], n: int, k: int, testing: Testing) -> Change:
     before = [pass_at_k(n, o.sampled_before, k) for o in outcomes]
     after = [pass_at_k(n, o.sampled_after, k) for o in outcomes]
     intervals = (mean_over_problems(before), mean_over_problems(after))
-    p = sign_flip(np.subtract(after, before), seed=seed)
-    return _change_of(f"pass@{k}", before, after, intervals, p, "sign-flip permutation, clustered by problem")
+    return _change_of(
+        f"pass@{k}", before, after, intervals, None, testing.of([o.problem_id for o in outcomes]), testing
+    )
 
 
 def _change_of(
@@ -197,11 +234,17 @@ def _change_of(
     before: Sequence[float],
     after: Sequence[float],
     intervals: tuple[Interval, Interval],
-    p: float,
-    test: str,
+    tested: tuple[float, str] | None,
+    clusters: Sequence[object] | None,
+    testing: Testing,
 ) -> Change:
-    detectable = minimal_detectable_effect(before, after, ALPHA, POWER)
-    return Change(metric, *intervals, paired_difference(before, after), p, test, detectable)
+    """`tested` is the p-value with its test's name, by default of the permutation test."""
+    if tested is None:
+        p = sign_flip(np.subtract(after, before), clusters, resamples=testing.resamples, seed=testing.seed)
+        tested = p, f"sign-flip permutation, clustered by {'problem' if clusters is None else 'template'}"
+    detectable = minimal_detectable_effect(before, after, testing.alpha, POWER, clusters=clusters)
+    difference = paired_difference(before, after, clusters=clusters)
+    return Change(metric, *intervals, difference, *tested, detectable)
 
 
 def _change(row: dict[str, Any]) -> Change:
@@ -212,13 +255,14 @@ def _change(row: dict[str, Any]) -> Change:
 # Several runs
 
 
-def _aggregate(comparisons: Sequence[Comparison], metric: str, seed: int) -> Aggregate:
+def _aggregate(comparisons: Sequence[Comparison], metric: str, testing: Testing) -> Aggregate:
+    seed, clusters = testing.seed, testing.of(sorted(outcome.problem_id for outcome in comparisons[0].outcomes))
     # [runs, before and after, problems]
     values = np.array([_values(comparison, metric) for comparison in comparisons])
     before_R, after_R = values.mean(2).T
     before_P, after_P = values.mean(0)
-    detectable = minimal_detectable_effect(before_P, after_P, ALPHA, POWER)
-    p = sign_flip(after_P - before_P, seed=seed)
+    detectable = minimal_detectable_effect(before_P, after_P, testing.alpha, POWER, clusters=clusters)
+    p = sign_flip(after_P - before_P, clusters, resamples=testing.resamples, seed=seed)
     gain_R = after_R - before_R
     if len(comparisons) == 1:
         return Aggregate(metric, tuple(before_R.tolist()), tuple(after_R.tolist()), None, None, None, p, detectable)
@@ -228,9 +272,11 @@ def _aggregate(comparisons: Sequence[Comparison], metric: str, seed: int) -> Agg
         tuple(after_R.tolist()),
         _wider(interval_over_seeds(before_R, seed=seed), mean_over_problems(before_P), lowest=0.0),
         _wider(interval_over_seeds(after_R, seed=seed), mean_over_problems(after_P), lowest=0.0),
-        _wider(interval_over_seeds(gain_R, seed=seed), paired_difference(before_P, after_P), lowest=-1.0),
+        _wider(
+            interval_over_seeds(gain_R, seed=seed), paired_difference(before_P, after_P, clusters=clusters), lowest=-1.0
+        ),
         p,
-        max(detectable, _detectable_over_seeds(gain_R)),
+        max(detectable, _detectable_over_seeds(gain_R, testing.alpha)),
     )
 
 
@@ -245,17 +291,17 @@ def _values(comparison: Comparison, metric: str) -> tuple[list[float], list[floa
     outcomes = sorted(comparison.outcomes, key=lambda outcome: outcome.problem_id)
     if metric == "greedy":
         return [float(o.greedy_before) for o in outcomes], [float(o.greedy_after) for o in outcomes]
-    n, k = comparison.protocol.sampled.n, int(metric.removeprefix("pass@"))
+    n, k = comparison.protocol.samples, int(metric.removeprefix("pass@"))
     return (
         [pass_at_k(n, o.sampled_before, k) for o in outcomes],
         [pass_at_k(n, o.sampled_after, k) for o in outcomes],
     )
 
 
-def _detectable_over_seeds(gain_R: NDArray[np.float64]) -> float:
+def _detectable_over_seeds(gain_R: NDArray[np.float64], alpha: float) -> float:
     """(t(1 - alpha/2) + t(power)) standard errors, t in place of z since the deviation is estimated from few runs."""
     runs = len(gain_R)
-    factor = t_quantile(1 - ALPHA / 2, runs - 1) + t_quantile(POWER, runs - 1)
+    factor = t_quantile(1 - alpha / 2, runs - 1) + t_quantile(POWER, runs - 1)
     return factor * float(np.std(gain_R, ddof=1)) / math.sqrt(runs)
 
 

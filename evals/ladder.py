@@ -15,7 +15,7 @@ from typing import Any
 from rlpath import page, plots
 from rlpath.errors import InputError
 from rlpath.evals.compare import Aggregate, SeedComparison, aggregate, compare, points
-from rlpath.evals.evaluate import Evaluation, read_evaluation
+from rlpath.evals.evaluation import Evaluation, read_evaluation
 from rlpath.files import read_json_lines, write_atomic
 from rlpath.plots import Points
 from rlpath.stats import holm

@@ -13,7 +13,7 @@ from typing import Any
 from rlpath import page, plots
 from rlpath.evals.compare import Change, Comparison, p_text, points, read_comparison
 from rlpath.evals.contamination.verdict import UNCHECKED, from_run
-from rlpath.evals.evaluate import Evaluation, Sample, Summary, read_evaluation
+from rlpath.evals.evaluation import Evaluation, Sample, Summary, read_evaluation
 from rlpath.evals.findings import Finding, read_findings
 from rlpath.files import write_atomic
 from rlpath.plots import Line, Points
@@ -166,10 +166,9 @@ def _changes(comparison: Comparison | None) -> str:
     protocol = comparison.protocol
     rows = [_change_row(change) for change in comparison.changes]
     head = ("metric", "before", "after", "difference, points", "p", "smallest visible effect")
-    sampled = protocol.sampled
     words = (
-        f"{protocol.problems} held-out problems of {protocol.name} ({protocol.split}), {sampled.n} samples each at "
-        f"temperature {sampled.temperature:g}, at most {sampled.max_tokens} tokens, judged by {protocol.verifier}. "
+        f"{protocol.problems} held-out problems of {protocol.name} ({protocol.split}), {protocol.decoding}, "
+        f"judged by {protocol.verifier}. "
         "Brackets are 95 % intervals over problems; p is from exact McNemar for greedy, a sign-flip permutation else. "
         "The last column is the smallest true difference that would have been seen with 80 % power."
     )

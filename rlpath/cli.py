@@ -43,6 +43,7 @@ COMMANDS = {
     "check-curve": Command("rlpath.evals.seed_commands:CheckCurve", "check a run against a recorded learning curve"),
     "contamination": Command("rlpath.evals.contamination.commands:Contamination", "has the model seen the test?"),
     "power": Command("rlpath.evals.power:Power", "items and seeds needed to see an effect"),
+    "eval": Command("rlpath.evals.suite.command:Eval", "evaluate models against a baseline, and refuse to flatter"),
     "prereg": Command("rlpath.evals.prereg_commands:Prereg", "write down a plan, or judge a result by it"),
     "report": Command("rlpath.evals.commands:Report", "write the report of a run, or of several seeds"),
     "log": Command("rlpath.evals.commands:Log", "draft a dated log entry for a run"),

@@ -17,7 +17,7 @@ from trl.trainer.dpo_config import DPOConfig
 from rlpath.envs.preferences import pairs_of_judged
 from rlpath.errors import InputError
 from rlpath.evals.contamination.screen import OnHit, screen
-from rlpath.evals.evaluate import judge, read_evaluation
+from rlpath.evals.evaluation import judge, read_evaluation
 from rlpath.evals.likelihood import Likelihood, preference_finding
 from rlpath.experiment import (
     Begun,

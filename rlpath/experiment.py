@@ -24,7 +24,7 @@ from rlpath.adapters import BASE
 from rlpath.cpu import prepare_cpu, start_all_processes
 from rlpath.errors import InputError
 from rlpath.evals.contamination.screen import sentence
-from rlpath.evals.evaluate import Evaluation, evaluate
+from rlpath.evals.evaluation import Evaluation, evaluate
 from rlpath.files import read_json, write_atomic
 from rlpath.hardware import Gpu, detect
 from rlpath.hf_sampler import encode_chat

@@ -128,10 +128,11 @@ def context_length(path: Path) -> int | None:
     return length if isinstance(length, int) else None
 
 
-def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(path: Path, *, needs_chat: bool = True) -> PreTrainedTokenizerBase:
     """The tokenizer in `path`; where it has no padding token its end token stands in (see `pad_stands_in`).
 
-    Raises `InputError` where there is none, or it has no chat template, or neither padding nor end token.
+    Raises `InputError` where there is none, or it has no chat template and `needs_chat`, or it has neither padding nor
+    end token.
     """
     try:
         tokenizer = _need("transformers").AutoTokenizer.from_pretrained(path)
@@ -139,7 +140,7 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
         raise InputError(
             f"no tokenizer can be read from {path} ({_first_line(error)}); fetch the model again"
         ) from error
-    if tokenizer.chat_template is None:
+    if needs_chat and tokenizer.chat_template is None:
         raise InputError(f"the tokenizer in {path} has no chat template; choose an instruction-tuned model")
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:

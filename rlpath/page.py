@@ -50,11 +50,15 @@ KINDS = {"improved": "improved", "B is better": "improved", "got worse": "worse"
 """The colour of a verdict, by its words."""
 
 
-def page(title: str, body: Iterable[str]) -> str:
-    """A whole document; `body` is HTML, `title` is text."""
+class Html(str):
+    """Text that is HTML already: a table does not escape it again."""
+
+
+def page(title: str, body: Iterable[str], style: str = "") -> str:
+    """A whole document; `body` is HTML, `title` is text, `style` is CSS of the page's own after the common one."""
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style>"
+        f"<title>{escape(title)}</title><style>{STYLE}{style}</style>"
     )
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(body) + "\n</body></html>\n"
 
@@ -89,13 +93,15 @@ def section(title: str, *parts: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of text; a cell "0.5 [0.4, 0.6]" shows its interval smaller."""
+    """A table of text; a cell "0.5 [0.4, 0.6]" shows its interval smaller, one of `Html` stays as it is."""
     header = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="scroll"><table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _cell(cell: str) -> str:
+    if isinstance(cell, Html):
+        return cell
     value, bracket, limits = escape(cell).partition(" [")
     return f"{value} <small>[{limits}</small>" if bracket else value
 

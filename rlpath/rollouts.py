@@ -48,11 +48,15 @@ def load_sampler(
     device: str = "cpu",
     gpu_memory: float = 0.3,
     system: str | None = None,
+    needs_chat: bool = True,
 ) -> PolicySampler:
-    """A sampler with the weights in `path`; `max_length` bounds prompt plus completion in tokens (vLLM only)."""
+    """A sampler with the weights in `path`; `max_length` bounds prompt plus completion in tokens (vLLM only).
+
+    Raises `InputError` where the tokenizer has no chat template, unless `needs_chat` is off.
+    """
     from rlpath.models import load_model, load_tokenizer
 
-    tokenizer = load_tokenizer(path)
+    tokenizer = load_tokenizer(path, needs_chat=needs_chat)
     if backend == "vllm":
         from rlpath.vllm_sampler import VLLMSampler
 

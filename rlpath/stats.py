@@ -232,26 +232,34 @@ def sign_flip(
     return (extreme + 1) / (resamples + 1)
 
 
-def paired_difference(before_P: ArrayLike, after_P: ArrayLike, level: float = 0.95) -> Interval:
+def paired_difference(
+    before_P: ArrayLike, after_P: ArrayLike, level: float = 0.95, clusters: Sequence[object] | None = None
+) -> Interval:
     """Mean of after - before over problems (each in [0, 1]) with an adjusted Wald interval.
 
     One gain and one loss of the typical size of a change are added before mean and standard error are taken: Bonett &
     Price's interval (2012) where values are 0 and 1. Without them problems that all stayed the same would claim
-    certainty, and the interval of a few that changed would cover the truth too rarely.
+    certainty, and the interval of a few that changed would cover the truth too rarely. With `clusters`, a cluster's
+    total counts as one observation.
     """
-    difference = _differences(before_P, after_P)
-    padded = _padded(difference)
+    difference = _observations(_differences(before_P, after_P), clusters)
+    padded, over = _padded(difference), "problems" if clusters is None else "clusters"
     half = t_quantile(0.5 + level / 2, len(padded) - 1) * _standard_error(padded)
     low, high = max(-1.0, padded.mean() - half), min(1.0, padded.mean() + half)
-    return Interval(float(difference.mean()), float(low), float(high), f"paired over {len(difference)} problems", level)
+    return Interval(float(difference.mean()), float(low), float(high), f"paired over {len(difference)} {over}", level)
 
 
 def minimal_detectable_effect(
-    before_P: ArrayLike, after_P: ArrayLike, alpha: float = 0.05, power: float = 0.8
+    before_P: ArrayLike,
+    after_P: ArrayLike,
+    alpha: float = 0.05,
+    power: float = 0.8,
+    *,
+    clusters: Sequence[object] | None = None,
 ) -> float:
     """The smallest true difference that these problems would show with this `power` at level `alpha`, two-sided."""
     factor = normal_quantile(1 - alpha / 2) + normal_quantile(power)
-    return factor * _standard_error(_padded(_differences(before_P, after_P)))
+    return factor * _standard_error(_padded(_observations(_differences(before_P, after_P), clusters)))
 
 
 def required_n(effect: float, sd: float, alpha: float = 0.05, power: float = 0.8) -> int:
@@ -458,6 +466,14 @@ def _padded(differences: Array) -> Array:
     changed = differences[np.abs(differences) > 1e-12]
     typical = math.sqrt(float((changed**2).mean())) if len(changed) else 1.0
     return np.append(differences, [typical, -typical])
+
+
+def _observations(differences: Array, clusters: Sequence[object] | None) -> Array:
+    """The differences, or each cluster's total, scaled so that their mean is the mean over problems."""
+    if clusters is None:
+        return differences
+    sizes = _sizes(clusters)
+    return cluster_means(differences, clusters) * sizes * len(sizes) / sizes.sum()
 
 
 def _standard_error(padded: Array) -> float:

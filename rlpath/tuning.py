@@ -16,7 +16,7 @@ from peft import PeftModel
 from rlpath.errors import InputError
 from rlpath.evals.card import write_card
 from rlpath.evals.compare import Comparison, compare
-from rlpath.evals.evaluate import Evaluation
+from rlpath.evals.evaluation import Evaluation
 from rlpath.evals.findings import Finding, write_findings
 from rlpath.evals.likelihood import Likelihood, read_likelihoods, write_likelihoods
 from rlpath.evals.report import write_report

@@ -33,7 +33,7 @@ from typing import Any
 import tyro
 
 from rlpath.errors import InputError, run_command
-from rlpath.evals.evaluate import judge
+from rlpath.evals.evaluation import judge
 from rlpath.evals.suite.agreement import (
     Answered,
     Item,

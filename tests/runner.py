@@ -19,7 +19,7 @@ from typing import Any
 
 import transformers
 
-import rlpath.evals.evaluate
+import rlpath.evals.evaluation
 import rlpath.experiment
 import rlpath.hf_sampler
 import rlpath.on_policy
@@ -34,14 +34,14 @@ def send(number: signal.Signals) -> None:
 
 def in_evaluation(name: str, number: signal.Signals) -> None:
     """After the first chunk of an evaluation is written."""
-    write = rlpath.evals.evaluate._append
+    write = rlpath.evals.evaluation._append
 
     def append(path: Path, rows: Any) -> None:
         write(path, rows)
         if path.stem == name:
             send(number)
 
-    rlpath.evals.evaluate._append = append
+    rlpath.evals.evaluation._append = append
 
 
 def in_step(owner: Any, method: str, step: int, number: signal.Signals) -> None:

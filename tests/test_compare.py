@@ -10,7 +10,7 @@ import pytest
 
 from rlpath.errors import InputError
 from rlpath.evals.compare import Comparison, aggregate, compare, p_text, read_comparison
-from rlpath.evals.evaluate import Evaluation, Protocol, Sample
+from rlpath.evals.evaluation import Evaluation, Protocol, Sample
 from rlpath.types import Decoding, Status
 
 

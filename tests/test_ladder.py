@@ -11,7 +11,7 @@ import pytest
 
 from rlpath.envs.arithmetic import arithmetic
 from rlpath.errors import InputError
-from rlpath.evals.evaluate import evaluate
+from rlpath.evals.evaluation import evaluate
 from rlpath.evals.ladder import BASE, Rung, rows, seams, write_ladder
 from rlpath.types import Completion, Decoding, ProblemSet
 

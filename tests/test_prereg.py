@@ -11,7 +11,7 @@ import pytest
 from rlpath import cli
 from rlpath.errors import InputError
 from rlpath.evals.compare import compare
-from rlpath.evals.evaluate import Evaluation, Protocol, Sample
+from rlpath.evals.evaluation import Evaluation, Protocol, Sample
 from rlpath.evals.prereg_check import Analysis, Result, check_prereg, read_result
 from rlpath.prereg import Preregistration, parse_prereg, prereg_text, read_prereg
 from rlpath.provenance import manifest

@@ -14,7 +14,7 @@ from rlpath.errors import InputError
 from rlpath.evals.commands import Log, Report
 from rlpath.evals.compare import compare
 from rlpath.evals.contamination.screen import screen
-from rlpath.evals.evaluate import Mode, Protocol, Sample, read_evaluation
+from rlpath.evals.evaluation import Mode, Protocol, Sample, read_evaluation
 from rlpath.evals.report import curve, spread, training_plots, write_report
 from rlpath.evals.run_log import config_difference, draft_entry
 from rlpath.evals.seeds_report import write_seeds_report

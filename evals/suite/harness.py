@@ -1,21 +1,24 @@
 """Ask models tasks: cached by content, resumable in the middle of a task, nothing asked twice.
 
-An evaluation's file is named by the hash of all that decides its completions: weights, prompts, decoding, backend and
-precision. A second suite that asks the same finds it; one that was killed goes on where it stopped.
+An evaluation's file is named by the hash of all that decides its completions and verdicts: weights, prompts, decoding,
+backend, precision and verifier. A second suite that asks the same finds it; one that was killed goes on where it
+stopped.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import rlpath
 from rlpath.errors import InputError
-from rlpath.evals.evaluate import Evaluation, Protocol, evaluate
+from rlpath.evals.evaluation import MODES, Evaluation, Mode, Protocol, evaluate
 from rlpath.evals.suite.subject import LazySampler, Subject, has_chat_template
 from rlpath.evals.suite.task import Prompted, Task, Template
 from rlpath.files import Busy, disk_errors, lock
@@ -24,6 +27,8 @@ from rlpath.types import Decoding, ProblemSet
 
 Backend = Literal["auto", "hf", "vllm"]
 LONGEST_PROMPT = 2048
+CHUNK = 64
+"""Problems asked at once, and written at once: what a crash can cost."""
 Progress = Callable[[str], None]
 
 
@@ -31,8 +36,8 @@ Progress = Callable[[str], None]
 class Plan:
     """How every model of a suite is asked: the same for all, or nothing can be compared.
 
-    samples: sampled completions a problem; size: problems a task, None for all; seed: of the draws and the choice of
-    problems; max_tokens: overrides the tasks' own limits
+    samples: sampled completions a problem, 0 for greedy alone; size: problems a task at most, None for all
+    seed: of the draws and the choice of problems; max_tokens: overrides the tasks' own limits
     """
 
     samples: int = 8
@@ -44,21 +49,37 @@ class Plan:
     dtype: str = "bfloat16"
 
     def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise InputError(f"--samples is {self.samples}: at least one sampled completion a problem is needed")
+        if self.samples < 0:
+            raise InputError(f"--samples is {self.samples}: 0 (greedy alone) or more completions a problem are sampled")
         if self.size is not None and self.size < 1:
             raise InputError(f"--size is {self.size}: at least one problem is needed")
+        if self.temperature <= 0:
+            raise InputError(f"--temperature is {self.temperature}: sampling needs more than 0, greedy is always asked")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise InputError(f"--max-tokens is {self.max_tokens}: at least one token is needed")
 
-    def decodings(self, task: Task) -> tuple[Decoding, Decoding]:
-        """Greedy and sampled."""
+    def decodings(self, task: Task) -> tuple[Decoding, Decoding | None]:
+        """Greedy, and sampled where anything is."""
         tokens = self.max_tokens or task.max_tokens
-        sampled = Decoding(tokens, self.temperature, n=self.samples, seed=self.seed)
-        return Decoding(tokens, temperature=0.0, seed=self.seed), sampled
+        greedy = Decoding(tokens, temperature=0.0, seed=self.seed)
+        return greedy, replace(greedy, temperature=self.temperature, n=self.samples) if self.samples else None
+
+    def problems(self, task: Task) -> ProblemSet:
+        """At most `size` problems drawn by the seed, the shortest first, so that those asked at once are alike.
+
+        The order is by characters, not by a model's tokens: every model is asked in the same order.
+        """
+        drawn = task.load(None, self.seed)
+        chosen = sorted(drawn.problems[: self.size], key=lambda problem: (len(problem.prompt), problem.id))
+        return replace(drawn, problems=tuple(chosen))
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One model's evaluation on one task under one template, and where it is kept."""
+    """One model's evaluation on one task under one template, and where it is kept.
+
+    `found` says that the file held answers before this call.
+    """
 
     subject: Subject
     task: Task
@@ -66,6 +87,7 @@ class Asked:
     problems: ProblemSet
     evaluation: Evaluation
     path: Path
+    found: bool = False
 
 
 def ask(
@@ -74,32 +96,54 @@ def ask(
     plan: Plan,
     *,
     cache: Path | None = None,
+    modes: Sequence[Mode] = MODES,
     progress: Progress = lambda _: None,
 ) -> list[Asked]:
     """Ask `subject` every task under its template; the model is loaded once, and only for what is not cached.
 
+    `modes` of ("greedy",) leaves the sampled completions out; a later call with both finds the greedy ones.
+
     Raises InputError where a template needs a chat and the model has none, or another process is asking the same.
     """
-    folder = (cache or cache_folder()) / "evaluations"
+    folder = evaluations_folder(cache)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    if not has_chat_template(subject) and any(template.chat for _, template in jobs):
-        remedy = "choose a template of plain text (--template text), the same for all models"
-        raise InputError(f"{subject.label} has no chat template; {remedy}")
-    loaded = [(task, template, task.load(plan.size, plan.seed)) for task, template in jobs]
-    asked: list[Asked] = []
-    longest = LONGEST_PROMPT + max(plan.decodings(task)[0].max_tokens for task, _ in jobs)
+    check_chat(subject, [template for _, template in jobs])
+    loaded = [(task, template, plan.problems(task)) for task, template in jobs]
+    longest = LONGEST_PROMPT + max((plan.decodings(task)[0].max_tokens for task, _ in jobs), default=0)
     sampler = LazySampler(subject, plan.backend, max_length=longest, dtype=plan.dtype)
+    asked: list[Asked] = []
     for task, template, problems in loaded:
         prompted = Prompted(sampler, template, task.exemplars() if template.shots else ())
         path = folder / f"{_key(subject, prompted, problems, task, plan)}.jsonl"
-        evaluation = _evaluate(prompted, problems, task, plan, path, _timed(subject, task, template, progress))
-        asked.append(Asked(subject, task, template, problems, evaluation, path))
+        what, samples = f"{subject.label}: {task.name} ({template.name})", plan.samples if "sample" in modes else 0
+        say = _timed(what, prompted, len(problems), samples, progress)
+        found = path.exists()
+        evaluation = _evaluate(prompted, problems, task, plan, path, modes, say)
+        asked.append(Asked(subject, task, template, problems, evaluation, path, found))
     return asked
 
 
+def evaluations_folder(cache: Path | None = None) -> Path:
+    """Where evaluations are kept."""
+    return (cache or cache_folder()) / "evaluations"
+
+
+def check_chat(subject: Subject, templates: Sequence[Template]) -> None:
+    """Raise InputError where a template is a chat and the model has no chat template."""
+    if not has_chat_template(subject) and any(template.chat for template in templates):
+        remedy = "ask everybody in plain text with --template text"
+        raise InputError(f"{subject.label} has no chat template in its tokenizer; {remedy}")
+
+
 def _evaluate(
-    prompted: Prompted, problems: ProblemSet, task: Task, plan: Plan, path: Path, progress: Callable[[int, int], None]
+    prompted: Prompted,
+    problems: ProblemSet,
+    task: Task,
+    plan: Plan,
+    path: Path,
+    modes: Sequence[Mode],
+    progress: Callable[[int, int], None],
 ) -> Evaluation:
     try:
         held = lock(path.with_suffix(".lock"))
@@ -107,33 +151,59 @@ def _evaluate(
         raise InputError(f"process {holder} is asking {task.name} of this model just now; wait for it") from None
     with held:
         greedy, sampled = plan.decodings(task)
-        return evaluate(prompted, problems, greedy, sampled, path=path, progress=progress)
+        return evaluate(prompted, problems, greedy, sampled, path=path, chunk=CHUNK, modes=modes, progress=progress)
 
 
 def _key(subject: Subject, prompted: Prompted, problems: ProblemSet, task: Task, plan: Plan) -> str:
     """Everything that decides a completion or its verdict."""
     facts = {
+        "rlpath": rlpath.__version__,
         "weights": subject.sha256,
-        "backend": prompted.backend,
-        "dtype": plan.dtype,
+        "sampler": prompted.sampler_facts(),
         "template": asdict(prompted.template),
         "exemplars": [asdict(exemplar) for exemplar in prompted.exemplars],
         "problems": [problems.sha256, len(problems)],
         "protocol": asdict(Protocol.of(problems, *plan.decodings(task))) | {"source": ""},
-        "verifier": repr(problems.verifier),
+        "chunk": CHUNK,
+        "verifier": _identity(problems.verifier),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def _timed(subject: Subject, task: Task, template: Template, progress: Progress) -> Callable[[int, int], None]:
-    """Say how far it is and how long it will take, from the chunks done since this start."""
+def _identity(verifier: Any) -> str:
+    """What a verifier is: the text of a function, else the class with its fields, never an address."""
+    if inspect.isfunction(verifier):
+        return inspect.getsource(verifier)
+    fields = vars(verifier) if hasattr(verifier, "__dict__") else repr(verifier)
+    return f"{type(verifier).__qualname__} {fields}"
+
+
+def _timed(
+    what: str, prompted: Prompted, problems: int, samples: int, progress: Progress
+) -> Callable[[int, int], None]:
+    """Say how far it is and how long it will take, by the completions made since this start.
+
+    Greedy completions come first; a chunk of sampled ones is as much work as there are samples.
+    """
     started = time.monotonic()
-    first: list[int] = []
+    made = 0
+    before = 0
+
+    def completions(chunks: int) -> int:
+        each = -(-problems // CHUNK)
+        return min(chunks * CHUNK, problems) + samples * min(max(0, chunks - each) * CHUNK, problems)
 
     def say(done: int, total: int) -> None:
-        first.append(done)
-        spent, since = time.monotonic() - started, done - first[0] + 1
-        left = spent / since * (total - done)
-        progress(f"{subject.label}: {task.name} ({template.name}) {done}/{total}, about {left / 60:.0f} min left")
+        nonlocal made, before
+        now = completions(done)
+        made += (now - completions(done - 1)) if prompted.calls > before else 0
+        before = prompted.calls
+        whole = completions(total)
+        left = (time.monotonic() - started) / made * (whole - now) if made else 0.0
+        progress(f"{what} {now} of {whole} completions, about {_duration(left)} left")
 
     return say
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

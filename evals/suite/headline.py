@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlpath.evals.evaluate import Sample
+from rlpath.evals.evaluation import Sample
 from rlpath.evals.suite.baselines import TrivialScore, guess_pass_at, trivial_scores
 from rlpath.evals.suite.harness import Asked
 from rlpath.seeding import derive
@@ -18,10 +18,11 @@ from rlpath.types import Status, Verifier
 
 @dataclass(frozen=True)
 class Headline:
-    """One model on one task. Accuracies are greedy, with Wilson intervals; the rest is of the sampled completions.
+    """One model on one task. Accuracies are greedy, with Wilson intervals; the rest is of the sampled completions, or
+    of the greedy ones where nothing was sampled.
 
     strict, flexible, ours: three readings of the same completions
-    truncated, no_answer, undecided: shares of the sampled completions
+    truncated: share that the length limit cut; no_answer, undecided: shares of verdicts
     pass_at: unbiased, by k; guess_at: what guessing would have; majority: of all samples' answers, by k
     trivial: baselines without a model, best first
     """
@@ -95,8 +96,9 @@ def majority_at(asked: Asked, k: int, draws: int = 100) -> Interval:
     by_problem: dict[str, list[Sample]] = {}
     for sample in asked.evaluation.of("sample"):
         by_problem.setdefault(sample.problem_id, []).append(sample)
-    n = asked.evaluation.protocol.sampled.n
-    rng = np.random.default_rng(derive(asked.evaluation.protocol.sampled.seed, "majority", k))
+    protocol = asked.evaluation.protocol
+    n = protocol.samples
+    rng = np.random.default_rng(derive(protocol.greedy.seed, "majority", k))
     subsets = [range(n)] if k == n else [rng.permutation(n)[:k] for _ in range(draws)]
     values = [
         float(np.mean([_vote([samples[i] for i in subset]) for subset in subsets])) for samples in by_problem.values()

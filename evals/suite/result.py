@@ -21,7 +21,7 @@ from rlpath.stats import Interval
 VERSION = 1
 FILE = "result.json"
 Role = Literal["model", "baseline", "base"]
-Ranking = Literal["robust", "fragile", "reversed"]
+Ranking = Literal["robust", "fragile", "reversed", "undecided"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class Contrast:
     same_size: whether their parameters differ by at most 10 %; without it there is no verdict of "improved"
     p_holm: of the deciding metric, adjusted over the declared family of the whole suite
     claim: the sentence that may be quoted, with whatever limits it ("contamination unchecked", "one training seed")
+    p, test: of the deciding metric before adjustment, and the test; over several seeds the larger p of both levels
     """
 
     model: str
@@ -60,6 +61,8 @@ class Contrast:
     same_size: bool
     verdict: VerdictWord
     claim: str
+    p: float = 1.0
+    test: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,9 @@ class Sensitivity:
     """One task asked by every template, order of examples and with or without chat: accuracy of each, by entrant.
 
     spread: largest less smallest accuracy of an entrant over the variants
-    ranking: whether the sign of model less baseline is the same under every variant (robust), differs from the
-        protocol's under some (fragile), or under most (reversed)
+    ranking: whether the same model is ahead under every variant (robust), under some (fragile), each under some
+        (reversed), or none under any (undecided); ahead is defined in `sensitivity.rank`
+    differences, p: model less versus, paired, by variant; left_out: variants in chat that a model cannot be asked
     """
 
     task: str
@@ -80,11 +84,19 @@ class Sensitivity:
     spread: float
     versus_spread: float
     ranking: Ranking
+    differences: tuple[Interval, ...] = ()
+    p: tuple[float, ...] = ()
+    sentence: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The same items changed so that the skill needed stays: what an entrant's accuracy does. Paired by item."""
+    """The same items changed so that the skill needed stays: what an entrant's accuracy does. Paired by item.
+
+    p_holm: adjusted over the probes of one model; clusters: how many observations the items count as
+    what: what was changed, in a few words
+    """
 
     task: str
     model: str
@@ -94,6 +106,9 @@ class Probe:
     changed: Interval
     difference: Interval
     p: float
+    p_holm: float = 1.0
+    clusters: int = 0
+    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,6 +122,8 @@ class SuiteResult:
     warnings: red lines: another size than the baseline, below a trivial baseline, unchecked contamination …
     contamination: what evals/contamination/verdict.py found, by model label; empty where unchecked
     prereg: the lines of `Checked`, empty without a preregistration
+    references: published figures, each with model, task, figure, harness and source: shown, never compared
+    analyses: every comparison in the form that `rlpath prereg check` reads
     """
 
     manifest: Mapping[str, Any]
@@ -121,6 +138,7 @@ class SuiteResult:
     probes: tuple[Probe, ...] = ()
     prereg: tuple[str, ...] = ()
     references: tuple[Mapping[str, str], ...] = ()
+    analyses: tuple[Mapping[str, Any], ...] = ()
 
     def entrant(self, label: str) -> Entrant:
         """The entrant of that label; raises KeyError where there is none."""
@@ -153,9 +171,10 @@ def _result(row: dict[str, Any]) -> SuiteResult:
         "entrants": tuple(Entrant(**_tuples(each)) for each in row["entrants"]),
         "headlines": tuple(_headline(each) for each in row["headlines"]),
         "contrasts": tuple(_contrast(each) for each in row["contrasts"]),
-        "sensitivity": tuple(Sensitivity(**_tuples(each)) for each in row["sensitivity"]),
+        "sensitivity": tuple(_sensitivity(each) for each in row["sensitivity"]),
         "probes": tuple(_probe(each) for each in row["probes"]),
         "references": tuple(row["references"]),
+        "analyses": tuple(row["analyses"]),
     }
     return SuiteResult(**(_tuples(row) | parts))
 
@@ -176,7 +195,8 @@ def _headline(row: dict[str, Any]) -> Headline:
 
 
 def _contrast(row: dict[str, Any]) -> Contrast:
-    return Contrast(**(_tuples(row) | {"aggregates": tuple(_aggregate(each) for each in row["aggregates"])}))
+    parts: dict[str, Any] = {"aggregates": tuple(_aggregate(each) for each in row["aggregates"])}
+    return Contrast(**(_tuples(row) | parts))
 
 
 def _aggregate(row: dict[str, Any]) -> Aggregate:
@@ -184,6 +204,12 @@ def _aggregate(row: dict[str, Any]) -> Aggregate:
     for name in ("before", "after", "difference"):
         row[name] = None if row[name] is None else Interval(**row[name])
     return Aggregate(**row)
+
+
+def _sensitivity(row: dict[str, Any]) -> Sensitivity:
+    row = _tuples(row)
+    row["differences"] = tuple(Interval(**each) for each in row["differences"])
+    return Sensitivity(**row)
 
 
 def _probe(row: dict[str, Any]) -> Probe:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rlpath.cpu import prepare_cpu
 from rlpath.errors import InputError
 from rlpath.files import read_json
 from rlpath.hf_sampler import encode_chat
@@ -117,7 +118,8 @@ class LazySampler:
         self.backend: Backend = choose_backend(backend)
         self.max_length = max_length
         self.dtype = dtype
-        self.tokenizer: Any = load_tokenizer(subject.path)
+        self.tokenizer: Any = load_tokenizer(subject.path, needs_chat=False)
+        self.device = _device()
         self._loaded: PolicySampler | None = None
 
     def encode(self, prompt: str) -> list[int]:
@@ -130,15 +132,26 @@ class LazySampler:
 
     def _load(self) -> PolicySampler:
         if self._loaded is None:
-            import torch
-
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-            path, length = self.subject.path, self.max_length
-            loaded = load_sampler(self.backend, path, max_length=length, dtype=self.dtype, device=device)
+            if self.device == "cpu":
+                prepare_cpu()
+            loaded = load_sampler(
+                self.backend,
+                self.subject.path,
+                max_length=self.max_length,
+                dtype=self.dtype,
+                device=self.device,
+                needs_chat=False,
+            )
             if self.subject.adapter is not None:
-                loaded.load_weights(sampler_weights(_adapted(path, self.subject.adapter, self.dtype)))
+                loaded.load_weights(sampler_weights(_adapted(self.subject.path, self.subject.adapter, self.dtype)))
             self._loaded = loaded
         return self._loaded
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _adapted(path: Path, adapter: Path, dtype: str) -> Any:
@@ -153,4 +166,4 @@ def _adapted(path: Path, adapter: Path, dtype: str) -> Any:
 
 def has_chat_template(subject: Subject) -> bool:
     """Whether the subject's tokenizer can put a user turn."""
-    return load_tokenizer(subject.path).chat_template is not None
+    return load_tokenizer(subject.path, needs_chat=False).chat_template is not None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rlpath.errors import InputError
 from rlpath.types import Completion, Decoding, Problem, ProblemSet, Sampler, Status, Verdict, Verifier
 
 
@@ -71,8 +72,17 @@ class Task:
     guessable: bool = True
 
     def template(self, name: str) -> Template:
-        """The template of that name; raises KeyError where there is none."""
-        return next(template for template in self.templates if template.name == name)
+        """The template of that name; "chat" and "text" stand for the first of that kind where none is called so.
+
+        Raises InputError where there is none.
+        """
+        kinds = {"chat": True, "text": False}
+        named = [template for template in self.templates if template.name == name]
+        named += [template for template in self.templates if template.chat is kinds.get(name)]
+        if not named:
+            known = ", ".join(template.name for template in self.templates)
+            raise InputError(f"task {self.name} has no template {name!r}: choose one of {known}")
+        return named[0]
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,10 @@ def _bare(text: str) -> str:
 
 
 class Prompted:
-    """A sampler that is asked bare questions and puts them by a template; a `Sampler` itself."""
+    """A sampler that is asked bare questions and puts them by a template; a `Sampler` itself.
+
+    `calls` counts how often the sampler was asked.
+    """
 
     def __init__(self, sampler: Any, template: Template, exemplars: Sequence[Exemplar]) -> None:
         self.sampler: Sampler = sampler
@@ -110,6 +123,11 @@ class Prompted:
         self.template = template
         self.exemplars = list(exemplars)[: template.shots]
         self.backend = self.sampler.backend
+        self.calls = 0
+
+    def sampler_facts(self) -> dict[str, str]:
+        """What of the sampler decides a completion beside weights and decoding."""
+        return {name: str(getattr(self.sampler, name, "")) for name in ("backend", "dtype", "device")}
 
     def encode(self, prompt: str) -> list[int]:
         """Token ids of the question under the template."""
@@ -130,6 +148,7 @@ class Prompted:
 
     def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
         """Completions, cut at the template's stop strings."""
+        self.calls += 1
         groups = self.sampler.generate(prompts, decoding)
         return [[self._cut(completion) for completion in group] for group in groups]
 

@@ -44,7 +44,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """What was asked and how: two evaluations are comparable only where all of it is equal."""
+    """What was asked and how: two evaluations are comparable only where all of it is equal.
+
+    `sampled` is None where every problem was completed greedily alone.
+    """
 
     name: str
     split: str
@@ -53,12 +56,12 @@ class Protocol:
     problems: int
     verifier: str
     greedy: Decoding
-    sampled: Decoding
+    sampled: Decoding | None
 
     @classmethod
-    def of(cls, problems: ProblemSet, greedy: Decoding, sampled: Decoding) -> Protocol:
+    def of(cls, problems: ProblemSet, greedy: Decoding, sampled: Decoding | None) -> Protocol:
         """The protocol of evaluating `problems`; raises ValueError for decodings that are not greedy and sampled."""
-        if greedy.temperature != 0 or greedy.n != 1 or sampled.temperature <= 0:
+        if greedy.temperature != 0 or greedy.n != 1 or (sampled is not None and sampled.temperature <= 0):
             raise ValueError("an evaluation needs one greedy completion (temperature 0) and n sampled ones (above 0)")
         if len({problem.id for problem in problems.problems}) != len(problems):
             raise ValueError(f"{problems.name} holds two problems of one id")
@@ -68,14 +71,29 @@ class Protocol:
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Protocol:
-        return cls(**{**row, "greedy": Decoding(**row["greedy"]), "sampled": Decoding(**row["sampled"])})
+        sampled = None if row["sampled"] is None else Decoding(**row["sampled"])
+        return cls(**{**row, "greedy": Decoding(**row["greedy"]), "sampled": sampled})
+
+    @property
+    def samples(self) -> int:
+        """Sampled completions of a problem."""
+        return 0 if self.sampled is None else self.sampled.n
+
+    @property
+    def decoding(self) -> str:
+        """How completions were made, in words."""
+        if self.sampled is None:
+            return f"greedy, at most {self.greedy.max_tokens} tokens"
+        sampled = self.sampled
+        return f"{sampled.n} samples each at temperature {sampled.temperature:g}, at most {sampled.max_tokens} tokens"
 
     def comparable(self, other: Protocol) -> bool:
         """Whether the two differ in nothing but where the problems were read and the seed of the draws."""
         return self._without_seed() == other._without_seed()
 
     def _without_seed(self) -> Protocol:
-        return replace(self, source="", greedy=replace(self.greedy, seed=0), sampled=replace(self.sampled, seed=0))
+        sampled = None if self.sampled is None else replace(self.sampled, seed=0)
+        return replace(self, source="", greedy=replace(self.greedy, seed=0), sampled=sampled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +101,7 @@ class Summary:
     """The figures of one evaluation. Shares are of all completions of a mode, so an undecided one is not correct.
 
     `pass_at` maps k to pass@k of the sampled completions; `cut` is the share of completions that the length limit cut.
+    `cut`, `mean_tokens` and `sampled_status` are of the sampled completions, else of the greedy ones.
     """
 
     problems: int
@@ -116,13 +135,14 @@ class Evaluation:
     @property
     def complete(self) -> bool:
         """Whether every problem has all its completions."""
-        each = 1 + self.protocol.sampled.n
+        each = 1 + self.protocol.samples
         return len(self.samples) == each * self.protocol.problems
 
     def summary(self) -> Summary:
         """Greedy accuracy, pass@k for k = 1, 2, 4 … n, status shares and lengths."""
-        greedy, sampled = self.of("greedy"), self.of("sample")
-        n, counts = self.protocol.sampled.n, list(self.correct("sample").values())
+        greedy = self.of("greedy")
+        sampled = self.of("sample") or greedy
+        n, counts = self.protocol.samples, list(self.correct("sample").values())
         return Summary(
             problems=self.protocol.problems,
             samples=n,
@@ -136,8 +156,8 @@ class Evaluation:
 
 
 def ks(n: int) -> list[int]:
-    """1, 2, 4 … up to n, and n itself."""
-    return sorted({2**i for i in range(n.bit_length()) if 2**i <= n} | {n})
+    """1, 2, 4 … up to n, and n itself; none where n is 0."""
+    return sorted({2**i for i in range(n.bit_length()) if 2**i <= n} | {n}) if n else []
 
 
 def status_shares(samples: Sequence[Sample]) -> dict[str, float]:
@@ -149,24 +169,27 @@ def evaluate(
     sampler: Sampler,
     problems: ProblemSet,
     greedy: Decoding,
-    sampled: Decoding,
+    sampled: Decoding | None,
     *,
     path: Path | None = None,
     chunk: int = 32,
+    modes: Sequence[Mode] = MODES,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Complete every problem once greedily and `sampled.n` times, and judge each completion.
+    """Complete every problem once greedily and `sampled.n` times (never, for None), and judge each completion.
 
     With `path` every chunk is appended there as soon as it is judged, and chunks that the file already holds are not
-    asked again. `progress` is called with the chunks done and their number.
+    asked again. `progress` is called with the chunks done and their number. `modes` leaves one of the two out: such an
+    evaluation is not complete, and a later one with both goes on from its file.
     Raises InputError where `path` holds another evaluation or cannot be written.
     """
     protocol = Protocol.of(problems, greedy, sampled)
     done = _begin(path, protocol) if path else {}
-    jobs: list[tuple[Mode, int]] = [(mode, start) for mode in MODES for start in range(0, len(problems), chunk)]
-    for number, (mode, start) in enumerate(jobs, start=1):
+    decodings: dict[Mode, Decoding | None] = {"greedy": greedy, "sample": sampled}
+    wanted: list[tuple[Mode, Decoding]] = [(mode, one) for mode in modes if (one := decodings[mode]) is not None]
+    jobs = [(mode, decoding, start) for mode, decoding in wanted for start in range(0, len(problems), chunk)]
+    for number, (mode, decoding, start) in enumerate(jobs, start=1):
         asked = problems.problems[start : start + chunk]
-        decoding = greedy if mode == "greedy" else sampled
         if not all((mode, p.id, i) in done for p in asked for i in range(decoding.n)):
             seeded = replace(decoding, seed=derive(decoding.seed, "evaluate", mode, start))
             rows = list(judge(sampler, problems, asked, seeded, mode))
@@ -175,7 +198,7 @@ def evaluate(
                 _append(path, rows)
         if progress:
             progress(number, len(jobs))
-    return _in_order(protocol, problems, done)
+    return _in_order(protocol, problems, done, modes)
 
 
 def read_evaluation(path: Path) -> Evaluation:
@@ -249,7 +272,9 @@ def _sample(line: dict[str, Any]) -> Sample:
     return Sample(**{**line, "status": Status(line["status"])})
 
 
-def _in_order(protocol: Protocol, problems: ProblemSet, done: dict[tuple[Mode, str, int], Sample]) -> Evaluation:
-    count = {"greedy": 1, "sample": protocol.sampled.n}
-    ordered = (done[mode, p.id, i] for mode in MODES for p in problems.problems for i in range(count[mode]))
+def _in_order(
+    protocol: Protocol, problems: ProblemSet, done: dict[tuple[Mode, str, int], Sample], modes: Sequence[Mode]
+) -> Evaluation:
+    count = {"greedy": 1, "sample": protocol.samples}
+    ordered = (done[mode, p.id, i] for mode in modes for p in problems.problems for i in range(count[mode]))
     return Evaluation(protocol, tuple(ordered))

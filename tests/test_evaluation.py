@@ -13,7 +13,7 @@ import pytest
 
 from rlpath.envs.arithmetic import arithmetic
 from rlpath.errors import InputError
-from rlpath.evals.evaluate import Evaluation, Protocol, evaluate, ks, read_evaluation
+from rlpath.evals.evaluation import Evaluation, Protocol, evaluate, ks, read_evaluation
 from rlpath.types import Completion, Decoding, Problem, ProblemSet, Status, Verdict
 
 GREEDY = Decoding(max_tokens=24, temperature=0.0)

@@ -1,0 +1,94 @@
+"""Contamination, live: the model is trained on the test questions with their answers for a few steps, then asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rlpath.evals.evaluation import judge
+from rlpath.evals.suite.lies.lie import TRAINED, Lie, gain
+from rlpath.evals.suite.lies.material import Material
+from rlpath.evals.suite.paired import paired
+from rlpath.evals.suite.subject import LazySampler
+from rlpath.evals.suite.task import Prompted
+from rlpath.hf_sampler import HFSampler
+from rlpath.models import load_model
+from rlpath.types import Decoding, Problem, Status
+
+LEAKED = 24
+"""Most problems that are trained on; as many others are asked beside them."""
+LAYERS = 4
+"""How many of the last layers are trained: a quarter of the time of training them all."""
+STEPS = 12
+RATE = 1e-3
+
+
+def contamination(material: Material) -> Lie:
+    """Gain on leaked questions against the gain on fresh ones of the same kind."""
+    problems = material.protocol.problems.problems
+    count = min(LEAKED, len(problems) // 2)
+    leaked, fresh = problems[:count], problems[count : 2 * count]
+    trained = _trained(material, leaked)
+    greedy = material.protocol.evaluation.correct("greedy")
+    (seen, unseen) = (
+        paired(np.array([[float(greedy[p.id]) for p in part]]), np.array([_right(trained, material, part)]))
+        for part in (leaked, fresh)
+    )
+    return Lie(
+        "contamination",
+        f"The model was trained for {STEPS} steps on {count} test questions with their answers, and tested on them.",
+        gain(seen),
+        gain(unseen),
+        f"It learned those answers. Honest: its gain on {count} questions of the same kind that did not leak.",
+        TRAINED,
+    )
+
+
+def _right(sampler: Any, material: Material, problems: Sequence[Problem]) -> list[float]:
+    decoding = Decoding(material.task.max_tokens, temperature=0.0)
+    judged = judge(sampler, material.protocol.problems, problems, decoding, "greedy")
+    return [float(sample.status is Status.CORRECT) for sample in judged]
+
+
+def _trained(material: Material, leaked: Sequence[Problem]) -> Prompted:
+    """A sampler of the model after training its last layers on the golds after their questions."""
+    import torch
+
+    subject = material.subject
+    model = load_model(subject.path, "float32")
+    bare = LazySampler(subject, "hf", max_length=0)
+    prompted = Prompted(bare, material.protocol.template, ())
+    ids, labels = _rows(prompted, leaked)
+    model.requires_grad_(False)
+    for layer in model.model.layers[-LAYERS:]:
+        layer.requires_grad_(True)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RATE, weight_decay=0.0)
+    mask = ids != _PAD
+    for _ in range(STEPS):
+        loss = model(input_ids=ids.clamp(min=0), attention_mask=mask.long(), labels=labels, use_cache=False).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    # Asked in the precision that the untrained model was asked in.
+    model = model.to(getattr(torch, material.plan.dtype))
+    return Prompted(HFSampler(model, bare.tokenizer), material.protocol.template, ())
+
+
+_PAD, _UNSCORED = -1, -100
+
+
+def _rows(prompted: Prompted, problems: Sequence[Problem]) -> tuple[Any, Any]:
+    """Token ids of question and gold, -1 where a row has ended, and labels of the gold alone; [problems, longest]."""
+    import torch
+
+    end = [prompted.tokenizer.eos_token_id]
+    pairs = [(prompted.encode(p.prompt), prompted.tokenizer(p.gold)["input_ids"] + end) for p in problems]
+    longest = max(len(question) + len(gold) for question, gold in pairs)
+    ids = torch.full((len(pairs), longest), _PAD)
+    labels = torch.full((len(pairs), longest), _UNSCORED)
+    for row, (question, gold) in enumerate(pairs):
+        ids[row, : len(question) + len(gold)] = torch.tensor(question + gold)
+        labels[row, len(question) : len(question) + len(gold)] = torch.tensor(gold)
+    return ids, labels
