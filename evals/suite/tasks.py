@@ -129,7 +129,7 @@ def _arithmetic(size: int | None, seed: int) -> ProblemSet:
     found = problem_set("arithmetic:add-1x2", "validation", size=size, seed=seed)
     ask = " Answer with the number only."
     bare = tuple(replace(p, prompt=p.prompt.removesuffix(ask)) for p in found.problems)
-    return replace(found, name="arithmetic", problems=bare)
+    return replace(found, problems=bare)
 
 
 def _math500(size: int | None, seed: int) -> ProblemSet:

@@ -30,8 +30,6 @@ from rlpath.evals.suite.result import Contrast, Entrant
 from rlpath.evals.suite.subject import SAME_SIZE
 from rlpath.stats import holm, paired_difference_of_runs
 
-UNCHECKED = "contamination unchecked"
-
 
 @dataclass(frozen=True, slots=True)
 class Declared:
