@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rlpath.errors import InputError
 from rlpath.evals.suite.harness import Plan
 from rlpath.evals.suite.paired import Paired, paired
-from rlpath.evals.suite.result import SuiteResult, read_result
-from rlpath.evals.suite.sensitivity import rank, sensitivity, variants
+from rlpath.evals.suite.result import Sensitivity, SuiteResult, read_result
+from rlpath.evals.suite.sensitivity import rank, sensitivity, sensitivity_table, variants
 from rlpath.evals.suite.subject import resolve_subject
 from rlpath.evals.suite.task import Exemplar, Task, Template
 from rlpath.evals.suite.tasks import TASKS
@@ -167,3 +168,24 @@ def test_a_model_without_chat_is_asked_in_plain_text(
     assert found.variants == ("number-only, no chat", "text")
     assert found.left_out == ("number-only", "plain", "polite", "before")
     assert found.differences[0].estimate == 0
+    only = replace(TASKS["arithmetic"], templates=TASKS["arithmetic"].templates[:1])
+    with pytest.raises(InputError, match="no two ways to be put without a chat"):
+        sensitivity(("a", [subject]), ("b", [subject]), only, plan, cache=tmp_path)
+
+
+def test_the_table_shows_every_variant() -> None:
+    """The sentence, a line each with accuracies, difference and p, and the spreads."""
+    interval = Interval(0.12, 0.041, 0.199, "by hand")
+    found = Sensitivity(
+        *("gsm8k", "ours", "theirs", ("hash", "text"), (0.32, 0.2), (0.2, 0.2), 0.12, 0.0, "fragile"),
+        differences=(interval, Interval(0.0, -0.05, 0.05, "by hand")),
+        p=(0.0042, 1.0),
+        sentence="fragile: of 2 ways to ask, …",
+    )
+    assert sensitivity_table([found]).splitlines() == [
+        "fragile: of 2 ways to ask, …",
+        "gsm8k     ours  theirs  difference, points      p",
+        "hash    32.0 %  20.0 %   +12.0 [4.1, 19.9]  0.004",
+        "text    20.0 %  20.0 %    +0.0 [-5.0, 5.0]  1.000",
+        "spread    12.0     0.0",
+    ]
