@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rlpath.errors import InputError
 from rlpath.evals.evaluation import judge
 from rlpath.evals.suite.lies.lie import TRAINED, Lie, gain
 from rlpath.evals.suite.lies.material import Material
@@ -61,8 +62,11 @@ def _trained(material: Material, leaked: Sequence[Problem]) -> Prompted:
     bare = LazySampler(subject, "hf", max_length=0)
     prompted = Prompted(bare, material.protocol.template, ())
     ids, labels = _rows(prompted, leaked)
+    layers = getattr(model.get_decoder(), "layers", None)
+    if layers is None:
+        raise InputError(f"{subject.label} has no list of layers to train: name a model built like Llama")
     model.requires_grad_(False)
-    for layer in model.model.layers[-LAYERS:]:
+    for layer in layers[-LAYERS:]:
         layer.requires_grad_(True)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RATE, weight_decay=0.0)
     mask = ids != _PAD
