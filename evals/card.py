@@ -47,7 +47,7 @@ def _lines(record: RunRecord, folder: Path) -> Iterable[str]:
     yield from ["## Results", ""]
     yield from _results(comparison, findings)
     yield from ["## Data", ""]
-    yield from _table(("name", "split", "n", "sha256", "source"), [_data(row) for row in _rows(record, "data")])
+    yield from markdown_table(("name", "split", "n", "sha256", "source"), [_data(row) for row in _rows(record, "data")])
     yield from ["## Training", ""]
     yield from _training(record)
     yield from ["## Contamination", "", _contamination(record), ""]
@@ -113,7 +113,7 @@ def _results(comparison: Comparison | None, findings: Sequence[Finding]) -> Iter
             for c in comparison.changes
         ]
         head = ("metric", "before", "after", "difference, points", "p", "smallest visible effect, points")
-        yield from _table(head, rows)
+        yield from markdown_table(head, rows)
         yield (
             f"{protocol.problems} held-out problems of {protocol.name} ({protocol.split}, sha256 {protocol.sha256}), "
             f"{protocol.decoding}, judged by {protocol.verifier}. Brackets are 95 % intervals."
@@ -122,7 +122,7 @@ def _results(comparison: Comparison | None, findings: Sequence[Finding]) -> Iter
     for finding in findings:
         yield from [f"### {finding.title}", "", f"{finding.sentence[:1].upper()}{finding.sentence[1:]}.", ""]
         if finding.rows:
-            yield from _table(finding.head, finding.rows)
+            yield from markdown_table(finding.head, finding.rows)
 
 
 def _data(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -149,7 +149,7 @@ def _training(record: RunRecord) -> Iterable[str]:
     ]
     if manifest.get("prereg"):
         rows.append(("preregistration", str(manifest["prereg"].get("sha256"))))
-    yield from _table(("what", "value"), rows)
+    yield from markdown_table(("what", "value"), rows)
     yield from ["Configuration:", "", "```json", json.dumps(record.config, indent=1, ensure_ascii=False), "```", ""]
 
 
@@ -179,7 +179,7 @@ def _rows(record: RunRecord, name: str) -> list[Mapping[str, Any]]:
     return [row for row in record.manifest.get(name) or [] if isinstance(row, Mapping)]
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
     """A Markdown table; a bar inside a cell is escaped."""
     yield "| " + " | ".join(head) + " |"
     yield "|" + "---|" * len(head)

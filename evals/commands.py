@@ -12,6 +12,8 @@ from rlpath.errors import InputError
 from rlpath.evals.report import write_report
 from rlpath.evals.run_log import draft_entry
 from rlpath.evals.seeds_report import write_seeds_report
+from rlpath.evals.suite import report as suite_report
+from rlpath.evals.suite import result as suite_result
 from rlpath.files import disk_errors
 from rlpath.runs import read_run
 from rlpath.seed_sets import read_set
@@ -19,10 +21,11 @@ from rlpath.seed_sets import read_set
 
 @dataclass(frozen=True)
 class Report:
-    """Write report.html of a run; of several runs (seeds of one configuration), one report over all of them."""
+    """Write report.html of a run; of several runs (seeds of one configuration), one report over all of them; or draw
+    that of an evaluation suite again."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders, runs/<recipe>/<hash>/seed-<k>."""
+    """Run folders, runs/<recipe>/<hash>/seed-<k>; or one folder that `rlpath eval` wrote, with its result.json."""
     out: Path | None = None
     """Where the report over several runs goes; by default beside their folders."""
 
@@ -30,7 +33,9 @@ class Report:
         """Write and print the path."""
         if not self.runs:
             raise InputError("no run folder was given: name one, or several seeds of one configuration")
-        if "total_timesteps" in read_run(self.runs[0]).config:
+        if (self.runs[0] / suite_result.FILE).is_file():
+            path = self._suite()
+        elif "total_timesteps" in read_run(self.runs[0]).config:
             path = self._classic()
         elif len(self.runs) == 1 and self.out is None:
             path = write_report(self.runs[0])
@@ -38,6 +43,12 @@ class Report:
             path = write_seeds_report(self.runs, self.out)
         print(path)
         return 0
+
+    def _suite(self) -> Path:
+        """The report of an evaluation suite, from its result."""
+        if len(self.runs) > 1 or self.out is not None:
+            raise InputError(f"{self.runs[0]} is a suite's folder: name it alone and without --out")
+        return suite_report.write_report(suite_result.read_result(self.runs[0]), self.runs[0])
 
     def _classic(self) -> Path:
         """The report of reinforcement learning on an environment."""

@@ -188,8 +188,12 @@ def points_plot(
     xticklabels: Sequence[str] | None = None,
     log2: bool = False,
     percent: bool = True,
+    fit: bool = False,
 ) -> str:
-    """Values with 95 % bars, for example pass@k over k, before and after; shares from 0 to 1 unless told."""
+    """Values with 95 % bars, for example pass@k over k, before and after; shares from 0 to 1 unless told.
+
+    `fit` ends the axis of shares a little above the highest bar; it begins at zero all the same.
+    """
     with matplotlib.rc_context(_STYLE):
         figure, axes = _begin(title, xlabel, percent)
         for points in series:
@@ -199,6 +203,8 @@ def points_plot(
                 points.x, points.y, (below, above), color=points.colour, label=points.label, marker="o", markersize=4,
                 capsize=0, elinewidth=2.4, linewidth=1.2, clip_on=False,
             )  # fmt: skip
+        if percent and fit:
+            axes.set_ylim(0, min(1.02, 1.08 * max(max(points.high) for points in series) or 1.02))
         if log2:
             axes.set_xscale("log", base=2)
         if xticks is not None:
@@ -215,13 +221,13 @@ def rows_plot(name: str, title: str, rows: Sequence[Row], *, xlabel: str, differ
     """
     with matplotlib.rc_context(_STYLE):
         figure, axes = _begin(title, xlabel, percent=False)
-        height = 0.95 + 0.42 * len(rows)
+        height = 0.95 + 0.5 * len(rows)
         figure.set_size_inches(4.6, height)
         figure.subplots_adjust(left=0.03, right=0.97, top=1 - 0.5 / height, bottom=0.42 / height)
         named: set[str] = set()
         for y, row in enumerate(rows):
             _draw_row(axes, y, row, named)
-        axes.set_ylim(len(rows) - 0.45, -0.75)
+        axes.set_ylim(len(rows) - 0.55, -0.65)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.grid(visible=True, axis="x")
@@ -230,15 +236,15 @@ def rows_plot(name: str, title: str, rows: Sequence[Row], *, xlabel: str, differ
             axes.axvline(0, color=_INK, linewidth=0.9)
             axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.3g}" if value else "0")
         else:
-            axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
+            axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
         _legend(axes, len(named))
         return _svg(figure, name, title)
 
 
 def _draw_row(axes: Axes, y: int, row: Row, named: set[str]) -> None:
-    axes.annotate(row.label, (0, y), (0, 6), xycoords=("axes fraction", "data"), textcoords="offset points", size=8.5)
+    axes.annotate(row.label, (0, y), (0, 8), xycoords=("axes fraction", "data"), textcoords="offset points", size=8.5)
     if row.band:
-        axes.barh(y, 2 * row.band, left=-row.band, height=0.34, color=GREY, alpha=0.25, linewidth=0)
+        axes.barh(y, 2 * row.band, left=-row.band, height=0.3, color=GREY, alpha=0.25, linewidth=0)
     for mark in row.marks:
         if mark.low is not None and mark.high is not None:
             axes.plot([mark.low, mark.high], [y, y], color=mark.colour, linewidth=2.4, solid_capstyle="butt")

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 
 import matplotlib
 
-from rlpath.plots import Line, Points, line_image, line_plot, points_plot, share_plot, standalone
+from rlpath.plots import Line, Mark, Points, Row, line_image, line_plot, points_plot, rows_plot, share_plot, standalone
 
 CURVE = Line("reward", [1, 2, 3], [0.2, 0.5, 0.9], band=([0.1, 0.4, 0.8], [0.3, 0.6, 1.0]))
 
@@ -31,6 +31,28 @@ def test_figures_are_one_well_formed_element_each() -> None:
         assert root.get("role") == "img" and root.get("aria-label")
         assert root.get("width") is None
     assert ElementTree.fromstring(figures()[0]).get("aria-label") == "Reward <&> 'it'"
+
+
+def test_rows_grow_with_their_number_and_keep_their_labels() -> None:
+    """Half an inch a row; differences in signed points about zero, shares in per cent; one legend entry a label."""
+    rows = [Row(f"task <{i}>", (Mark(0.1 * i, -0.1, 0.3, label="model"), Mark(-0.1)), band=0.05) for i in range(3)]
+    svg = rows_plot("rows", "Differences", rows, xlabel="points", differences=True)
+    one = rows_plot("rows", "Differences", rows[:1], xlabel="points")
+
+    heights = [float((ElementTree.fromstring(s).get("viewBox") or "").split()[3]) for s in (svg, one)]
+    assert math.isclose(heights[0] - heights[1], 2 * 36)
+    assert ">task &lt;2&gt;</text>" in svg and ">+20</text>" in svg and "%</text>" not in svg
+    assert svg.count(">model</text>") == 0, "a single label needs no legend"
+    assert "%</text>" in one
+
+
+def test_an_axis_of_shares_can_end_above_its_highest_bar() -> None:
+    """Small shares are not squeezed to the floor: the axis still begins at zero."""
+    points = Points("model", [1, 2], [0.02, 0.04], [0.01, 0.02], [0.03, 0.06])
+    whole, fitted = (points_plot("f", "pass@k", [points], xlabel="k", fit=fit) for fit in (False, True))
+
+    assert ">100 %</text>" in whole and ">100 %</text>" not in fitted
+    assert any(f">{zero} %</text>" in fitted for zero in ("0", "0.0"))
 
 
 def test_same_input_same_bytes() -> None:

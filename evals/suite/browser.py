@@ -14,7 +14,7 @@ from rlpath import page
 from rlpath.evals.evaluation import Evaluation, Sample
 from rlpath.evals.report import spread
 from rlpath.evals.suite.answers import Answers, ordered, tasks
-from rlpath.evals.suite.result import SuiteResult
+from rlpath.evals.suite.result import Entrant, SuiteResult
 from rlpath.types import Status
 
 SHOWN = 200
@@ -35,7 +35,8 @@ STYLE = """
   color: var(--back); } .browser > input:focus-visible + label { outline: 2px solid var(--none); }
 .break, .list { flex-basis: 100%; min-width: 0; } .list { margin-top: .5rem; }
 .one > summary { font-weight: 400; font-size: .92rem; } .one[open] { padding-bottom: 1rem; }
-.one > summary .soft { margin-right: .3rem; } .one .sides { margin-top: .6rem; } .nothing { display: none; }
+.one > summary .soft { margin-right: .3rem; } .one > .sample { margin-top: .7rem; } .nothing { display: none; }
+.chips { display: inline-block; }
 """
 
 
@@ -51,10 +52,12 @@ class Browser:
 class Side:
     """One entrant's greedy completion of a problem; `right` of its `samples` sampled ones are right.
 
+    member: of several training seeds the one that is shown
     versus: the entrant it is tested against, "" for a baseline
     """
 
     label: str
+    member: str
     versus: str
     sample: Sample
     right: int
@@ -100,7 +103,7 @@ def _spaced(items: Sequence[Item], limit: int) -> list[Item]:
 def _items(result: SuiteResult, answers: Answers, task: str) -> Iterator[Item]:
     versus = {each.model: each.versus for each in reversed(result.contrasts) if each.task == task}
     sides = [
-        _sides(entrant.label, versus.get(entrant.label, ""), answers[entrant.members[0], task])
+        _sides(entrant, versus.get(entrant.label, ""), answers[entrant.members[0], task])
         for entrant in ordered(result)
         if (entrant.members[0], task) in answers
     ]
@@ -109,10 +112,11 @@ def _items(result: SuiteResult, answers: Answers, task: str) -> Iterator[Item]:
         yield Item(task, of_problem, frozenset(_kinds(of_problem)))
 
 
-def _sides(label: str, versus: str, evaluation: Evaluation) -> dict[str, Side]:
+def _sides(entrant: Entrant, versus: str, evaluation: Evaluation) -> dict[str, Side]:
     right, n = evaluation.correct("sample"), evaluation.protocol.sampled.n
+    names = (entrant.label, entrant.members[0], versus)
     return {
-        sample.problem_id: Side(label, versus, sample, right.get(sample.problem_id, 0), n)
+        sample.problem_id: Side(*names, sample, right.get(sample.problem_id, 0), n)
         for sample in evaluation.of("greedy")
     }
 
@@ -183,18 +187,19 @@ def _rules(items: Sequence[Item], names: Sequence[str]) -> str:
 def _row(item: Item, number: int) -> str:
     first = item.sides[0].sample
     chips = " → ".join(page.chip(side.sample.status) for side in item.sides)
-    line = f'<span class="soft">{escape(item.task)}</span>{escape(_start(first.prompt))} {chips}'
+    start = f'<span class="soft">{escape(item.task)}</span>{escape(_start(first.prompt))}'
+    line = f'{start} <span class="chips">{chips}</span>'
     sides = [
-        page.completion(_side_name(side), side.sample.status, _fitted(side), side.sample.tokens) for side in item.sides
+        page.completion(_named(side), side.sample.status, _fitted(side), side.sample.tokens) for side in item.sides
     ]
     kinds = " ".join([*sorted(item.kinds), f"t{number}"])
     shown = page.sample(first.prompt, first.gold, sides)
     return f'<details class="one {kinds}"><summary>{line}</summary>{shown}</details>'
 
 
-def _side_name(side: Side) -> str:
+def _named(side: Side) -> str:
     cut = ", cut at the limit" if side.sample.finish_reason == "length" else ""
-    return f"{side.label}{cut} ({side.right} of {side.samples} samples right)"
+    return f"{side.member}{cut} ({side.right} of {side.samples} samples right)"
 
 
 def _start(prompt: str, length: int = 90) -> str:

@@ -12,17 +12,19 @@ from html import escape
 from pathlib import Path
 
 from rlpath import page
-from rlpath.evals.suite import report_figures as figures
+from rlpath.evals.suite import report_figures
 from rlpath.evals.suite import report_sections as sections
 from rlpath.evals.suite import report_tables as tables
 from rlpath.evals.suite.answers import read_answers, tasks
 from rlpath.evals.suite.browser import browse
 from rlpath.evals.suite.result import Contrast, SuiteResult
+from rlpath.evals.suite.verdict import UNCHECKED
 from rlpath.files import disk_errors, write_atomic
 
 STYLE = """
 h3 { font-size: .95rem; font-weight: 650; margin: 1.6rem 0 .3rem; }
-.standing { font-size: 1.12rem; font-weight: 600; margin: .9rem 0 0; } .standing a { color: var(--bad); }
+.standing { font-size: 1.12rem; font-weight: 600; margin: .9rem 0 0; }
+.standing a { color: var(--bad); white-space: nowrap; }
 .verdict { margin: .7rem 0; padding: .7rem 1rem; overflow-wrap: anywhere; } .verdict strong { font-size: 1.08rem; }
 .red { margin: 1.2rem 0; padding: .7rem 1rem .8rem; border: 2px solid var(--bad); border-radius: 8px; }
 .red strong { color: var(--bad); } .red ul, .plain { margin: .3rem 0 0; padding-left: 1.1rem; }
@@ -30,11 +32,11 @@ h3 { font-size: .95rem; font-weight: 650; margin: 1.6rem 0 .3rem; }
 .plain .chip { margin-right: .3rem; } .bad { color: var(--bad); font-weight: 600; }
 .chip.truncated, .chip.no_answer, .chip.undecided { color: var(--ink); }
 .plots { margin: .8rem 0; } .plots figure { max-width: 34rem; }
-td:first-child, th:first-child { position: sticky; left: 0; background: var(--back); max-width: 10.5rem;
-  min-width: 6.5rem; white-space: normal; overflow-wrap: anywhere; }
-td { white-space: nowrap; } td.wide, td:last-child { white-space: normal; }
-tr.quiet td { color: var(--soft); }
-@media (max-width: 40rem) { body { padding-top: 1.2rem; } .verdict, .red { padding: .6rem .8rem; } }
+.scroll { margin: .3rem 0 .9rem; } td { white-space: nowrap; }
+td:first-child, th:first-child { position: sticky; left: 0; background: var(--back); min-width: 12.5rem;
+  max-width: 15rem; white-space: normal; overflow-wrap: anywhere; }
+@media (max-width: 40rem) { body { padding-top: 1.2rem; } .verdict, .red { padding: .6rem .8rem; }
+  td:first-child, th:first-child { min-width: 8.6rem; max-width: 8.6rem; } }
 """
 
 
@@ -52,7 +54,7 @@ def write_report(result: SuiteResult, folder: Path) -> Path:
         *_verdicts(result),
         _red_lines(result),
         page.section("Every figure", *tables.headlines(result)),
-        page.section("Against the baseline", *tables.contrasts(result), page.plots([figures.forest(result)])),
+        page.section("Every test", *tables.contrasts(result), page.plots([report_figures.forest(result)])),
         page.section("Every training seed", tables.every_seed(result)),
         page.section("pass@k", *_curves(result)),
         page.section("Does the wording of the prompt decide it?", *sections.sensitivity(result)),
@@ -81,7 +83,7 @@ def title_of(result: SuiteResult) -> str:
 
 def _about(result: SuiteResult) -> str:
     sizes = {headline.task: headline.problems for headline in result.headlines}
-    time = str(result.manifest.get("time", result.manifest.get("started", "")))[:16].replace("T", " ")
+    time = str(result.manifest.get("started", ""))[:16].replace("T", " ")
     parts = [", ".join(f"{task} ({size} problems)" for task, size in sizes.items()), time]
     return " · ".join(part for part in parts if part)
 
@@ -98,32 +100,34 @@ def _verdicts(result: SuiteResult) -> Iterable[str]:
 
 
 def _standing(result: SuiteResult) -> str:
-    """The count of every verdict in one line, and how many red lines follow."""
+    """The count of every verdict in one line, with the limit that none may go without, and how many warnings follow."""
     counts = Counter(contrast.verdict for contrast in result.contrasts)
     words = ", ".join(f"{word} on {counts[word]}" for word in ("improved", "got worse") if counts[word])
-    line = f"{words or 'No evidence of improvement on any'} of {_tests(len(result.contrasts))}."
-    warned = len(result.warnings)
-    link = f' <a href="#red">{warned} red line{"s"[: warned != 1]}</a>' if warned else " No red lines."
-    return f'<p class="standing">{escape(line[:1].upper() + line[1:])}{link}</p>'
+    line = f"{words or 'No evidence of improvement on any'} of {_counted(len(result.contrasts), 'test')}"
+    if any(each.verdict == "improved" and UNCHECKED in each.claim for each in result.contrasts):
+        line += f", {UNCHECKED}"
+    warned = _counted(len(result.warnings), "warning")
+    link = f'<a href="#red">{warned}</a>' if result.warnings else "No warnings."
+    return f'<p class="standing">{escape(line[:1].upper() + line[1:])}. {link}</p>'
 
 
-def _tests(count: int) -> str:
-    return f"{count} test{'s'[: count != 1]}"
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'s'[: count != 1]}"
 
 
 def _verdict(result: SuiteResult, contrast: Contrast) -> str:
+    """What may be said with its limits large, the figures behind it under it."""
     kind = page.KINDS.get(contrast.verdict, "none")
-    word = contrast.verdict.capitalize()
     declared = "" if tables.declared(result, contrast) else ' <span class="chip">not declared: exploratory</span>'
-    return (
-        f'<div class="verdict {kind}"><strong>{escape(tables.test_name(result, contrast))}: {escape(word)}{declared}'
-        f"</strong>{escape(_sentence(contrast.claim))}</div>"
-    )
+    said, bracket, figures = contrast.claim.partition(" (")
+    large, _, small = said.partition("; ")
+    rest = small[:1].upper() + small[1:] + bracket + figures if small else figures.removesuffix(")")
+    name = f"{tables.test_name(result, contrast)}: {large}"
+    return f'<div class="verdict {kind}"><strong>{escape(name)}{declared}</strong>{escape(_sentence(rest))}</div>'
 
 
 def _sentence(text: str) -> str:
-    text = text.strip()
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".") if text else ""
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _red_lines(result: SuiteResult) -> str:
@@ -134,7 +138,7 @@ def _red_lines(result: SuiteResult) -> str:
 
 
 def _curves(result: SuiteResult) -> Iterable[str]:
-    drawn = [figures.pass_curve(result, task, f"pass-{i}") for i, task in enumerate(tasks(result))]
+    drawn = [report_figures.pass_curve(result, task, f"pass-{i}") for i, task in enumerate(tasks(result))]
     if any(drawn):
         yield page.soft(
             "The chance that at least one of k sampled completions is right, unbiased, with 95 % intervals over "

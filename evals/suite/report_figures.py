@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rlpath import plots
 from rlpath.evals.suite.answers import headline_of, ordered
-from rlpath.evals.suite.report_tables import gain, test_name
+from rlpath.evals.suite.report_tables import gain, metric_name, test_name
 from rlpath.evals.suite.result import Contrast, Entrant, Probe, Sensitivity, SuiteResult
 from rlpath.plots import Mark, Points, Row
 
@@ -25,7 +25,7 @@ def _forest_row(result: SuiteResult, contrast: Contrast) -> Row:
     aggregate = contrast.aggregates[0]
     found, colour = aggregate.difference, VERDICTS.get(contrast.verdict, plots.GREY)
     mark = Mark(found.estimate, found.low, found.high, colour) if found else Mark(gain(aggregate), colour=colour)
-    label = f"{test_name(result, contrast)} ({aggregate.metric})"
+    label = f"{test_name(result, contrast)} ({metric_name(aggregate)})"
     return Row(label, (mark,), band=min(1.0, aggregate.detectable))
 
 
@@ -51,7 +51,7 @@ def pass_curve(result: SuiteResult, task: str, name: str) -> str:
     if any(guesses.values()):
         values = list(guesses.values())
         series.append(Points("guessing", ks, values, values, values, "#c9a400"))
-    return plots.points_plot(name, task, series, xlabel="k", xticks=ks, log2=True)
+    return plots.points_plot(name, task, series, xlabel="k", xticks=ks, log2=True, fit=True)
 
 
 def sensitivity_plot(found: Sensitivity, name: str) -> str:

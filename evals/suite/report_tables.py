@@ -12,12 +12,12 @@ from rlpath.evals.suite.answers import headline_of, ordered, tasks
 from rlpath.evals.suite.headline import Headline
 from rlpath.evals.suite.result import Contrast, Entrant, SuiteResult
 
-HEAD = ("", "accuracy", "strict", "flexible", "truncated", "no answer", "undecided")
+HEAD = ("greedy", "accuracy", "strict", "flexible", "truncated", "no answer", "undecided")
+TESTED = ("difference, points", "p, Holm", "smallest visible", "p", "versus", "model")
 READINGS = (
     "Accuracy: one greedy completion a problem, judged by our verifier; strict and flexible are the same completions "
-    "as a format-bound and a lenient harness would read them. Truncated, no answer, undecided, pass@k, maj@k and mean "
-    "tokens are of the sampled completions. maj@k: the most frequent answer of k. Brackets are 95 % intervals over "
-    "problems. Grey rows need no model."
+    "as a format-bound and a lenient harness would read them. All else is of the sampled completions; maj@k: the most "
+    "frequent answer of k. Brackets are 95 % intervals over problems. Grey rows need no model."
 )
 
 
@@ -57,42 +57,47 @@ def _task_table(result: SuiteResult, task: str) -> Iterator[str]:
         if (headline := headline_of(result, member, task))
     ]
     first = found[0][1]
+    trivial = [(_quiet(each.name), _quiet(percent(each.accuracy)), *[""] * (len(HEAD) - 2)) for each in first.trivial]
+    yield page.table(HEAD, [*(_readings(entrant, headline) for entrant, headline in found), *trivial])
+    below = [(headline, best) for _, headline in found if (best := headline.below_trivial)]
+    if below:
+        models = ", ".join(f"{headline.model} ({percent(headline.ours.estimate)})" for headline, _ in below)
+        best = below[0][1]
+        yield page.note(f"Not above a trivial baseline, “{best.name}” with {percent(best.accuracy)}: {models}.")
     ks = list(first.pass_at)
-    head = (*HEAD, *(f"pass@{k}" for k in ks), f"maj@{ks[-1]}", "mean tokens", "tokens in all")
-    rows = [_headline_row(entrant, headline, ks) for entrant, headline in found]
-    yield page.table(head, [*rows, *_trivial_rows(first, ks)])
-    for _, headline in found:
-        if below := headline.below_trivial:
-            yield page.note(
-                f"{headline.model} is not above a trivial baseline: {percent(headline.ours.estimate)} against "
-                f"{percent(below.accuracy)} of “{below.name}”."
-            )
+    head = ("sampled", *(f"pass@{k}" for k in ks), f"maj@{ks[-1]}", "mean tokens", "tokens in all")
+    yield page.table(head, [*(_samples(headline, ks) for _, headline in found), *_guesses(first, ks)])
 
 
-def _headline_row(entrant: Entrant, headline: Headline, ks: list[int]) -> tuple[str, ...]:
+def _readings(entrant: Entrant, headline: Headline) -> tuple[str, ...]:
     return (
         _row_name(entrant, headline),
         *(share(interval) for interval in (headline.ours, headline.strict, headline.flexible)),
         *(percent(value) for value in (headline.truncated, headline.no_answer, headline.undecided)),
+    )
+
+
+def _samples(headline: Headline, ks: list[int]) -> tuple[str, ...]:
+    majority = headline.majority_at.get(ks[-1])
+    return (
+        headline.model,
         *(share(headline.pass_at[k]) if k in headline.pass_at else "" for k in ks),
-        share(headline.majority_at[ks[-1]]) if ks[-1] in headline.majority_at else "",
+        share(majority) if majority else "",
         f"{headline.mean_tokens:.1f}",
         f"{headline.tokens:,}",
     )
+
+
+def _guesses(headline: Headline, ks: list[int]) -> Iterator[tuple[str, ...]]:
+    if any(headline.guess_at.values()):
+        values = [_quiet(percent(headline.guess_at[k])) if k in headline.guess_at else "" for k in ks]
+        yield (_quiet("guessing: the k most frequent answers"), *values, "", "", "")
 
 
 def _row_name(entrant: Entrant, headline: Headline) -> page.Html:
     role = "" if entrant.role == "model" else f" ({entrant.role})"
     mark = ' <span class="bad">below trivial</span>' if headline.below_trivial else ""
     return page.Html(f"{escape(headline.model)}{role}{mark}")
-
-
-def _trivial_rows(headline: Headline, ks: list[int]) -> Iterator[tuple[str, ...]]:
-    for trivial in headline.trivial:
-        yield (_quiet(trivial.name), _quiet(percent(trivial.accuracy)), *[""] * (len(HEAD) - 2 + len(ks) + 3))
-    if any(headline.guess_at.values()):
-        guesses = [_quiet(percent(headline.guess_at[k])) if k in headline.guess_at else "" for k in ks]
-        yield (_quiet("guessing k answers"), *[""] * (len(HEAD) - 1), *guesses, "", "", "")
 
 
 def _quiet(text: str) -> page.Html:
@@ -106,41 +111,42 @@ def contrasts(result: SuiteResult) -> Iterator[str]:
     """The deciding metric of every test; the other metrics folded away, as they decide nothing."""
     if not result.contrasts:
         return
-    head = ("test", "metric", "versus", "model", "difference, points", "p", "p, Holm", "smallest visible", "verdict")
-    rows = [
-        (*_metric_row(result, each, each.aggregates[0])[:6], p_cell(each.p_holm), *_end(each, each.aggregates[0]))
-        for each in result.contrasts
-    ]
-    yield page.table(head, rows)
+    yield page.table(("test", *TESTED), [_test_row(result, each, each.aggregates[0]) for each in result.contrasts])
     yield page.soft(
-        f"Paired by problem. Holm's adjustment is over the {len(result.family)} declared tests. Smallest visible: the "
-        "smallest true difference, in points, that would have been seen with 80 % power; a smaller one is not ruled "
-        "out. In the figure it is grey."
+        f"Paired by problem{_how(result)}. Holm's adjustment is over the {len(result.family)} declared tests. Smallest "
+        "visible: the smallest true difference, in points, that would have been seen with 80 % power; a smaller one is "
+        "not ruled out. In the figure it is grey."
     )
-    others = [_other_row(result, each, aggregate) for each in result.contrasts for aggregate in each.aggregates[1:]]
-    if others:
-        table = page.table((*head[:6], "smallest visible"), others)
+    rows = [_test_row(result, each, other) for each in result.contrasts for other in each.aggregates[1:]]
+    if rows:
+        table = page.table(("test", *TESTED), rows)
         yield f"<details><summary>Other metrics, which decide nothing (p not adjusted)</summary>{table}</details>"
 
 
-def _metric_row(result: SuiteResult, contrast: Contrast, aggregate: Aggregate) -> tuple[str, ...]:
+def _how(result: SuiteResult) -> str:
+    """The tests by name, where the result has them."""
+    names = dict.fromkeys(contrast.test for contrast in result.contrasts if contrast.test)
+    return f" ({'; '.join(names)})" if names else ""
+
+
+def _test_row(result: SuiteResult, contrast: Contrast, aggregate: Aggregate) -> tuple[str, ...]:
+    name = escape(f"{test_name(result, contrast)}, {metric_name(aggregate)}")
+    size = "" if contrast.same_size else ' <span class="bad">not of one size</span>'
+    decides = aggregate is contrast.aggregates[0]
     return (
-        test_name(result, contrast),
-        "greedy accuracy" if aggregate.metric == "greedy" else aggregate.metric,
+        page.Html(name + size),
+        difference(aggregate.difference) if aggregate.difference else f"{100 * gain(aggregate):+.1f}, no interval",
+        p_cell(contrast.p_holm) if decides else "",
+        points(aggregate.detectable),
+        p_cell(contrast.p if decides else aggregate.p_over_problems),
         share(aggregate.before) if aggregate.before else percent(mean(aggregate.before_R)),
         share(aggregate.after) if aggregate.after else percent(mean(aggregate.after_R)),
-        difference(aggregate.difference) if aggregate.difference else f"{100 * gain(aggregate):+.1f}, no interval",
-        p_cell(aggregate.p_over_problems),
     )
 
 
-def _end(contrast: Contrast, aggregate: Aggregate) -> tuple[str, str]:
-    size = "" if contrast.same_size else " (not of one size)"
-    return points(aggregate.detectable), f"{contrast.verdict}{size}"
-
-
-def _other_row(result: SuiteResult, contrast: Contrast, aggregate: Aggregate) -> tuple[str, ...]:
-    return (*_metric_row(result, contrast, aggregate), points(aggregate.detectable))
+def metric_name(aggregate: Aggregate) -> str:
+    """The metric as a reader calls it."""
+    return "greedy accuracy" if aggregate.metric == "greedy" else aggregate.metric
 
 
 def mean(values: tuple[float, ...]) -> float:
@@ -156,13 +162,18 @@ def gain(aggregate: Aggregate) -> float:
 def every_seed(result: SuiteResult) -> str:
     """The deciding metric of every training seed, where a model has several."""
     rows = [
-        (test_name(result, each), str(seed), aggregate.metric, percent(before), percent(after), _signed(after - before))
+        (
+            f"{test_name(result, each)}, {metric_name(decisive)}",
+            str(seed),
+            f"{100 * (after - before):+.1f}",
+            percent(before),
+            percent(after),
+        )
         for each in result.contrasts
-        if len(each.aggregates[0].after_R) > 1
-        for aggregate in each.aggregates[:1]
-        for seed, before, after in _by_seed(result.entrant(each.model), aggregate)
+        if len((decisive := each.aggregates[0]).after_R) > 1
+        for seed, before, after in _by_seed(result.entrant(each.model), decisive)
     ]
-    return page.table(("test", "seed", "metric", "versus", "model", "difference, points"), rows) if rows else ""
+    return page.table(("test", "seed", "difference, points", "versus", "model"), rows) if rows else ""
 
 
 def _by_seed(entrant: Entrant, aggregate: Aggregate) -> Iterator[tuple[int | str, float, float]]:
@@ -171,7 +182,3 @@ def _by_seed(entrant: Entrant, aggregate: Aggregate) -> Iterator[tuple[int | str
     if len(befores) != len(aggregate.after_R):
         befores = (mean(befores),) * len(aggregate.after_R)
     yield from zip(seeds, befores, aggregate.after_R, strict=True)
-
-
-def _signed(value: float) -> str:
-    return f"{100 * value:+.1f}"
