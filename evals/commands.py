@@ -34,7 +34,7 @@ class Report:
         if not self.runs:
             raise InputError("no run folder was given: name one, or several seeds of one configuration")
         if (self.runs[0] / suite_result.FILE).is_file():
-            path = self._suite()
+            path = self._suite(self.runs[0])
         elif "total_timesteps" in read_run(self.runs[0]).config:
             path = self._classic()
         elif len(self.runs) == 1 and self.out is None:
@@ -44,11 +44,11 @@ class Report:
         print(path)
         return 0
 
-    def _suite(self) -> Path:
+    def _suite(self, folder: Path) -> Path:
         """The report of an evaluation suite, from its result."""
-        if len(self.runs) > 1 or self.out is not None:
-            raise InputError(f"{self.runs[0]} is a suite's folder: name it alone and without --out")
-        return suite_report.write_report(suite_result.read_result(self.runs[0]), self.runs[0])
+        if len(self.runs) != 1 or self.out is not None:
+            raise InputError(f"{folder} is a suite's folder: name it alone and without --out")
+        return suite_report.write_report(suite_result.read_result(folder), folder)
 
     def _classic(self) -> Path:
         """The report of reinforcement learning on an environment."""

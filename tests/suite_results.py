@@ -26,12 +26,12 @@ def interval(estimate: float, low: float, high: float) -> Interval:
     return Interval(estimate, low, high, "by hand")
 
 
-def evaluation(statuses: Sequence[Status], text: str = "it is 4") -> Evaluation:
-    """A greedy completion of each problem with these statuses, and two samples: one right, one wrong."""
-    decodings = Decoding(8, temperature=0.0), Decoding(8, temperature=1.0, n=2)
+def evaluation(statuses: Sequence[Status], text: str = "it is 4", sampled: bool = True) -> Evaluation:
+    """A greedy completion of each problem with these statuses, and unless told two samples: one right, one wrong."""
+    decodings = Decoding(8, temperature=0.0), Decoding(8, temperature=1.0, n=2) if sampled else None
     protocol = Protocol("sums", "validation", "made here", "ab" * 32, len(statuses), "NumberVerifier", *decodings)
     rows = [("greedy", i, 0, status) for i, status in enumerate(statuses)]
-    rows += [("sample", i, k, (RIGHT, WRONG)[k]) for i in range(len(statuses)) for k in range(2)]
+    rows += [("sample", i, k, (RIGHT, WRONG)[k]) for i in range(len(statuses)) for k in range(2 * sampled)]
     samples = [_sample(mode, number, index, status, text) for mode, number, index, status in rows]
     return Evaluation(protocol, tuple(samples))
 

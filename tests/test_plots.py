@@ -41,7 +41,7 @@ def test_rows_grow_with_their_number_and_keep_their_labels() -> None:
 
     heights = [float((ElementTree.fromstring(s).get("viewBox") or "").split()[3]) for s in (svg, one)]
     assert math.isclose(heights[0] - heights[1], 2 * 36)
-    assert ">task &lt;2&gt;</text>" in svg and ">+20</text>" in svg and "%</text>" not in svg
+    assert ">task &lt;2&gt;</text>" in svg and ">+16</text>" in svg and "%</text>" not in svg
     assert svg.count(">model</text>") == 0, "a single label needs no legend"
     assert "%</text>" in one
 

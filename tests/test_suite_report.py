@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -12,6 +13,7 @@ import pytest
 from rlpath.cli import run
 from rlpath.errors import InputError
 from rlpath.evals.suite.browser import SHOWN
+from rlpath.evals.suite.export import write_exports
 from rlpath.evals.suite.report import write_report
 from rlpath.evals.suite.result import read_result
 from tests.suite_results import (
@@ -252,6 +254,23 @@ def test_a_long_completion_keeps_its_end(tmp_path: Path) -> None:
     html = write_report(found, tmp_path).read_text()
 
     assert "#### 4" in html and "[… 2,006 characters left out …]" in html and "a" * 1501 not in html
+
+
+def test_greedy_alone_has_no_pass_at_k(tmp_path: Path) -> None:
+    """Without samples the tables, the browser and the protocol leave them out; exports too."""
+    found = suite_result(tmp_path)
+    for name in found.answers.values():
+        write_evaluation(tmp_path / name, evaluation(BASELINE, sampled=False))
+    bare = [replace(each, samples=0, pass_at={}, guess_at={}, majority_at={}) for each in found.headlines]
+    found = replace(found, headlines=tuple(bare))
+    text = Text(write_report(found, tmp_path).read_text()).text
+
+    assert "length mean tokens tokens in all" in text and "maj@2" not in text
+    assert "samples right" not in text and "sums plain 5 validation greedy alone 0 8" in text
+    results, card = write_exports(found, tmp_path)[:2]
+    config = json.loads(results.read_text())["configs"]["sums"]
+    assert config["repeats"] == 1 and not config["generation_kwargs"]["do_sample"]
+    assert "| not sampled |" in card.read_text()
 
 
 def test_nothing_is_fetched_run_or_left_open(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def _items(result: SuiteResult, answers: Answers, task: str) -> Iterator[Item]:
 
 
 def _sides(entrant: Entrant, versus: str, evaluation: Evaluation) -> dict[str, Side]:
-    right, n = evaluation.correct("sample"), evaluation.protocol.sampled.n
+    right, n = evaluation.correct("sample"), evaluation.protocol.samples
     names = (entrant.label, entrant.members[0], versus)
     return {
         sample.problem_id: Side(*names, sample, right.get(sample.problem_id, 0), n)
@@ -199,7 +199,8 @@ def _row(item: Item, number: int) -> str:
 
 def _named(side: Side) -> str:
     cut = ", cut at the limit" if side.sample.finish_reason == "length" else ""
-    return f"{side.member}{cut} ({side.right} of {side.samples} samples right)"
+    right = f" ({side.right} of {side.samples} samples right)" if side.samples else ""
+    return f"{side.member}{cut}{right}"
 
 
 def _start(prompt: str, length: int = 90) -> str:

@@ -137,6 +137,7 @@ def _figures(headlines: Iterable[Headline]) -> Iterator[tuple[str, ...]]:
         yield (
             each.task,
             str(each.problems),
-            *(share(interval) for interval in (each.ours, each.strict, each.flexible, each.pass_at[1])),
+            *(share(interval) for interval in (each.ours, each.strict, each.flexible)),
+            share(each.pass_at[1]) if 1 in each.pass_at else "not sampled",
             *(percent(value) for value in (each.truncated, each.no_answer, each.undecided)),
         )

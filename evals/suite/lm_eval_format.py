@@ -84,7 +84,7 @@ def _binary_error(share: float, n: int) -> float | str:
 
 
 def _pass_error(evaluation: Evaluation, k: int) -> float | str:
-    n = evaluation.protocol.sampled.n
+    n = evaluation.protocol.samples
     values = [pass_at_k(n, correct, k) for correct in evaluation.correct("sample").values()]
     return float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else NO_ERROR
 
@@ -96,6 +96,7 @@ def _names(values: Mapping[str, Any]) -> list[str]:
 
 def _config(result: SuiteResult, headline: Headline, evaluation: Evaluation) -> dict[str, Any]:
     protocol, template = evaluation.protocol, _template(result, headline.task)
+    decoding = protocol.sampled or protocol.greedy
     return {
         "task": headline.task,
         "dataset_path": protocol.name,
@@ -103,11 +104,11 @@ def _config(result: SuiteResult, headline: Headline, evaluation: Evaluation) -> 
         "doc_to_text": template.get("text"),
         "output_type": "generate_until",
         "num_fewshot": template.get("shots"),
-        "repeats": protocol.sampled.n,
+        "repeats": protocol.samples or 1,
         "generation_kwargs": {
-            "max_gen_toks": protocol.sampled.max_tokens,
-            "temperature": protocol.sampled.temperature,
-            "do_sample": True,
+            "max_gen_toks": decoding.max_tokens,
+            "temperature": decoding.temperature,
+            "do_sample": protocol.sampled is not None,
             "until": list(template.get("stop", ())),
         },
         "metadata": {

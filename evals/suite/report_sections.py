@@ -194,16 +194,16 @@ def protocol(result: SuiteResult, answers: Answers) -> Iterator[str]:
     rows = {}
     for headline in result.headlines:
         asked = answers[headline.model, headline.task].protocol
-        sampled = asked.sampled
+        decoding = asked.sampled or asked.greedy
         rows[headline.task] = (
             headline.task,
             headline.template,
             str(asked.problems),
             asked.split,
-            str(sampled.n),
-            f"{sampled.temperature:g}",
-            str(sampled.max_tokens),
-            str(sampled.seed),
+            str(asked.samples) if asked.samples else "greedy alone",
+            f"{decoding.temperature:g}",
+            str(decoding.max_tokens),
+            str(decoding.seed),
             asked.verifier,
             f"sha256 {asked.sha256[:12]}",
         )

@@ -13,11 +13,12 @@ from rlpath.evals.suite.headline import Headline
 from rlpath.evals.suite.result import Contrast, Entrant, SuiteResult
 
 HEAD = ("greedy", "accuracy", "strict", "flexible", "truncated", "no answer", "undecided")
+LENGTHS = ("mean tokens", "tokens in all")
 TESTED = ("difference, points", "p, Holm", "smallest visible", "p", "versus", "model")
 READINGS = (
     "Accuracy: one greedy completion a problem, judged by our verifier; strict and flexible are the same completions "
-    "as a format-bound and a lenient harness would read them. All else is of the sampled completions; maj@k: the most "
-    "frequent answer of k. Brackets are 95 % intervals over problems. Grey rows need no model."
+    "as a format-bound and a lenient harness would read them. All else is of the sampled completions where there are "
+    "some; maj@k: the most frequent answer of k. Brackets are 95 % intervals over problems. Grey rows need no model."
 )
 
 
@@ -65,7 +66,7 @@ def _task_table(result: SuiteResult, task: str) -> Iterator[str]:
         best = below[0][1]
         yield page.note(f"Not above a trivial baseline, “{best.name}” with {percent(best.accuracy)}: {models}.")
     ks = list(first.pass_at)
-    head = ("sampled", *(f"pass@{k}" for k in ks), f"maj@{ks[-1]}", "mean tokens", "tokens in all")
+    head = ("sampled" if ks else "length", *(f"pass@{k}" for k in ks), *(f"maj@{k}" for k in ks[-1:]), *LENGTHS)
     yield page.table(head, [*(_samples(headline, ks) for _, headline in found), *_guesses(first, ks)])
 
 
@@ -78,11 +79,10 @@ def _readings(entrant: Entrant, headline: Headline) -> tuple[str, ...]:
 
 
 def _samples(headline: Headline, ks: list[int]) -> tuple[str, ...]:
-    majority = headline.majority_at.get(ks[-1])
     return (
         headline.model,
         *(share(headline.pass_at[k]) if k in headline.pass_at else "" for k in ks),
-        share(majority) if majority else "",
+        *(share(headline.majority_at[k]) if k in headline.majority_at else "" for k in ks[-1:]),
         f"{headline.mean_tokens:.1f}",
         f"{headline.tokens:,}",
     )
