@@ -129,14 +129,14 @@ def repeats_as_items(material: Material) -> Lie:
     problems, n = right_P_n.shape
     rng = np.random.default_rng(derive(material.plan.seed, "repeats as items"))
     wrong = np.zeros(2)
-    for _ in range(SPLITS):
+    for _ in range(SIMULATIONS):
         order = rng.permutation(problems)
         halves = right_P_n[order[: problems // 2]], right_P_n[order[problems // 2 :]]
         wrong += (_repeats_differ(halves, n), _questions_differ(halves))
-    flattering, honest = (wrong / SPLITS).tolist()
+    flattering, honest = (wrong / SIMULATIONS).tolist()
     return Lie(
         "repeats counted as questions",
-        f"The model was compared with itself on {SPLITS} random halves of the problems, {n} samples of each of "
+        f"The model was compared with itself on {SIMULATIONS} random halves of the problems, {n} samples of each of "
         f"{problems // 2} problems counted as {n * (problems // 2)} questions.",
         Figure(flattering, f"p < {ALPHA} in {points(flattering)} %"),
         Figure(honest, f"p < {ALPHA} in {points(honest)} %"),
