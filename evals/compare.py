@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from rlpath.errors import InputError
 from rlpath.evals.evaluation import Evaluation, Protocol
+from rlpath.evals.power import detectable_by_mcnemar
 from rlpath.files import read_json, write_atomic
 from rlpath.stats import (
     Interval,
+    detectable_by_sign_flip,
     interval_over_seeds,
     mcnemar,
     mean_over_problems,
@@ -92,17 +94,24 @@ class Testing:
 
     clusters: what each problem was made from, by its id; signs of a cluster flip together
     alpha: the level at which the detectable effect is given, below 5 % where several tests share them
+    assured: the detectable effect is that of the test itself and errs on the large side, instead of the normal formula
     resamples, seed: of the permutation test where it cannot be exact
     """
 
     clusters: Mapping[str, object] | None = None
     alpha: float = ALPHA
+    assured: bool = False
     resamples: int = 20_000
     seed: int = 0
 
     def of(self, ids: Sequence[str]) -> list[object] | None:
         """The clusters of these problems."""
         return None if self.clusters is None else [self.clusters[id] for id in ids]
+
+    def detectable(self, before: ArrayLike, after: ArrayLike, clusters: Sequence[object] | None) -> float:
+        """The smallest true difference of two models on these problems that a permutation would show."""
+        formula = detectable_by_sign_flip if self.assured else minimal_detectable_effect
+        return formula(before, after, self.alpha, POWER, clusters=clusters)
 
 
 def compare(before: Evaluation, after: Evaluation, seed: int = 0, testing: Testing | None = None) -> Comparison:
@@ -216,17 +225,19 @@ def _greedy(outcomes: Sequence[Outcome], testing: Testing) -> Change:
     before, after = [o.greedy_before for o in outcomes], [o.greedy_after for o in outcomes]
     intervals = (wilson(sum(before), len(before)), wilson(sum(after), len(after)))
     if testing.clusters is None:
-        return _change_of("greedy", before, after, intervals, (mcnemar(before, after), "exact McNemar"), None, testing)
-    return _change_of("greedy", before, after, intervals, None, testing.of([o.problem_id for o in outcomes]), testing)
+        changed = sum(o.greedy_before != o.greedy_after for o in outcomes)
+        by_test = detectable_by_mcnemar(len(outcomes), changed, testing.alpha, POWER) if testing.assured else None
+        detectable = testing.detectable(before, after, None) if by_test is None else by_test
+        difference = paired_difference(before, after)
+        return Change("greedy", *intervals, difference, mcnemar(before, after), "exact McNemar", detectable)
+    return _change_of("greedy", before, after, intervals, testing.of([o.problem_id for o in outcomes]), testing)
 
 
 def _pass_at(outcomes: Sequence[Outcome], n: int, k: int, testing: Testing) -> Change:
     before = [pass_at_k(n, o.sampled_before, k) for o in outcomes]
     after = [pass_at_k(n, o.sampled_after, k) for o in outcomes]
     intervals = (mean_over_problems(before), mean_over_problems(after))
-    return _change_of(
-        f"pass@{k}", before, after, intervals, None, testing.of([o.problem_id for o in outcomes]), testing
-    )
+    return _change_of(f"pass@{k}", before, after, intervals, testing.of([o.problem_id for o in outcomes]), testing)
 
 
 def _change_of(
@@ -234,17 +245,15 @@ def _change_of(
     before: Sequence[float],
     after: Sequence[float],
     intervals: tuple[Interval, Interval],
-    tested: tuple[float, str] | None,
     clusters: Sequence[object] | None,
     testing: Testing,
 ) -> Change:
-    """`tested` is the p-value with its test's name, by default of the permutation test."""
-    if tested is None:
-        p = sign_flip(np.subtract(after, before), clusters, resamples=testing.resamples, seed=testing.seed)
-        tested = p, f"sign-flip permutation, clustered by {'problem' if clusters is None else 'template'}"
-    detectable = minimal_detectable_effect(before, after, testing.alpha, POWER, clusters=clusters)
+    """By permutation."""
+    p = sign_flip(np.subtract(after, before), clusters, resamples=testing.resamples, seed=testing.seed)
+    test = f"sign-flip permutation, clustered by {'problem' if clusters is None else 'template'}"
+    detectable = testing.detectable(before, after, clusters)
     difference = paired_difference(before, after, clusters=clusters)
-    return Change(metric, *intervals, difference, *tested, detectable)
+    return Change(metric, *intervals, difference, p, test, detectable)
 
 
 def _change(row: dict[str, Any]) -> Change:
@@ -261,7 +270,7 @@ def _aggregate(comparisons: Sequence[Comparison], metric: str, testing: Testing)
     values = np.array([_values(comparison, metric) for comparison in comparisons])
     before_R, after_R = values.mean(2).T
     before_P, after_P = values.mean(0)
-    detectable = minimal_detectable_effect(before_P, after_P, testing.alpha, POWER, clusters=clusters)
+    detectable = testing.detectable(before_P, after_P, clusters)
     p = sign_flip(after_P - before_P, clusters, resamples=testing.resamples, seed=seed)
     gain_R = after_R - before_R
     if len(comparisons) == 1:

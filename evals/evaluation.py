@@ -187,7 +187,8 @@ def evaluate(
     done = _begin(path, protocol) if path else {}
     decodings: dict[Mode, Decoding | None] = {"greedy": greedy, "sample": sampled}
     wanted: list[tuple[Mode, Decoding]] = [(mode, one) for mode in modes if (one := decodings[mode]) is not None]
-    jobs = [(mode, decoding, start) for mode, decoding in wanted for start in range(0, len(problems), chunk)]
+    starts = range(0, len(problems), chunk)
+    jobs: list[tuple[Mode, Decoding, int]] = [(*each, start) for each in wanted for start in starts]
     for number, (mode, decoding, start) in enumerate(jobs, start=1):
         asked = problems.problems[start : start + chunk]
         if not all((mode, p.id, i) in done for p in asked for i in range(decoding.n)):

@@ -68,6 +68,23 @@ def mcnemar_power(n: int, effect: float, differ: float, alpha: float = 0.05) -> 
     return total
 
 
+@lru_cache(maxsize=1024)
+def detectable_by_mcnemar(n: int, changed: int, alpha: float = 0.05, power: float = 0.8) -> float:
+    """The smallest effect that McNemar's exact test of `n` items sees with this power, where `changed` of them differ.
+
+    The share that differs is taken as (changed + 2) / (n + 2), so that none observed is not none possible; an effect
+    needs at least its own share of items to differ. To a thousandth, and 1 where even that would not be seen.
+    """
+    differ = (changed + 2) / (n + 2)
+    low, high = 0, 1000
+    while high - low > 1:
+        middle = (low + high) // 2
+        effect = middle / 1000
+        seen = mcnemar_power(n, effect, max(differ, effect), alpha) >= power
+        low, high = (low, middle) if seen else (middle, high)
+    return high / 1000
+
+
 def seeds_against_base(effect: float, spread: float, alpha: float = 0.05, power: float = 0.8) -> int:
     """Training seeds of one recipe whose gain over a fixed base model has mean `effect`, deviation `spread`: t-test."""
     return _seeds(effect / spread, 1, alpha, power)

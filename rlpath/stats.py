@@ -75,6 +75,12 @@ def t_quantile(probability: float, df: int) -> float:
     return (low + high) / 2
 
 
+def chi_square_quantile(probability: float, df: int) -> float:
+    """The quantile of chi-square to about three digits (Wilson and Hilferty 1931)."""
+    part = 2 / (9 * df)
+    return df * (1 - part + normal_quantile(probability) * math.sqrt(part)) ** 3
+
+
 # Intervals
 
 
@@ -260,6 +266,31 @@ def minimal_detectable_effect(
     """The smallest true difference that these problems would show with this `power` at level `alpha`, two-sided."""
     factor = normal_quantile(1 - alpha / 2) + normal_quantile(power)
     return factor * _standard_error(_padded(_observations(_differences(before_P, after_P), clusters)))
+
+
+def detectable_by_sign_flip(
+    before_P: ArrayLike,
+    after_P: ArrayLike,
+    alpha: float = 0.05,
+    power: float = 0.8,
+    *,
+    clusters: Sequence[object] | None = None,
+) -> float:
+    """The smallest true difference that `sign_flip` would show with at least this `power`; 1 where it never could.
+
+    The test measures a mean against the root mean square of the differences, which the effect itself raises: e =
+    z(1 - alpha/2) sqrt((s^2 + e^2) / n) + z(power) s / sqrt(n). As s is estimated, the upper 80 % limit of it is taken
+    (Browne 1995), so that the figure errs on the large side.
+    """
+    padded = _padded(_observations(_differences(before_P, after_P), clusters))
+    n = len(padded)
+    error = _standard_error(padded) * math.sqrt((n - 1) / chi_square_quantile(0.2, n - 1))
+    share = normal_quantile(1 - alpha / 2) ** 2 / n
+    if share >= 1:
+        return 1.0
+    real = normal_quantile(power) * error
+    root = math.sqrt(real**2 - (1 - share) * (real**2 - share * n * error**2))
+    return min(1.0, (real + root) / (1 - share))
 
 
 def required_n(effect: float, sd: float, alpha: float = 0.05, power: float = 0.8) -> int:

@@ -116,6 +116,19 @@ def test_a_finished_evaluation_asks_nothing(tmp_path: Path) -> None:
     assert seen[-1] == (8, 8)
 
 
+def test_one_mode_first_equals_both_at_once(tmp_path: Path) -> None:
+    """Greedy alone asks nothing else and is not complete; both go on from its file and end the same."""
+    path, sampler = tmp_path / "evaluation.jsonl", FakeSampler(0.5)
+    first = evaluate(sampler, PROBLEMS, GREEDY, SAMPLED, path=path, modes=("greedy",))
+    assert {sample.mode for sample in first.samples} == {"greedy"}
+    assert len(first.samples) == 50 and not first.complete and sampler.calls == 2
+    both = evaluate(sampler, PROBLEMS, GREEDY, SAMPLED, path=path)
+    assert sampler.calls == 4
+    assert both == evaluate(FakeSampler(0.5), PROBLEMS, GREEDY, SAMPLED)
+    again = evaluate(sampler, PROBLEMS, GREEDY, SAMPLED, path=path, modes=("greedy",))
+    assert again == first and sampler.calls == 4
+
+
 def test_another_protocol_in_the_file_is_refused(tmp_path: Path) -> None:
     """A file of other problems, decoding or seed is never mixed in."""
     path = tmp_path / "e.jsonl"

@@ -183,6 +183,22 @@ def test_paired_difference_by_hand() -> None:
     assert (interval.low, interval.high) == pytest.approx((gained - lost - half, gained - lost + half))
 
 
+def test_clusters_are_the_observations_of_an_interval() -> None:
+    """Clusters of 1, 2 and 3 problems count as three: the mean stays that over problems, and equal sizes give means."""
+    before, after = [0, 0, 1, 0, 0, 0], [1, 0, 0, 1, 1, 1]
+    uneven = stats.paired_difference(before, after, clusters=list("abbccc"))
+    # Totals 1, -1 and 3 of 6 problems, times 3 / 6: the values of three observations.
+    alone = np.array([0.5, -0.5, 1.5])
+    typical = math.sqrt((alone**2).mean())
+    half = scipy_stats.t.ppf(0.975, 4) * np.append(alone, [typical, -typical]).std() / math.sqrt(5)
+    assert uneven.estimate == pytest.approx(0.5)
+    assert uneven.method == "paired over 3 clusters"
+    assert (uneven.low, uneven.high) == pytest.approx((max(-1.0, 0.3 - half), min(1.0, 0.3 + half)))
+    even = stats.paired_difference(before, after, clusters=list("aabbcc"))
+    means = stats.paired_difference([0, 0.5, 0], [0.5, 0.5, 1.0])
+    assert (even.estimate, even.low, even.high) == pytest.approx((means.estimate, means.low, means.high))
+
+
 def test_nothing_changed_is_not_certainty() -> None:
     """Twenty problems that stayed the same leave an interval of about 14 points each way, and an MDE above zero."""
     interval = stats.paired_difference([0] * 20, [0] * 20)

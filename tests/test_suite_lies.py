@@ -75,8 +75,9 @@ def test_an_unequal_protocol_flatters_by_its_difference() -> None:
         unequal.other_prompt(material(HALF, NONE)),
     ):
         assert lie.flattering.value == pytest.approx(0.5)
-        assert lie.flattering.text == "+50.0 points, p = 0.0078 (0.0 % to 50.0 %)"
-        assert (lie.honest.value, lie.honest.text) == (0, "+0.0 points, p = 1 (both 50.0 %)")
+        assert lie.flattering.text == "+50.0 points, p = 0.0078"
+        assert (lie.honest.value, lie.honest.text) == (0, "+0.0 points, p = 1")
+        assert lie.what.endswith("It had 0.0 % against 50.0 %.")
         assert lie.flatters
     assert "75.0 % of the baseline's answers had not ended" in unequal.truncation(material(HALF, cut=NONE)).why
 
@@ -95,7 +96,7 @@ def test_strict_extraction_reads_the_same_answers() -> None:
     found = asked(["The sum is {gold}."] * 4 + [RIGHT] * 4 + [WRONG] * 8)
     lie = unequal.strict_extraction(material(found))
     assert lie.flattering.value == pytest.approx(0.25)
-    assert lie.flattering.text.endswith("(25.0 % to 50.0 %)")
+    assert lie.what.endswith("It had 25.0 % against 50.0 %.")
 
 
 def test_unequal_decoding_takes_the_first_sample() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from rlpath.evals.evaluation import Evaluation, Protocol, Sample
 from rlpath.evals.suite.harness import Asked, Plan
-from rlpath.evals.suite.probes import Change, changes, probe, probes
+from rlpath.evals.suite.probes import Change, changes, probe, probes, probes_table
 from rlpath.evals.suite.result import SuiteResult, read_result
 from rlpath.evals.suite.subject import Subject, resolve_subject
 from rlpath.evals.suite.tasks import TASKS
@@ -44,6 +44,9 @@ def test_stories_lose_by_hand() -> None:
     assert found.difference.estimate == pytest.approx(-16 / 60)
     assert found.p == pytest.approx(2 / 2**8)
     assert found.difference.method == "paired over 30 clusters"
+    (_, line) = probes_table([found]).splitlines()
+    assert line.split()[:7] == ["stories,", "lost", "nobody", "50.0", "%", "23.3", "%"]
+    assert line.endswith("0.008      1.000           60/30")
     # 30 stories are no 60 items: the interval is wider than that of as many single stories twice over.
     assert found.original.method == "Wilson over 30 problems"
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rlpath.errors import InputError
 from rlpath.evals.suite.harness import Plan
 from rlpath.evals.suite.paired import Paired, paired
-from rlpath.evals.suite.result import SuiteResult, read_result
-from rlpath.evals.suite.sensitivity import rank, sensitivity, variants
+from rlpath.evals.suite.result import Sensitivity, SuiteResult, read_result
+from rlpath.evals.suite.sensitivity import rank, sensitivity, sensitivity_table, variants
 from rlpath.evals.suite.subject import resolve_subject
 from rlpath.evals.suite.task import Exemplar, Task, Template
 from rlpath.evals.suite.tasks import TASKS
@@ -20,11 +22,12 @@ from rlpath.stats import Interval
 EXAMPLES = tuple(Exemplar(f"What is {n} + 1?", str(n + 1)) for n in range(6))
 
 
+BARE = replace(TASKS["arithmetic"], templates=TASKS["arithmetic"].templates[:5])
+
+
 def few_shot() -> Task:
     template = Template("shots", "{question}", shots=3)
-    return replace(
-        TASKS["arithmetic"], templates=(*TASKS["arithmetic"].templates, template), exemplars=lambda: EXAMPLES
-    )
+    return replace(BARE, templates=(*BARE.templates, template), exemplars=lambda: EXAMPLES)
 
 
 def contrast(gained: int, lost: int, items: int = 100) -> Paired:
@@ -59,6 +62,18 @@ def test_variants_put_the_protocol_first_and_once_without_chat() -> None:
     assert again == [tuple(task.exemplars()) for task, _ in found[-2:]]
 
 
+def test_arithmetic_examples_are_of_the_training_side() -> None:
+    """Four sums with their answers, none of which is asked."""
+    task = TASKS["arithmetic"]
+    asked = {problem.prompt for problem in task.load(None, 0).problems}
+    shown = task.exemplars()
+    assert len({example.question for example in shown}) == 4 and not asked & {example.question for example in shown}
+    for example in shown:
+        a, b = re.findall(r"\d+", example.question)
+        assert int(a) + int(b) == int(example.answer)
+    assert len(variants(task)) == 8 + 2 * 2
+
+
 def test_no_more_orders_than_there_are() -> None:
     """Two examples have one other order, whatever is asked for."""
     task = replace(few_shot(), templates=(Template("two", "{question}", shots=2),))
@@ -67,8 +82,7 @@ def test_no_more_orders_than_there_are() -> None:
 
 def test_another_protocol_leads() -> None:
     """The template given is asked first; in plain text, its other telling is a chat."""
-    text = TASKS["arithmetic"].template("text")
-    names = [template.name for _, template in variants(TASKS["arithmetic"], text)]
+    names = [template.name for _, template in variants(BARE, BARE.template("text"))]
     assert names[:3] == ["text", "text, chat", "number-only"]
     assert len(names) == len(set(names)) == 6
 
@@ -139,9 +153,7 @@ def test_sensitivity_of_tiny_models(digit_folder: Path, tiny_folder: Path, tmp_p
     model, versus = resolve_subject(str(digit_folder)), resolve_subject(str(tiny_folder))
     plan = Plan(samples=1, size=12, max_tokens=4, dtype="float32", backend="hf")
     heard: list[str] = []
-    found = sensitivity(
-        ("digits", [model]), ("tiny", [versus]), TASKS["arithmetic"], plan, cache=tmp_path, progress=heard.append
-    )
+    found = sensitivity(("digits", [model]), ("tiny", [versus]), BARE, plan, cache=tmp_path, progress=heard.append)
     assert found.variants == ("number-only", "number-only, no chat", "plain", "polite", "before", "text")
     assert len(found.accuracies) == len(found.versus_accuracies) == len(found.p) == 6
     assert found.spread == pytest.approx(max(found.accuracies) - min(found.accuracies))
@@ -150,7 +162,7 @@ def test_sensitivity_of_tiny_models(digit_folder: Path, tiny_folder: Path, tmp_p
     files = list((tmp_path / "evaluations").glob("*.jsonl"))
     # A line of protocol and 12 greedy answers: nothing was sampled.
     assert sorted(len(file.read_text().splitlines()) for file in files) == [13] * 12
-    again = sensitivity(("digits", [model]), ("tiny", [versus]), TASKS["arithmetic"], plan, cache=tmp_path)
+    again = sensitivity(("digits", [model]), ("tiny", [versus]), BARE, plan, cache=tmp_path)
     assert again == found
     SuiteResult({}, (), (), (), {}, (), sensitivity=(found,)).save(tmp_path)
     assert read_result(tmp_path).sensitivity == (found,)
@@ -163,7 +175,28 @@ def test_a_model_without_chat_is_asked_in_plain_text(
     monkeypatch.setattr("rlpath.evals.suite.sensitivity.has_chat_template", lambda subject: False)
     subject = resolve_subject(str(digit_folder))
     plan = Plan(samples=1, size=4, max_tokens=2, dtype="float32", backend="hf")
-    found = sensitivity(("a", [subject]), ("b", [subject]), TASKS["arithmetic"], plan, cache=tmp_path)
+    found = sensitivity(("a", [subject]), ("b", [subject]), BARE, plan, cache=tmp_path)
     assert found.variants == ("number-only, no chat", "text")
     assert found.left_out == ("number-only", "plain", "polite", "before")
     assert found.differences[0].estimate == 0
+    only = replace(BARE, templates=BARE.templates[:1])
+    with pytest.raises(InputError, match="no two ways to be put without a chat"):
+        sensitivity(("a", [subject]), ("b", [subject]), only, plan, cache=tmp_path)
+
+
+def test_the_table_shows_every_variant() -> None:
+    """The sentence, a line each with accuracies, difference and p, and the spreads."""
+    interval = Interval(0.12, 0.041, 0.199, "by hand")
+    found = Sensitivity(
+        *("gsm8k", "ours", "theirs", ("hash", "text"), (0.32, 0.2), (0.2, 0.2), 0.12, 0.0, "fragile"),
+        differences=(interval, Interval(0.0, -0.05, 0.05, "by hand")),
+        p=(0.0042, 1.0),
+        sentence="fragile: of 2 ways to ask, …",
+    )
+    assert sensitivity_table([found]).splitlines() == [
+        "fragile: of 2 ways to ask, …",
+        "gsm8k     ours  theirs  difference, points      p",
+        "hash    32.0 %  20.0 %   +12.0 [4.1, 19.9]  0.004",
+        "text    20.0 %  20.0 %    +0.0 [-5.0, 5.0]  1.000",
+        "spread    12.0     0.0",
+    ]

@@ -11,17 +11,18 @@ import hashlib
 import inspect
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import rlpath
 from rlpath.errors import InputError
-from rlpath.evals.evaluation import MODES, Evaluation, Mode, Protocol, evaluate
+from rlpath.evals.evaluation import MODES, Evaluation, Mode, Protocol, evaluate, ks
 from rlpath.evals.suite.subject import LazySampler, Subject, has_chat_template
 from rlpath.evals.suite.task import Prompted, Task, Template
-from rlpath.files import Busy, disk_errors, lock
+from rlpath.files import Busy, disk_errors, lock, read_json, write_atomic
 from rlpath.packaged import cache_folder
 from rlpath.types import Decoding, ProblemSet
 
@@ -38,6 +39,7 @@ class Plan:
 
     samples: sampled completions a problem, 0 for greedy alone; size: problems a task at most, None for all
     seed: of the draws and the choice of problems; max_tokens: overrides the tasks' own limits
+    k: the largest of pass@k and maj@k, by default `samples`; a larger one cannot be estimated
     """
 
     samples: int = 8
@@ -47,16 +49,24 @@ class Plan:
     max_tokens: int | None = None
     backend: Backend = "auto"
     dtype: str = "bfloat16"
+    k: int | None = None
 
     def __post_init__(self) -> None:
         if self.samples < 0:
             raise InputError(f"--samples is {self.samples}: 0 (greedy alone) or more completions a problem are sampled")
         if self.size is not None and self.size < 1:
             raise InputError(f"--size is {self.size}: at least one problem is needed")
+        if self.k is not None and not 1 <= self.k <= self.samples:
+            raise InputError(f"--k is {self.k}, with {self.samples} samples: k must lie within 1 and --samples")
         if self.temperature <= 0:
             raise InputError(f"--temperature is {self.temperature}: sampling needs more than 0, greedy is always asked")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise InputError(f"--max-tokens is {self.max_tokens}: at least one token is needed")
+
+    @property
+    def ks(self) -> list[int]:
+        """The k of pass@k and maj@k: 1, 2, 4 … and the largest; none where nothing is sampled."""
+        return ks(self.k or self.samples)
 
     def decodings(self, task: Task) -> tuple[Decoding, Decoding | None]:
         """Greedy, and sampled where anything is."""
@@ -78,7 +88,7 @@ class Plan:
 class Asked:
     """One model's evaluation on one task under one template, and where it is kept.
 
-    `found` says that the file held answers before this call.
+    `begun` is when its first question was asked, in this suite or an earlier one (ISO 8601, UTC).
     """
 
     subject: Subject
@@ -87,7 +97,7 @@ class Asked:
     problems: ProblemSet
     evaluation: Evaluation
     path: Path
-    found: bool = False
+    begun: str = ""
 
 
 def ask(
@@ -115,12 +125,13 @@ def ask(
     asked: list[Asked] = []
     for task, template, problems in loaded:
         prompted = Prompted(sampler, template, task.exemplars() if template.shots else ())
-        path = folder / f"{_key(subject, prompted, problems, task, plan)}.jsonl"
+        facts = _facts(subject, prompted, problems, task, plan)
+        path = folder / f"{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]}.jsonl"
         what, samples = f"{subject.label}: {task.name} ({template.name})", plan.samples if "sample" in modes else 0
         say = _timed(what, prompted, len(problems), samples, progress)
-        found = path.exists()
+        begun = _begun(path, facts)
         evaluation = _evaluate(prompted, problems, task, plan, path, modes, say)
-        asked.append(Asked(subject, task, template, problems, evaluation, path, found))
+        asked.append(Asked(subject, task, template, problems, evaluation, path, begun))
     return asked
 
 
@@ -154,9 +165,9 @@ def _evaluate(
         return evaluate(prompted, problems, greedy, sampled, path=path, chunk=CHUNK, modes=modes, progress=progress)
 
 
-def _key(subject: Subject, prompted: Prompted, problems: ProblemSet, task: Task, plan: Plan) -> str:
+def _facts(subject: Subject, prompted: Prompted, problems: ProblemSet, task: Task, plan: Plan) -> dict[str, Any]:
     """Everything that decides a completion or its verdict."""
-    facts = {
+    return {
         "rlpath": rlpath.__version__,
         "weights": subject.sha256,
         "sampler": prompted.sampler_facts(),
@@ -167,7 +178,15 @@ def _key(subject: Subject, prompted: Prompted, problems: ProblemSet, task: Task,
         "chunk": CHUNK,
         "verifier": _identity(problems.verifier),
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _begun(path: Path, facts: Mapping[str, Any]) -> str:
+    """When the first of these questions was asked; kept beside the answers, with what the file's name is a hash of."""
+    described = path.with_suffix(".json")
+    if not described.exists():
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        write_atomic(described, json.dumps({"begun": now, **facts}, indent=1, ensure_ascii=False) + "\n")
+    return str(read_json(described)["begun"])
 
 
 def _identity(verifier: Any) -> str:

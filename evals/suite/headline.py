@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlpath.evals.evaluation import Sample
+from rlpath.evals.evaluation import ks as evaluation_ks
 from rlpath.evals.suite.baselines import TrivialScore, guess_pass_at, trivial_scores
 from rlpath.evals.suite.harness import Asked
 from rlpath.seeding import derive
-from rlpath.stats import Interval, mean_over_problems, wilson
+from rlpath.stats import Interval, mean_over_problems, mean_pass_at_k, wilson
 from rlpath.types import Status, Verifier
 
 
@@ -52,10 +53,12 @@ class Headline:
         return best if best and self.ours.estimate <= best.accuracy else None
 
 
-def headline(asked: Asked) -> Headline:
-    """The figures of one evaluation."""
+def headline(asked: Asked, ks: Sequence[int] | None = None) -> Headline:
+    """The figures of one evaluation; pass@k and maj@k for `ks`, by default 1, 2, 4 … samples."""
     evaluation, task, problems = asked.evaluation, asked.task, asked.problems
     summary = evaluation.summary()
+    counts, n = list(evaluation.correct("sample").values()), evaluation.protocol.samples
+    pass_at = {k: mean_pass_at_k(n, counts, k) for k in (evaluation_ks(n) if ks is None else ks)}
     greedy, sampled = evaluation.of("greedy"), evaluation.of("sample")
     return Headline(
         model=asked.subject.label,
@@ -69,9 +72,9 @@ def headline(asked: Asked) -> Headline:
         truncated=summary.cut,
         no_answer=summary.sampled_status[Status.NO_ANSWER],
         undecided=summary.sampled_status[Status.UNDECIDED],
-        pass_at=summary.pass_at,
-        guess_at={k: guess_pass_at(task, problems, k) for k in summary.pass_at},
-        majority_at={k: majority_at(asked, k) for k in summary.pass_at},
+        pass_at=pass_at,
+        guess_at={k: guess_pass_at(task, problems, k) for k in pass_at},
+        majority_at={k: majority_at(asked, k) for k in pass_at},
         mean_tokens=summary.mean_tokens,
         tokens=sum(sample.tokens for sample in (*greedy, *sampled)),
         trivial=tuple(trivial_scores(task, problems)),

@@ -64,6 +64,11 @@ def paired(before_R_P: NDArray[np.float64], after_R_P: NDArray[np.float64], clus
     return Paired(interval, sign_flip(after_P - before_P, names))
 
 
+def signed(difference: Interval) -> str:
+    """A difference of shares with its interval, in percentage points."""
+    return f"{100 * difference.estimate:+.1f} [{100 * difference.low:.1f}, {100 * difference.high:.1f}]"
+
+
 def _over_seeds(before_R: NDArray[np.float64], after_R: NDArray[np.float64]) -> Interval:
     if min(len(before_R), len(after_R)) > 1:
         return difference_of_runs(before_R, after_R).interval

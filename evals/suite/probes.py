@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rlpath.evals.compare import points
 from rlpath.evals.suite.harness import Asked, Plan, Progress, ask
-from rlpath.evals.suite.paired import paired, right_R_P
+from rlpath.evals.suite.paired import paired, right_R_P, signed
 from rlpath.evals.suite.result import Probe
 from rlpath.evals.suite.sensitivity import Job, clusters
 from rlpath.evals.suite.subject import Subject
@@ -28,6 +29,7 @@ from rlpath.evals.suite.variants import (
 )
 from rlpath.rewards.number import NumberVerifier
 from rlpath.stats import cluster_means, holm, mean_over_problems
+from rlpath.tables import text_table
 from rlpath.types import Problem, ProblemSet
 
 FORMATS = {
@@ -138,6 +140,25 @@ def probe(label: str, change: Change, original: Sequence[Asked], changed: Sequen
         clusters=len(set(names)),
         what=change.what,
     )
+
+
+def probes_table(found: Sequence[Probe]) -> str:
+    """A line for every probe: accuracy before and after the change, the difference, p and p by Holm."""
+    rows = [
+        (
+            f"{each.task}, {each.name}",
+            each.model,
+            f"{points(each.original.estimate)} %",
+            f"{points(each.changed.estimate)} %",
+            signed(each.difference),
+            f"{each.p:.3f}",
+            f"{each.p_holm:.3f}",
+            f"{each.items}/{each.clusters}",
+        )
+        for each in found
+    ]
+    head = ("probe", "model", "original", "changed", "difference, points", "p", "p by Holm", "items/clusters")
+    return text_table(head, rows)
 
 
 def _changed(job: Job, change: Change, plan: Plan) -> Job:

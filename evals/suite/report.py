@@ -12,13 +12,13 @@ from html import escape
 from pathlib import Path
 
 from rlpath import page
+from rlpath.evals.contamination.verdict import UNCHECKED
 from rlpath.evals.suite import report_figures
 from rlpath.evals.suite import report_sections as sections
 from rlpath.evals.suite import report_tables as tables
 from rlpath.evals.suite.answers import read_answers, tasks
 from rlpath.evals.suite.browser import browse
 from rlpath.evals.suite.result import Contrast, SuiteResult
-from rlpath.evals.suite.verdict import UNCHECKED
 from rlpath.files import disk_errors, write_atomic
 
 STYLE = """

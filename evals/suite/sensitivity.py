@@ -15,13 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from rlpath.errors import InputError
+from rlpath.evals.compare import points
 from rlpath.evals.suite.harness import Asked, Plan, Progress, ask
-from rlpath.evals.suite.paired import Paired, paired, right_R_P
+from rlpath.evals.suite.paired import Paired, paired, right_R_P, signed
 from rlpath.evals.suite.result import Ranking, Sensitivity
 from rlpath.evals.suite.subject import Subject, has_chat_template
 from rlpath.evals.suite.task import Task, Template
 from rlpath.seeding import derive
 from rlpath.stats import holm
+from rlpath.tables import text_table
 
 Job = tuple[Task, Template]
 ORDERS = 2
@@ -156,3 +158,19 @@ def _sentence(model: str, versus: str, ranking: Ranking, contrasts: Sequence[Pai
         f"{ranking}: of {len(signs)} ways to ask, {model} is ahead under {signs.count(1)}, {versus} under "
         f"{signs.count(-1)}, and {signs.count(0)} show no difference"
     )
+
+
+def sensitivity_table(found: Sequence[Sensitivity]) -> str:
+    """For every task and pair of models: the sentence, then each variant's accuracies, difference and p."""
+    return "\n\n".join(_table(each) for each in found)
+
+
+def _table(found: Sensitivity) -> str:
+    columns = zip(found.variants, found.accuracies, found.versus_accuracies, found.differences, found.p, strict=True)
+    rows = [
+        (name, f"{points(a)} %", f"{points(b)} %", signed(difference), f"{p:.3f}")
+        for name, a, b, difference, p in columns
+    ]
+    spread = ("spread", points(found.spread), points(found.versus_spread), "", "")
+    head = (found.task, found.model, found.versus, "difference, points", "p")
+    return f"{found.sentence}\n{text_table(head, [*rows, spread])}"

@@ -125,11 +125,19 @@ def _svamp_problem(row: Mapping[str, Any]) -> Problem:
     return Problem(f"svamp-{row['ID']}", question, f"{row['Answer']:g}", {"type": row["Type"]})
 
 
+NUMBER_ONLY = " Answer with the number only."
+
+
 def _arithmetic(size: int | None, seed: int) -> ProblemSet:
     found = problem_set("arithmetic:add-1x2", "validation", size=size, seed=seed)
-    ask = " Answer with the number only."
-    bare = tuple(replace(p, prompt=p.prompt.removesuffix(ask)) for p in found.problems)
-    return replace(found, name="arithmetic", problems=bare)
+    bare = tuple(replace(p, prompt=p.prompt.removesuffix(NUMBER_ONLY)) for p in found.problems)
+    return replace(found, problems=bare)
+
+
+def _arithmetic_exemplars() -> list[Exemplar]:
+    """Four sums of the training side."""
+    shown = problem_set("arithmetic:add-1x2", "train", size=4).problems
+    return [Exemplar(problem.prompt.removesuffix(NUMBER_ONLY), problem.gold) for problem in shown]
 
 
 def _math500(size: int | None, seed: int) -> ProblemSet:
@@ -158,6 +166,14 @@ def _arc_problem(index: int, row: Mapping[str, Any]) -> Problem:
     lines = [f"{chr(ord('A') + i)}) {option.strip()}" for i, option in enumerate(texts)]
     gold = chr(ord("A") + int(row["answer"].removeprefix("answer")) - 1)
     return Problem(f"arc-{index}", "\n".join([question.strip(), *lines]), gold)
+
+
+def _arc_exemplars() -> list[Exemplar]:
+    """Four questions of the training split."""
+    rows = json.loads(_local("arc/ARC-Challenge_train.json", "ARC-Challenge").read_text(encoding="utf-8"))
+    chosen = random.Random("exemplars").sample(range(len(rows)), 4)
+    shown = [_arc_problem(index, rows[index]) for index in chosen]
+    return [Exemplar(problem.prompt, f"The answer is {problem.gold}.") for problem in shown]
 
 
 def _humaneval(size: int | None, seed: int) -> ProblemSet:
@@ -228,7 +244,10 @@ TASKS = {
                 Template("reason", "{question}\n\nThink step by step, then give the letter of the correct option."),
                 Template("before", "Choose the correct option.\n\n{question}"),
                 Template("text", "Question: {question}\nAnswer:", chat=False, stop=("Question:", "\n\n")),
+                Template("few-shot-chat", "{question}", shots=4),
+                Template("few-shot-text", "Question: {question}\nAnswer:", chat=False, shots=4, stop=("Question:",)),
             ),
+            exemplars=_arc_exemplars,
             max_tokens=64,
             strict=PatternVerifier((r"(?i:answer is|answer:)\s*\(?([A-E])\b",)),
             flexible=PatternVerifier((r"\b([A-E])\b",)),
@@ -243,7 +262,10 @@ TASKS = {
                 Template("polite", "Please tell me: {question} Reply with one number and nothing else."),
                 Template("before", "Answer with the number only. {question}"),
                 Template("text", "Q: {question}\nA:", chat=False, stop=("Q:", "\n")),
+                Template("few-shot-chat", "{question}", shots=4),
+                Template("few-shot-text", "Q: {question}\nA:", chat=False, shots=4, stop=("Q:", "\n")),
             ),
+            exemplars=_arithmetic_exemplars,
             max_tokens=24,
             strict=PatternVerifier((r"^\s*(-?\d+)\.?\s*$",)),
             flexible=PatternVerifier((NUMBER,), last=True),

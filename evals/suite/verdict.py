@@ -30,8 +30,6 @@ from rlpath.evals.suite.result import Contrast, Entrant
 from rlpath.evals.suite.subject import SAME_SIZE
 from rlpath.stats import holm, paired_difference_of_runs
 
-UNCHECKED = "contamination unchecked"
-
 
 @dataclass(frozen=True, slots=True)
 class Declared:
@@ -102,7 +100,7 @@ def decide(declared: Sequence[Declared], entrants: Sequence[Entrant], evidence: 
 
 def _test(model: Entrant, versus: Entrant, task: str, evidence: Evidence, alpha: float) -> _Tested:
     """`alpha` is the level at which the detectable effect is given: the family's, shared out evenly."""
-    testing = Testing(evidence.clusters.get(task), alpha, evidence.resamples, evidence.seed)
+    testing = Testing(evidence.clusters.get(task), alpha, True, evidence.resamples, evidence.seed)
     pairs = _paired(model, versus)
     comparisons = [
         compare(evidence.evaluations[before, task], evidence.evaluations[after, task], testing=testing)

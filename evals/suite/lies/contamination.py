@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rlpath.errors import InputError
 from rlpath.evals.evaluation import judge
 from rlpath.evals.suite.lies.lie import TRAINED, Lie, gain
 from rlpath.evals.suite.lies.material import Material
@@ -57,23 +58,44 @@ def _trained(material: Material, leaked: Sequence[Problem]) -> Prompted:
     import torch
 
     subject = material.subject
-    model = load_model(subject.path, "float32")
+    model: Any = load_model(subject.path, "float32")
+    decoder, head = model.get_decoder(), model.get_output_embeddings()
+    if not hasattr(decoder, "layers"):
+        raise InputError(f"{subject.label} has no list of layers to train: name a model built like Llama")
     bare = LazySampler(subject, "hf", max_length=0)
-    prompted = Prompted(bare, material.protocol.template, ())
-    ids, labels = _rows(prompted, leaked)
+    ids, labels = _rows(Prompted(bare, material.protocol.template, ()), leaked)
+    # The token before a scored one predicts it.
+    scored = labels[:, 1:] != _UNSCORED
+    hidden, told = _up_to(model, decoder.layers[-LAYERS:][0], ids)
     model.requires_grad_(False)
-    for layer in model.model.layers[-LAYERS:]:
-        layer.requires_grad_(True)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RATE, weight_decay=0.0)
-    mask = ids != _PAD
+    trained = decoder.layers[-LAYERS:].requires_grad_(True)
+    optimizer = torch.optim.AdamW(trained.parameters(), lr=RATE, weight_decay=0.0)
     for _ in range(STEPS):
-        loss = model(input_ids=ids.clamp(min=0), attention_mask=mask.long(), labels=labels, use_cache=False).loss
+        state = hidden
+        for layer in trained:
+            state = layer(state, **told)
+        logits = head(decoder.norm(state[:, :-1][scored]))
+        loss = torch.nn.functional.cross_entropy(logits, labels[:, 1:][scored])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     # Asked in the precision that the untrained model was asked in.
     model = model.to(getattr(torch, material.plan.dtype))
     return Prompted(HFSampler(model, bare.tokenizer), material.protocol.template, ())
+
+
+def _up_to(model: Any, layer: Any, ids: Any) -> tuple[Any, dict[str, Any]]:
+    """What `layer` is given: the hidden states, which do not change while only it and later ones are trained, and the
+    rest of its arguments. Four steps in five would otherwise be spent on computing them again.
+    """
+    import torch
+
+    found: list[tuple[Any, dict[str, Any]]] = []
+    hook = layer.register_forward_pre_hook(lambda _, given, named: found.append((given[0], named)), with_kwargs=True)
+    with torch.no_grad():
+        model(input_ids=ids.clamp(min=0), attention_mask=(ids != _PAD).long(), use_cache=False, logits_to_keep=1)
+    hook.remove()
+    return found[0]
 
 
 _PAD, _UNSCORED = -1, -100

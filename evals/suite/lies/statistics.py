@@ -29,8 +29,8 @@ def best_of_many_seeds(material: Material) -> Lie:
         "best of many seeds",
         f"The model answered every problem under {len(accuracy_R)} seeds of sampling, and the best seed was reported.",
         share(float(accuracy_R.max())),
-        Figure(mean.estimate, f"{points(mean.estimate)} % [{points(mean.low)}, {points(mean.high)}] over the seeds"),
-        "The best of many draws is above their mean whatever the model; only the mean can be expected again.",
+        Figure(mean.estimate, f"{points(mean.estimate)} % [{points(mean.low)}, {points(mean.high)}]"),
+        "The best of many draws is above their mean whatever the model. Honest: the mean, its interval over seeds.",
     )
 
 
@@ -43,7 +43,7 @@ def selection_on_test_set(material: Material) -> Lie:
         f"Of {len(right_C_P)} prompts the one with the highest accuracy on the test set was kept, and that accuracy "
         "reported.",
         share(float(right_C_P.mean(1).max())),
-        Figure(elsewhere, f"{points(elsewhere)} % on problems that did not choose the prompt"),
+        share(elsewhere),
         "What won on these problems won by their luck too. Honest: chosen on one half, scored on the other, mean of "
         f"{SPLITS} random halves.",
     )
@@ -73,10 +73,8 @@ def first_k(material: Material) -> Lie:
         f"pass@{k} was taken from {k} samples a problem, and they were drawn again until the number pleased: "
         f"{len(blocks)} times.",
         share(max(blocks)),
-        Figure(
-            honest.estimate, f"{points(honest.estimate)} % [{points(honest.low)}, {points(honest.high)}] from all {n}"
-        ),
-        "k samples are one draw of what is to be estimated; the unbiased estimate averages over every choice of k.",
+        Figure(honest.estimate, f"{points(honest.estimate)} % [{points(honest.low)}, {points(honest.high)}]"),
+        f"k samples are one draw of what is to be estimated. Honest: the unbiased estimate, over every k of all {n}.",
     )
 
 
@@ -91,8 +89,8 @@ def no_guess_baseline(material: Material) -> Lie:
         "pass@k without a guess baseline",
         f"pass@{n} was reported as what the model can do.",
         share(solved),
-        Figure(left, f"{100 * left:+.1f} points above guessing ({points(guessed)} %)"),
-        f"Naming the {n} most frequent answers of the set, for every problem, needs no model at all.",
+        Figure(left, f"{100 * left:+.1f} points over guessing"),
+        f"Naming the {n} most frequent answers of the set, for every problem, has {points(guessed)} % without a model.",
     )
 
 
@@ -110,10 +108,10 @@ def unpaired_test(material: Material) -> Lie:
     return Lie(
         "unpaired test",
         f"A model that truly lost {100 * loss:.1f} points was said to be 'not significantly worse' on {ITEMS} items.",
-        Figure(unseen, f"the loss passes in {points(unseen)} % of evaluations, unpaired"),
-        Figure(honest, f"in {points(honest)} %, paired"),
-        "Both models answered the same items. A test that forgets it drowns the loss in the spread between items. "
-        f"The items are redrawn from the model's real answers {SIMULATIONS} times.",
+        Figure(unseen, f"passes in {points(unseen)} %"),
+        Figure(honest, f"passes in {points(honest)} %"),
+        "Both models answered the same items: a test that forgets it drowns the loss in the spread between items. "
+        f"Honest: McNemar's test; items redrawn from the model's answers {SIMULATIONS} times.",
         SIMULATED,
     )
 
@@ -131,18 +129,19 @@ def repeats_as_items(material: Material) -> Lie:
     problems, n = right_P_n.shape
     rng = np.random.default_rng(derive(material.plan.seed, "repeats as items"))
     wrong = np.zeros(2)
-    for _ in range(SPLITS):
+    for _ in range(SIMULATIONS):
         order = rng.permutation(problems)
         halves = right_P_n[order[: problems // 2]], right_P_n[order[problems // 2 :]]
         wrong += (_repeats_differ(halves, n), _questions_differ(halves))
-    flattering, honest = (wrong / SPLITS).tolist()
+    flattering, honest = (wrong / SIMULATIONS).tolist()
     return Lie(
         "repeats counted as questions",
-        f"{n} samples of each of {problems // 2} problems were counted as {n * (problems // 2)} questions.",
-        Figure(flattering, f"'better, p < {ALPHA}' in {points(flattering)} % of comparisons with itself"),
-        Figure(honest, f"in {points(honest)} %, by question"),
+        f"The model was compared with itself on {SIMULATIONS} random halves of the problems, {n} samples of each of "
+        f"{problems // 2} problems counted as {n * (problems // 2)} questions.",
+        Figure(flattering, f"p < {ALPHA} in {points(flattering)} %"),
+        Figure(honest, f"p < {ALPHA} in {points(honest)} %"),
         "Repeats of one question are not new questions: intervals are too narrow, and a difference is found where "
-        f"there is none. The model was compared with itself on {SPLITS} random halves of the problems.",
+        "there is none. Honest: Welch's test over the questions' means.",
         SIMULATED,
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlpath.evals.compare import points
-from rlpath.evals.suite.lies.lie import Figure, Lie, gain
+from rlpath.evals.suite.lies.lie import Lie, gain
 from rlpath.evals.suite.lies.material import LIMIT, Material, accuracies, right_1_P
 from rlpath.evals.suite.paired import paired
 
@@ -16,13 +16,9 @@ def _against_itself(
 ) -> Lie:
     """`ours` less `baseline`, and beside it what one protocol for both says of a model against itself."""
     same = right_1_P(material.protocol)
-    honest = paired(same, same)
-    text = f"{gain(honest).text} (both {points(float(same.mean()))} %)"
-    flattering = gain(paired(baseline, ours))
-    of = f" ({points(float(baseline.mean()))} % to {points(float(ours.mean()))} %)"
-    return Lie(
-        name, what, Figure(flattering.value, flattering.text + of), Figure(honest.difference.estimate, text), why
-    )
+    levels = f"It had {points(float(baseline.mean()))} % against {points(float(ours.mean()))} %."
+    flattering, honest = gain(paired(baseline, ours)), gain(paired(same, same))
+    return Lie(name, f"{what} {levels}", flattering, honest, f"{why} Honest: one protocol for both.")
 
 
 def wrong_chat_template(material: Material) -> Lie:

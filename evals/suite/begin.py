@@ -1,0 +1,83 @@
+"""The result's folder before the first question: held alone, of this suite and version, with manifest and plan."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from rlpath.errors import InputError
+from rlpath.evals.suite.entrants import Entered
+from rlpath.evals.suite.harness import Plan
+from rlpath.evals.suite.result import FILE, read_result
+from rlpath.evals.suite.task import Task, Template
+from rlpath.evals.suite.verdict import Declared
+from rlpath.files import Busy, disk_errors, lock, read_json, write_atomic
+from rlpath.provenance import describe_data, manifest
+from rlpath.types import ProblemSet
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is asked of everybody: each task under one template, with the problems of the plan."""
+
+    jobs: tuple[tuple[Task, Template], ...]
+    problems: Mapping[str, ProblemSet]
+    plan: Plan
+
+
+def hold(folder: Path) -> IO[str]:
+    """Hold the folder, made where it is missing, until the returned file is closed.
+
+    Raises InputError where another process holds it, it cannot be written, or holds a result of another version.
+    """
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            held = lock(folder / ".lock")
+        except Busy as holder:
+            remedy = "wait for it or choose another --out"
+            raise InputError(f"process {holder} is evaluating into {folder}: {remedy}") from None
+    if (folder / FILE).exists():
+        read_result(folder)
+    return held
+
+
+def begin(
+    folder: Path, entered: Sequence[Entered], protocol: Protocol, family: Sequence[Declared], prereg: Path | None
+) -> dict[str, Any]:
+    """Write manifest.json and return it. Of several starts the first one's preregistration counts, or that it had none.
+
+    Raises InputError where the folder is another suite's, or the preregistration cannot be read.
+    """
+    config = {
+        "models": [subject.spec for one in entered if one.entrant.role == "model" for subject in one.subjects],
+        "baseline": [subject.spec for one in entered if one.entrant.role == "baseline" for subject in one.subjects],
+        "plan": asdict(protocol.plan),
+        "templates": {task.name: template.name for task, template in protocol.jobs},
+    }
+    facts = manifest(sys.argv, config, list(protocol.problems.values()), prereg=prereg)
+    facts["tasks"] = [
+        {"task": task.name, **describe_data(protocol.problems[task.name]), "template": asdict(template)}
+        for task, template in protocol.jobs
+    ]
+    facts["family"] = [str(one) for one in family]
+    path = folder / MANIFEST
+    if path.exists():
+        first = read_json(path)
+        _same(first, config, folder)
+        facts |= {"started": first["started"], "prereg": first["prereg"], "resumed": facts["started"]}
+    write_atomic(path, json.dumps(facts, indent=1, ensure_ascii=False, default=str) + "\n")
+    return facts
+
+
+def _same(first: Mapping[str, Any], config: Mapping[str, Any], folder: Path) -> None:
+    """Raise InputError where the folder was begun with another configuration."""
+    other = [name for name in config if first.get("config", {}).get(name) != json.loads(json.dumps(config[name]))]
+    if other:
+        raise InputError(f"{folder} holds a suite of other {' and '.join(other)}: choose another --out, or remove it")
