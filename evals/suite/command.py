@@ -62,10 +62,13 @@ class Eval:
         return self._show_lies() if self.show_lies else self._evaluate()
 
     def _evaluate(self) -> int:
-        from rlpath.evals.suite.export import write_exports
+        from transformers.utils import logging as transformers_logging
 
+        from rlpath.evals.suite.export import write_exports
         from rlpath.evals.suite.report import write_report
 
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
         if not self.baseline:
             raise InputError(f"no baseline was given: name a model of the same size with --baseline, such as {DEFAULT}")
         result = run_suite(
