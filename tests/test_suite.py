@@ -151,7 +151,7 @@ def test_a_model_without_a_chat_template(tmp_path: Path, digit_folder: Path, oth
     shutil.copytree(digit_folder, plain)
     (plain / "chat_template.jinja").unlink()
 
-    with pytest.raises(InputError, match="plain has no chat template in its tokenizer; .* --template text"):
+    with pytest.raises(InputError, match=r"plain has no chat template in its tokenizer; .* --template text"):
         run(plain, other_folder, tmp_path / "out")
     result = run(plain, other_folder, tmp_path / "text", template="text")
     assert {one.template for one in result.headlines} == {"text"}
