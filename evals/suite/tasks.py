@@ -354,7 +354,7 @@ def jsonl_task(
 
         TASK = jsonl_task(
             "capitals", "capitals.jsonl", NumberVerifier(),
-            [Template("plain", "{question}"), Template("text", "Q: {question}\nA:", chat=False, stop=("Q:",))],
+            [Template("plain", "{question}"), Template("text", "Q: {question} A:", chat=False, stop=("Q:",))],
             max_tokens=32,
         )
 
