@@ -120,6 +120,9 @@ def compare(before: Evaluation, after: Evaluation, seed: int = 0, testing: Testi
     Greedy accuracies go by McNemar's exact test, all else, and problems in clusters, by permutation. Raises InputError
     where an evaluation is incomplete or the protocols differ.
     """
+    samples = before.protocol.samples, after.protocol.samples
+    if samples[0] != samples[1]:
+        raise InputError(f"the two evaluations have {samples[0]} and {samples[1]} samples a problem: give both as many")
     if not before.protocol.comparable(after.protocol):
         raise InputError("the two evaluations differ in problems or decoding: only the same protocol can be compared")
     if not (before.complete and after.complete):

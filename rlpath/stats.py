@@ -279,12 +279,12 @@ def detectable_by_sign_flip(
     """The smallest true difference that `sign_flip` would show with at least this `power`; 1 where it never could.
 
     The test measures a mean against the root mean square of the differences, which the effect itself raises: e =
-    z(1 - alpha/2) sqrt((s^2 + e^2) / n) + z(power) s / sqrt(n). As s is estimated, the upper 80 % limit of it is taken
+    z(1 - alpha/2) sqrt((s^2 + e^2) / n) + z(power) s / sqrt(n). As s is estimated, the upper 90 % limit of it is taken
     (Browne 1995), so that the figure errs on the large side.
     """
     padded = _padded(_observations(_differences(before_P, after_P), clusters))
     n = len(padded)
-    error = _standard_error(padded) * math.sqrt((n - 1) / chi_square_quantile(0.2, n - 1))
+    error = _standard_error(padded) * math.sqrt((n - 1) / chi_square_quantile(0.1, n - 1))
     share = normal_quantile(1 - alpha / 2) ** 2 / n
     if share >= 1:
         return 1.0

@@ -32,13 +32,13 @@ def send(number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
 
 
-def in_evaluation(name: str, number: signal.Signals) -> None:
-    """After the first chunk of an evaluation is written."""
+def in_evaluation(name: str | None, number: signal.Signals) -> None:
+    """After the first chunk of an evaluation is written, of that name or of any."""
     write = rlpath.evals.evaluation._append
 
     def append(path: Path, rows: Any) -> None:
         write(path, rows)
-        if path.stem == name:
+        if name in (None, path.stem):
             send(number)
 
     rlpath.evals.evaluation._append = append
@@ -86,6 +86,7 @@ def before_marking(step: int) -> None:
 
 POINTS: dict[str, Callable[[], None]] = {
     "": lambda: None,
+    "suite": lambda: in_evaluation(None, signal.SIGKILL),
     "evaluation before": lambda: in_evaluation("before", signal.SIGKILL),
     "generation": lambda: in_step(GRPOTrainer, "_generate_single_turn", 3, signal.SIGKILL),
     "half a metrics line": lambda: in_metrics(3),

@@ -62,10 +62,15 @@ class Eval:
         return self._show_lies() if self.show_lies else self._evaluate()
 
     def _evaluate(self) -> int:
+        from transformers.utils import logging as transformers_logging
+
         from rlpath.evals.suite.export import write_exports
-
+        from rlpath.evals.suite.probes import probes_table
         from rlpath.evals.suite.report import write_report
+        from rlpath.evals.suite.sensitivity import sensitivity_table
 
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
         if not self.baseline:
             raise InputError(f"no baseline was given: name a model of the same size with --baseline, such as {DEFAULT}")
         result = run_suite(
@@ -82,6 +87,10 @@ class Eval:
             progress=show,
         )
         print("\n".join(result_lines(result)))
+        if result.sensitivity:
+            print(f"\n{sensitivity_table(result.sensitivity)}")
+        if result.probes:
+            print(f"\n{probes_table(result.probes)}")
         print(f"exports: {', '.join(map(str, write_exports(result, self.out)))}")
         print(f"report: {write_report(result, self.out)}")
         return 0

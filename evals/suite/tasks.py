@@ -122,7 +122,9 @@ def _svamp(size: int | None, seed: int) -> ProblemSet:
 def _svamp_problem(row: Mapping[str, Any]) -> Problem:
     body = row["Body"].strip()
     question = f"{body if body.endswith(('.', '?', '!')) else body + '.'} {row['Question'].strip()}"
-    return Problem(f"svamp-{row['ID']}", question, f"{row['Answer']:g}", {"type": row["Type"]})
+    answer = float(row["Answer"])
+    gold = str(int(answer)) if answer.is_integer() else repr(answer)
+    return Problem(f"svamp-{row['ID']}", question, gold, {"type": row["Type"]})
 
 
 NUMBER_ONLY = " Answer with the number only."
@@ -330,6 +332,10 @@ def _own(path: Path) -> Task:
     return found
 
 
+def _made_from(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"template": row["template"]} if "template" in row else {}
+
+
 def jsonl_task(
     name: str,
     path: Path | str,
@@ -338,16 +344,30 @@ def jsonl_task(
     *,
     max_tokens: int = 256,
 ) -> Task:
-    """A task from a JSON-lines file with the fields `question` and `answer`, and optionally `id`.
+    """A task from a JSON-lines file with the fields `question` and `answer`, and optionally `id` and `template`.
 
-    Strict and flexible readings are the verifier's own. Raises InputError, when it is loaded, for a malformed file,
-    an empty answer, or two rows of one id.
+    A Python file of one's own, given to `rlpath eval --tasks my_task.py`, is:
+
+        from rlpath.evals.suite.task import Template
+        from rlpath.evals.suite.tasks import jsonl_task
+        from rlpath.rewards.number import NumberVerifier
+
+        TASK = jsonl_task(
+            "capitals", "capitals.jsonl", NumberVerifier(),
+            [Template("plain", "{question}"), Template("text", "Q: {question} A:", chat=False, stop=("Q:",))],
+            max_tokens=32,
+        )
+
+    and a row of its data {"question": "How many …?", "answer": "12"}. Where all rows have a `template`, those of one
+    template count as one cluster. Strict and flexible readings are the verifier's own. Raises InputError, when it is
+    loaded, for a malformed file, an empty answer, or two rows of one id.
     """
 
     def load(size: int | None, seed: int) -> ProblemSet:
         rows = read_jsonl(path, ("question", "answer"))
         problems = [
-            Problem(str(row.get("id", f"{name}-{i}")), row["question"], row["answer"]) for i, row in enumerate(rows)
+            Problem(str(row.get("id", f"{name}-{i}")), row["question"], row["answer"], _made_from(row))
+            for i, row in enumerate(rows)
         ]
         repeated = [id for id, count in Counter(problem.id for problem in problems).items() if count > 1]
         if repeated:
