@@ -14,6 +14,7 @@ from rlpath.evals.run_log import draft_entry
 from rlpath.evals.seeds_report import write_seeds_report
 from rlpath.evals.suite import report as suite_report
 from rlpath.evals.suite import result as suite_result
+from rlpath.evals.suite.browser import SHOWN
 from rlpath.files import disk_errors
 from rlpath.runs import read_run
 from rlpath.seed_sets import read_set
@@ -28,6 +29,8 @@ class Report:
     """Run folders, runs/<recipe>/<hash>/seed-<k>; or one folder that `rlpath eval` wrote, with its result.json."""
     out: Path | None = None
     """Where the report over several runs goes; by default beside their folders."""
+    shown: int = SHOWN
+    """Problems of each task that a suite's report shows with their completions; all are in answers/."""
 
     def run(self) -> int:
         """Write and print the path."""
@@ -48,7 +51,9 @@ class Report:
         """The report of an evaluation suite, from its result."""
         if len(self.runs) != 1 or self.out is not None:
             raise InputError(f"{folder} is a suite's folder: name it alone and without --out")
-        return suite_report.write_report(suite_result.read_result(folder), folder)
+        if self.shown < 0:
+            raise InputError(f"--shown is {self.shown}: 0 or more problems of each task can be shown")
+        return suite_report.write_report(suite_result.read_result(folder), folder, shown=self.shown)
 
     def _classic(self) -> Path:
         """The report of reinforcement learning on an environment."""

@@ -245,6 +245,8 @@ def test_large_tasks_are_cut_to_what_changed_first(tmp_path: Path) -> None:
     others = [int(number) for kinds, number in shown if "changed" not in kinds]
     assert others == sorted(others) and others[0] < 10 and others[-1] > count - 10
     assert f"{SHOWN} of {count} of sums are shown" in html
+    few = write_report(found, tmp_path, shown=3).read_text()
+    assert few.count(' t0"') == 3 and f"3 of {count} of sums" in few
 
 
 def test_a_long_completion_keeps_its_end(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Every problem with the greedy completions of all models side by side, filtered without a script.
 
 Filters are radio buttons that style sheet rules read, so the page stays one file that runs nothing. A large task is cut
-to `SHOWN` problems: all that changed first, then others evenly spaced, so that what is left out was not chosen.
+to `SHOWN` problems, or as many as are asked for: all that changed first, then others evenly spaced, so that what is left out was not chosen.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ class Item:
     kinds: frozenset[str]
 
 
-def browse(result: SuiteResult, answers: Answers) -> Browser:
-    """The browser over all tasks."""
+def browse(result: SuiteResult, answers: Answers, limit: int = SHOWN) -> Browser:
+    """The browser over all tasks, at most `limit` problems of each."""
     found = {task: list(_items(result, answers, task)) for task in tasks(result)}
-    shown = {task: choose(items) for task, items in found.items()}
+    shown = {task: choose(items, limit) for task, items in found.items()}
     items = [item for chosen in shown.values() for item in chosen]
     if not items:
         return Browser((), "")
@@ -87,7 +87,7 @@ def browse(result: SuiteResult, answers: Answers) -> Browser:
     return Browser((page.soft(_said(result, found, shown)), body), STYLE + _rules(items, names))
 
 
-def choose(items: Sequence[Item], limit: int = SHOWN) -> list[Item]:
+def choose(items: Sequence[Item], limit: int) -> list[Item]:
     """At most `limit` items: those that changed first, then the others, evenly spaced where they are too many."""
     changed = [item for item in items if "changed" in item.kinds]
     others = [item for item in items if "changed" not in item.kinds]
@@ -137,7 +137,11 @@ def _said(result: SuiteResult, found: dict[str, list[Item]], shown: dict[str, li
     text = "One greedy completion of every model; tap a line to read them. Right and wrong are our verifier's."
     if any(len(entrant.members) > 1 for entrant in result.entrants):
         text += " Of several training seeds the first is shown; the others are in the evaluation files."
-    cut = [f"{len(shown[task])} of {len(items)} of {task}" for task, items in found.items() if len(items) > SHOWN]
+    cut = [
+        f"{len(shown[task])} of {len(items)} of {task}"
+        for task, items in found.items()
+        if len(items) > len(shown[task])
+    ]
     if cut:
         text += (
             f" To keep the page light, {', '.join(cut)} are shown: first those whose verdict changed, then others "

@@ -17,7 +17,7 @@ from rlpath.evals.suite import report_figures
 from rlpath.evals.suite import report_sections as sections
 from rlpath.evals.suite import report_tables as tables
 from rlpath.evals.suite.answers import read_answers, tasks
-from rlpath.evals.suite.browser import browse
+from rlpath.evals.suite.browser import SHOWN, browse
 from rlpath.evals.suite.result import Contrast, SuiteResult
 from rlpath.files import disk_errors, write_atomic
 
@@ -40,13 +40,13 @@ td:first-child, th:first-child { position: sticky; left: 0; background: var(--ba
 """
 
 
-def write_report(result: SuiteResult, folder: Path) -> Path:
+def write_report(result: SuiteResult, folder: Path, *, shown: int = SHOWN) -> Path:
     """Write `report.html` into the folder of `result.json` and return its path.
 
-    Raises InputError where an evaluation file that the result names is missing or damaged.
+    At most `shown` problems of each task are in it, with their completions. Raises InputError where an evaluation file that the result names is missing or damaged.
     """
     answers = read_answers(result, folder)
-    browser = browse(result, answers)
+    browser = browse(result, answers, shown)
     title = title_of(result)
     body = [
         page.heading(title),
