@@ -1,7 +1,8 @@
 """Every problem with the greedy completions of all models side by side, filtered without a script.
 
 Filters are radio buttons that style sheet rules read, so the page stays one file that runs nothing. A large task is cut
-to `SHOWN` problems, or as many as are asked for: all that changed first, then others evenly spaced, so that what is left out was not chosen.
+to `SHOWN` problems, or to as many as are asked for: all that changed first, then others evenly spaced, so that what is
+left out was not chosen.
 """
 
 from __future__ import annotations

@@ -43,7 +43,8 @@ td:first-child, th:first-child { position: sticky; left: 0; background: var(--ba
 def write_report(result: SuiteResult, folder: Path, *, shown: int = SHOWN) -> Path:
     """Write `report.html` into the folder of `result.json` and return its path.
 
-    At most `shown` problems of each task are in it, with their completions. Raises InputError where an evaluation file that the result names is missing or damaged.
+    At most `shown` problems of each task are in it, with their completions. Raises InputError where an evaluation file
+    that the result names is missing or damaged.
     """
     answers = read_answers(result, folder)
     browser = browse(result, answers, shown)
