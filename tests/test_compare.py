@@ -107,7 +107,7 @@ def test_only_the_same_protocol_is_compared() -> None:
     cut = replace(base, samples=base.samples[:-1])
     for other, message in [
         (other_set, "same protocol"),
-        (evaluation([0, 1], [0, 1], n=8), "same protocol"),
+        (evaluation([0, 1], [0, 1], n=8), "4 and 8 samples a problem"),
         (cut, "cut"),
     ]:
         with pytest.raises(InputError, match=message):

@@ -10,7 +10,15 @@ import pytest
 
 from rlpath import cli
 from rlpath.errors import InputError
-from rlpath.evals.power import Power, mcnemar_power, paired_items, seeds_against_base, seeds_per_arm, unpaired_items
+from rlpath.evals.power import (
+    Power,
+    detectable_by_mcnemar,
+    mcnemar_power,
+    paired_items,
+    seeds_against_base,
+    seeds_per_arm,
+    unpaired_items,
+)
 from rlpath.stats import mcnemar
 
 
@@ -120,3 +128,12 @@ def test_impossible_questions_are_one_sentence(words: tuple[str, ...], message: 
     """Per cent for shares, effects that do not fit, models that cannot differ so much."""
     with pytest.raises(InputError, match=message):
         Power(**dict(zip([w[2:].replace("-", "_") for w in words[::2]], map(float, words[1::2]), strict=True))).lines()
+
+
+def test_the_detectable_effect_of_mcnemar_is_the_smallest() -> None:
+    """200 items of which 40 differ: a thousandth less has no power of 80 %; three items never show anything."""
+    effect, differ = detectable_by_mcnemar(200, 40), 42 / 202
+
+    assert mcnemar_power(200, effect, differ) >= 0.8 > mcnemar_power(200, effect - 0.001, differ)
+    assert effect == pytest.approx(0.095, abs=0.003)
+    assert detectable_by_mcnemar(3, 1) == 1.0

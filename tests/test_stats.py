@@ -405,3 +405,22 @@ def test_our_statistics_of_runs_are_those_of_rliable() -> None:
     _, limits = rly.get_interval_estimates({"x": x}, lambda s: np.array([metrics.aggregate_iqm(s)]), reps=2000)
     ours = stats.stratified_bootstrap(x, stats.iqm)
     assert np.allclose([ours.low, ours.high], limits["x"].ravel(), atol=0.05)
+
+
+def test_the_detectable_effect_of_the_sign_flip() -> None:
+    """100 problems, 20 gained and 20 lost: a root of the test's own equation, above the normal formula."""
+    before, after = [0] * 20 + [1] * 20 + [0] * 60, [1] * 20 + [0] * 20 + [0] * 60
+    effect = stats.detectable_by_sign_flip(before, after)
+    n, upper = 102, 101 / scipy_stats.chi2.ppf(0.1, 101)
+    variance = 42 / 102 * upper
+    by_hand = 1.95996 * math.sqrt((variance + effect**2) / n) + 0.84162 * math.sqrt(variance / n)
+    assert effect == pytest.approx(by_hand, abs=1e-4)
+    assert effect > stats.minimal_detectable_effect(before, after)
+    assert stats.detectable_by_sign_flip([0], [1]) == 1.0
+
+
+@pytest.mark.parametrize("df", [5, 50, 500])
+@pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
+def test_chi_square_quantiles(probability: float, df: int) -> None:
+    """Within half a per cent of SciPy's."""
+    assert stats.chi_square_quantile(probability, df) == pytest.approx(scipy_stats.chi2.ppf(probability, df), rel=5e-3)

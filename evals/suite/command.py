@@ -5,16 +5,17 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
 from rlpath.errors import InputError
-from rlpath.evals.suite.harness import Backend, Plan
-from rlpath.evals.suite.subject import resolve_subject
-from rlpath.evals.suite.suite import DEFAULT_TASKS, run_suite
-from rlpath.evals.suite.table import result_lines
+from rlpath.evals.suite.tasks import TASKS
 from rlpath.files import disk_errors
 from rlpath.models import DEFAULT
+
+if TYPE_CHECKING:
+    from rlpath.evals.suite.harness import Plan
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Eval:
     """Runs, model folders, adapters, hub ids or smollm2-135m-instruct; runs of one configuration are its seeds."""
     baseline: tuple[str, ...] = ()
     """What they are compared with: a model of the same size, or the seeds of another recipe."""
-    tasks: tuple[str, ...] = DEFAULT_TASKS
+    tasks: tuple[str, ...] = tuple(TASKS)
     """Tasks by name, or Python files that define a TASK; commas are allowed."""
     samples: int = 8
     """Sampled completions of a problem; 0 for greedy alone."""
@@ -42,7 +43,7 @@ class Eval:
     """Fixes the choice of problems and every draw."""
     template: str | None = None
     """How questions are put, by name, or "text" for plain text; by default each task's first."""
-    backend: Backend = "auto"
+    backend: Literal["auto", "hf", "vllm"] = "auto"
     """What samples."""
     max_tokens: int | None = None
     """Longest completion; by default each task's own."""
@@ -68,6 +69,8 @@ class Eval:
         from rlpath.evals.suite.probes import probes_table
         from rlpath.evals.suite.report import write_report
         from rlpath.evals.suite.sensitivity import sensitivity_table
+        from rlpath.evals.suite.suite import run_suite
+        from rlpath.evals.suite.table import result_lines
 
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
@@ -97,6 +100,7 @@ class Eval:
 
     def _show_lies(self) -> int:
         from rlpath.evals.suite.lies import PLAN, run_lies, save_lies
+        from rlpath.evals.suite.subject import resolve_subject
 
         models = self._models() or [DEFAULT]
         if len(models) > 1:
@@ -112,6 +116,8 @@ class Eval:
         return [name for group in self.model for name in group]
 
     def _plan(self) -> Plan:
+        from rlpath.evals.suite.harness import Plan
+
         return Plan(self.samples, self.size, self.seed, max_tokens=self.max_tokens, backend=self.backend, k=self.k)
 
 

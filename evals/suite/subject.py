@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rlpath.cpu import prepare_cpu
 from rlpath.errors import InputError
 from rlpath.files import read_json
-from rlpath.hf_sampler import encode_chat
 from rlpath.models import load_model, load_tokenizer, parameter_count, resolve_model
-from rlpath.posttrain.weights import sampler_weights
 from rlpath.provenance import describe_model
 from rlpath.rollouts import Backend, PolicySampler, choose_backend, load_sampler
 from rlpath.runs import read_run
@@ -124,6 +121,8 @@ class LazySampler:
 
     def encode(self, prompt: str) -> list[int]:
         """Token ids of a user turn."""
+        from rlpath.hf_sampler import encode_chat
+
         return encode_chat(self.tokenizer, prompt)
 
     def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
@@ -132,6 +131,9 @@ class LazySampler:
 
     def _load(self) -> PolicySampler:
         if self._loaded is None:
+            from rlpath.cpu import prepare_cpu
+            from rlpath.posttrain.weights import sampler_weights
+
             if self.device == "cpu":
                 prepare_cpu()
             loaded = load_sampler(

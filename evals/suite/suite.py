@@ -18,13 +18,12 @@ from rlpath.evals.suite.headline import Headline, headline
 from rlpath.evals.suite.references import references
 from rlpath.evals.suite.result import Contrast, Entrant, Probe, Sensitivity, SuiteResult
 from rlpath.evals.suite.task import Task
-from rlpath.evals.suite.tasks import find_task
+from rlpath.evals.suite.tasks import TASKS, find_task
 from rlpath.evals.suite.training import UNCHECKED, Findings, as_json, remark, search_training_text
 from rlpath.evals.suite.verdict import Declared, Evidence, decide, declare, millions, same_size
 from rlpath.files import disk_errors
 from rlpath.prereg import read_prereg
 
-DEFAULT_TASKS = ("gsm8k", "svamp", "math500", "arc", "arithmetic", "humaneval", "ifeval")
 ANSWERS = "answers"
 
 
@@ -49,7 +48,7 @@ class _Suite:
 def run_suite(
     models: Sequence[str],
     baseline: str | Sequence[str],
-    tasks: Sequence[str | Task] = DEFAULT_TASKS,
+    tasks: Sequence[str | Task] = tuple(TASKS),
     *,
     out: Path | str,
     plan: Plan | None = None,
