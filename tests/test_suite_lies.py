@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats as scipy_stats
 
 from rlpath.errors import InputError
 from rlpath.evals.evaluation import Evaluation, Protocol, Sample
@@ -158,13 +159,16 @@ def test_an_unpaired_test_overlooks_a_loss() -> None:
 
 
 def test_repeats_are_no_questions() -> None:
-    """Problems that are always or never solved: repeats find a difference in most splits, questions in about 5 %."""
-    rng = np.random.default_rng(1)
-    always = [bool(x) for x in rng.random(40) < 0.5]
-    found = asked([WRONG] * 40, [[right] * 8 for right in always])
+    """Of 40 problems 20 are always solved and 20 never: how often halves differ is the hypergeometric distribution's.
+
+    With 8 repeats of 20 problems, |z| > 1.96 wherever a half holds at most 8 or at least 12 of the solved ones.
+    """
+    found = asked([WRONG] * 40, [[True] * 8] * 20 + [[False] * 8] * 20)
     lie = stats.repeats_as_items(material(found))
-    assert lie.flattering.value > 0.4
-    assert lie.honest.value < 0.1
+    halves = scipy_stats.hypergeom(40, 20, 20)
+    assert lie.flattering.value == pytest.approx(2 * halves.cdf(8), abs=0.04)
+    # As questions, from 6 solved against 14 on: t(38) = 2.69; 7 against 13 has t = 1.94.
+    assert lie.honest.value == pytest.approx(2 * halves.cdf(6), abs=0.02)
 
 
 def test_lies_of_a_tiny_model(digit_folder: Path, tmp_path: Path) -> None:
