@@ -85,9 +85,11 @@ reproduce-hacking: $(READY) ## four exhibits of reward hacking with their cures,
 reproduce-train-speed: $(READY) ## fine-tuning's tokens a second beside TRL's defaults (5 minutes on 2 cores)
 	$(BIN)/python scripts/bench_train.py
 
-reproduce-eval: reproduce-grpo-arithmetic ## the suite on those runs against their base (half an hour on 2 cores)
+reproduce-eval: reproduce-grpo-arithmetic ## the suite on those runs against their base (20 minutes more on 2 cores)
 	$(BIN)/rlpath eval --model runs/reproduced/grpo_arithmetic/*/seed-* --baseline smollm2-135m-instruct \
-		--tasks arithmetic,svamp,gsm8k --size 100 --samples 4 --sensitivity --probes --out runs/reproduced/evaluation
+		--tasks arithmetic,svamp --size 100 --samples 4 --out runs/reproduced/evaluation
+	$(BIN)/rlpath eval --model runs/reproduced/grpo_arithmetic/*/seed-* --baseline smollm2-135m-instruct \
+		--tasks arithmetic --size 100 --samples 0 --sensitivity --out runs/reproduced/sensitivity
 
 reproduce-eval-speed: $(READY) ## the suite beside lm-evaluation-harness, which is installed for it (7 minutes)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,math,bench]'

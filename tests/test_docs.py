@@ -18,6 +18,7 @@ from rlpath.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "recipes/README.md", "rewards/README.md"]
+PAGES += ["evals/contamination/README.md"]
 VERIFIERS = sorted(module.name for module in pkgutil.walk_packages(rlpath.rewards.__path__, "rlpath.rewards."))
 
 
