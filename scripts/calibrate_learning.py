@@ -2,9 +2,9 @@
 
 python scripts/calibrate_learning.py          # a few minutes on one core; writes tests/calibration/ppo_cartpole.json
 
-A threshold set by eye has an unknown rate of false alarms. tests/test_learning.py fails where the mean of three seeds
-lies below the 5th percentile of the means of all triples recorded here: one time in twenty where libraries or hardware
-round differently and so draw other runs, and never where they give the recorded bits, since its seeds are fixed.
+A threshold set by eye has an unknown rate of false alarms. tests/test_learning.py fails where the mean of eight seeds
+lies below a prediction limit computed from these: one time in a thousand where libraries or hardware round differently
+and so draw other runs, and never where they give the recorded bits, since its seeds are fixed.
 """
 
 from __future__ import annotations
