@@ -89,7 +89,8 @@ reproduce-train-speed: $(READY) ## fine-tuning's tokens a second beside TRL's de
 
 reproduce-eval: reproduce-grpo-arithmetic ## the suite on those runs against their base (20 minutes more on 2 cores)
 	$(BIN)/rlpath eval --model runs/reproduced/grpo_arithmetic/*/seed-* --baseline smollm2-135m-instruct \
-		--tasks arithmetic,svamp --size 100 --samples 4 --out runs/reproduced/evaluation
+		--tasks arithmetic,svamp --size 100 --samples 0 --prereg recipes/reports/grpo_arithmetic.prereg.toml \
+		--out runs/reproduced/evaluation
 	$(BIN)/rlpath eval --model runs/reproduced/grpo_arithmetic/*/seed-* --baseline smollm2-135m-instruct \
 		--tasks arithmetic --size 100 --samples 0 --sensitivity --out runs/reproduced/sensitivity
 
