@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from rlpath.core.errors import InputError
+from rlpath.core.types import Problem, ProblemSet
 from rlpath.envs.splits import Side, check_split, side_of
-from rlpath.errors import InputError
-from rlpath.rewards.number import NumberVerifier
-from rlpath.types import Problem, ProblemSet
+from rlpath.rewards.verifiers.number import NumberVerifier
 
 Operation = Literal["+", "-", "*"]
 PROMPT = "What is {a} {operation} {b}? Answer with the number only."

@@ -10,10 +10,10 @@ import random
 import re
 from pathlib import Path
 
+from rlpath.core.errors import InputError, Unreachable
+from rlpath.core.types import Demonstration, ExampleSet, ProblemSet, Turn
 from rlpath.envs.files import data_file, read_jsonl
 from rlpath.envs.splits import Side, check_split, side_of
-from rlpath.errors import InputError, Unreachable
-from rlpath.types import Demonstration, ExampleSet, ProblemSet, Turn
 
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
 OCTOPACK = "sft/oasstcommitpackftmanual.jsonl"

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rlpath.errors import InputError
+from rlpath.core.errors import InputError
 
 
 def data_file(relative: str) -> Path | None:

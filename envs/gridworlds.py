@@ -23,7 +23,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.toy_text.utils import categorical_sample
 
-from rlpath.errors import InputError
+from rlpath.core.errors import InputError
 
 FLOOR, WALL, START, GOAL, HOLE, CLIFF = ".", "#", "S", "G", "H", "C"
 CLIFF_REWARD = -100.0

@@ -1,7 +1,7 @@
 """GSM8K: grade-school word problems (arXiv 2110.14168), the training split with a fixed validation slice.
 
 Read from `$RLPATH_DATA/gsm8k/train.jsonl`, else from the hub (openai/gsm8k). The test split opens in
-`rlpath.evals.held_out` alone.
+`rlpath.evals.measure.held_out` alone.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlpath.core.errors import InputError, Unreachable
+from rlpath.core.types import Problem, ProblemSet
 from rlpath.envs.files import data_file, read_jsonl
 from rlpath.envs.splits import Side, check_split, hash_fraction
-from rlpath.errors import InputError, Unreachable
-from rlpath.hub import hub_state, stop_asking
-from rlpath.rewards.number import NumberVerifier
-from rlpath.types import Problem, ProblemSet
+from rlpath.models.hub import hub_state, stop_asking
+from rlpath.rewards.verifiers.number import NumberVerifier
 
 FIELDS = ("question", "answer")
 PROMPT = "{question}\n\nThink step by step, then give the final answer as one number after ####."

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
+from rlpath.core.errors import InputError
+from rlpath.core.types import ProblemSet
 from rlpath.envs.arithmetic import LEVELS, arithmetic
 from rlpath.envs.gsm8k import gsm8k
 from rlpath.envs.reasoning_gym import reasoning_gym
 from rlpath.envs.splits import Side
 from rlpath.envs.word_problems import word_problems
-from rlpath.errors import InputError
-from rlpath.types import ProblemSet
 
 NAMES = (*(f"arithmetic:{level}" for level in LEVELS), "gsm8k", "word-problems", "reasoning-gym:<task>")
 

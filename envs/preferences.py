@@ -1,7 +1,7 @@
 """Pairs of answers of which one was preferred: files of your own, pairs that a verifier makes, and how sides are split.
 
 A file has JSON lines with `prompt` (text, or a list of messages), `chosen` and `rejected`. Published sets of human
-preferences are opened in `rlpath.evals.preferences`: what is at hand of them is their authors' test files.
+preferences are opened in `rlpath.evals.measure.preferences`: what is at hand of them is their authors' test files.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rlpath.core.errors import InputError
+from rlpath.core.types import ExampleSet, Preference, Turn
 from rlpath.envs.files import read_jsonl
 from rlpath.envs.splits import Side, check_split, side_of
-from rlpath.errors import InputError
-from rlpath.types import ExampleSet, Preference, Turn
 
 HELD_OUT_FRACTION = 0.25
 

@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
+from rlpath.core.errors import InputError
+from rlpath.core.types import Problem, ProblemSet, Status, Verdict, Verifier
 from rlpath.envs.splits import Side, check_split, side_of
-from rlpath.errors import InputError
-from rlpath.rewards.number import NumberVerifier
-from rlpath.types import Problem, ProblemSet, Status, Verdict, Verifier
+from rlpath.rewards.verifiers.number import NumberVerifier
 
 GUARDED_VERSION = "0.1.25"
 NUMBER_PROMPT = "{question}\n\nThink step by step, then give the final answer as one number after ####."

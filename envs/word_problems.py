@@ -10,10 +10,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from rlpath.core.errors import InputError
+from rlpath.core.types import Problem, ProblemSet
 from rlpath.envs.splits import Side, check_split, side_of
-from rlpath.errors import InputError
-from rlpath.rewards.number import NumberVerifier
-from rlpath.types import Problem, ProblemSet
+from rlpath.rewards.verifiers.number import NumberVerifier
 
 PROMPT = "{question}\n\nThink step by step, then give the final answer as one number after ####."
 NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gita", "Hugo", "Ines", "Jon", "Kira", "Leo")

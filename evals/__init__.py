@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rlpath.evals.suite.suite import run_suite
+    from rlpath.evals.run_suite import run_suite
 
     evaluate = run_suite
 
@@ -17,6 +17,6 @@ def __getattr__(name: str) -> Any:
     """`evaluate`, imported when it is first asked for: the other modules here need no deep-learning package."""
     if name != "evaluate":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from rlpath.evals.suite.suite import run_suite
+    from rlpath.evals.run_suite import run_suite
 
     return run_suite

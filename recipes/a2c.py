@@ -6,9 +6,9 @@ python recipes/a2c.py --preset lunarlander --seeds 5
 
 from __future__ import annotations
 
+from rlpath.core.errors import run_command
 from rlpath.deep.a2c import Args, train
-from rlpath.deep.recipe import run_recipe
-from rlpath.errors import run_command
+from rlpath.deep.runner.recipe import run_recipe
 
 CARTPOLE = Args()
 ACROBOT = Args(env_id="Acrobot-v1", num_envs=16, normalize="shared")

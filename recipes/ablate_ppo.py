@@ -20,17 +20,17 @@ from typing import Any
 
 import tyro
 
-from rlpath import plots
-from rlpath.curves import last_mean, learning_curve
+from rlpath.core.errors import InputError, run_command
+from rlpath.core.files import write_atomic
+from rlpath.core.seeding import parse_seeds
+from rlpath.core.stats import Difference, holm, paired_difference_of_runs, probability_of_improvement
 from rlpath.deep.ppo import Args
-from rlpath.deep.recipe import BatchedOptions, check, config_of
-from rlpath.errors import InputError, run_command
-from rlpath.files import write_atomic
-from rlpath.plots import Points
-from rlpath.runs import read_run, run_path
-from rlpath.seeding import parse_seeds
-from rlpath.stats import Difference, holm, paired_difference_of_runs, probability_of_improvement
-from rlpath.tables import text_table
+from rlpath.deep.runner.recipe import BatchedOptions, check, config_of
+from rlpath.report import plots
+from rlpath.report.plots import Points
+from rlpath.report.tables import text_table
+from rlpath.runs.curves import last_mean, learning_curve
+from rlpath.runs.run_folder import read_run, run_path
 
 PPO = Path(__file__).with_name("ppo.py")
 ARMS: dict[str, dict[str, Any]] = {

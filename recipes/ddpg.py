@@ -5,9 +5,9 @@ python recipes/ddpg.py --seeds 5
 
 from __future__ import annotations
 
+from rlpath.core.errors import run_command
 from rlpath.deep.ddpg import Args, train
-from rlpath.deep.recipe import run_recipe
-from rlpath.errors import run_command
+from rlpath.deep.runner.recipe import run_recipe
 
 PENDULUM = Args(gamma=0.98, buffer_size=200_000, learning_starts=10_000)
 PRESETS = {

@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-from rlpath.dpo import DPOSettings, run_dpo_on_pairs, run_dpo_on_problems
+from rlpath.core.errors import run_command
 from rlpath.envs.load import problem_set
-from rlpath.errors import run_command
-from rlpath.evals.preferences import Human, human_preferences
-from rlpath.experiment import read_settings
+from rlpath.evals.measure.preferences import Human, human_preferences
+from rlpath.posttrain.dpo import DPOSettings, run_dpo_on_pairs, run_dpo_on_problems
+from rlpath.posttrain.experiment import read_settings
 
 
 @dataclass(frozen=True, kw_only=True)

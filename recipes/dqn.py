@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from rlpath.core.errors import run_command
 from rlpath.deep.dqn import Args, train
-from rlpath.deep.recipe import run_recipe
-from rlpath.errors import run_command
+from rlpath.deep.runner.recipe import run_recipe
 
 CARTPOLE = Args()
 SB3 = Args(huber=True, max_grad_norm=10, target_first=True, random_start=True, hidden=(256, 256))

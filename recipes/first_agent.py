@@ -26,13 +26,13 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import LinearSchedule
 
-from rlpath import plots
-from rlpath.curves import last_mean, learning_curve
-from rlpath.deep.evaluate import evaluate_policy
-from rlpath.deep.vec import make_env
-from rlpath.errors import InputError, run_command
-from rlpath.provenance import manifest
-from rlpath.runs import RunFolder, read_run
+from rlpath.core.errors import InputError, run_command
+from rlpath.deep.parts.evaluate import evaluate_policy
+from rlpath.deep.parts.vec import make_env
+from rlpath.report import plots
+from rlpath.runs.curves import last_mean, learning_curve
+from rlpath.runs.provenance import manifest
+from rlpath.runs.run_folder import RunFolder, read_run
 
 Array = np.ndarray[Any, Any]
 Act = Callable[[Array], Array]

@@ -14,13 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from rlpath.core.errors import Unreachable, run_command
+from rlpath.core.types import ProblemSet
 from rlpath.envs.gsm8k import gsm8k
 from rlpath.envs.reasoning_gym import reasoning_gym
-from rlpath.errors import Unreachable, run_command
-from rlpath.experiment import read_settings
-from rlpath.on_policy import run_experiment
+from rlpath.posttrain.experiment import read_settings
+from rlpath.posttrain.on_policy import run_experiment
 from rlpath.posttrain.settings import GRPOSettings
-from rlpath.types import ProblemSet
 
 
 @dataclass(frozen=True, kw_only=True)

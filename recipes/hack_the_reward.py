@@ -21,22 +21,22 @@ from typing import Any, Literal
 import tyro
 from transformers.utils import logging as transformers_logging
 
-from rlpath import page
-from rlpath.cpu import prepare_cpu
+from rlpath.core.errors import run_command
+from rlpath.core.files import disk_errors, read_json
+from rlpath.core.seeding import derive, parse_seeds
+from rlpath.core.types import Decoding, Problem, ProblemSet, Verifier
 from rlpath.envs.arithmetic import arithmetic
-from rlpath.errors import run_command
-from rlpath.exhibits import Arm, Curve, Exhibit, train_arm, write_exhibit, write_json
-from rlpath.files import disk_errors, read_json
-from rlpath.models import load_model, load_tokenizer, resolve_model
-from rlpath.overoptimisation import best_of_rows, overoptimisation_section, sample_best_of
-from rlpath.posttrain.biased_preferences import reward_model
-from rlpath.posttrain.linear_reward import Features, LinearReward
+from rlpath.exhibits.biased_preferences import reward_model
+from rlpath.exhibits.linear_reward import Features, LinearReward
+from rlpath.exhibits.overoptimization import best_of_rows, overoptimisation_section, sample_best_of
+from rlpath.exhibits.reward_hacking import Arm, Curve, Exhibit, train_arm, write_exhibit, write_json
+from rlpath.models.load import load_model, load_tokenizer, resolve_model
+from rlpath.models.rollouts import PolicySampler, load_sampler
 from rlpath.posttrain.settings import GRPOSettings, PolicySettings, PPOSettings
+from rlpath.report import page
 from rlpath.rewards import FormatVerifier, Gated, NumberVerifier, Weighted, WithGold
-from rlpath.rewards.flawed import ContainsVerifier
-from rlpath.rollouts import PolicySampler, load_sampler
-from rlpath.seeding import derive, parse_seeds
-from rlpath.types import Decoding, Problem, ProblemSet, Verifier
+from rlpath.rewards.combine.flawed import ContainsVerifier
+from rlpath.runs.cpu import prepare_cpu
 
 RECIPE = "hack_the_reward"
 TRUTH = NumberVerifier()

@@ -24,19 +24,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rlpath.dpo import DPOSettings, run_dpo_on_problems
+from rlpath.core.errors import InputError, run_command
+from rlpath.core.files import Busy, disk_errors, lock, read_json, write_atomic
+from rlpath.core.types import ProblemSet
 from rlpath.envs.demonstrations import worked_solutions
 from rlpath.envs.load import problem_set
-from rlpath.errors import InputError, run_command
-from rlpath.evals import ladder
-from rlpath.experiment import read_settings
-from rlpath.files import Busy, disk_errors, lock, read_json, write_atomic
-from rlpath.on_policy import run_experiment
+from rlpath.exhibits import ladder_page as ladder
+from rlpath.posttrain.dpo import DPOSettings, run_dpo_on_problems
+from rlpath.posttrain.experiment import read_settings
+from rlpath.posttrain.on_policy import run_experiment
 from rlpath.posttrain.settings import GRPOSettings, PPOSettings
+from rlpath.posttrain.sft import run_sft
 from rlpath.posttrain.tuning_settings import ExaminedSettings
-from rlpath.runs import config_hash
-from rlpath.sft import run_sft
-from rlpath.types import ProblemSet
+from rlpath.runs.run_folder import config_hash
 
 
 @dataclass(frozen=True)

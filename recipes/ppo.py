@@ -7,10 +7,10 @@ python recipes/ppo.py --preset lunarlander --seeds 5
 
 from __future__ import annotations
 
+from rlpath.core.errors import run_command
+from rlpath.deep.batched.ppo_batched import train_batched
 from rlpath.deep.ppo import Args, train
-from rlpath.deep.ppo_batched import train_batched
-from rlpath.deep.recipe import run_recipe
-from rlpath.errors import run_command
+from rlpath.deep.runner.recipe import run_recipe
 
 CARTPOLE = Args()
 ACROBOT = Args(env_id="Acrobot-v1")

@@ -6,9 +6,9 @@ python recipes/ppo_continuous.py --preset lunarlander --seeds 5
 
 from __future__ import annotations
 
+from rlpath.core.errors import run_command
 from rlpath.deep.ppo_continuous import Args, train
-from rlpath.deep.recipe import run_recipe
-from rlpath.errors import run_command
+from rlpath.deep.runner.recipe import run_recipe
 
 # Without the state-dependent noise that the Zoo explores with.
 PENDULUM = Args(

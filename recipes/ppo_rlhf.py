@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from rlpath.core.errors import run_command
 from rlpath.envs.arithmetic import arithmetic
-from rlpath.errors import run_command
-from rlpath.experiment import read_settings
-from rlpath.on_policy import run_experiment
+from rlpath.posttrain.experiment import read_settings
+from rlpath.posttrain.on_policy import run_experiment
 from rlpath.posttrain.settings import PPOSettings
 from rlpath.rewards import RewardModelReward
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rlpath.deep.recipe import run_recipe
+from rlpath.core.errors import run_command
 from rlpath.deep.reinforce import Args, train
-from rlpath.errors import run_command
+from rlpath.deep.runner.recipe import run_recipe
 
 CARTPOLE = Args(total_timesteps=100_000)
 ACROBOT = replace(CARTPOLE, env_id="Acrobot-v1", total_timesteps=200_000)

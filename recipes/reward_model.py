@@ -5,7 +5,8 @@
     accelerate launch recipes/reward_model.py --preset gpu-24gb
 
 HH-RLHF (harmless) and PandaLM are at hand as their authors' test files alone; they are split by us (see
-`rlpath.evals.preferences`), so nothing here may be reported on those published test sets. LLMBar is only evaluated on.
+`rlpath.evals.measure.preferences`), so nothing here may be reported on those published test sets. LLMBar is only
+evaluated on.
 The run folder's `merged/` is what `RewardModelReward` loads.
 """
 
@@ -13,11 +14,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from rlpath.errors import run_command
-from rlpath.evals.preferences import LLMBAR_PARTS, human_preferences, llmbar
-from rlpath.experiment import read_settings
+from rlpath.core.errors import run_command
+from rlpath.evals.measure.preferences import LLMBAR_PARTS, human_preferences, llmbar
+from rlpath.posttrain.experiment import read_settings
+from rlpath.posttrain.reward_modelling import run_reward_model
 from rlpath.posttrain.tuning_settings import TuningSettings
-from rlpath.reward_modelling import run_reward_model
 
 
 @dataclass(frozen=True, kw_only=True)

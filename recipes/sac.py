@@ -5,9 +5,9 @@ python recipes/sac.py --seeds 5
 
 from __future__ import annotations
 
-from rlpath.deep.recipe import run_recipe
+from rlpath.core.errors import run_command
+from rlpath.deep.runner.recipe import run_recipe
 from rlpath.deep.sac import Args, train
-from rlpath.errors import run_command
 
 PENDULUM = Args(policy_lr=1e-3, q_lr=1e-3)
 PRESETS = {

@@ -13,12 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rlpath.core.errors import run_command
 from rlpath.envs.arithmetic import arithmetic
 from rlpath.envs.demonstrations import instructions
-from rlpath.errors import run_command
-from rlpath.experiment import read_settings
+from rlpath.posttrain.experiment import read_settings
+from rlpath.posttrain.sft import run_sft
 from rlpath.posttrain.tuning_settings import ExaminedSettings
-from rlpath.sft import run_sft
 
 
 @dataclass(frozen=True, kw_only=True)

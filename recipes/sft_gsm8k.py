@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from rlpath.core.errors import run_command
 from rlpath.envs.demonstrations import worked_solutions
 from rlpath.envs.load import problem_set
-from rlpath.errors import run_command
-from rlpath.experiment import read_settings
+from rlpath.posttrain.experiment import read_settings
+from rlpath.posttrain.sft import run_sft
 from rlpath.posttrain.tuning_settings import ExaminedSettings
-from rlpath.sft import run_sft
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,10 +19,10 @@ from typing import Any
 
 import tyro
 
-from rlpath.errors import run_command
-from rlpath.files import write_atomic
-from rlpath.page import heading, page, plots, section, soft, table
-from rlpath.runs import config_hash
+from rlpath.core.errors import run_command
+from rlpath.core.files import write_atomic
+from rlpath.report.page import heading, page, plots, section, soft, table
+from rlpath.runs.run_folder import config_hash
 from rlpath.tabular.dp import optimum, value_iteration
 from rlpath.tabular.draw import draw_policy
 from rlpath.tabular.experiment import RECIPE, Outcome, curves_plot, interval, run_method

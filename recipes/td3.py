@@ -5,9 +5,9 @@ python recipes/td3.py --seeds 5
 
 from __future__ import annotations
 
-from rlpath.deep.recipe import run_recipe
+from rlpath.core.errors import run_command
+from rlpath.deep.runner.recipe import run_recipe
 from rlpath.deep.td3 import Args, train
-from rlpath.errors import run_command
 
 PENDULUM = Args(gamma=0.98, buffer_size=200_000, learning_starts=10_000)
 PRESETS = {

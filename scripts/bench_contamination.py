@@ -28,7 +28,7 @@ from pathlib import Path
 
 import tyro
 
-from rlpath.errors import InputError, run_command
+from rlpath.core.errors import InputError, run_command
 from rlpath.evals.contamination.benchmarks import Benchmark, benchmark
 from rlpath.evals.contamination.documents import documents, training_files
 from rlpath.evals.contamination.overlap import check_overlap

@@ -32,8 +32,9 @@ from typing import Any
 
 import tyro
 
-from rlpath.errors import InputError, run_command
-from rlpath.evals.evaluation import judge
+from rlpath.core.errors import InputError, run_command
+from rlpath.core.types import Completion, Decoding, ProblemSet
+from rlpath.evals.measure.evaluation import judge
 from rlpath.evals.suite.agreement import (
     Answered,
     Item,
@@ -45,10 +46,9 @@ from rlpath.evals.suite.agreement import (
 from rlpath.evals.suite.subject import LazySampler, resolve_subject
 from rlpath.evals.suite.task import Prompted
 from rlpath.evals.suite.tasks import find_task
-from rlpath.hardware import cores, cpu_name
-from rlpath.models import load_model, resolve_model
-from rlpath.processes import pinned
-from rlpath.types import Completion, Decoding, ProblemSet
+from rlpath.models.load import load_model, resolve_model
+from rlpath.runs.hardware import cores, cpu_name
+from rlpath.runs.processes import pinned
 
 TASK = "rlpath_gsm8k"
 INSTALL = "pip install -c constraints.txt -e '.[train,math,bench]'"
@@ -175,7 +175,7 @@ class Recorded(Prompted):
 
 def run_ours(args: Args) -> dict[str, Any]:
     """Our arm: chunk by chunk, as `evaluate` does, to the last verdict."""
-    from rlpath.cpu import prepare_cpu
+    from rlpath.runs.cpu import prepare_cpu
 
     prepare_cpu()
     problems, plain = load(args)

@@ -27,7 +27,7 @@ from typing import Any, Literal
 
 import tyro
 
-from rlpath.hardware import cores
+from rlpath.runs.hardware import cores
 
 Arm = Literal["trl-hf", "trl-vllm", "rlpath", "rlpath-vllm"]
 ARMS: tuple[Arm, ...] = ("trl-hf", "trl-vllm", "rlpath", "rlpath-vllm")
@@ -111,10 +111,10 @@ def make_trainer(arm: str, args: Args, folder: str) -> Any:
     from trl.trainer.grpo_config import GRPOConfig
     from trl.trainer.grpo_trainer import GRPOTrainer as TRLTrainer
 
-    from rlpath.cpu import prepare_cpu
+    from rlpath.core.seeding import seed_everything
     from rlpath.envs.arithmetic import arithmetic
-    from rlpath.models import load_model, load_tokenizer, resolve_model
-    from rlpath.seeding import seed_everything
+    from rlpath.models.load import load_model, load_tokenizer, resolve_model
+    from rlpath.runs.cpu import prepare_cpu
 
     path = resolve_model(args.model)
     problems = arithmetic("train").problems[: args.prompts]
@@ -154,15 +154,15 @@ def make_trainer(arm: str, args: Args, folder: str) -> Any:
     seed_everything(0, torch=True)
     if stock:
         if arm == "trl-vllm":
-            from rlpath.vllm_sampler import keep_linear_weights_on_cpu, prepare_environment
+            from rlpath.models.vllm_sampler import keep_linear_weights_on_cpu, prepare_environment
 
             prepare_environment(cpu_cache_gib=1)
             if not torch.cuda.is_available():
                 keep_linear_weights_on_cpu()
         reward: Any = alternate
         return TRLTrainer(str(path), reward_funcs=reward, **common)
+    from rlpath.models.rollouts import load_sampler
     from rlpath.posttrain.grpo import GRPOTrainer
-    from rlpath.rollouts import load_sampler
 
     prepare_cpu()
     sampler: Any = load_sampler("vllm" if arm == "rlpath-vllm" else "hf", path, max_length=1024)
@@ -182,7 +182,7 @@ class Alternating:
         self.calls = 0
 
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Any:
-        from rlpath.types import Status, Verdict
+        from rlpath.core.types import Status, Verdict
 
         self.calls += 1
         return Verdict.of(Status.WRONG if self.calls % 2 else Status.CORRECT)
@@ -227,7 +227,7 @@ def loss_and_gradient(arm: str, args: Args, folder: str) -> float:
     ids = [trainer.processing_class(text)["input_ids"][: args.length - 1] for text in texts]
     ids = [[*tokens, trainer.processing_class.eos_token_id] for tokens in ids]
     if arm == "rlpath":
-        from rlpath.types import Completion
+        from rlpath.core.types import Completion
 
         trainer.rollout = [Completion(text, tuple(tokens), (), "stop") for text, tokens in zip(texts, ids, strict=True)]
     trainer._generate_single_turn = lambda *_: (ids, None)

@@ -28,9 +28,9 @@ from typing import Any, Literal
 
 import tyro
 
-from rlpath.errors import InputError, run_command
-from rlpath.hardware import cores, cpu_name
-from rlpath.provenance import package_versions, revision
+from rlpath.core.errors import InputError, run_command
+from rlpath.runs.hardware import cores, cpu_name
+from rlpath.runs.provenance import package_versions, revision
 
 Arm = Literal["batched", "readable", "sb3", "cleanrl"]
 Way = Literal["1 thread", "2 threads", "2 processes"]
@@ -162,7 +162,7 @@ def process(arm: str, threads: str, seeds: str, settings: str) -> int:
 
 
 def train_batched(args: Any, seeds: list[int]) -> tuple[int, list[float]]:
-    from rlpath.deep import ppo_batched
+    from rlpath.deep.batched import ppo_batched
 
     results = ppo_batched.train_batched(args, seeds)
     return sum(result.steps for result in results), [result.last(100) for result in results]
@@ -226,7 +226,7 @@ def cleanrl(args: Any, seed: int) -> list[float]:
     from torch import nn
     from torch.distributions import Categorical
 
-    from rlpath.seeding import seed_everything
+    from rlpath.core.seeding import seed_everything
 
     def layer(inputs: int, outputs: int, gain: float) -> nn.Linear:
         made = nn.Linear(inputs, outputs)

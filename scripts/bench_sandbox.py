@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import tyro
 
-from rlpath.errors import run_command
-from rlpath.rewards.code import CodeVerifier
+from rlpath.core.errors import run_command
+from rlpath.rewards.verifiers.code import CodeVerifier
 
 PROGRAM = "def add(a, b):\n    return a + b\n"
 SCRIPT = "print(sum(map(int, input().split())))\n"

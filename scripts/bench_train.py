@@ -27,7 +27,7 @@ from typing import Any, Literal
 
 import tyro
 
-from rlpath.hardware import cores
+from rlpath.runs.hardware import cores
 
 Arm = Literal["trl", "trl-no-checkpointing", "rlpath"]
 ARMS: tuple[Arm, ...] = ("trl", "trl-no-checkpointing", "rlpath")
@@ -120,7 +120,7 @@ def make_trainer(arm: str, args: Args, folder: str) -> tuple[Any, list[int]]:
 
     from rlpath.envs.demonstrations import worked_solutions
     from rlpath.envs.load import problem_set
-    from rlpath.models import load_tokenizer, resolve_model
+    from rlpath.models.load import load_tokenizer, resolve_model
     from rlpath.posttrain.tokens import encode_demonstration, in_order_of_use, sft_row, that_fit
     from rlpath.posttrain.trainers import SFTTrainer
     from rlpath.posttrain.tuning_settings import TuningSettings
@@ -136,8 +136,8 @@ def make_trainer(arm: str, args: Args, folder: str) -> tuple[Any, list[int]]:
         steps=args.steps + 1, batch=args.batch, micro_batch=args.batch, log_to="none", warmup_steps=0
     )
     if arm == "rlpath":
-        from rlpath.cpu import prepare_cpu
-        from rlpath.models import load_model
+        from rlpath.models.load import load_model
+        from rlpath.runs.cpu import prepare_cpu
 
         prepare_cpu()
         given = {**settings.trl(Path(folder) / arm, 1), "save_strategy": "no"}

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import tyro
 
-from rlpath.errors import InputError, run_command
+from rlpath.core.errors import InputError, run_command
 from rlpath.rewards import MathVerifier, NumberVerifier
 
 Judge = Callable[[str, str], float | None]

@@ -1,8 +1,8 @@
 """Record what PPO earns on CartPole in 20 000 steps, over 50 seeds: the learning test takes its threshold from these.
 
-python scripts/calibrate_learning.py          # a few minutes on one core; writes tests/calibration/ppo_cartpole.json
+python scripts/calibrate_learning.py    # a few minutes on one core; writes tests/deep/calibration/ppo_cartpole.json
 
-A threshold set by eye has an unknown rate of false alarms. tests/test_learning.py fails where the mean of eight seeds
+A threshold set by eye has an unknown rate of false alarms. The learning test fails where the mean of eight seeds
 lies below a prediction limit computed from these: one time in a thousand where libraries or hardware round differently
 and so draw other runs, and never where they give the recorded bits, since its seeds are fixed.
 """
@@ -17,12 +17,12 @@ from typing import Any
 import torch
 import tyro
 
+from rlpath.core.errors import run_command
+from rlpath.core.files import write_atomic
 from rlpath.deep.ppo import Args, train
-from rlpath.errors import run_command
-from rlpath.files import write_atomic
-from rlpath.provenance import manifest
+from rlpath.runs.provenance import manifest
 
-RECORD = Path(__file__).resolve().parents[1] / "tests" / "calibration" / "ppo_cartpole.json"
+RECORD = Path(__file__).resolve().parents[1] / "tests" / "deep" / "calibration" / "ppo_cartpole.json"
 COMMAND = "python scripts/calibrate_learning.py"
 # The RL Zoo's settings for CartPole with half its epochs: a fifth of its steps show that it learns.
 TRAINING: dict[str, Any] = {

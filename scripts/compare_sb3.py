@@ -31,16 +31,16 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from rlpath.deep.evaluate import evaluate_policy
-from rlpath.deep.recipe import EVALUATION_SEED, Options, check, config_of, read_flags
-from rlpath.errors import InputError, run_command
-from rlpath.files import read_json, write_atomic
-from rlpath.processes import Job, failure, run_jobs
-from rlpath.provenance import manifest
-from rlpath.runs import read_run, run_path
-from rlpath.seeding import parse_seeds
-from rlpath.stats import difference_of_runs, interval_over_seeds
-from rlpath.tables import text_table
+from rlpath.core.errors import InputError, run_command
+from rlpath.core.files import read_json, write_atomic
+from rlpath.core.seeding import parse_seeds
+from rlpath.core.stats import difference_of_runs, interval_over_seeds
+from rlpath.deep.parts.evaluate import evaluate_policy
+from rlpath.deep.runner.recipe import EVALUATION_SEED, Options, check, config_of, read_flags
+from rlpath.report.tables import text_table
+from rlpath.runs.processes import Job, failure, run_jobs
+from rlpath.runs.provenance import manifest
+from rlpath.runs.run_folder import read_run, run_path
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import tyro
 
-from rlpath.errors import run_command
+from rlpath.core.errors import run_command
 from rlpath.rewards import ChoiceVerifier, ExactVerifier, FormatVerifier, JSONVerifier, MathVerifier, NumberVerifier
 
 TEXT = r"""\boxed{ } { \frac \sqrt \sqrt[3] ^ _ ( ) [ ] $ $$ #### <think> </think> <answer> </answer> or , ; 7 0.5 1e9

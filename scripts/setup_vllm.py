@@ -22,8 +22,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from rlpath.errors import InputError, run_command
-from rlpath.hardware import gpus
+from rlpath.core.errors import InputError, run_command
+from rlpath.runs.hardware import gpus
 
 VERSION = "0.31.0"
 CONSTRAINTS = Path(__file__).resolve().parent.parent / "constraints.txt"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tyro
 
-from rlpath.errors import InputError, run_command
+from rlpath.core.errors import InputError, run_command
 from rlpath.tabular.settings import METHODS, TabularSettings
 from rlpath.tabular.training import control
 

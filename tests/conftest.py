@@ -116,7 +116,7 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
 
     `curve` are its training returns, one at the end of each equal share of the training.
     """
-    from rlpath.runs import RunFolder
+    from rlpath.runs.run_folder import RunFolder
 
     def write(seed: int, curve: list[float], final: float, *, recipe: str = "ppo", **config: Any) -> Path:
         defaults = {"algorithm": recipe, "env_id": "CartPole-v1", "total_timesteps": 100, "eval_episodes": 2}
@@ -136,7 +136,7 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def write_set(write_run: Callable[..., Path]) -> Callable[..., Path]:
     """`write_set({seed: final evaluation, …}, **config)`: the folder of finished seeds; returns rise evenly to it."""
-    from rlpath.seed_sets import ask
+    from rlpath.runs.seed_sets import ask
 
     def write(finals: dict[int, float], **config: Any) -> Path:
         folder = Path()

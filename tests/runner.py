@@ -19,13 +19,13 @@ from typing import Any
 
 import transformers
 
-import rlpath.evals.evaluation
-import rlpath.experiment
-import rlpath.hf_sampler
-import rlpath.on_policy
+import rlpath.evals.measure.evaluation
+import rlpath.models.hf_sampler
+import rlpath.posttrain.experiment
+import rlpath.posttrain.on_policy
 from rlpath.posttrain.grpo import GRPOTrainer
 from rlpath.posttrain.ppo import PPOTrainer
-from rlpath.runs import RunFolder
+from rlpath.runs.run_folder import RunFolder
 
 
 def send(number: signal.Signals) -> None:
@@ -34,14 +34,14 @@ def send(number: signal.Signals) -> None:
 
 def in_evaluation(name: str | None, number: signal.Signals) -> None:
     """After the first chunk of an evaluation is written, of that name or of any."""
-    write = rlpath.evals.evaluation._append
+    write = rlpath.evals.measure.evaluation._append
 
     def append(path: Path, rows: Any) -> None:
         write(path, rows)
         if name in (None, path.stem):
             send(number)
 
-    rlpath.evals.evaluation._append = append
+    rlpath.evals.measure.evaluation._append = append
 
 
 def in_step(owner: Any, method: str, step: int, number: signal.Signals) -> None:

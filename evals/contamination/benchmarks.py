@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlpath.core.errors import InputError
+from rlpath.core.types import Demonstration, ExampleSet, Preference, ProblemSet
 from rlpath.envs.files import data_file
-from rlpath.errors import InputError
 from rlpath.evals.contamination.documents import json_array, json_rows, texts_of
-from rlpath.types import Demonstration, ExampleSet, Preference, ProblemSet
 
 QUESTION_FIELDS = ("question", "prompt", "problem", "instruction", "text")
 ANSWER_FIELDS = ("answer", "solution", "output", "completion", "gold")

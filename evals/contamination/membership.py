@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rlpath.core.stats import Interval, difference_of_runs, paired_difference, sign_flip, t_interval, wilson
 from rlpath.evals.contamination.token_scores import TokenScores
-from rlpath.stats import Interval, difference_of_runs, paired_difference, sign_flip, t_interval, wilson
 
 SHARE = 0.2
 """The lowest fifth of the tokens, fixed beforehand: the best share picked on labelled items is no detector."""

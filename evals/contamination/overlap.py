@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rlpath.errors import InputError
+from rlpath.core.errors import InputError
 from rlpath.evals.contamination.benchmarks import Benchmark
 from rlpath.evals.contamination.documents import Document
 from rlpath.evals.contamination.ngrams import Match, N, NgramIndex, Part, Passage

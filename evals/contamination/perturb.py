@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 
-from rlpath.seeding import derive
+from rlpath.core.seeding import derive
 
 _NAMES = """
 Adam Alice Amy Andrew Anna Anne Ben Bill Bob Brian Carl Carol Charles Chris Claire Dan Daniel David Emily Emma

@@ -16,7 +16,9 @@ from pathlib import Path
 
 import torch
 
-from rlpath.errors import InputError
+from rlpath.core.errors import InputError
+from rlpath.core.seeding import derive
+from rlpath.core.stats import Interval, mean_over_problems
 from rlpath.evals.contamination.benchmarks import Benchmark, Item
 from rlpath.evals.contamination.canary import canary_p, exposure, make_canary, references
 from rlpath.evals.contamination.error_rates import quote
@@ -35,9 +37,7 @@ from rlpath.evals.contamination.membership import (
 )
 from rlpath.evals.contamination.perturb import twin
 from rlpath.evals.contamination.token_scores import Logits, TokenScores, score_tokens
-from rlpath.models import load_model, resolve_model
-from rlpath.seeding import derive
-from rlpath.stats import Interval, mean_over_problems
+from rlpath.models.load import load_model, resolve_model
 
 LONGEST = 512
 SHARD = 4

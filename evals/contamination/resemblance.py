@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlpath.errors import InputError
+from rlpath.core.errors import InputError
 from rlpath.evals.contamination.benchmarks import Benchmark
 from rlpath.evals.contamination.documents import Document
 from rlpath.evals.contamination.words import hash_words, ngram_hashes, normal_bytes, words

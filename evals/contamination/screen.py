@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
-from rlpath.errors import InputError
+from rlpath.core.errors import InputError
+from rlpath.core.types import Demonstration, ExampleSet, Preference, Problem, ProblemSet
 from rlpath.evals.contamination.benchmarks import Benchmark, as_benchmark, benchmarks_present, question_of, set_name
 from rlpath.evals.contamination.documents import Document
 from rlpath.evals.contamination.overlap import Overlap, Rule, check_overlap
-from rlpath.types import Demonstration, ExampleSet, Preference, Problem, ProblemSet
 
 OnHit = Literal["drop", "flag", "keep"]
 Train = TypeVar("Train", ProblemSet, ExampleSet[Demonstration], ExampleSet[Preference])

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlpath.errors import InputError
+from rlpath.core.errors import InputError
+from rlpath.core.types import ProblemSet
 from rlpath.evals.contamination.benchmarks import as_benchmark, set_name
 from rlpath.evals.contamination.documents import documents, training_files
 from rlpath.evals.contamination.error_rates import quote
 from rlpath.evals.contamination.overlap import Rule, check_overlap
-from rlpath.types import ProblemSet
 
 UNCHECKED = "contamination unchecked"
 

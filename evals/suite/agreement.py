@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rlpath.rewards.number import NumberVerifier
-from rlpath.types import Status, Verdict
+from rlpath.core.types import Status, Verdict
+from rlpath.rewards.verifiers.number import NumberVerifier
 
 INVALID = "[invalid]"
 """What lm-evaluation-harness writes where its pattern finds nothing."""

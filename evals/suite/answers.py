@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rlpath.errors import InputError
-from rlpath.evals.evaluation import Evaluation, read_evaluation
+from rlpath.core.errors import InputError
+from rlpath.evals.measure.evaluation import Evaluation, read_evaluation
 from rlpath.evals.suite.headline import Headline
 from rlpath.evals.suite.result import Entrant, SuiteResult
 

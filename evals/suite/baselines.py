@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rlpath.core.types import ProblemSet
 from rlpath.evals.suite.task import Task
-from rlpath.types import ProblemSet
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from rlpath.errors import InputError
+from rlpath.core.errors import InputError
+from rlpath.core.files import Busy, disk_errors, lock, read_json, write_atomic
+from rlpath.core.types import ProblemSet
 from rlpath.evals.suite.entrants import Entered
 from rlpath.evals.suite.harness import Plan
 from rlpath.evals.suite.result import FILE, read_result
 from rlpath.evals.suite.task import Task, Template
 from rlpath.evals.suite.verdict import Declared
-from rlpath.files import Busy, disk_errors, lock, read_json, write_atomic
-from rlpath.provenance import describe_data, manifest
-from rlpath.types import ProblemSet
+from rlpath.runs.provenance import describe_data, manifest
 
 MANIFEST = "manifest.json"
 

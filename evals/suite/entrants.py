@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rlpath.errors import InputError
+from rlpath.core.errors import InputError
 from rlpath.evals.suite.result import Entrant, Role
 from rlpath.evals.suite.subject import Subject, base_of, resolve_subject
 

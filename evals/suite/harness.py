@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import rlpath
-from rlpath.errors import InputError
-from rlpath.evals.evaluation import MODES, Evaluation, Mode, Protocol, evaluate, ks
+from rlpath.core.errors import InputError
+from rlpath.core.files import Busy, disk_errors, lock, read_json, write_atomic
+from rlpath.core.types import Decoding, ProblemSet
+from rlpath.evals.measure.evaluation import MODES, Evaluation, Mode, Protocol, evaluate, ks
 from rlpath.evals.suite.subject import LazySampler, Subject, has_chat_template
 from rlpath.evals.suite.task import Prompted, Task, Template
-from rlpath.files import Busy, disk_errors, lock, read_json, write_atomic
-from rlpath.packaged import cache_folder
-from rlpath.types import Decoding, ProblemSet
+from rlpath.models.packaged import cache_folder
 
 Backend = Literal["auto", "hf", "vllm"]
 LONGEST_PROMPT = 2048

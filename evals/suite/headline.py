@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlpath.evals.evaluation import Sample
-from rlpath.evals.evaluation import ks as evaluation_ks
+from rlpath.core.seeding import derive
+from rlpath.core.stats import Interval, mean_over_problems, mean_pass_at_k, wilson
+from rlpath.core.types import Status, Verifier
+from rlpath.evals.measure.evaluation import Sample
+from rlpath.evals.measure.evaluation import ks as evaluation_ks
 from rlpath.evals.suite.baselines import TrivialScore, guess_pass_at, trivial_scores
 from rlpath.evals.suite.harness import Asked
-from rlpath.seeding import derive
-from rlpath.stats import Interval, mean_over_problems, mean_pass_at_k, wilson
-from rlpath.types import Status, Verifier
 
 
 @dataclass(frozen=True)

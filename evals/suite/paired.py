@@ -13,9 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rlpath.evals.compare import ALPHA
-from rlpath.evals.suite.harness import Asked
-from rlpath.stats import (
+from rlpath.core.stats import (
     Interval,
     difference_of_runs,
     interval_over_seeds,
@@ -23,6 +21,8 @@ from rlpath.stats import (
     paired_difference,
     sign_flip,
 )
+from rlpath.evals.compare.comparison import ALPHA
+from rlpath.evals.suite.harness import Asked
 
 Sign = Literal[-1, 0, 1]
 

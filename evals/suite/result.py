@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from rlpath.errors import InputError
-from rlpath.evals.compare import Aggregate, VerdictWord
+from rlpath.core.errors import InputError
+from rlpath.core.files import read_json, write_atomic
+from rlpath.core.stats import Interval
+from rlpath.evals.compare.comparison import Aggregate, VerdictWord
 from rlpath.evals.suite.baselines import TrivialScore
 from rlpath.evals.suite.headline import Headline
-from rlpath.files import read_json, write_atomic
-from rlpath.stats import Interval
 
 VERSION = 1
 FILE = "result.json"

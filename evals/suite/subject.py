@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rlpath.errors import InputError
-from rlpath.files import read_json
-from rlpath.models import load_model, load_tokenizer, parameter_count, resolve_model
-from rlpath.provenance import describe_model
-from rlpath.rollouts import Backend, PolicySampler, choose_backend, load_sampler
-from rlpath.runs import read_run
-from rlpath.types import Completion, Decoding
+from rlpath.core.errors import InputError
+from rlpath.core.files import read_json
+from rlpath.core.types import Completion, Decoding
+from rlpath.models.load import load_model, load_tokenizer, parameter_count, resolve_model
+from rlpath.models.rollouts import Backend, PolicySampler, choose_backend, load_sampler
+from rlpath.runs.provenance import describe_model
+from rlpath.runs.run_folder import read_run
 
 SAME_SIZE = 0.10
 """Largest difference in parameters, as a share of the baseline's, at which two models are of one size."""
@@ -121,7 +121,7 @@ class LazySampler:
 
     def encode(self, prompt: str) -> list[int]:
         """Token ids of a user turn."""
-        from rlpath.hf_sampler import encode_chat
+        from rlpath.models.hf_sampler import encode_chat
 
         return encode_chat(self.tokenizer, prompt)
 
@@ -131,8 +131,8 @@ class LazySampler:
 
     def _load(self) -> PolicySampler:
         if self._loaded is None:
-            from rlpath.cpu import prepare_cpu
-            from rlpath.posttrain.weights import sampler_weights
+            from rlpath.models.weights import sampler_weights
+            from rlpath.runs.cpu import prepare_cpu
 
             if self.device == "cpu":
                 prepare_cpu()

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlpath.errors import InputError
-from rlpath.types import Completion, Decoding, Problem, ProblemSet, Sampler, Status, Verdict, Verifier
+from rlpath.core.errors import InputError
+from rlpath.core.types import Completion, Decoding, Problem, ProblemSet, Sampler, Status, Verdict, Verifier
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,18 +23,18 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from rlpath.core.errors import InputError, Unreachable
+from rlpath.core.types import Problem, ProblemSet, Verdict, Verifier
 from rlpath.envs.files import data_file, read_jsonl
 from rlpath.envs.gsm8k import gsm8k, take
 from rlpath.envs.load import problem_set
-from rlpath.errors import InputError, Unreachable
-from rlpath.evals.held_out import gsm8k_test
+from rlpath.evals.measure.held_out import gsm8k_test
 from rlpath.evals.suite.task import Exemplar, PatternVerifier, Task, Template
-from rlpath.rewards.choice import ChoiceVerifier, options_of
-from rlpath.rewards.code import CodeVerifier
-from rlpath.rewards.instruction import InstructionVerifier
 from rlpath.rewards.maths import MathVerifier
-from rlpath.rewards.number import NumberVerifier
-from rlpath.types import Problem, ProblemSet, Verdict, Verifier
+from rlpath.rewards.verifiers.choice import ChoiceVerifier, options_of
+from rlpath.rewards.verifiers.code import CodeVerifier
+from rlpath.rewards.verifiers.instruction import InstructionVerifier
+from rlpath.rewards.verifiers.number import NumberVerifier
 
 NUMBER = r"(-?\$?\d[\d,]*(?:\.\d+)?)"
 Trivial = Mapping[str, Callable[[Problem, Sequence[Problem]], str]]
@@ -350,7 +350,7 @@ def jsonl_task(
 
         from rlpath.evals.suite.task import Template
         from rlpath.evals.suite.tasks import jsonl_task
-        from rlpath.rewards.number import NumberVerifier
+        from rlpath.rewards.verifiers.number import NumberVerifier
 
         TASK = jsonl_task(
             "capitals", "capitals.jsonl", NumberVerifier(),

@@ -11,10 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rlpath.core.types import ProblemSet
 from rlpath.evals.contamination.verdict import UNCHECKED, ContaminationFinding, from_run, of_files
 from rlpath.evals.suite.entrants import Entered
-from rlpath.runs import read_run
-from rlpath.types import ProblemSet
+from rlpath.runs.run_folder import read_run
 
 Findings = Mapping[str, Sequence[ContaminationFinding]]
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rlpath.errors import InputError
-from rlpath.evals.compare import (
+from rlpath.core.errors import InputError
+from rlpath.core.stats import holm, paired_difference_of_runs
+from rlpath.evals.compare.comparison import (
     ALPHA,
     Aggregate,
     Change,
@@ -25,10 +26,9 @@ from rlpath.evals.compare import (
     p_text,
     points,
 )
-from rlpath.evals.evaluation import Evaluation
+from rlpath.evals.measure.evaluation import Evaluation
 from rlpath.evals.suite.result import Contrast, Entrant
 from rlpath.evals.suite.subject import SAME_SIZE
-from rlpath.stats import holm, paired_difference_of_runs
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from rlpath.rewards.literals import words_to_number
 from rlpath.rewards.maths.expressions import equal, same
 from rlpath.rewards.maths.sets import EMPTY, real_set, same_set
 from rlpath.rewards.maths.tree import (
@@ -29,6 +28,7 @@ from rlpath.rewards.maths.tree import (
     walk,
 )
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined, exact, numeric
+from rlpath.rewards.reading.literals import words_to_number
 
 _NOTHING = frozenset(
     {

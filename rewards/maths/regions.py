@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from rlpath.rewards.extract import Said, doubtful, last_sentence
-from rlpath.rewards.literals import hedged, plain
+from rlpath.rewards.reading.extract import Said, doubtful, last_sentence
+from rlpath.rewards.reading.literals import hedged, plain
 
 MAX_TEXT = 2000
 _SPAN = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$((?:[^$\n\\]|\\.)+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)

@@ -9,8 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rlpath.rewards.extract import Said, Statement, part_of_more, said
-from rlpath.rewards.literals import ANY_NUMBER, hedged
+from rlpath.core.types import Status, Verdict
 from rlpath.rewards.maths.compare import agree
 from rlpath.rewards.maths.expressions import GoldTooLarge
 from rlpath.rewards.maths.form import form_problem, item_count
@@ -18,7 +17,8 @@ from rlpath.rewards.maths.parser import parse
 from rlpath.rewards.maths.regions import is_sentence, last_region, offered_elsewhere, region_of
 from rlpath.rewards.maths.tree import Node, Text, Unreadable
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined
-from rlpath.types import Status, Verdict
+from rlpath.rewards.reading.extract import Said, Statement, part_of_more, said
+from rlpath.rewards.reading.literals import ANY_NUMBER, hedged
 
 _ANNOUNCED = re.compile(r"^\\text\{[^{}]*(?:\bis|=|:)\s*\}")
 _EMPHASIS = re.compile(r"^(\*\*|__|\*|`)([^*_`]+)\1$")

@@ -5,7 +5,7 @@
     loss    = policy − c_H·entropy + c_V·value
 
 One step on all the rows of a short rollout, and the rollout is thrown away: PPO with one epoch, one minibatch and
-nothing to clip, whose gradient this is (Huang et al. 2022, arXiv:2205.09123; tests/test_a2c.py).
+nothing to clip, whose gradient this is (Huang et al. 2022, arXiv:2205.09123; tests/deep/test_a2c.py).
 
 Stable-Baselines3's A2C is the reference, and the defaults are its own. What it does and where:
     RMSprop, decay 0.99, ε 1e-5 added to the root; Adam on request     use_rms_prop, optimizer_eps
@@ -25,7 +25,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rlpath.deep.actor_critic import (
+from rlpath.core.errors import InputError
+from rlpath.core.seeding import derive
+from rlpath.deep.parts.actor_critic import (
     ActorCritic,
     Batch,
     agent_for,
@@ -34,13 +36,11 @@ from rlpath.deep.actor_critic import (
     make_batch,
     standardised,
 )
-from rlpath.deep.normalise import Normalize, make_envs
+from rlpath.deep.parts.normalize import Normalize, make_envs
+from rlpath.deep.parts.training import Args as Common
+from rlpath.deep.parts.training import Result, Training
 from rlpath.deep.ppo_continuous import policy_on
-from rlpath.deep.training import Args as Common
-from rlpath.deep.training import Result, Training
-from rlpath.errors import InputError
-from rlpath.runs import RunFolder
-from rlpath.seeding import derive
+from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
 RMS_DECAY = 0.99

@@ -29,13 +29,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rlpath.deep.networks import mlp, numpy_forward
-from rlpath.deep.off_policy import LOG_EVERY, ActionBox, Critic, OffPolicyArgs, adam, descend, follow
-from rlpath.deep.replay import ReplayBuffer, Transitions
-from rlpath.deep.training import Result, Training, box_size
-from rlpath.deep.vec import VectorEnv
-from rlpath.runs import RunFolder
-from rlpath.seeding import derive
+from rlpath.core.seeding import derive
+from rlpath.deep.parts.networks import mlp, numpy_forward
+from rlpath.deep.parts.off_policy import LOG_EVERY, ActionBox, Critic, OffPolicyArgs, adam, descend, follow
+from rlpath.deep.parts.replay import ReplayBuffer, Transitions
+from rlpath.deep.parts.training import Result, Training, box_size
+from rlpath.deep.parts.vec import VectorEnv
+from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
 

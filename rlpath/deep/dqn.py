@@ -35,14 +35,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rlpath.deep.networks import mlp, numpy_forward
-from rlpath.deep.off_policy import LOG_EVERY, OffPolicyArgs, adam, follow
-from rlpath.deep.prioritised import PrioritisedReplayBuffer
-from rlpath.deep.replay import ReplayBuffer, Transitions
-from rlpath.deep.training import Result, Training, box_size, require_space
-from rlpath.deep.vec import VectorEnv
-from rlpath.runs import RunFolder
-from rlpath.seeding import derive
+from rlpath.core.seeding import derive
+from rlpath.deep.parts.networks import mlp, numpy_forward
+from rlpath.deep.parts.off_policy import LOG_EVERY, OffPolicyArgs, adam, follow
+from rlpath.deep.parts.prioritized import PrioritisedReplayBuffer
+from rlpath.deep.parts.replay import ReplayBuffer, Transitions
+from rlpath.deep.parts.training import Result, Training, box_size, require_space
+from rlpath.deep.parts.vec import VectorEnv
+from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
 

@@ -6,7 +6,7 @@
     loss    = policy − c_H·entropy + c_V·value
 
 The details that matter, after Huang et al. 2022, "The 37 Implementation Details of PPO"; without any one of them a
-test fails (tests/test_mutations.py), and all but the shuffling can be switched off:
+test fails (tests/deep/test_mutations.py), and all but the shuffling can be switched off:
     vectorised environments               `collect`          orthogonal weights, gains √2, 0.01, 1    `ActorCritic`
     GAE; truncation bootstraps            `make_batch`       Adam's ε of 1e-5                         `iterate`
     learning rate annealed to zero        `annealed`         shuffled minibatches, several epochs     `update`
@@ -42,7 +42,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rlpath.deep.actor_critic import (
+from rlpath.core.errors import InputError
+from rlpath.core.seeding import derive
+from rlpath.deep.parts.actor_critic import (
     ActorCritic,
     Batch,
     agent_for,
@@ -52,12 +54,10 @@ from rlpath.deep.actor_critic import (
     policy,
     standardised,
 )
-from rlpath.deep.training import Args as Common
-from rlpath.deep.training import Result, Training, require_space
-from rlpath.deep.vec import Environments, Spaces, VectorEnv
-from rlpath.errors import InputError
-from rlpath.runs import RunFolder
-from rlpath.seeding import derive
+from rlpath.deep.parts.training import Args as Common
+from rlpath.deep.parts.training import Result, Training, require_space
+from rlpath.deep.parts.vec import Environments, Spaces, VectorEnv
+from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
 KL_MARGIN = 1.5  # Stable-Baselines3's, where it tests every minibatch

@@ -27,13 +27,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from rlpath.deep.actor_critic import ActorCritic, agent_for, policy
-from rlpath.deep.normalise import Normalised, Normalize, make_envs
+from rlpath.deep.parts.actor_critic import ActorCritic, agent_for, policy
+from rlpath.deep.parts.normalize import Normalised, Normalize, make_envs
+from rlpath.deep.parts.training import Result, require_space
+from rlpath.deep.parts.vec import Environments
 from rlpath.deep.ppo import Args as Discrete
 from rlpath.deep.ppo import iterate
-from rlpath.deep.training import Result, require_space
-from rlpath.deep.vec import Environments
-from rlpath.runs import RunFolder
+from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
 

@@ -23,7 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rlpath.deep.actor_critic import (
+from rlpath.core.seeding import derive
+from rlpath.deep.parts.actor_critic import (
     ActorCritic,
     Rollout,
     agent_for,
@@ -32,13 +33,12 @@ from rlpath.deep.actor_critic import (
     standardised,
     values_along,
 )
-from rlpath.deep.normalise import Normalize, make_envs
+from rlpath.deep.parts.normalize import Normalize, make_envs
+from rlpath.deep.parts.returns import discounted_returns
+from rlpath.deep.parts.training import Args as Common
+from rlpath.deep.parts.training import Result, Training
 from rlpath.deep.ppo_continuous import policy_on
-from rlpath.deep.training import Args as Common
-from rlpath.deep.training import Result, Training
-from rlpath.returns import discounted_returns
-from rlpath.runs import RunFolder
-from rlpath.seeding import derive
+from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
 DRAWN_AT_ONCE = 512

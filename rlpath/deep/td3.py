@@ -27,15 +27,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rlpath.core.seeding import derive
 from rlpath.deep.ddpg import Actor, Optimizers, explore, policy
 from rlpath.deep.ddpg import Args as DDPGArgs
-from rlpath.deep.networks import numpy_forward
-from rlpath.deep.off_policy import LOG_EVERY, ActionBox, Critic, adam, descend, follow, standard_normal
-from rlpath.deep.replay import ReplayBuffer, Transitions
-from rlpath.deep.training import Result, Training, box_size
-from rlpath.deep.vec import VectorEnv
-from rlpath.runs import RunFolder
-from rlpath.seeding import derive
+from rlpath.deep.parts.networks import numpy_forward
+from rlpath.deep.parts.off_policy import LOG_EVERY, ActionBox, Critic, adam, descend, follow, standard_normal
+from rlpath.deep.parts.replay import ReplayBuffer, Transitions
+from rlpath.deep.parts.training import Result, Training, box_size
+from rlpath.deep.parts.vec import VectorEnv
+from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
 

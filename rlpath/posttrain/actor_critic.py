@@ -13,8 +13,9 @@ import torch
 from peft import PeftModel
 from torch.nn.utils.rnn import pad_sequence
 
-from rlpath.errors import InputError
-from rlpath.posttrain.forward import (
+from rlpath.core.errors import InputError
+from rlpath.posttrain.packing.blocks import Packed, best_completions_per_block, pack
+from rlpath.posttrain.packing.forward import (
     PACKING_TOLERANCE,
     attention_window,
     completion_logprobs,
@@ -22,7 +23,6 @@ from rlpath.posttrain.forward import (
     leave_casting_to_autocast,
     packing_gap,
 )
-from rlpath.posttrain.packing import Packed, best_completions_per_block, pack
 from rlpath.posttrain.settings import PPOSettings
 
 Batch = dict[str, torch.Tensor]

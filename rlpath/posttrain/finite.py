@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from rlpath.errors import InputError
+from rlpath.core.errors import InputError
 
 
 class StopWhereNotFinite(TrainerCallback):

@@ -24,10 +24,16 @@ from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer as TRLTrainer
 from trl.trainer.utils import split_tensor_dict
 
-from rlpath.errors import InputError
+from rlpath.core.errors import InputError
+from rlpath.core.seeding import derive
+from rlpath.core.types import Completion, Decoding, Problem, Verifier
 from rlpath.losses import correction_weights
+from rlpath.models.rollouts import PolicySampler
+from rlpath.models.weights import sampler_weights
 from rlpath.posttrain.finite import blame, remedy
-from rlpath.posttrain.forward import (
+from rlpath.posttrain.judge import SampleLog, counts, judge, sample_row
+from rlpath.posttrain.packing.blocks import best_completions_per_block
+from rlpath.posttrain.packing.forward import (
     PACKING_TOLERANCE,
     attention_window,
     completion_logprobs,
@@ -35,12 +41,6 @@ from rlpath.posttrain.forward import (
     leave_casting_to_autocast,
     packing_gap,
 )
-from rlpath.posttrain.judge import SampleLog, counts, judge, sample_row
-from rlpath.posttrain.packing import best_completions_per_block
-from rlpath.posttrain.weights import sampler_weights
-from rlpath.rollouts import PolicySampler
-from rlpath.seeding import derive
-from rlpath.types import Completion, Decoding, Problem, Verifier
 
 
 class GRPOTrainer(TRLTrainer):

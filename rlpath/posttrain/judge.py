@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from rlpath.types import Completion, Problem, Status, Verdict, Verifier
+from rlpath.core.types import Completion, Problem, Status, Verdict, Verifier
 
 RewardFunction = Callable[..., Sequence[float | None]]
 """TRL's: called with `prompts` and `completions` as conversations and a column `gold`; None leaves one out."""

@@ -14,7 +14,7 @@ from accelerate.utils import gather_object, wait_for_everyone
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from rlpath.runs import RunFolder
+from rlpath.runs.run_folder import RunFolder
 
 # TRL's names on the left, ours on the right; names with a slash that the trainer notes itself pass unchanged.
 RENAMED = {

@@ -34,7 +34,9 @@ from accelerate.utils import gather_object
 from peft import PeftModel
 from safetensors.torch import save_file
 
-from rlpath.errors import InputError
+from rlpath.core.errors import InputError
+from rlpath.core.seeding import derive
+from rlpath.core.types import Completion, Decoding, Problem, Verifier
 from rlpath.losses import (
     clip_fraction,
     gae,
@@ -45,14 +47,12 @@ from rlpath.losses import (
     sequence_logprobs,
     whiten,
 )
+from rlpath.models.rollouts import PolicySampler
+from rlpath.models.weights import sampler_weights
 from rlpath.posttrain.actor_critic import Batch, actor_critic, forward, in_parts, make_batch, rectangle, reference
 from rlpath.posttrain.finite import blame
 from rlpath.posttrain.judge import RewardFunction, SampleLog, counts, judge, sample_row, score
 from rlpath.posttrain.settings import PPOSettings
-from rlpath.posttrain.weights import sampler_weights
-from rlpath.rollouts import PolicySampler
-from rlpath.seeding import derive
-from rlpath.types import Completion, Decoding, Problem, Verifier
 
 KL_GAIN = 0.1
 REMEDY = "training stopped, and the last checkpoint is from before this step: lower --learning-rate and start again"

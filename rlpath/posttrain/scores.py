@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from rlpath.posttrain.labelled import base_of
+from rlpath.posttrain.packing.labelled import base_of
 from rlpath.posttrain.tokens import UNLABELLED, TokenPair, TokenRow
 
 Scored = TypeVar("Scored")

@@ -14,8 +14,8 @@ import torch
 from peft import LoraConfig
 from trl.trainer.grpo_config import GRPOConfig
 
-from rlpath.errors import InputError
-from rlpath.rewards.named import VerifierName
+from rlpath.core.errors import InputError
+from rlpath.rewards.combine.named import VerifierName
 
 
 def fast_dtype() -> Literal["bfloat16", "float32"]:

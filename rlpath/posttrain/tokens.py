@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from rlpath.errors import InputError
-from rlpath.types import Demonstration, Preference, Turn
+from rlpath.core.errors import InputError
+from rlpath.core.types import Demonstration, Preference, Turn
 
 UNLABELLED = -100
 

@@ -22,10 +22,10 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from trl.trainer.sft_trainer import SFTTrainer as TRLSFTTrainer
 
-from rlpath.errors import InputError
+from rlpath.core.errors import InputError
 from rlpath.posttrain.finite import StopWhereNotFinite, blame, remedy
-from rlpath.posttrain.labelled import PACKING_TOLERANCE, base_of, install_labelled, let_autocast_cast
-from rlpath.posttrain.pooled import install_pooled, score_exactly
+from rlpath.posttrain.packing.labelled import PACKING_TOLERANCE, base_of, install_labelled, let_autocast_cast
+from rlpath.posttrain.packing.pooled import install_pooled, score_exactly
 from rlpath.posttrain.scores import pair_logprobs
 from rlpath.posttrain.tokens import TokenPair, TokenRow, dpo_row, reward_row, sft_row
 

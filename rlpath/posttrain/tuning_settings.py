@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from peft import LoraConfig, TaskType
 
-from rlpath.errors import InputError
+from rlpath.core.errors import InputError
 from rlpath.posttrain.settings import fast_dtype
 
 

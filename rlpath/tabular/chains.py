@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import gymnasium as gym
 import numpy as np
 
-from rlpath.seeding import derive
+from rlpath.core.seeding import derive
 from rlpath.tabular.model import Array, Flags, Ints, Model
 
 ACTION, MOVE, START, RESTART, COIN = range(5)

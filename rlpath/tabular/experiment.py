@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from rlpath.files import TEMPORARY, disk_errors, read_json, read_json_lines
-from rlpath.plots import BLUE, GREY, ORANGE, Line, line_plot
-from rlpath.provenance import manifest
-from rlpath.runs import METRICS, RunFolder
-from rlpath.stats import Interval, t_interval
+from rlpath.core.files import TEMPORARY, disk_errors, read_json, read_json_lines
+from rlpath.core.stats import Interval, t_interval
+from rlpath.report.plots import BLUE, GREY, ORANGE, Line, line_plot
+from rlpath.runs.provenance import manifest
+from rlpath.runs.run_folder import METRICS, RunFolder
 from rlpath.tabular.dp import expected_return
 from rlpath.tabular.model import Array, Model
 from rlpath.tabular.settings import TabularSettings

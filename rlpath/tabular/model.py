@@ -18,8 +18,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from rlpath.core.errors import InputError
 from rlpath.envs import gridworlds
-from rlpath.errors import InputError
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]

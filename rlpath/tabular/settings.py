@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import gymnasium as gym
 
+from rlpath.core.errors import InputError
 from rlpath.envs import gridworlds
-from rlpath.errors import InputError
 from rlpath.tabular.exploration import EpsilonGreedy, Exploration, Schedule, Softmax, UpperConfidence
 from rlpath.tabular.learner import Control, StepSize
 from rlpath.tabular.model import Model, from_env, make

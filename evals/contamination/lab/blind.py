@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rlpath.core.seeding import derive
 from rlpath.evals.contamination.words import hash_words, ngram_hashes, normal_bytes
-from rlpath.seeding import derive
 
 COLUMNS = 2048
 PENALTY = 10.0

@@ -15,11 +15,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from rlpath.core.errors import InputError
+from rlpath.core.seeding import derive
 from rlpath.envs.files import data_file, read_jsonl
-from rlpath.errors import InputError
 from rlpath.evals.contamination.canary import make_canary
 from rlpath.evals.contamination.perturb import rephrase
-from rlpath.seeding import derive
 
 Form = Literal["verbatim", "rephrased", "answer only"]
 FORMS: tuple[Form, ...] = ("verbatim", "rephrased", "answer only")

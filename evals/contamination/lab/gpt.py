@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rlpath.seeding import derive
+from rlpath.core.seeding import derive
 
 END = "<|end|>"
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from rlpath.core.stats import Interval, interval_over_seeds
 from rlpath.evals.contamination.lab.measure import BLIND, Measured
 from rlpath.evals.contamination.membership import auc, gap_beside_references, roc, threshold
-from rlpath.stats import Interval, interval_over_seeds
 
 FALSE_POSITIVES = 0.05
 BESIDE = "set twin gap beside references"

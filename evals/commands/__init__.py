@@ -1,0 +1,1 @@
+"""The evaluation subcommands of `rlpath`."""

@@ -1,0 +1,1 @@
+"""Compare models, seeds and runs: paired tests, power, reference curves, plans."""

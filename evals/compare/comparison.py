@@ -1,0 +1,365 @@
+"""Before against after on the same problems: difference, interval, p, and the one sentence that may be said of it.
+
+One run is compared over problems. Several runs are compared over problems and over training seeds, and count as an
+improvement only where both levels say so: the same few problems measured on every seed do not become more problems.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rlpath.core.errors import InputError
+from rlpath.core.files import read_json, write_atomic
+from rlpath.core.stats import (
+    Interval,
+    detectable_by_sign_flip,
+    interval_over_seeds,
+    mcnemar,
+    mean_over_problems,
+    minimal_detectable_effect,
+    paired_difference,
+    pass_at_k,
+    sign_flip,
+    t_quantile,
+    wilson,
+)
+from rlpath.evals.compare.power import detectable_by_mcnemar
+from rlpath.evals.measure.evaluation import Evaluation, Protocol
+
+VerdictWord = Literal["improved", "no evidence of improvement", "got worse"]
+ALPHA = 0.05
+POWER = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One metric before and after, each from 0 to 1.
+
+    `p` is two-sided; `detectable` the smallest true difference that would be seen with 80 % power at the 5 % level.
+    """
+
+    metric: str
+    before: Interval
+    after: Interval
+    difference: Interval
+    p: float
+    test: str
+    detectable: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One problem: the correct completions before and after, greedy (of 1) and sampled (of n)."""
+
+    problem_id: str
+    greedy_before: int
+    greedy_after: int
+    sampled_before: int
+    sampled_after: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Before against after in one run. `changes` holds greedy accuracy, pass@1 and pass@n, as far as they differ.
+
+    pass@1 decides, and greedy accuracy where nothing was sampled.
+    """
+
+    protocol: Protocol
+    changes: tuple[Change, ...]
+    outcomes: tuple[Outcome, ...]
+    verdict: VerdictWord
+    sentence: str
+
+    def change(self, metric: str) -> Change:
+        """The change of one metric: "greedy", "pass@1" or "pass@n" with n in figures."""
+        return next(change for change in self.changes if change.metric == metric)
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        write_atomic(path, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+
+
+@dataclass(frozen=True)
+class Testing:
+    """How differences are tested.
+
+    clusters: what each problem was made from, by its id; signs of a cluster flip together
+    alpha: the level at which the detectable effect is given, below 5 % where several tests share them
+    assured: the detectable effect is that of the test itself and errs on the large side, instead of the normal formula
+    resamples, seed: of the permutation test where it cannot be exact
+    """
+
+    clusters: Mapping[str, object] | None = None
+    alpha: float = ALPHA
+    assured: bool = False
+    resamples: int = 20_000
+    seed: int = 0
+
+    def of(self, ids: Sequence[str]) -> list[object] | None:
+        """The clusters of these problems."""
+        return None if self.clusters is None else [self.clusters[id] for id in ids]
+
+    def detectable(self, before: ArrayLike, after: ArrayLike, clusters: Sequence[object] | None) -> float:
+        """The smallest true difference of two models on these problems that a permutation would show."""
+        formula = detectable_by_sign_flip if self.assured else minimal_detectable_effect
+        return formula(before, after, self.alpha, POWER, clusters=clusters)
+
+
+def compare(before: Evaluation, after: Evaluation, seed: int = 0, testing: Testing | None = None) -> Comparison:
+    """The paired comparison of two evaluations of the same protocol; `seed` fixes the draws of the permutation test.
+
+    Greedy accuracies go by McNemar's exact test, all else, and problems in clusters, by permutation. Raises InputError
+    where an evaluation is incomplete or the protocols differ.
+    """
+    samples = before.protocol.samples, after.protocol.samples
+    if samples[0] != samples[1]:
+        raise InputError(f"the two evaluations have {samples[0]} and {samples[1]} samples a problem: give both as many")
+    if not before.protocol.comparable(after.protocol):
+        raise InputError("the two evaluations differ in problems or decoding: only the same protocol can be compared")
+    if not (before.complete and after.complete):
+        raise InputError("an evaluation was cut short: run the same command again to complete it before comparing")
+    testing = testing or Testing(seed=seed)
+    outcomes = _outcomes(before, after)
+    n = before.protocol.samples
+    changes = (_greedy(outcomes, testing), *(_pass_at(outcomes, n, k, testing) for k in sorted({1, n}) if n))
+    primary = deciding(changes)
+    word = _word(primary.difference.estimate, primary.p < ALPHA)
+    return Comparison(before.protocol, changes, outcomes, word, _sentence(word, primary, f"{len(outcomes)} problems"))
+
+
+def read_comparison(path: Path) -> Comparison:
+    """A comparison from its JSON file. Raises InputError where the file is none."""
+    row = read_json(path)
+    try:
+        protocol = Protocol.from_json(row["protocol"])
+        changes = tuple(_change(change) for change in row["changes"])
+        outcomes = tuple(Outcome(**outcome) for outcome in row["outcomes"])
+        return Comparison(protocol, changes, outcomes, row["verdict"], row["sentence"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} is not a comparison of this version: remove it and run the evaluation") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """One metric over training seeds: every seed's value before and after, and the means.
+
+    An interval is over seeds or over problems, the wider of the two: seeds that agree do not make the problems more,
+    and many problems do not make the seeds more. For a single seed, which says nothing about training's variance, the
+    intervals are None.
+    """
+
+    metric: str
+    before_R: tuple[float, ...]
+    after_R: tuple[float, ...]
+    before: Interval | None
+    after: Interval | None
+    difference: Interval | None
+    p_over_problems: float
+    detectable: float
+
+
+@dataclass(frozen=True)
+class SeedComparison:
+    """Before against after over several runs of one recipe, and the sentence that may be said of the recipe."""
+
+    runs: int
+    problems: int
+    aggregates: tuple[Aggregate, ...]
+    verdict: VerdictWord
+    sentence: str
+
+    def aggregate(self, metric: str) -> Aggregate:
+        """The aggregate of one metric, named as in `Comparison.change`."""
+        return next(aggregate for aggregate in self.aggregates if aggregate.metric == metric)
+
+
+Metric = TypeVar("Metric", Change, Aggregate)
+
+
+def deciding(metrics: Sequence[Metric]) -> Metric:
+    """pass@1, or greedy accuracy where nothing was sampled."""
+    return metrics[min(1, len(metrics) - 1)]
+
+
+def aggregate(comparisons: Sequence[Comparison], seed: int = 0, testing: Testing | None = None) -> SeedComparison:
+    """Mean over runs, one a training seed, with the intervals that `Aggregate` tells of.
+
+    Verdict: pass@1 changed where its interval excludes zero and the permutation test over problems of the seed-averaged
+    differences is significant. Raises InputError for no runs, and for runs of different protocols.
+    """
+    if not comparisons:
+        raise InputError("no finished run was given: name at least one run folder with a verdict")
+    if not all(comparisons[0].protocol.comparable(other.protocol) for other in comparisons):
+        raise InputError("the runs were evaluated on different problems or decoding: combine runs of one protocol")
+    testing = testing or Testing(seed=seed)
+    aggregates = tuple(_aggregate(comparisons, change.metric, testing) for change in comparisons[0].changes)
+    problems = len(comparisons[0].outcomes)
+    primary = deciding(aggregates)
+    if primary.difference is None:
+        only = comparisons[0]
+        return SeedComparison(1, problems, aggregates, only.verdict, f"{only.sentence}; one training seed only")
+    sure = primary.p_over_problems < ALPHA and not primary.difference.low <= 0 <= primary.difference.high
+    word = _word(primary.difference.estimate, sure)
+    sentence = _seeds_sentence(word, primary, len(comparisons), problems)
+    return SeedComparison(len(comparisons), problems, aggregates, word, sentence)
+
+
+# One run
+
+
+def _outcomes(before: Evaluation, after: Evaluation) -> tuple[Outcome, ...]:
+    greedy, sampled = before.correct("greedy"), before.correct("sample")
+    greedy_after, sampled_after = after.correct("greedy"), after.correct("sample")
+    return tuple(
+        Outcome(id, greedy[id], greedy_after[id], sampled.get(id, 0), sampled_after.get(id, 0)) for id in greedy
+    )
+
+
+def _greedy(outcomes: Sequence[Outcome], testing: Testing) -> Change:
+    before, after = [o.greedy_before for o in outcomes], [o.greedy_after for o in outcomes]
+    intervals = (wilson(sum(before), len(before)), wilson(sum(after), len(after)))
+    if testing.clusters is None:
+        changed = sum(o.greedy_before != o.greedy_after for o in outcomes)
+        by_test = detectable_by_mcnemar(len(outcomes), changed, testing.alpha, POWER) if testing.assured else None
+        detectable = testing.detectable(before, after, None) if by_test is None else by_test
+        difference = paired_difference(before, after)
+        return Change("greedy", *intervals, difference, mcnemar(before, after), "exact McNemar", detectable)
+    return _change_of("greedy", before, after, intervals, testing.of([o.problem_id for o in outcomes]), testing)
+
+
+def _pass_at(outcomes: Sequence[Outcome], n: int, k: int, testing: Testing) -> Change:
+    before = [pass_at_k(n, o.sampled_before, k) for o in outcomes]
+    after = [pass_at_k(n, o.sampled_after, k) for o in outcomes]
+    intervals = (mean_over_problems(before), mean_over_problems(after))
+    return _change_of(f"pass@{k}", before, after, intervals, testing.of([o.problem_id for o in outcomes]), testing)
+
+
+def _change_of(
+    metric: str,
+    before: Sequence[float],
+    after: Sequence[float],
+    intervals: tuple[Interval, Interval],
+    clusters: Sequence[object] | None,
+    testing: Testing,
+) -> Change:
+    """By permutation."""
+    p = sign_flip(np.subtract(after, before), clusters, resamples=testing.resamples, seed=testing.seed)
+    test = f"sign-flip permutation, clustered by {'problem' if clusters is None else 'template'}"
+    detectable = testing.detectable(before, after, clusters)
+    difference = paired_difference(before, after, clusters=clusters)
+    return Change(metric, *intervals, difference, p, test, detectable)
+
+
+def _change(row: dict[str, Any]) -> Change:
+    intervals = {name: Interval(**row[name]) for name in ("before", "after", "difference")}
+    return Change(**{**row, **intervals})
+
+
+# Several runs
+
+
+def _aggregate(comparisons: Sequence[Comparison], metric: str, testing: Testing) -> Aggregate:
+    seed, clusters = testing.seed, testing.of(sorted(outcome.problem_id for outcome in comparisons[0].outcomes))
+    # [runs, before and after, problems]
+    values = np.array([_values(comparison, metric) for comparison in comparisons])
+    before_R, after_R = values.mean(2).T
+    before_P, after_P = values.mean(0)
+    detectable = testing.detectable(before_P, after_P, clusters)
+    p = sign_flip(after_P - before_P, clusters, resamples=testing.resamples, seed=seed)
+    gain_R = after_R - before_R
+    if len(comparisons) == 1:
+        return Aggregate(metric, tuple(before_R.tolist()), tuple(after_R.tolist()), None, None, None, p, detectable)
+    return Aggregate(
+        metric,
+        tuple(before_R.tolist()),
+        tuple(after_R.tolist()),
+        _wider(interval_over_seeds(before_R, seed=seed), mean_over_problems(before_P), lowest=0.0),
+        _wider(interval_over_seeds(after_R, seed=seed), mean_over_problems(after_P), lowest=0.0),
+        _wider(
+            interval_over_seeds(gain_R, seed=seed), paired_difference(before_P, after_P, clusters=clusters), lowest=-1.0
+        ),
+        p,
+        max(detectable, _detectable_over_seeds(gain_R, testing.alpha)),
+    )
+
+
+def _wider(over_seeds: Interval, over_problems: Interval, lowest: float) -> Interval:
+    """The wider interval, cut to the range that a share or a difference of shares can have."""
+    wider = max(over_seeds, over_problems, key=lambda interval: interval.high - interval.low)
+    return replace(wider, low=max(lowest, wider.low), high=min(1.0, wider.high))
+
+
+def _values(comparison: Comparison, metric: str) -> tuple[list[float], list[float]]:
+    """The metric of every problem, before and after, in the order of problem ids."""
+    outcomes = sorted(comparison.outcomes, key=lambda outcome: outcome.problem_id)
+    if metric == "greedy":
+        return [float(o.greedy_before) for o in outcomes], [float(o.greedy_after) for o in outcomes]
+    n, k = comparison.protocol.samples, int(metric.removeprefix("pass@"))
+    return (
+        [pass_at_k(n, o.sampled_before, k) for o in outcomes],
+        [pass_at_k(n, o.sampled_after, k) for o in outcomes],
+    )
+
+
+def _detectable_over_seeds(gain_R: NDArray[np.float64], alpha: float) -> float:
+    """(t(1 - alpha/2) + t(power)) standard errors, t in place of z since the deviation is estimated from few runs."""
+    runs = len(gain_R)
+    factor = t_quantile(1 - alpha / 2, runs - 1) + t_quantile(POWER, runs - 1)
+    return factor * float(np.std(gain_R, ddof=1)) / math.sqrt(runs)
+
+
+# Words
+
+
+def _word(difference: float, sure: bool) -> VerdictWord:
+    if not sure or difference == 0:
+        return "no evidence of improvement"
+    return "improved" if difference > 0 else "got worse"
+
+
+def points(value: float) -> str:
+    """A difference of shares in percentage points, one decimal."""
+    return f"{100 * value:.1f}"
+
+
+def p_text(p: float) -> str:
+    """A p-value to two significant digits, never as zero."""
+    return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"
+
+
+def _sentence(word: VerdictWord, change: Change, over: str) -> str:
+    figures = (
+        f"{change.metric} {points(change.before.estimate)} % before, {points(change.after.estimate)} % after, "
+        f"difference {_signed(change.difference)}, {p_text(change.p)}, {over}"
+    )
+    return _claim(word, figures, change.detectable)
+
+
+def _seeds_sentence(word: VerdictWord, metric: Aggregate, runs: int, problems: int) -> str:
+    assert metric.before is not None and metric.after is not None and metric.difference is not None
+    figures = (
+        f"{metric.metric} {points(metric.before.estimate)} % before, {points(metric.after.estimate)} % after, "
+        f"difference {_signed(metric.difference)} over {runs} seeds, {p_text(metric.p_over_problems)} over "
+        f"{problems} problems"
+    )
+    return _claim(word, figures, metric.detectable)
+
+
+def _claim(word: VerdictWord, figures: str, detectable: float) -> str:
+    if word == "no evidence of improvement":
+        return f"{word}; the smallest effect this run could have seen is {points(detectable)} points ({figures})"
+    return f"{word}: {figures}"
+
+
+def _signed(difference: Interval) -> str:
+    low, high = points(difference.low), points(difference.high)
+    return f"{100 * difference.estimate:+.1f} points [{low}, {high}]"

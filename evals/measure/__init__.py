@@ -1,0 +1,1 @@
+"""Measure one model: completions, verdicts and their files."""

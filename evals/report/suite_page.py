@@ -1,0 +1,148 @@
+"""`report.html` of a suite: did it improve, may it be said, what stands against it; then the evidence.
+
+Made from a `SuiteResult` and the evaluation files it names, and from nothing else: one file without scripts that opens
+offline and can be sent to anyone. Nothing is computed here that result.json does not hold.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+
+from rlpath.core.files import disk_errors, write_atomic
+from rlpath.evals.contamination.verdict import UNCHECKED
+from rlpath.evals.report import suite_figures as report_figures
+from rlpath.evals.report import suite_sections as sections
+from rlpath.evals.report import suite_tables as tables
+from rlpath.evals.report.browser import SHOWN, browse
+from rlpath.evals.suite.answers import read_answers, tasks
+from rlpath.evals.suite.result import Contrast, SuiteResult
+from rlpath.report import page
+
+STYLE = """
+h3 { font-size: .95rem; font-weight: 650; margin: 1.6rem 0 .3rem; }
+.standing { font-size: 1.12rem; font-weight: 600; margin: .9rem 0 0; }
+.standing a { color: var(--bad); white-space: nowrap; }
+.verdict { margin: .7rem 0; padding: .7rem 1rem; overflow-wrap: anywhere; } .verdict strong { font-size: 1.08rem; }
+.red { margin: 1.2rem 0; padding: .7rem 1rem .8rem; border: 2px solid var(--bad); border-radius: 8px; }
+.red strong { color: var(--bad); } .red ul, .plain { margin: .3rem 0 0; padding-left: 1.1rem; }
+.red li, .plain li { margin: .25rem 0; overflow-wrap: anywhere; }
+.plain .chip { margin-right: .3rem; } .bad { color: var(--bad); font-weight: 600; }
+.chip.truncated, .chip.no_answer, .chip.undecided { color: var(--ink); }
+.plots { margin: .8rem 0; } .plots figure { max-width: 34rem; }
+.scroll { margin: .3rem 0 .9rem; } td { white-space: nowrap; }
+td:first-child, th:first-child { position: sticky; left: 0; background: var(--back); min-width: 12.5rem;
+  max-width: 15rem; white-space: normal; overflow-wrap: anywhere; }
+@media (max-width: 40rem) { body { padding-top: 1.2rem; } .verdict, .red { padding: .6rem .8rem; }
+  td:first-child, th:first-child { min-width: 8.6rem; max-width: 8.6rem; } }
+"""
+
+
+def write_report(result: SuiteResult, folder: Path, *, shown: int = SHOWN) -> Path:
+    """Write `report.html` into the folder of `result.json` and return its path.
+
+    At most `shown` problems of each task are in it, with their completions. Raises InputError where an evaluation file
+    that the result names is missing or damaged.
+    """
+    answers = read_answers(result, folder)
+    browser = browse(result, answers, shown)
+    title = title_of(result)
+    body = [
+        page.heading(title),
+        page.soft(_about(result)),
+        *_verdicts(result),
+        _red_lines(result),
+        page.section("Every figure", *tables.headlines(result)),
+        page.section("Every test", *tables.contrasts(result), page.plots([report_figures.forest(result)])),
+        page.section("Every training seed", tables.every_seed(result)),
+        page.section("pass@k", *_curves(result)),
+        page.section("Does the wording of the prompt decide it?", *sections.sensitivity(result)),
+        page.section("Does the skill hold when the items change?", *sections.probes(result)),
+        page.section("Contamination", *sections.contamination(result)),
+        page.section("Preregistration", *sections.preregistration(result)),
+        page.section("Published by others", *sections.references(result)),
+        page.section("Every problem", *browser.parts),
+        page.section("Protocol", *sections.protocol(result, answers)),
+        page.section("Where this comes from", *sections.provenance(result)),
+    ]
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "report.html"
+    write_atomic(path, page.page(title, [part for part in body if part], STYLE + browser.style))
+    return path
+
+
+def title_of(result: SuiteResult) -> str:
+    """Which models against which baseline."""
+    models = [entrant.label for entrant in result.entrants if entrant.role == "model"]
+    others = [entrant.label for entrant in result.entrants if entrant.role == "baseline"]
+    named = ", ".join(models or [entrant.label for entrant in result.entrants])
+    return f"{named} against {', '.join(others)}" if models and others else named
+
+
+def _about(result: SuiteResult) -> str:
+    sizes = {headline.task: headline.problems for headline in result.headlines}
+    time = str(result.manifest.get("started", ""))[:16].replace("T", " ")
+    parts = [", ".join(f"{task} ({size} problems)" for task, size in sizes.items()), time]
+    return " · ".join(part for part in parts if part)
+
+
+# What may be said
+
+
+def _verdicts(result: SuiteResult) -> Iterable[str]:
+    if not result.contrasts:
+        yield page.note("There is no baseline here, so nothing can be said to have improved.")
+        return
+    yield _standing(result)
+    yield from (_verdict(result, contrast) for contrast in result.contrasts)
+
+
+def _standing(result: SuiteResult) -> str:
+    """The count of every verdict in one line, with the limit that none may go without, and how many warnings follow."""
+    counts = Counter(contrast.verdict for contrast in result.contrasts)
+    words = ", ".join(f"{word} on {counts[word]}" for word in ("improved", "got worse") if counts[word])
+    line = f"{words or 'No evidence of improvement on any'} of {_counted(len(result.contrasts), 'test')}"
+    if any(each.verdict == "improved" and UNCHECKED in each.claim for each in result.contrasts):
+        line += f", {UNCHECKED}"
+    warned = _counted(len(result.warnings), "warning")
+    link = f'<a href="#red">{warned}</a>' if result.warnings else "No warnings."
+    return f'<p class="standing">{escape(line[:1].upper() + line[1:])}. {link}</p>'
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'s'[: count != 1]}"
+
+
+def _verdict(result: SuiteResult, contrast: Contrast) -> str:
+    """What may be said with its limits large, the figures behind it under it."""
+    kind = page.KINDS.get(contrast.verdict, "none")
+    declared = "" if tables.declared(result, contrast) else ' <span class="chip">not declared: exploratory</span>'
+    said, bracket, figures = contrast.claim.partition(" (")
+    large, _, small = said.partition("; ")
+    rest = small[:1].upper() + small[1:] + bracket + figures if small else figures.removesuffix(")")
+    name = f"{tables.test_name(result, contrast)}: {large}"
+    return f'<div class="verdict {kind}"><strong>{escape(name)}{declared}</strong>{escape(_sentence(rest))}</div>'
+
+
+def _sentence(text: str) -> str:
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _red_lines(result: SuiteResult) -> str:
+    if not result.warnings:
+        return ""
+    items = "".join(f"<li>{escape(_sentence(warning))}</li>" for warning in result.warnings)
+    return f'<div class="red" id="red" role="alert"><strong>What stands against it</strong><ul>{items}</ul></div>'
+
+
+def _curves(result: SuiteResult) -> Iterable[str]:
+    drawn = [report_figures.pass_curve(result, task, f"pass-{i}") for i, task in enumerate(tasks(result))]
+    if any(drawn):
+        yield page.soft(
+            "The chance that at least one of k sampled completions is right, unbiased, with 95 % intervals over "
+            "problems. Guessing: the k most frequent answers of the set given to every problem."
+        )
+        yield page.plots(drawn)

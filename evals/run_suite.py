@@ -1,0 +1,292 @@
+"""The whole suite: who takes part, what is declared, the asking, the figures, the verdicts, and the saved result."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rlpath.core.errors import InputError
+from rlpath.core.files import disk_errors
+from rlpath.evals.compare.comparison import Aggregate
+from rlpath.evals.compare.prereg_check import Analysis, Result, check_prereg
+from rlpath.evals.suite.begin import Protocol, begin, hold
+from rlpath.evals.suite.entrants import Entered, enter
+from rlpath.evals.suite.harness import Asked, Plan, Progress, ask, check_chat
+from rlpath.evals.suite.headline import Headline, headline
+from rlpath.evals.suite.references import references
+from rlpath.evals.suite.result import Contrast, Entrant, Probe, Sensitivity, SuiteResult
+from rlpath.evals.suite.task import Task
+from rlpath.evals.suite.tasks import TASKS, find_task
+from rlpath.evals.suite.training import UNCHECKED, Findings, as_json, remark, search_training_text
+from rlpath.evals.suite.verdict import Declared, Evidence, decide, declare, millions, same_size
+from rlpath.runs.prereg import read_prereg
+
+ANSWERS = "answers"
+
+
+@dataclass(frozen=True)
+class _Suite:
+    """What all steps need."""
+
+    folder: Path
+    entered: tuple[Entered, ...]
+    protocol: Protocol
+    family: tuple[Declared, ...]
+    facts: Mapping[str, Any]
+    findings: Findings
+    cache: Path | None
+    progress: Progress
+
+    @property
+    def entrants(self) -> tuple[Entrant, ...]:
+        return tuple(one.entrant for one in self.entered)
+
+
+def run_suite(
+    models: Sequence[str],
+    baseline: str | Sequence[str],
+    tasks: Sequence[str | Task] = tuple(TASKS),
+    *,
+    out: Path | str,
+    plan: Plan | None = None,
+    template: str | None = None,
+    prereg: Path | None = None,
+    train_files: Sequence[Path] = (),
+    sensitivity: bool = False,
+    probes: bool = False,
+    cache: Path | None = None,
+    progress: Progress = lambda _: None,
+) -> SuiteResult:
+    """Ask `models`, the `baseline` and the models' bases every task, and say what may be said.
+
+    Models are run folders, model folders, adapters, hub ids or the packaged model; runs of one configuration are its
+    training seeds. `train_files` are what the models were trained on, to be searched for test items. The result is
+    saved in `out` (result.json, answers/); what was asked before, here or elsewhere, is not asked again. Raises
+    InputError for whatever the user can mend, before the first question where it can be seen.
+    """
+    folder = Path(out)
+    with hold(folder):
+        protocol = _protocol(tasks, plan or Plan(), template)
+        entered = enter(models, [baseline] if isinstance(baseline, str) else baseline)
+        for one in entered:
+            for subject in one.subjects:
+                check_chat(subject, [each for _, each in protocol.jobs])
+        family = declare([one.entrant for one in entered], [task.name for task, _ in protocol.jobs])
+        findings = search_training_text(entered, protocol.problems, train_files)
+        facts = begin(folder, entered, protocol, family, prereg)
+        suite = _Suite(folder, tuple(entered), protocol, family, facts, findings, cache, progress)
+        result = _result(suite, _ask(suite), prereg)
+        # Saved before what may take longer still.
+        result.save(folder)
+        if sensitivity or probes:
+            result = replace(
+                result,
+                sensitivity=_sensitivity(suite) if sensitivity else (),
+                probes=_probes(suite) if probes else (),
+            )
+            result.save(folder)
+    return result
+
+
+def _protocol(tasks: Sequence[str | Task], plan: Plan, template: str | None) -> Protocol:
+    found = [find_task(task) if isinstance(task, str) else task for task in tasks]
+    names = [task.name for task in found]
+    if not names or len(set(names)) < len(names):
+        raise InputError("no task was given: name one with --tasks" if not names else f"one task twice: {names}")
+    jobs = tuple((task, task.template(template) if template else task.templates[0]) for task in found)
+    return Protocol(jobs, {task.name: plan.problems(task) for task in found}, plan)
+
+
+# Asking
+
+
+def _ask(suite: _Suite) -> dict[tuple[str, str], Asked]:
+    """Every subject's evaluations by its label and the task's name."""
+    subjects = [subject for one in suite.entered for subject in one.subjects]
+    found: dict[tuple[str, str], Asked] = {}
+    for number, subject in enumerate(subjects, start=1):
+
+        def say(text: str, number: int = number) -> None:
+            suite.progress(f"[model {number} of {len(subjects)}] {text}")
+
+        for one in ask(subject, suite.protocol.jobs, suite.protocol.plan, cache=suite.cache, progress=say):
+            found[subject.label, one.task.name] = one
+    return found
+
+
+def _sensitivity(suite: _Suite) -> tuple[Sensitivity, ...]:
+    """Every declared comparison under every template."""
+    from rlpath.evals.stress.sensitivity import sensitivity
+
+    subjects = {one.entrant.label: one.subjects for one in suite.entered}
+    jobs = {task.name: (task, template) for task, template in suite.protocol.jobs}
+    return tuple(
+        sensitivity(
+            (one.model, subjects[one.model]),
+            (one.versus, subjects[one.versus]),
+            jobs[one.task][0],
+            suite.protocol.plan,
+            protocol=jobs[one.task][1],
+            cache=suite.cache,
+            progress=suite.progress,
+        )
+        for one in suite.family
+    )
+
+
+def _probes(suite: _Suite) -> tuple[Probe, ...]:
+    """Every entrant under every change."""
+    from rlpath.evals.stress.probes import probes
+
+    protocol = suite.protocol
+    return tuple(
+        probe
+        for one in suite.entered
+        for probe in probes(
+            one.entrant.label,
+            one.subjects,
+            protocol.jobs,
+            protocol.plan,
+            cache=suite.cache,
+            progress=suite.progress,
+        )
+    )
+
+
+# The result
+
+
+def _result(suite: _Suite, asked: Mapping[tuple[str, str], Asked], prereg: Path | None) -> SuiteResult:
+    headlines = tuple(headline(one, suite.protocol.plan.ks) for one in asked.values())
+    evidence = Evidence(
+        {key: one.evaluation for key, one in asked.items()}, _clusters(suite.protocol), _remarks(suite, headlines)
+    )
+    contrasts = decide(suite.family, suite.entrants, evidence)
+    analyses = tuple(analysis for one in contrasts for analysis in _analyses(one, suite.entrants))
+    warnings = [*_warnings(suite.entrants, headlines), *_unchecked(suite), *_asked_before_the_plan(suite, asked)]
+    baseline = next(entrant for entrant in suite.entrants if entrant.role == "baseline")
+    return SuiteResult(
+        manifest=suite.facts,
+        entrants=suite.entrants,
+        headlines=headlines,
+        contrasts=contrasts,
+        answers={f"{label}/{task}/{one.template.name}": _kept(suite, one) for (label, task), one in asked.items()},
+        family=tuple(map(str, suite.family)),
+        warnings=tuple(warnings),
+        contamination=as_json(suite.findings),
+        prereg=_rulings(analyses, suite.facts, prereg),
+        references=references([task.name for task, _ in suite.protocol.jobs], baseline.parameters),
+        analyses=tuple(asdict(analysis) for analysis in analyses),
+    )
+
+
+def _clusters(protocol: Protocol) -> dict[str, dict[str, object]]:
+    """By task, the template (or story) that each problem was made from, where all say so."""
+    found: dict[str, dict[str, object]] = {}
+    for name, problems in protocol.problems.items():
+        made_from = {
+            problem.id: problem.meta.get("template", problem.meta.get("story")) for problem in problems.problems
+        }
+        if None not in made_from.values():
+            found[name] = made_from
+    return found
+
+
+def _remarks(suite: _Suite, headlines: Sequence[Headline]) -> dict[tuple[str, str], list[str]]:
+    """What limits a claim about an entrant on a task: training text, and trivial baselines."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in suite.entered:
+        for task, problems in suite.protocol.problems.items():
+            limits = [remark(suite.findings[one.entrant.label], problems)]
+            below = [h.below_trivial for h in headlines if h.task == task and h.model in one.entrant.members]
+            if below and all(below):
+                limits.append("yet not above a trivial baseline")
+            found[one.entrant.label, task] = [text for text in limits if text]
+    return found
+
+
+def _kept(suite: _Suite, asked: Asked) -> str:
+    """The evaluation copied beside the result, so that the folder says all by itself; its path from there."""
+    kept = suite.folder / ANSWERS / asked.path.name
+    with disk_errors(kept):
+        kept.parent.mkdir(exist_ok=True)
+        shutil.copyfile(asked.path, kept)
+    return f"{ANSWERS}/{asked.path.name}"
+
+
+# Red lines
+
+
+def _warnings(entrants: Sequence[Entrant], headlines: Sequence[Headline]) -> list[str]:
+    baseline = next(entrant for entrant in entrants if entrant.role == "baseline")
+    found = [
+        f"{model.label} has {millions(model.parameters)} parameters, the baseline {baseline.label} "
+        f"{millions(baseline.parameters)}: not of one size, so no verdict of improvement"
+        for model in entrants
+        if model.role == "model" and not same_size(model, baseline)
+    ]
+    for one in headlines:
+        if one.below_trivial:
+            found.append(
+                f"{one.model} on {one.task}: greedy accuracy {one.ours.estimate:.1%} is not above "
+                f'"{one.below_trivial.name}", {one.below_trivial.accuracy:.1%} without a model'
+            )
+    return found
+
+
+def _unchecked(suite: _Suite) -> list[str]:
+    models = [one.entrant.label for one in suite.entered if one.entrant.role == "model"]
+    sets = suite.protocol.problems
+    tasks = {
+        model: [name for name in sets if remark(suite.findings[model], sets[name]) == UNCHECKED] for model in models
+    }
+    return [f"{UNCHECKED} for {model} on {', '.join(names)}" for model, names in tasks.items() if names]
+
+
+def _asked_before_the_plan(suite: _Suite, asked: Mapping[tuple[str, str], Asked]) -> list[str]:
+    plan = suite.facts.get("prereg")
+    early = [key for key, one in asked.items() if plan and one.begun < plan["time"]]
+    if not early:
+        return []
+    named = ", ".join(f"{label} on {task}" for label, task in early)
+    return [f"asked before the preregistration was recorded, so not covered by it: {named}"]
+
+
+# Preregistration
+
+
+def _analyses(contrast: Contrast, entrants: Sequence[Entrant]) -> list[Analysis]:
+    """Every metric in the words of a preregistration; p of the deciding one is adjusted over the family.
+
+    A plan speaks of the baseline: what is compared with another entrant bears its name beside the task's.
+    """
+    by_label = {entrant.label: entrant for entrant in entrants}
+    planned = by_label[contrast.versus].role == "baseline"
+    task = contrast.task if planned else f"{contrast.task} against {contrast.versus}"
+    seeds = by_label[contrast.model].seeds
+    return [
+        Analysis(task, one.metric, contrast.model, contrast.problems, seeds, *_figures(one), p)
+        for one, p in zip(
+            contrast.aggregates,
+            [contrast.p_holm, *(one.p_over_problems for one in contrast.aggregates[1:])],
+            strict=True,
+        )
+    ]
+
+
+def _figures(one: Aggregate) -> tuple[float, float, float, float, float]:
+    assert one.before is not None and one.after is not None and one.difference is not None
+    difference = one.difference
+    figures = (one.after.estimate, one.before.estimate, difference.estimate, difference.low, difference.high)
+    value, baseline, gain, low, high = (round(figure, 10) for figure in figures)
+    return value, baseline, gain, low, high
+
+
+def _rulings(analyses: tuple[Analysis, ...], facts: Mapping[str, Any], prereg: Path | None) -> tuple[str, ...]:
+    """What became of the plan's rules, none where no plan was given."""
+    if prereg is None:
+        return ()
+    return tuple(check_prereg(read_prereg(prereg), Result(analyses, facts.get("prereg"))).lines())

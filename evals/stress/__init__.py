@@ -1,0 +1,1 @@
+"""Does a result survive other prompts, other numbers and unfair choices?"""

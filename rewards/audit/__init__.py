@@ -1,0 +1,1 @@
+"""Measure a verifier on labelled cases."""

@@ -1,0 +1,1 @@
+"""Combine rewards: gates, penalties, reward models, and the adapter for TRL."""

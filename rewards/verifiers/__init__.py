@@ -1,0 +1,1 @@
+"""One file a verifier: numbers, choices, exact text, formats, instructions, JSON, code."""

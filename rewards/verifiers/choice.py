@@ -1,0 +1,269 @@
+"""`ChoiceVerifier`: which option of a multiple-choice question was chosen?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rlpath.core.types import Status, Verdict
+from rlpath.rewards.reading.extract import Said, doubtful, said
+
+_OPTION_LINE = re.compile(r"(?m)^[ \t]*[*_]{0,2}(?:\(([A-Za-z])\)|([A-Za-z])[).:])[*_]{0,2}[ \t]+(\S[^\n]*)$")
+_OPTION_INLINE = re.compile(
+    r"(?:(?<=\s)|^)(?:\(([A-Z])\)|([A-Z])[).:])[ \t]*(.+?)(?=[ \t,;]*(?:\s(?:\([A-Z]\)|[A-Z][).:])|\n|$))"
+)
+_NUMBERED = re.compile(r"\b(?:answer|option|choice|ending|solution) ?([1-9])\b", re.I)
+_DRESS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|boxed|bf|rm)\b\*?|\\[()\[\],;! ]|[*_`${}~\"“”']")
+_INTRO = re.compile(
+    r"^(?:\s|:|the|correct|right|best|final|answer|is|option|choice|letter|therefore|thus|so|clearly|definitely|choose|pick|select|i)+"
+    r"(?![A-Za-z])",
+    re.I,
+)
+_LETTER = re.compile(r"^\(?([A-Za-z])(?:\s*\)|(?![A-Za-z'’]))[.:)]?\s*")
+_SEVERAL = re.compile(
+    r"^[\s,;/&+|-]*(?:(?:and|or|and/or|as well as|also|but also|maybe|possibly|perhaps|"
+    r"plus)\b[\s,]*(?:also|maybe|possibly|perhaps|option|choice|either)*)?"
+    r"\s*\(?([A-Z])(?:\)|(?![A-Za-z'’]))"
+)
+_NEGATED = re.compile(
+    r"\b(?:not|neither|nor|never|wrong|incorrect|except|eliminate\w*|rule[sd]? out|unlikely|isn't|cannot|"
+    r"can't|maybe|perhaps|possibly|"
+    r"either|unsure|don't|doesn't|guess|unknown|none)\b",
+    re.I,
+)
+_OTHER_STATEMENTS = re.compile(
+    r"(?:\b(?:correct|right|best) (?:option|choice|letter)(?: is|:)|\b(?:option|choice) is|\bI (?:would "
+    r")?(?:choose|pick|select|go with)|\bI['’](?:ll|d) (?:go with|pick|choose|say))"
+    r"[ \t]*([^\n]{1,200})",
+    re.I,
+)
+_IS_CORRECT = re.compile(
+    r"(?:\b[Oo]ption |\b[Cc]hoice |(?<![A-Za-z]))\(?([A-Z])\)?,? is (?:the )?(?:correct|right|best)(?: "
+    r"(?:answer|option|choice))?\b"
+)
+_FURTHER = re.compile(
+    r"^[^\n.]{0,40}\b(?:or|alternatively|maybe|possibly|perhaps|actually|no,|rather|instead|could also be|"
+    r"might also be)\b(?P<rest>[^\n]{0,80})",
+    re.I,
+)
+
+
+@dataclass(frozen=True)
+class ChoiceVerifier:
+    r"""Accepts a completion that chooses exactly one option, the gold one, by its letter or by its text.
+
+    The gold is a letter ("B", "(B)", "B. Paris"), a numbered option ("answer2") or an option's text. Options
+    are read from the question where it is given; then the text of an option counts as its letter, and a letter
+    together with another option's text is wrong.
+
+    >>> question = "What is the capital of France?\nA) Lyon\nB) Paris\nC) Nice"
+    >>> verify = ChoiceVerifier()
+    >>> [verify(said, "B", question=question).correct for said in ("B", "The answer is Paris.", r"\boxed{\text{B}}")]
+    [True, True, True]
+    >>> [verify(said, "B", question=question).correct for said in ("A or B", "B) Lyon", "not B", question)]
+    [False, False, False, False]
+    """
+
+    def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
+        completion, gold, question = _lettered(completion), _lettered(gold), _lettered(question or "")
+        options = options_of(question)
+        wanted = gold_letter(gold, options)
+        if wanted is None:
+            return Verdict.of(Status.UNDECIDED, reason=f"the gold answer {gold[:80]!r} is no option")
+        heard = said(_without_options(completion, question))
+        if truncated and not any(s.complete for s in heard.statements):
+            return Verdict.of(Status.TRUNCATED, reason="cut off before a complete final answer")
+        if heard.flooded or heard.retracted:
+            return Verdict.of(Status.WRONG, reason="no single final answer")
+        if wanted not in options and not gold.strip("() .").isalpha():
+            options = {}
+        return _judge(_chosen(heard, options), wanted)
+
+
+def _lettered(text: str) -> str:
+    """`text` with numbered options ("Answer1", "option 2") called A, B, ... as lettered ones are."""
+    return _NUMBERED.sub(lambda m: chr(ord("A") + int(m.group(1)) - 1), text)
+
+
+def _without_options(completion: str, question: str) -> str:
+    """`completion` without a verbatim copy of the question, and without its option lines where several are copied."""
+    text = completion.replace(question.strip(), " ") if len(question.strip()) > 16 else completion
+    copied = [line for line in text.splitlines() if _OPTION_LINE.match(line) and line.strip() in question]
+    if len(set(copied)) < 2:
+        return text
+    return "\n".join(line for line in text.splitlines() if line not in copied)
+
+
+@lru_cache(maxsize=1024)
+def _options(question: str) -> tuple[tuple[str, str], ...]:
+    for pattern in (_OPTION_LINE, _OPTION_INLINE):
+        found = [((m.group(1) or m.group(2)).upper(), _plain(m.group(3))) for m in pattern.finditer(question[:20_000])]
+        run = _lettered_run(found)
+        if len(run) >= 2:
+            return tuple(run)
+    return ()
+
+
+def _lettered_run(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The last run A, B, C ... of `found`: what precedes it are examples or the question itself."""
+    starts = [n for n, (letter, _) in enumerate(found) if letter == "A"]
+    if not starts:
+        return []
+    run = []
+    for offset, (letter, text) in enumerate(found[starts[-1] :]):
+        if letter != chr(ord("A") + offset):
+            break
+        run.append((letter, text))
+    return run
+
+
+def options_of(question: str) -> Mapping[str, str]:
+    """Letter and normalised text of the options in `question`.
+
+    >>> options_of("Which? (A) red (B) dark blue")
+    {'A': 'red', 'B': 'dark blue'}
+    """
+    return dict(_options(question))
+
+
+def gold_letter(gold: str, options: Mapping[str, str]) -> str | None:
+    """The letter of a gold answer given as a letter, a lettered option or an option's text; None if it is none."""
+    text = _DRESS.sub(" ", gold).strip()
+    match = re.fullmatch(r"\(?([A-Za-z])\)?[.:)]?(?:\s+\S.*)?", text, re.S)
+    if match and (len(text.strip("().: ")) == 1 or text[1:2] in ").:" or text[:1] == "("):
+        return match.group(1).upper()
+    same = [letter for letter, option in options.items() if option == _plain(text)]
+    return same[0] if len(same) == 1 else None
+
+
+def _plain(text: str) -> str:
+    return " ".join(_DRESS.sub(" ", text).strip(" .,;:!").casefold().split())
+
+
+SEVERAL = "several"
+
+
+def _chosen(heard: Said, options: Mapping[str, str]) -> tuple[set[str], str]:
+    """The letters that the completion states as its answer, with the text of the last statement."""
+    texts = [s.text for s in heard.statements]
+    texts += [m.group(1) for m in _OTHER_STATEMENTS.finditer(heard.text) if not doubtful(m.group())]
+    found: set[str] = set()
+    for text in texts:
+        found |= letters_in(text, options)
+    plain = _DRESS.sub(" ", heard.text)
+    for m in _IS_CORRECT.finditer(plain):
+        found.add(m.group(1))
+    if found:
+        return found | _offered_after(heard, options), (texts or [heard.text])[-1]
+    if texts:
+        return set(), texts[-1]
+    return _last_line(heard.text, options)
+
+
+def _offered_after(heard: Said, options: Mapping[str, str]) -> set[str]:
+    if not heard.statements:
+        return set()
+    after = _DRESS.sub(" ", heard.text[heard.statements[-1].end : heard.statements[-1].end + 300]).lstrip(" .")
+    match = _FURTHER.match(after)
+    if not match:
+        beside = _SEVERAL.match(after)
+        return {beside.group(1)} if beside and beside.group(1) in (options or "ABCDEFGHIJ") else set()
+    return letters_in(match.group("rest"), options)
+
+
+def letters_in(text: str, options: Mapping[str, str]) -> set[str]:
+    """The options that a stated answer names: one where it names one, several or none otherwise."""
+    plain = " ".join(_DRESS.sub(" ", text).split())
+    plain = re.sub(r"(?<=\w\)|\w\w|\W\w)[,;] ?(?:not|rather than|instead of)\b.*$", "", plain)
+    if _NEGATED.search(plain) and _plain(plain) not in options.values():
+        return {SEVERAL} if len(plain) < 200 else set()
+    by_text = {letter for letter, option in options.items() if option == _plain(plain)}
+    if len(by_text) == 1 and len(plain.strip("(). :")) > 1:
+        return by_text
+    bare = _INTRO.sub("", plain, count=1).strip()
+    match = _LETTER.match(bare)
+    if not match:
+        return _by_words(bare, options)
+    letter, rest = match.group(1), bare[match.end() :]
+    if letter.islower() and (rest or not options) and bare[:1] != "(" and rest:
+        return _by_words(bare, options)
+    return _with_rest(letter.upper(), bare[: match.end()], rest, options)
+
+
+def _with_rest(letter: str, head: str, rest: str, options: Mapping[str, str]) -> set[str]:
+    if more := _SEVERAL.match(rest):
+        return {letter, more.group(1)}
+    if not rest:
+        return {letter}
+    plain_rest = _plain(rest)
+    named = {other for other, option in options.items() if option == plain_rest}
+    if named:
+        return {letter} if letter in named else {letter, *named}
+    marked = head.rstrip()[-1:] in ").:" or rest[0] in ",;-–—("
+    if letter in "AI" and not marked and not re.match(r"(?:because|since|as|is|which)\b", rest):
+        return _by_words(f"{letter} {rest}", options)
+    inside = _texts_within(plain_rest, options)
+    return {letter} if not inside or letter in inside or not marked else {letter, *inside}
+
+
+def _by_words(text: str, options: Mapping[str, str]) -> set[str]:
+    plain = _plain(text)
+    exact = {letter for letter, option in options.items() if option == plain}
+    return exact or _texts_within(plain, options)
+
+
+def _texts_within(plain: str, options: Mapping[str, str]) -> set[str]:
+    """The options whose text occurs in `plain` as whole words, without those inside a longer one that occurs."""
+    found = {k: o for k, o in options.items() if o and re.search(rf"(?<!\w){re.escape(o)}(?!\w)", plain)}
+    return {k for k, o in found.items() if not any(o != other and o in other for other in found.values())}
+
+
+def _last_line(text: str, options: Mapping[str, str]) -> tuple[set[str], str]:
+    """The choice of a completion that announces none: its last line is a letter, a lettered option or an option."""
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    if not lines:
+        return set(), ""
+    line = lines[-1][-400:]
+    whole = {letter for letter, option in options.items() if option == _plain(text)}
+    first = re.fullmatch(r"\(?([A-Z])\)?[.:]?", " ".join(_DRESS.sub(" ", lines[0]).split()))
+    if first and len(lines) > 1 and not re.match(r"\W*[A-Za-z]\W*$|\(?[A-Z][).:]", lines[1]):
+        doubt = re.match(r"\W*(?:or|and|maybe|actually|no)\b", lines[1], re.I)
+        return {SEVERAL} if doubt else {first.group(1)}, lines[0]
+    if len(whole) == 1 and len(text.strip("(). :\n")) > 1:
+        return whole, line
+    bare = " ".join(_DRESS.sub(" ", line).split())
+    lettered = re.fullmatch(r"(?:(?:option|choice|answer)\s*:?\s*)?\(?([A-Za-z])(?:\)|[.:)])?(?:\s+.*)?", bare, re.I)
+    alone = len(bare.strip("(). :")) == 1 or re.fullmatch(r"(?:option|choice)\s*\(?[A-Z]\)?\.?", bare, re.I)
+    if lettered and (alone or re.match(r"(?:(?:option|choice|answer)\s*:?\s*)?\(?[A-Z](?:\)|[.:,])", bare, re.I)):
+        if len(lines) > 1 and _restates_another(lines[-2], bare):
+            return {SEVERAL}, line
+        return letters_in(re.sub(r"^(?:option|choice|answer)\s*:?\s*", "", bare, flags=re.I), options), line
+    sentence = re.split(r"(?<=[.!])\s+", bare.rstrip(" .!"))[-1]
+    if _NEGATED.search(sentence) or sentence.endswith("?"):
+        return set(), line
+    if spelled := re.fullmatch(r"(?:it|this|that)(?: is|['’]s)\s+(?:option |choice )?\(?([A-Z])\)?", sentence):
+        return {spelled.group(1)}, line
+    several = re.match(r"\(?([A-Z])\)?(?=\W)", sentence)
+    if several and _SEVERAL.match(sentence[several.end() :]):
+        return {SEVERAL}, line
+    return _texts_within(_plain(sentence), options), line
+
+
+def _restates_another(before: str, bare: str) -> bool:
+    """True where the line before is a lone letter or lettered option too: a list of options is no choice."""
+    earlier = re.match(r"^\W*([A-Z])(?:[).:]|\W*$)", _DRESS.sub(" ", before).strip())
+    return earlier is not None and earlier.group(1) != bare.lstrip("( ")[:1].upper()
+
+
+def _judge(chosen: tuple[set[str], str], wanted: str) -> Verdict:
+    letters, text = chosen
+    shown = text.strip()[:200]
+    if not letters:
+        return Verdict.of(Status.NO_ANSWER, shown, "no option is chosen")
+    if len(letters) > 1 or SEVERAL in letters:
+        return Verdict.of(Status.WRONG, shown, "more than one option, or none, is chosen")
+    if letters == {wanted}:
+        return Verdict.of(Status.CORRECT, wanted, "the right option")
+    return Verdict.of(Status.WRONG, shown, "another option")

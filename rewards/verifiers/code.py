@@ -1,0 +1,342 @@
+"""`CodeVerifier`: does a program pass its tests? The program runs in a sandbox, the tests anywhere but in there.
+
+How a program could fool its grader, and why it cannot here:
+
+- It exits early, prints "passed", patches `assert`, or walks frames to the verdict: no verdict is made in its process.
+- It returns an object equal to everything: only plain data leaves the sandbox (sandbox/wire.py).
+- It reads the expected values: they are never sent to it, and its file system holds none of your files.
+- It hangs, forks, fills memory or disk, floods the output: limits, and a kill of everything at the deadline.
+
+    >>> from rlpath.rewards.verifiers.code import CodeVerifier
+    >>> verify = CodeVerifier()
+    >>> verify("def add(a, b): return a + b", "assert add(1, 2) == 3").status.value
+    'correct'
+    >>> verify("import os; os._exit(0)", "assert add(1, 2) == 3").status.value
+    'wrong'
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rlpath.core.errors import InputError
+from rlpath.core.types import Status, Verdict
+from rlpath.rewards.sandbox import Box, BoxError, Limits, Walls, best_walls
+from rlpath.rewards.sandbox.wire import WireError
+from rlpath.rewards.verifiers.code_tests import (
+    AssertTests,
+    BadTests,
+    FunctionTests,
+    ProgramTests,
+    Tests,
+    parse_tests,
+    same_output,
+    same_value,
+)
+
+OPENING = re.compile(r"(`{3,}|~{3,})[ \t]*([\w+.{}-]*)[^`~]*$")
+CLOSING = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*$")
+Finding = tuple[Status, str]
+
+
+@dataclass(frozen=True)
+class CodeVerifier:
+    """Judges a program by the tests of the gold answer (forms in code_tests.py) and by `hidden` ones of the same forms.
+
+    The program is the last fenced block of the completion, or all of it where it has none. A `question` that is itself
+    Python (imports, helpers, a stub, as in HumanEval) is run before the program, and its helpers are the tests' own.
+    Where tests need a helper that only the program defines, the reason says so; `trust_helpers=False` makes that
+    `undecided`. `allow_weaker` runs programs where the kernel refuses namespaces or the filter, and says so in every
+    reason; without it the first call raises InputError there.
+    """
+
+    hidden: Any = None
+    limits: Limits = field(default_factory=Limits)
+    trust_helpers: bool = True
+    allow_weaker: bool = False
+
+    def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
+        walls, note = self._protections()
+        sources, whole = find_program(completion)
+        if truncated and not whole:
+            return Verdict.of(Status.TRUNCATED, None, "the completion was cut before its program ended")
+        if not sources:
+            return Verdict.of(Status.NO_ANSWER, None, "the completion holds no program")
+        try:
+            suites = self._suites(gold)
+        except BadTests as fault:
+            return Verdict.of(Status.UNDECIDED, None, str(fault))
+        program = Subject(sources, question or "", self.limits, walls, self.trust_helpers)
+        status, reasons = Status.CORRECT, []
+        for name, tests in suites.items():
+            status, reason = program.judge(tests)
+            reasons.append(f"{name}: {reason}")
+            if status is not Status.CORRECT:
+                break
+        return Verdict.of(status, sources[-1], one_line("; ".join([*reasons, *note])))
+
+    def _suites(self, gold: str) -> dict[str, Tests]:
+        """The gold's tests and the hidden ones, which ask for the same function unless they name another."""
+        suites = {"tests": parse_tests(gold)}
+        if self.hidden is not None:
+            hidden, first = parse_tests(self.hidden), suites["tests"]
+            if isinstance(hidden, AssertTests) and isinstance(first, AssertTests):
+                hidden = replace(
+                    hidden, entry_point=hidden.entry_point or first.entry_point, prompt=hidden.prompt or first.prompt
+                )
+            suites["hidden tests"] = hidden
+        return suites
+
+    def _protections(self) -> tuple[Walls, list[str]]:
+        """The walls to run within, and the words for what they lack; InputError where that was not agreed to."""
+        walls, missing = best_walls()
+        if not missing:
+            return walls, []
+        words = " and ".join(f"{name} ({why})" for name, why in missing.items())
+        if len(missing) == 2:
+            raise InputError(f"programs cannot be contained here: the kernel refuses {words}; use another machine")
+        if not self.allow_weaker:
+            raise InputError(
+                f"the kernel refuses to sandbox programs fully: {words}; allow unprivileged user namespaces, or pass "
+                "allow_weaker=True to run programs without that protection"
+            )
+        return walls, [f"run without {words}"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A program under test, with what it takes to run it."""
+
+    sources: list[str]
+    question: str
+    limits: Limits
+    walls: Walls
+    trust_helpers: bool
+
+    def judge(self, tests: Tests) -> Finding:
+        """Status and reason for one set of tests."""
+        try:
+            match tests:
+                case AssertTests():
+                    return self.judge_asserts(tests)
+                case FunctionTests():
+                    return self.judge_function(tests)
+                case ProgramTests():
+                    return self.judge_program(tests)
+        except BoxError as error:
+            return Status.ERROR, f"sandbox: {error}"
+
+    def job(self, prelude: str = "") -> dict[str, Any]:
+        return {"sources": self.sources, "prelude": prelude or self.question}
+
+    def judge_asserts(self, tests: AssertTests) -> Finding:
+        """Program in one box, tests in another, a socket between them; the verdict comes from the tests' box alone."""
+        job = {
+            "tests": tests.source,
+            "entry_point": tests.entry_point,
+            "prelude": tests.prompt or self.question,
+            "trust_helpers": self.trust_helpers,
+            "answer_limit": self.limits.output_kb << 10,
+        }
+        with Box("functions", self.limits, walls=self.walls) as program:
+            try:
+                program.wire.send(self.job(tests.prompt))
+            except WireError as error:
+                return Status.WRONG, f"the program was not taken: {error}"
+            with Box("judge", self.limits, [program.channel.fileno()], self.walls) as judge:
+                program.channel.close()
+                try:
+                    judge.wire.send(job)
+                    found = judge.wire.receive()
+                except WireError as error:
+                    return Status.WRONG, f"no verdict: {error}"
+                if found is None:
+                    return Status.WRONG, f"no verdict: the tests' process ended ({ending(judge.end())})"
+            reason = found["reason"]
+            if "the program ended its process" in reason:
+                reason += f" ({ending(program.end())})"
+        statuses = {"passed": Status.CORRECT, "failed": Status.WRONG, "undecided": Status.UNDECIDED}
+        return statuses[found["status"]], reason
+
+    def judge_function(self, tests: FunctionTests) -> Finding:
+        """Arguments go in, values come out, and are compared here."""
+        with Box("functions", self.limits, walls=self.walls) as box:
+
+            def ask(message: dict[str, Any]) -> Any:
+                box.wire.send(message)
+                return value_of(box.wire.receive())
+
+            try:
+                ask(self.job())
+                function = handle_of(ask({"get": tests.function}))
+                for number, (arguments, expected) in enumerate(tests.cases, start=1):
+                    values = arguments if isinstance(arguments, list) else []
+                    keywords = arguments if isinstance(arguments, dict) else {}
+                    call = {
+                        "call": function,
+                        "args": as_wire(values),
+                        "kwargs": {k: as_wire(v) for k, v in keywords.items()},
+                    }
+                    if not same_value(ask(call), expected, tests.tolerance):
+                        return Status.WRONG, f"case {number} of {len(tests.cases)}: another value was expected"
+            except Ended:
+                return Status.WRONG, f"the program ended its process ({ending(box.end())})"
+            except (ProgramError, WireError) as error:
+                return Status.WRONG, str(error)
+        return Status.CORRECT, f"{len(tests.cases)} cases passed"
+
+    def judge_program(self, tests: ProgramTests) -> Finding:
+        """One fresh box for each text of stdin; exit status 0 and the expected stdout."""
+        for number, (stdin, expected) in enumerate(tests.cases, start=1):
+            status, reason = self.run_once(stdin, expected)
+            if status is not Status.CORRECT:
+                return status, f"case {number} of {len(tests.cases)}: {reason}"
+        return Status.CORRECT, f"{len(tests.cases)} cases passed"
+
+    def run_once(self, stdin: str, expected: str) -> Finding:
+        source, (reader, writer) = memory_file(stdin.encode(errors="replace")), os.pipe2(os.O_CLOEXEC)
+        try:
+            box = Box("program", self.limits, [source, writer], self.walls)
+        except BoxError:
+            os.close(reader)
+            raise
+        finally:
+            os.close(source)
+            os.close(writer)
+        with box, os.fdopen(reader, "rb", buffering=0) as stream:
+            try:
+                box.wire.send(self.job())
+                output = read_until(stream.fileno(), box.deadline, self.limits.output_kb << 10)
+            except WireError as error:
+                return Status.WRONG, str(error)
+            code = box.wait()
+            if code != 0:
+                return Status.WRONG, f"the program failed ({ending(code)})"
+        if not same_output(output.decode(errors="replace"), expected):
+            return Status.WRONG, "another output was expected"
+        return Status.CORRECT, ""
+
+
+class ProgramError(Exception):
+    """What the program raised."""
+
+
+class Ended(Exception):
+    """The program's process is gone."""
+
+
+def value_of(reply: Any) -> Any:
+    """The value in a guest's reply, still in wire form."""
+    if reply is None:
+        raise Ended
+    if not isinstance(reply, dict) or "error" in reply:
+        error = reply.get("error") if isinstance(reply, dict) else None
+        raise ProgramError(f"the program raised {printable(error)}")
+    return reply.get("value")
+
+
+def handle_of(wire: Any) -> dict[str, int]:
+    """The number under which a guest keeps a function."""
+    if isinstance(wire, dict) and type(wire.get("r")) is int:
+        return {"r": wire["r"]}
+    raise ProgramError("a TypeError: what the tests ask for is not a function")
+
+
+def printable(error: Any) -> str:
+    """A guest's account of an exception, which may be anything, as a short text."""
+    parts = [part for part in error[:2] if isinstance(part, str)] if isinstance(error, list) else []
+    return ": ".join(part[:200] for part in parts if part) or "something"
+
+
+def one_line(text: str) -> str:
+    """`text` without line breaks and control characters, which a program may have put there."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
+def as_wire(value: Any) -> Any:
+    """A JSON value in wire form."""
+    if isinstance(value, dict):
+        return {"d": [[key, as_wire(item)] for key, item in value.items()]}
+    if isinstance(value, list):
+        return [as_wire(item) for item in value]
+    return {"i": hex(value)} if type(value) is int and not -(1 << 63) <= value < 1 << 63 else value
+
+
+def ending(code: int) -> str:
+    """How a process ended, in words."""
+    return {-9: "killed at a limit", -24: "CPU limit", -25: "file size limit"}.get(
+        code, f"signal {-code}" if code < 0 else f"exit status {code}"
+    )
+
+
+def memory_file(data: bytes) -> int:
+    """A descriptor that reads as `data`; it lies in memory, so no path leads to it."""
+    descriptor = os.memfd_create("stdin")
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def read_until(descriptor: int, deadline: float, limit: int) -> bytes:
+    """All that comes until the end of the stream; WireError at the deadline or over `limit` bytes."""
+    poll, parts, size = select.poll(), [], 0
+    poll.register(descriptor, select.POLLIN)
+    while poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        part = os.read(descriptor, 1 << 16)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            raise WireError(f"the output is over the limit of {limit} bytes")
+    raise WireError("time limit")
+
+
+def find_program(completion: str) -> tuple[list[str], bool]:
+    """Where the program may be, likeliest last, and whether it is whole should the completion have been cut.
+
+    The last fenced block if there is one; before it the whole text, which is the program should it be Python as it
+    stands (a raw program may hold a fence in a string).
+    """
+    text = without_thinking(completion)
+    block, closed = last_block(text)
+    if not block.strip():
+        return ([text] if text.strip() else []), False
+    return [text, block], closed
+
+
+def without_thinking(text: str) -> str:
+    """`text` without what is between <think> tags; a lone closing tag means that the prompt opened it."""
+    head, *rest = text.split("<think>")
+    text = head + "".join(part.partition("</think>")[2] for part in rest)
+    return text.rpartition("</think>")[2]
+
+
+def last_block(text: str) -> tuple[str, bool]:
+    """The last fenced block that may hold Python ("" if none), and whether it is closed and nothing opens after it."""
+    block, mark, tag, indent = "", "", "", 0
+    lines: list[str] = []
+    for line in text.splitlines(keepends=True):
+        if not mark:
+            opening = OPENING.search(line.rstrip())
+            if opening and line.count(opening[1]) == 1:  # else the line holds a fenced phrase and opens nothing
+                mark, tag, lines = opening[1], opening[2].lower(), []
+                indent = len(line) - len(line.lstrip())
+        elif (closing := CLOSING.match(line.rstrip("\r\n"))) and closing[1].startswith(mark):
+            block = "".join(lines) if is_python(tag) else block
+            mark = ""
+        else:
+            lines.append(line[min(indent, len(line) - len(line.lstrip(" "))) :])
+    if mark and is_python(tag):
+        return "".join(lines), False
+    return block, not mark
+
+
+def is_python(tag: str) -> bool:
+    return tag.strip("{}.") in ("", "python", "python3", "py", "py3")

@@ -1,0 +1,240 @@
+"""`NumberVerifier`: is the final number the right one? For word problems such as GSM8K.
+
+The gold answer is one number. The completion has to state one number, once or several times over, and it has to be
+exactly equal; nothing is ever rounded or converted to a float.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rlpath.core.types import Status, Verdict
+from rlpath.rewards.reading.extract import Said, Statement, doubtful, last_sentence, part_of_more, said
+from rlpath.rewards.reading.literals import (
+    ANY_NUMBER,
+    CURRENCY,
+    LITERAL,
+    NotANumber,
+    Number,
+    bounded_before,
+    hedged,
+    literal_value,
+    plain,
+    read_number,
+)
+
+_DENIED = re.compile(
+    r"\b(?:not|never|neither|nor|wrong|incorrect|instead of|rather than|no longer|cannot|unknown|"
+    r"impossible|undetermined|too \w+|"
+    r"maybe|perhaps|possibly|either|guess)\b|n['’]t\b",
+    re.I,
+)
+_MORE = re.compile(
+    r"^[^\n.!?]{0,60}?\b(?:or|alternatively|maybe|possibly|perhaps|otherwise|instead|rather|actually|make "
+    r"that|i mean|no,|correction|"
+    r"could (?:also )?be|might (?:also )?be|wait)\b",
+    re.I,
+)
+_LATER = re.compile(
+    r"\b(?:alternatively|or (?:it is|it's|maybe|perhaps|possibly|it (?:could|might) be)|actually|make "
+    r"that|i mean|correction|no, (?:it|the)|"
+    r"it (?:could|might|may) (?:also )?be|another possible|or else)\b[^.\n]{0,60}",
+    re.I,
+)
+_BEFORE_OR = re.compile(r"\d[^.\n]{0,24}\b(?:or|and/or)\s*(?:else |maybe |perhaps |possibly )?\W{0,4}$", re.I)
+_SPELLED_MINUS = re.compile(r"(\d\s*)?\b(?:minus|negative)\s*$", re.I)
+_TIED = re.compile(r"[\w)] ?[*/^+<>-] ?$|\d:$|[A-Za-z0-9_.^]$")
+_ADJACENT = re.compile(r"^[\s,;/&{(\[$\\]{0,8}(-?\d[\d,.]*)")
+_ONLY_NUMBER_LINE = re.compile(r"^\W*[-+]?[\d][\d.,]*\W*$")
+
+
+@dataclass(frozen=True)
+class NumberVerifier:
+    r"""Accepts a completion whose one final answer is exactly the gold number.
+
+    The answer is read from `\boxed{}`, an `<answer>` tag, a `####` line and sentences such as "the answer is 18"; all
+    that are present must agree. Without any of them the last number of the last sentence with a number is taken,
+    unless `require_statement` is set. A percent sign is read as the gold is: "60%" equals both 60 and 0.6.
+
+    >>> verify = NumberVerifier()
+    >>> verify("9 eggs at $2 each, so she makes\n#### $18.00", "18").status
+    <Status.CORRECT: 'correct'>
+    >>> verify("The answer is 18 or 20.", "18").reason
+    'hedges between numbers'
+    >>> verify("#### 1", "18", truncated=True).status
+    <Status.TRUNCATED: 'truncated'>
+    >>> verify("It is 18.", "several").status
+    <Status.UNDECIDED: 'undecided'>
+    """
+
+    require_statement: bool = False
+
+    def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
+        wanted = gold_number(gold)
+        if isinstance(wanted, NotANumber):
+            return Verdict.of(Status.UNDECIDED, reason=f"the gold answer {gold[:80]!r} is not one number")
+        heard = said(completion, question)
+        if truncated:
+            heard = Said(heard.text, _complete(heard), heard.thinking_unclosed, heard.retracted)
+            if not heard.statements:
+                return Verdict.of(Status.TRUNCATED, reason="cut off before a complete final answer")
+        if heard.flooded:
+            return Verdict.of(Status.WRONG, reason="hundreds of final answers")
+        if heard.retracted:
+            return Verdict.of(Status.WRONG, reason="the answer is taken back after it was stated")
+        if heard.statements:
+            return _judge_statements(heard, wanted, question)
+        if self.require_statement:
+            return Verdict.of(Status.NO_ANSWER, reason="no final answer is stated")
+        return _judge_last(heard, wanted, question)
+
+
+@lru_cache(maxsize=4096)
+def gold_number(gold: str) -> Number | NotANumber:
+    """The number of a gold answer: a bare one, or a worked solution that ends in `#### n` or a box."""
+    found = said(gold).statements if ("####" in gold or "\\boxed" in gold) else ()
+    if len({s.text for s in found}) > 1:
+        return NotANumber("several gold answers")
+    return read_number(found[-1].text if found else gold.strip())
+
+
+def equal(answer: Number, gold: Number, question: str | None = None) -> bool:
+    """True where the two are the same number, with percent signs and words such as "million" read as the gold is."""
+    if answer.percent != gold.percent:
+        fraction = answer.value / (100 if answer.percent else 1) == gold.value / (100 if gold.percent else 1)
+        plain = gold.value if answer.percent else answer.value
+        asked = gold.percent or question is None or re.search(r"%|percent", question, re.I)
+        face = bool(asked) and answer.value == gold.value
+        return fraction if plain.denominator != 1 and abs(plain) < 1 else face or (fraction and plain.denominator != 1)
+    if answer.value == gold.value:
+        return True
+    asked_in_scale = answer.scale != 1 and gold.scale == 1 and question is not None
+    return asked_in_scale and answer.face == gold.value and _asks_in(answer.scale, question or "")
+
+
+def _asks_in(scale: int, question: str) -> bool:
+    word = {
+        12: "dozens?",
+        100: "hundreds?",
+        1000: "thousands?",
+        10**6: "millions?",
+        10**9: "billions?",
+        10**12: "trillions?",
+    }.get(scale)
+    return word is not None and re.search(rf"\b(?:in|how many|number of)\s+{word}\b", question, re.I) is not None
+
+
+def _complete(heard: Said) -> tuple[Statement, ...]:
+    return tuple(s for s in heard.statements if s.complete)
+
+
+def _judge_statements(heard: Said, wanted: Number, question: str | None) -> Verdict:
+    read: list[tuple[Statement, Number]] = []
+    unread: list[tuple[Statement, NotANumber]] = []
+    for statement in heard.statements:
+        number = _read_statement(statement)
+        if isinstance(number, Number):
+            read.append((statement, number))
+        elif (
+            statement.channel != "phrase"
+            or "number where" not in number.reason
+            or not ANY_NUMBER.search(statement.text)
+        ):
+            unread.append((statement, number))
+    if unread:
+        statement, problem = unread[-1]
+        status = Status.WRONG if read or ANY_NUMBER.search(statement.text) else Status.NO_ANSWER
+        return Verdict.of(status, statement.text[:200], problem.reason)
+    if not read:
+        return _judge_sentence(heard.statements[-1].text, wanted, question)
+    statement, number = read[-1]
+    if any(part_of_more(heard.text, s) for s, _ in read):
+        return Verdict.of(Status.WRONG, statement.text[:200], "the box is part of a larger expression")
+    if any(not equal(other, number) for _, other in read[:-1]):
+        return Verdict.of(Status.WRONG, statement.text[:200], "two different final answers")
+    if more := _offers_more(heard.text, read):
+        return Verdict.of(Status.WRONG, statement.text[:200], more)
+    return _compare(number, wanted, statement.text, question)
+
+
+def _read_statement(statement: Statement) -> Number | NotANumber:
+    text = statement.text
+    if statement.channel == "tag" and "\n" in text.strip():
+        text = text.strip().rsplit("\n", 1)[-1]
+        if ANY_NUMBER.search(statement.text.strip()[: -len(text)]):
+            return NotANumber("several lines of numbers in one answer")
+    return read_number(text)
+
+
+def _offers_more(text: str, read: list[tuple[Statement, Number]]) -> str:
+    """Why the text around the statements offers a further answer, or an empty string."""
+    first, last = read[0][0], read[-1]
+    if _BEFORE_OR.search(text, max(0, first.start - 60), first.start):
+        return "another answer is offered before the final one"
+    after = text[last[0].end : last[0].end + 2000]
+    if not after:
+        return ""
+    spans = []
+    if last[0].channel == "box" and (beside := _ADJACENT.match(after)):
+        spans.append(beside.group(1))
+    after = after.lstrip("}$) *_`\\].")
+    if match := _MORE.match(after[:80]):
+        spans.append(after[match.end() :].split("\n", 1)[0][:80])
+    spans += [m.group() for m in _LATER.finditer(after)]
+    for span in spans:
+        numbers = [literal_value(m) for m in LITERAL.finditer(plain(span))]
+        if any(value is not None and value != last[1].face for value in numbers):
+            return "another answer is offered after the final one"
+    return ""
+
+
+def _compare(number: Number, wanted: Number, text: str, question: str | None) -> Verdict:
+    if equal(number, wanted, question):
+        return Verdict.of(Status.CORRECT, text[:200], "equal")
+    return Verdict.of(Status.WRONG, text[:200], "a different number")
+
+
+def _judge_last(heard: Said, wanted: Number, question: str | None) -> Verdict:
+    text = heard.text.rstrip()
+    found = last_sentence(text, ANY_NUMBER)
+    if found is None:
+        return Verdict.of(Status.NO_ANSWER, reason="no number in the completion")
+    sentence, start = found
+    if text[start + len(sentence) - 1 : start + len(sentence) + 1].startswith("?") or sentence.rstrip().endswith("?"):
+        return Verdict.of(Status.NO_ANSWER, sentence.strip()[:200], "the last number is asked, not stated")
+    before = text[:start].rstrip().rsplit("\n", 1)[-1]
+    if _ONLY_NUMBER_LINE.match(sentence) and _ONLY_NUMBER_LINE.match(before) and before.strip() != sentence.strip():
+        return Verdict.of(Status.WRONG, sentence.strip()[:200], "a list of numbers")
+    return _judge_sentence(sentence.strip(), wanted, question)
+
+
+def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verdict:
+    """Judge a sentence that mentions a number without announcing it: its last number, unless denied or hedged."""
+    sentence = plain(sentence).rstrip(" .!")
+    shown = sentence[:200]
+    if _DENIED.search(sentence) or doubtful(sentence) or hedged(sentence):
+        return Verdict.of(Status.WRONG, shown, "the number is denied or hedged")
+    if "=" in sentence:
+        sentence = sentence.rsplit("=", 1)[1].strip()
+    literals = list(LITERAL.finditer(sentence))
+    if not literals:
+        return Verdict.of(Status.NO_ANSWER, shown, "no number after the equals sign")
+    last = literals[-1]
+    before = sentence[: last.start()] + (" " if last.group()[0] == " " else "")
+    if bounded_before(before) or _TIED.search(before):
+        return Verdict.of(Status.WRONG, shown, "a bound or an unfinished calculation")
+    if len(literals) > 1 and _listed(sentence[literals[-2].end() : last.start()]):
+        return Verdict.of(Status.WRONG, shown, "a list of numbers")
+    spelled = _SPELLED_MINUS.search(before)
+    if spelled and spelled.group(1):
+        return Verdict.of(Status.WRONG, shown, "a bound or an unfinished calculation")
+    number = read_number(("-" if spelled else "") + sentence[last.start() :].lstrip())
+    if isinstance(number, NotANumber):
+        return Verdict.of(Status.WRONG, shown, number.reason)
+    return _compare(number, wanted, shown, question)
+
+
+def _listed(between: str) -> bool:
+    return re.fullmatch(rf"[\s,;/&|{CURRENCY}-]*(?:and|or|to)?[\s{CURRENCY}]*", between) is not None

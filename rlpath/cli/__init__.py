@@ -1,0 +1,1 @@
+"""The `rlpath` command."""

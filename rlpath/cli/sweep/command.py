@@ -1,0 +1,110 @@
+"""`rlpath sweep RECIPE --seeds 0-49 --grid clip_coef=0.1,0.2 -- FLAGS`: run it all, then one row for each setting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from rlpath.cli.sweep import results
+from rlpath.cli.sweep.plan import Plan, Task, check_fields, read_grid, recipe_flags
+from rlpath.cli.sweep.ray_backend import run_on_ray
+from rlpath.core.errors import InputError
+from rlpath.core.files import Busy, disk_errors, lock, write_atomic
+from rlpath.core.seeding import parse_seeds
+from rlpath.runs.hardware import cores
+from rlpath.runs.processes import Job, failure, run_jobs
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Run a recipe over seeds and a grid of settings; what is finished is not run again. Flags for all come after --"""
+
+    recipe: tyro.conf.Positional[Path]
+    """A recipe of this project, or any file that takes --seed and --root and leaves an rlpath run folder."""
+    extra: tyro.conf.Positional[tuple[str, ...]] = ()
+    """After --: flags for every run, for example -- --env-id Acrobot-v1."""
+    seeds: str = "5"
+    """A number (5), a range (0-49) or a list (1,2,5)."""
+    grid: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """field=value,value,…; may be given again for another field. A value of several words: "hidden=64 64,256 256"."""
+    jobs: int = 0
+    """Runs at a time; 0 is as many as there are cores for their threads."""
+    threads: int = 1
+    """Threads of each run; recipes of language models want all cores: --threads 8 --jobs 1."""
+    root: Path = Path("runs")
+    """Where run folders go, and the sweep's own under sweeps/."""
+    backend: Literal["local", "ray"] = "local"
+    """Processes on this machine, or tasks on a Ray cluster."""
+    ray_address: str = "auto"
+    """The cluster: auto (the one this machine belongs to), local (one just for this sweep), or ray://host:port."""
+    gpus: float = 0.0
+    """GPUs of each run, for Ray to keep free."""
+
+    def run(self) -> int:
+        """Run what is missing, print the table, write sweep.json; 1 where a run failed."""
+        if self.threads < 1 or self.jobs < 0 or self.gpus < 0:
+            raise InputError("--threads is at least 1, --jobs and --gpus at least 0")
+        plan = Plan(self.recipe, read_grid(self.grid), self.extra, tuple(parse_seeds(self.seeds)))
+        flags = recipe_flags(self.recipe)
+        check_fields(plan, flags)
+        tasks = plan.tasks(self.root, flags, self.threads)
+        folder = self.root / "sweeps" / plan.key
+        with disk_errors(folder):
+            (folder / "runs").mkdir(parents=True, exist_ok=True)
+        try:
+            held = lock(folder / ".lock")
+        except Busy as holder:
+            raise InputError(f"the sweep in {folder} is being run by process {holder}; wait for it") from None
+        with held:
+            write_atomic(folder / "plan.json", json.dumps(self._described(plan), indent=1) + "\n")
+            why = self._run_missing(tasks)
+            found = results.gather(plan.points, tasks, why)
+            results.save(found, folder / "sweep.json")
+        return self._conclude(found, folder)
+
+    def _described(self, plan: Plan) -> dict[str, object]:
+        return {
+            "recipe": str(plan.recipe),
+            "flags": list(plan.extra),
+            "points": list(plan.points),
+            "seeds": list(plan.seeds),
+        }
+
+    def _run_missing(self, tasks: Sequence[Task]) -> dict[str, str]:
+        """Run the unfinished tasks; why each that failed did, by name."""
+        missing = [task for task in tasks if not task.finished]
+        by_name = {task.name: task for task in missing}
+        print(f"{len(tasks)} runs, {len(tasks) - len(missing)} finished before", flush=True)
+        done: list[str] = []
+        why: dict[str, str] = {}
+
+        def ended(job: Job, status: int) -> None:
+            done.append(job.name)
+            if status or not by_name[job.name].finished:
+                why[job.name] = failure(status, job.log)
+            outcome = f"failed: {why[job.name]}" if job.name in why else "finished"
+            print(f"[{len(done)}/{len(missing)}] {job.name} {outcome}", flush=True)
+
+        jobs = [task.job for task in missing]
+        if jobs and self.backend == "ray":
+            run_on_ray(jobs, self.ray_address, self.jobs or cores(), self.gpus, ended)
+        else:
+            run_jobs(jobs, self.jobs or max(1, cores() // self.threads), ended)
+        return why
+
+    def _conclude(self, found: Sequence[results.PointResult], folder: Path) -> int:
+        print(f"\n{results.table(found)}\n\nevery seed and interval: {folder / 'sweep.json'}")
+        for result in found:
+            if result.folder is not None and len(found) > 1:
+                print(f"  {results.label_of(result.grid)}: {result.folder}")
+            for note in result.notes:
+                print(f"  {note}")
+        failed = [f"{results.label_of(r.grid)} seed {seed}".strip() for r in found for seed in r.failed]
+        if failed:
+            print(f"no mean where a seed is missing: {', '.join(failed)} failed; the same command runs only these")
+        return int(bool(failed))

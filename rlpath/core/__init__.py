@@ -1,0 +1,1 @@
+"""Vocabulary and pure helpers that every other package uses: types, errors, seeds, files, statistics."""

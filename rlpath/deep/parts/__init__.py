@@ -1,0 +1,1 @@
+"""What several deep-RL algorithms share: networks, replay, vector environments, normalization, the training loop."""

@@ -1,0 +1,37 @@
+"""One protocol for every policy, ours or another library's: so many episodes, each from a seed of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rlpath.deep.parts.vec import make_env
+
+Array = np.ndarray[Any, Any]
+
+
+def evaluate_policy(act: Callable[[Array], Array], env_id: str, *, episodes: int = 100, seed: int = 10_000) -> Array:
+    """Undiscounted returns of `episodes` episodes, (episodes,) float64; episode i starts from `seed` + i.
+
+    `act` maps (N, *observation) to N actions. Every episode counts once and whole: environments are not reset when
+    they end, so that short episodes are not over-represented.
+    """
+    envs = [make_env(env_id) for _ in range(episodes)]
+    rows = [np.asarray(env.reset(seed=seed + i)[0]) for i, env in enumerate(envs)]
+    returns = np.zeros(episodes)
+    running = list(range(episodes))
+    while running:
+        obs = np.stack([rows[i] for i in running])
+        actions = act(obs.astype(np.float32) if obs.dtype == np.float64 else obs)
+        ended = set()
+        for i, action in zip(running, actions.tolist() if actions.ndim == 1 else actions, strict=True):
+            rows[i], reward, terminated, truncated, _ = envs[i].step(action)
+            returns[i] += float(reward)
+            if terminated or truncated:
+                ended.add(i)
+        running = [i for i in running if i not in ended]
+    for env in envs:
+        env.close()
+    return returns

@@ -1,0 +1,1 @@
+"""Run an algorithm over seeds: command line, checkpoints, report."""

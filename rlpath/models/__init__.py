@@ -1,0 +1,1 @@
+"""Load language models and sample from them."""

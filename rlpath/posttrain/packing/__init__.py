@@ -1,0 +1,1 @@
+"""Packed forward passes: shared prompts computed once, no padding."""

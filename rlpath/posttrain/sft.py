@@ -1,0 +1,69 @@
+"""One supervised fine-tuning experiment: held-out loss and problems before, train, and after."""
+
+from __future__ import annotations
+
+from trl.trainer.sft_config import SFTConfig
+
+from rlpath.core.types import Demonstration, ExampleSet, ProblemSet
+from rlpath.evals.compare.likelihood import Likelihood, loss_finding
+from rlpath.evals.contamination.screen import OnHit, screen
+from rlpath.posttrain.experiment import (
+    Notes,
+    begin,
+    last_checkpoint,
+    not_packed_note,
+    save_model,
+    tokenizer_of,
+    train_to_the_end,
+)
+from rlpath.posttrain.scores import answer_logprobs
+from rlpath.posttrain.tokens import TokenRow, encode_demonstration, in_order_of_use
+from rlpath.posttrain.trainers import SFTTrainer
+from rlpath.posttrain.tuning import Examination, base_model, check_max_length, conclude, measured, rows_of
+from rlpath.posttrain.tuning_settings import ExaminedSettings
+
+
+def run_sft(
+    recipe: str,
+    settings: ExaminedSettings,
+    train: ExampleSet[Demonstration],
+    held_out: ExampleSet[Demonstration],
+    problems: ProblemSet | None = None,
+    *,
+    on_hit: OnHit = "flag",
+) -> None:
+    """Run or resume `recipe`: fit the answers of `train`, measure those of `held_out`, complete `problems`.
+
+    Raises `InputError` for whatever the user can mend, before any expensive work where possible.
+    """
+    train, overlap = screen(train, problems, held_out, on_hit=on_hit)
+    data = [train, held_out, *([problems] if problems else [])]
+    begun = begin(recipe, settings, data, {"contamination": overlap})
+    if begun is None:
+        return
+    check_max_length(begun, settings)
+    notes = Notes(begun.run)
+    tokenizer = tokenizer_of(begun, notes)
+    rows = rows_of(train, encode_demonstration, tokenizer, settings.max_length, notes)
+    kept_out = rows_of(held_out, encode_demonstration, tokenizer, settings.max_length, notes)
+    examination = Examination.begin(begun, problems, settings) if problems else None
+    begun.state.wait_for_everyone()
+    folder, checkpoint = last_checkpoint(begun.run, settings.root, begun.state)
+    trainer = SFTTrainer(
+        base_model(begun, settings),
+        in_order_of_use(rows, settings.steps * settings.batch, settings.seed),
+        args=SFTConfig(**settings.trl(folder, begun.state.num_processes)),
+        tokenizer=tokenizer,
+        peft_config=settings.lora(),
+    )
+    notes.add(*not_packed_note(trainer))
+    before = measured(begun, "held_out_before", lambda: _likelihoods(trainer, kept_out))
+    train_to_the_end(trainer, begun.run, checkpoint)
+    after = measured(begun, "held_out_after", lambda: _likelihoods(trainer, kept_out))
+    finding = loss_finding(before, after, settings.seed)
+    conclude(begun, examination, [finding], save_model(begun, trainer, settings.model))
+
+
+def _likelihoods(trainer: SFTTrainer, rows: list[TokenRow]) -> list[Likelihood]:
+    found = answer_logprobs(trainer, rows)
+    return [Likelihood(row.id, logprob, len(row.answer)) for row, logprob in zip(rows, found, strict=True)]

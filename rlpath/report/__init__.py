@@ -1,0 +1,1 @@
+"""Drawing: pages, plots and tables shared by all reports."""

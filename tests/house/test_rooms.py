@@ -1,0 +1,89 @@
+"""House rules that no linter knows: test splits open in evals alone, modules have a docstring, files are short."""
+
+import ast
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("rlpath", "envs", "rewards", "evals", "recipes", "scripts", "tests")
+TEST_FILE = re.compile(r"\btest[\w-]*\.(jsonl?|parquet|csv)\b|_test\.(jsonl?|parquet|csv)\b")
+
+
+def modules(*rooms: str) -> list[Path]:
+    """Python files of these rooms; the links in rlpath/ are not followed."""
+    found = [file for room in rooms for file in sorted((ROOT / room).rglob("*.py"))]
+    return [file for file in found if not any(part.is_symlink() for part in file.parents)]
+
+
+def name_of(file: Path) -> str:
+    return file.relative_to(ROOT).as_posix()
+
+
+@pytest.fixture(params=modules(*ROOMS), ids=name_of)
+def module(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+def test_a_module_says_what_it_is_for(module: Path) -> None:
+    """The first thing in a file is a docstring."""
+    assert ast.get_docstring(ast.parse(module.read_text()))
+
+
+def test_a_file_can_be_read_in_one_sitting(module: Path) -> None:
+    """At most 600 lines."""
+    assert len(module.read_text().splitlines()) <= 600
+
+
+def test_no_text_is_run_as_code(module: Path) -> None:
+    """Neither eval nor exec: what a model or a file says stays data, but inside the sandbox."""
+    if "rewards/sandbox" in name_of(module):
+        pytest.skip("runs programs behind namespaces and a system-call filter: that is what it is for")
+    calls = [node.func for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call)]
+
+    assert not {func.id for func in calls if isinstance(func, ast.Name)} & {"eval", "exec"}
+
+
+def test_a_file_name_says_something(module: Path) -> None:
+    """`utils` and `helpers` say nothing."""
+    assert not re.search("util|helper|misc|common", module.stem)
+
+
+def opens_test_split(source: str) -> list[int]:
+    """Lines of calls that take the word "test" or the name of a test file."""
+    lines = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and not (isinstance(node.func, ast.Attribute) and node.func.attr == "startswith"):
+            words = [*node.args, *(keyword.value for keyword in node.keywords)]
+            texts = [word.value for word in words if isinstance(word, ast.Constant) and isinstance(word.value, str)]
+            lines += [node.lineno for text in texts if text == "test" or TEST_FILE.search(text)]
+    return lines
+
+
+@pytest.mark.parametrize("file", modules("rlpath", "envs", "rewards", "recipes", "scripts"), ids=name_of)
+def test_the_test_split_is_opened_in_evals_alone(file: Path) -> None:
+    """Training code cannot see what it will be judged on."""
+    assert opens_test_split(file.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "line", ['load("gsm8k", split="test")', 'read(root / "x", "test")', 'read("gsm8k/test.jsonl")', 'p("a_test.json")']
+)
+def test_opening_a_test_split_is_noticed(line: str) -> None:
+    """The rule above sees the ways in which a test split is opened."""
+    assert opens_test_split(line) == [1]
+
+
+def test_evals_opens_a_test_split() -> None:
+    """The rule is not empty: where test splits are opened, it finds them."""
+    assert any(opens_test_split(file.read_text()) for file in modules("evals"))
+
+
+@pytest.mark.parametrize("file", modules("recipes", "scripts"), ids=name_of)
+def test_a_script_does_not_hide_a_library(file: Path) -> None:
+    """Python puts a script's folder first on the path: recipes/datasets.py would be imported as `datasets`."""
+    spec = importlib.util.find_spec(file.stem)
+
+    assert spec is None or spec.origin == str(file)

@@ -1,0 +1,247 @@
+"""Settings refuse what cannot work in one sentence, and say to TRL exactly what they mean."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlpath.core.errors import InputError
+from rlpath.core.types import Problem
+from rlpath.posttrain.dpo import DPOSettings
+from rlpath.posttrain.experiment import preset_for, read_settings
+from rlpath.posttrain.grpo import check_arguments
+from rlpath.posttrain.on_policy import training_rows
+from rlpath.posttrain.settings import GRPOSettings, PPOSettings
+from rlpath.posttrain.tuning_settings import TuningSettings
+from rlpath.runs.hardware import Gpu
+
+RECIPES = ("grpo_arithmetic", "grpo_gsm8k")
+PRESETS = ("smoke", "cpu", "gpu-24gb", "gpu-80gb")
+
+
+def recipe(name: str) -> Any:
+    """A recipe as a module; under a name of its own, which dataclasses look up."""
+    known = f"settings_of_{name}"
+    if known not in sys.modules:
+        spec = importlib.util.spec_from_file_location(known, Path(__file__).parents[2] / "recipes" / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[known] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[known])
+    return sys.modules[known]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"group_size": 1}, "--group-size 1 must be at least 2"),
+        ({"max_completion_length": 0}, "--max-completion-length 0 must be at least 1"),
+        ({"steps": 0}, "--steps 0"),
+        ({"prompts_per_step": 0}, "--prompts-per-step 0"),
+        ({"micro_batch": 0}, "--micro-batch 0"),
+        ({"lora_rank": -1}, "--lora-rank -1 must be at least 0"),
+        ({"warmup_steps": -1}, "--warmup-steps -1"),
+        ({"eval_problems": 0}, "--eval-problems 0"),
+        ({"eval_samples": 0}, "--eval-samples 0"),
+        ({"checkpoint_every": 0}, "--checkpoint-every 0"),
+        ({"seed": -1}, "--seed -1"),
+        ({"learning_rate": 0.0}, "--learning-rate"),
+        ({"temperature": 0.0}, "--temperature"),
+        ({"beta": -0.1}, "--beta"),
+        ({"gpu_memory": 1.0}, "--gpu-memory"),
+        ({"prompts_per_step": 7}, "--prompts-per-step 7 is not divisible by 2 processes"),
+        ({"micro_batch": 12}, "--micro-batch 12 must hold whole groups of 8 and divide the 32 completions"),
+        ({"micro_batch": 24}, "--micro-batch 24 must hold whole groups of 8 and divide the 32 completions"),
+    ],
+)
+def test_impossible_settings_are_one_sentence(changes: dict[str, Any], words: str) -> None:
+    """On two processes; the sentence names the flag and its value, and is one line."""
+    with pytest.raises(InputError, match=re.escape(words)) as refused:
+        replace(GRPOSettings(), **changes).check(2)
+    assert "\n" not in str(refused.value)
+
+
+PPO = PPOSettings(prompts_per_step=8, group_size=4, micro_batch=16, mini_batch=16)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"lora_rank": 0}, "--lora-rank 0 must be at least 1"),
+        ({"epochs": 0}, "--epochs 0 must be at least 1"),
+        ({"kl": -0.1}, "--kl -0.1 must be at least 0"),
+        ({"kl_target": 0.0}, "--kl-target must be positive"),
+        ({"kl": 0.0, "kl_target": 2.0}, "needs a --kl above 0"),
+        ({"lam": 1.1}, "--lam must lie between 0 and 1"),
+        ({"clip": 0.0}, "--clip"),
+        ({"value_learning_rate": 0.0}, "--value-learning-rate"),
+        ({"value_coefficient": -1.0}, "--value-coefficient -1.0 must be at least 0"),
+        ({"mini_batch": 12}, "--mini-batch 12 must hold whole groups of 4 on each of 2 processes and divide the 32"),
+        ({"mini_batch": 24}, "--mini-batch 24"),
+        ({"learning_rate": float("nan")}, "--learning-rate"),
+    ],
+)
+def test_impossible_ppo_settings_are_one_sentence(changes: dict[str, Any], words: str) -> None:
+    PPO.check(2)
+    with pytest.raises(InputError, match=re.escape(words)):
+        replace(PPO, **changes).check(2)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_every_ppo_preset_is_possible(preset: str, processes: int) -> None:
+    """On one process and on two, and every field is a flag."""
+    settings = recipe("ppo_rlhf").PRESETS[preset]
+    assert settings.preset == preset
+    settings.check(processes)
+    changed = read_settings(recipe("ppo_rlhf").PRESETS, ["--preset", preset, "--kl-target", "3", "--epochs", "4"])
+    assert changed == replace(settings, kl_target=3.0, epochs=4)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_every_preset_is_possible(name: str, preset: str, processes: int, tmp_path: Path) -> None:
+    """On one process and on two: sizes fit, and the trainer accepts what TRL is told."""
+    settings = recipe(name).PRESETS[preset]
+    assert settings.preset == preset
+    settings.check(processes)
+
+    args = settings.trl(tmp_path, processes)
+
+    check_arguments(args)
+    completions = args.per_device_train_batch_size * args.gradient_accumulation_steps * processes
+    assert completions == settings.prompts_per_step * settings.group_size
+    assert args.per_device_train_batch_size <= settings.micro_batch
+
+
+def test_trl_is_told_what_the_settings_say(tmp_path: Path) -> None:
+    """Every field that reaches TRL, and the choices that are not TRL's defaults."""
+    settings = GRPOSettings(
+        steps=7, micro_batch=16, learning_rate=2e-5, warmup_steps=3, beta=0.1, temperature=0.8, loss="cispo",
+        gradient_checkpointing=True, checkpoint_every=5, log_to="none", seed=4, max_completion_length=33,
+    )  # fmt: skip
+
+    args = settings.trl(tmp_path, 2)
+
+    told = {
+        "max_steps": 7,
+        "per_device_train_batch_size": 16,
+        "gradient_accumulation_steps": 2,
+        "num_generations": 8,
+        "steps_per_generation": 2,
+        "max_completion_length": 33,
+        "learning_rate": 2e-5,
+        "warmup_steps": 3,
+        "lr_scheduler_type": "constant_with_warmup",
+        "beta": 0.1,
+        "temperature": 0.8,
+        "top_p": 1.0,
+        "top_k": 0,
+        "loss_type": "cispo",
+        "epsilon_high": 5.0,
+        "gradient_checkpointing": True,
+        "save_steps": 5,
+        "report_to": [],
+        "seed": 4,
+        "shuffle_dataset": False,
+        "num_iterations": 1,
+    }
+    assert {name: getattr(args, name) for name in told} == told
+    assert GRPOSettings(loss="dr_grpo").trl(tmp_path, 1).scale_rewards == "none"
+    assert GRPOSettings(log_to="wandb").trl(tmp_path, 1).report_to == ["wandb"]
+
+
+def test_lora_is_on_every_linear_layer_or_off() -> None:
+    """Alpha is twice the rank; rank 0 trains all weights."""
+    config = GRPOSettings(lora_rank=4).lora()
+    assert config is not None
+    assert (config.r, config.lora_alpha, config.target_modules) == (4, 8, "all-linear")
+    assert GRPOSettings(lora_rank=0).lora() is None
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_command_line_is_a_preset_and_single_flags(name: str) -> None:
+    """`--preset` and `--smoke` choose where to start; any field can follow, before or after."""
+    presets = recipe(name).PRESETS
+
+    assert read_settings(presets, ["--smoke", "--seed", "3"]) == replace(presets["smoke"], seed=3)
+    changed = read_settings(presets, ["--steps", "5", "--preset", "gpu-24gb", "--loss", "grpo"])
+    assert changed == replace(presets["gpu-24gb"], steps=5, loss="grpo")
+    for words in (["--preset", "laptop"], ["--preset"]):
+        with pytest.raises(InputError, match="is not one of smoke, cpu, gpu-24gb, gpu-80gb"):
+            read_settings(presets, words)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_field_is_explained_in_the_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` has a flag for every field."""
+    with pytest.raises(SystemExit) as left:
+        read_settings(recipe(name).PRESETS, ["--help"])
+    assert left.value.code == 0
+    shown = capsys.readouterr().out
+    for field in fields(GRPOSettings):
+        assert f"--{field.name.replace('_', '-')}" in shown
+
+
+def test_the_hardware_chooses_the_preset() -> None:
+    """By the memory of the smallest GPU; none is a CPU."""
+    small, large = Gpu("A", 24 * 2**30), Gpu("B", 80 * 2**30)
+    assert preset_for([]) == "cpu"
+    assert preset_for([small]) == preset_for([large, small]) == "gpu-24gb"
+    assert preset_for([large, large]) == "gpu-80gb"
+
+
+def test_training_rows_are_passes_over_the_problems_in_an_order_of_the_seed() -> None:
+    """Seven rows of three problems: two whole passes and one more; the seed alone decides the order."""
+    problems = [Problem(name, f"What is {name}?", name) for name in "abc"]
+
+    rows = training_rows(problems, 7, seed=1)
+
+    ids = [row["problem_id"] for row in rows]
+    assert sorted(ids[:3]) == sorted(ids[3:6]) == ["a", "b", "c"]
+    assert len(ids) == 7
+    assert rows == training_rows(problems, 7, seed=1)
+    assert any(training_rows(problems, 7, seed=seed) != rows for seed in (2, 3))
+    name = ids[0]
+    question = f"What is {name}?"
+    prompt = [{"role": "user", "content": question}]
+    assert rows[0] == {"prompt": prompt, "question": question, "gold": name, "problem_id": name}
+
+
+@pytest.mark.parametrize(
+    ("gpu", "installed", "changes", "words"),
+    [
+        (False, True, {}, "needs a CUDA GPU, and none is here"),
+        (True, False, {}, "needs bitsandbytes: `pip install bitsandbytes`"),
+        (True, True, {"lora_rank": 0}, "choose a --lora-rank above 0"),
+        (True, True, {}, ""),
+    ],
+)
+def test_qlora_is_refused_where_it_cannot_be(
+    gpu: bool, installed: bool, changes: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a GPU, without bitsandbytes and without an adapter; with all three it is taken."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    monkeypatch.setattr("rlpath.posttrain.tuning_settings.find_spec", lambda _: object() if installed else None)
+    settings = TuningSettings(quantize="4bit", **changes)
+
+    if words:
+        with pytest.raises(InputError, match=f"--quantize 4bit.*{words}"):
+            settings.check(1)
+    else:
+        settings.check(1)
+        assert settings.load_options()["quantization_config"].bnb_4bit_quant_type == "nf4"
+
+
+def test_label_smoothing_is_not_ignored() -> None:
+    """TRL reads it for its robust loss alone: for another it is refused."""
+    with pytest.raises(InputError, match="--label-smoothing has no part in --loss sigmoid: choose --loss robust"):
+        DPOSettings(label_smoothing=0.1).check(1)
+    DPOSettings(label_smoothing=0.1, loss="robust").check(1)

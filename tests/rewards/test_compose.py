@@ -1,0 +1,190 @@
+"""Gates, sums, penalties, batches and the commands around the verifiers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import pickle
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from rlpath.core.errors import InputError
+from rlpath.core.types import Status, Verdict, Verifier
+from rlpath.rewards import (
+    BatchVerifier,
+    ChoiceVerifier,
+    ExactVerifier,
+    FormatVerifier,
+    Gated,
+    InstructionVerifier,
+    JSONVerifier,
+    MathVerifier,
+    NumberVerifier,
+    Weighted,
+    WithGold,
+    cosine_length_reward,
+    group_length_rewards,
+    repetition_penalty,
+    soft_overlong_penalty,
+)
+from rlpath.rewards.audit.commands import Audit, Verify
+from rlpath.rewards.audit.measure import read_cases
+
+ALL = (
+    ChoiceVerifier(),
+    ExactVerifier(),
+    FormatVerifier(),
+    InstructionVerifier(),
+    JSONVerifier(),
+    MathVerifier(),
+    NumberVerifier(),
+    Gated(WithGold(FormatVerifier(), "think_answer"), NumberVerifier()),
+    Weighted(((NumberVerifier(), 1.0),)),
+)
+
+
+@pytest.mark.parametrize("verifier", ALL, ids=lambda v: type(v).__name__)
+def test_verifiers_are_picklable_values(verifier: Verifier) -> None:
+    """Every verifier is equal to its pickled copy, hashable, and answers the protocol."""
+    assert pickle.loads(pickle.dumps(verifier)) == verifier
+    assert isinstance(hash(verifier), int)
+    assert isinstance(verifier("", "x"), Verdict)
+
+
+def test_import_needs_no_torch() -> None:
+    """Importing the verifiers brings in neither torch nor trl nor sympy."""
+    code = (
+        "import sys, rlpath.rewards; print([m for m in ('torch', 'trl', 'transformers', 'sympy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_gate_never_adds() -> None:
+    """A wrong answer in the right format earns nothing, and so does a right answer in the wrong one."""
+    gated = Gated(WithGold(FormatVerifier(), "think_answer"), NumberVerifier())
+    said = ["<think>a</think><answer>18</answer>", "<think>a</think><answer>17</answer>", "18"]
+    assert [gated(s, "18").score for s in said] == [1.0, 0.0, 0.0]
+
+
+def test_weighted_sum_is_undecided_where_a_part_is() -> None:
+    """One undecided part leaves the whole without a score."""
+    both = Weighted(((ExactVerifier(), 0.25), (NumberVerifier(), 1.0)))
+    assert both("18", "18").score == 1.25
+    assert both("18", "eighteen or so, who knows").score is None
+    with pytest.raises(ValueError, match="finite"):
+        Weighted(((ExactVerifier(), math.nan),))
+
+
+def test_penalties_by_hand() -> None:
+    """The published formulas at points worked by hand."""
+    assert soft_overlong_penalty(16384 + 2048, max_length=20480, buffer=4096) == -0.5
+    assert cosine_length_reward(50, correct=False, max_length=100) == -0.75
+    assert cosine_length_reward(0, correct=False, max_length=100) == -1.0
+    assert repetition_penalty([1, 2, 3, 4], n=2) == 0.0
+    assert repetition_penalty([1, 1, 1, 1, 1], n=2, largest=0.5) == pytest.approx(-0.375)
+    assert repetition_penalty([1], n=3) == 0.0
+    assert group_length_rewards([10, 20, 30, 40], [False, True, True, True]) == pytest.approx([0, 1 / 6, -1 / 6, -0.5])
+    assert group_length_rewards([7, 7], [True, False]) == [0.0, 0.0]
+
+
+def test_batches_keep_order_over_processes() -> None:
+    """A batch in two processes gives what one process gives, in order."""
+    completions = [f"#### {i}" for i in range(100)]
+    golds = [str(i - i % 3 // 2) for i in range(100)]
+    with BatchVerifier(NumberVerifier(), workers=2, serial_below=1) as batch:
+        assert batch(completions, golds) == [NumberVerifier()(c, g) for c, g in zip(completions, golds, strict=True)]
+
+
+def test_verifiers_work_in_threads_and_event_loops() -> None:
+    """The time limits hold off the main thread, and many threads get the verdicts that one gets."""
+    hard = [
+        (r"\boxed{9^{9^{9^{9}}}}", "7"),
+        (r"\boxed{\frac{1}{2}}", "0.5"),
+        (r"\boxed{(x+1)^{3}}", "x^3+3x^2+3x+1"),
+    ] * 8
+    expected = [MathVerifier()(c, g).correct for c, g in hard]
+    with ThreadPoolExecutor(8) as pool:
+        assert [v.correct for v in pool.map(lambda case: MathVerifier()(*case), hard)] == expected
+    slow = FormatVerifier(seconds=0.2)
+    results: list[Status] = []
+    thread = threading.Thread(target=lambda: results.append(slow("a" * 60, "regex:(a+)+b").status))
+    thread.start()
+    thread.join(10)
+    assert results == [Status.UNDECIDED]
+
+    async def judge() -> list[Verdict]:
+        return await asyncio.gather(*(asyncio.to_thread(MathVerifier(), c, g) for c, g in hard))
+
+    assert [v.correct for v in asyncio.run(judge())] == expected
+
+
+def test_verify_command_prints_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    """The verdict comes as one JSON line."""
+    assert Verify(kind="math", gold="18", text=r"\boxed{\frac{36}{2}}").run() == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "correct"
+
+
+def case(**fields: object) -> str:
+    return json.dumps({"id": "a", "kind": "number", "gold": "18", "completion": "18", "expected": True} | fields)
+
+
+def test_audit_counts_and_lists_disagreements(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """False accepts and rejects are counted per kind, listed, and every verdict is written in order."""
+    cases = tmp_path / "cases.jsonl"
+    cases.write_text("\n".join([case(), case(id="b", expected=False), case(id="c", kind="math", completion="17")]))
+    assert Audit(cases, verdicts=tmp_path / "out.jsonl").run() == 0
+    shown = capsys.readouterr().out
+    assert "false accept  b" in shown
+    assert "false reject  c" in shown
+    assert "2 disagreements" in shown
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [(r["id"], r["status"], r["score"]) for r in rows] == [
+        ("a", "correct", 1.0),
+        ("b", "correct", 1.0),
+        ("c", "wrong", 0.0),
+    ]
+    assert set(rows[0]) == {"id", "status", "score", "seconds", "reason"}
+
+
+def test_audit_takes_a_foreign_verifier(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores, None and exceptions of a foreign function become verdicts."""
+    (tmp_path / "anyones.py").write_text(
+        "def f(completion, gold):\n    return None if not completion else 1 / int(completion != '0')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    cases = tmp_path / "cases.jsonl"
+    cases.write_text("\n".join([case(), case(id="b", completion=""), case(id="c", completion="0")]))
+    Audit(cases, verdicts=tmp_path / "out.jsonl", verifier="anyones:f").run()
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [r["status"] for r in rows] == ["correct", "undecided", "error"]
+    assert "ZeroDivisionError" in rows[2]["reason"]
+    with pytest.raises(InputError, match=r"package\.module:name"):
+        Audit(cases, verifier="nowhere:f").run()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not a JSON object"),
+        ('{"id": 1}', "no field 'kind'"),
+        (case(kind="poem"), "the kinds are"),
+        (case(expected=1), "true or false"),
+        ("", "holds no case"),
+    ],
+)
+def test_bad_cases_are_named(tmp_path: Path, line: str, message: str) -> None:
+    """A malformed case file names the line and what is wrong."""
+    path = tmp_path / "cases.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(InputError, match=message):
+        read_cases(path)

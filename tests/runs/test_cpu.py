@@ -1,0 +1,85 @@
+"""What a process that trains on a CPU sets, and how several come to be."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import psutil
+import pytest
+import torch
+
+from rlpath.core.errors import InputError
+from rlpath.runs import cpu
+from rlpath.runs.hardware import cores
+
+
+class Replaced(Exception):
+    """Stands for the program that would have taken this one's place."""
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """As accelerate starts a single process when several were asked for."""
+
+    def replace(program: str, words: list[str]) -> None:
+        raise Replaced(*words[1:])
+
+    for name in cpu.WORLD_SIZES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
+    monkeypatch.setenv("MASTER_PORT", "29500")
+    monkeypatch.setattr("os.execv", replace)
+    monkeypatch.setattr(sys, "argv", ["recipe.py", "--smoke"])
+    return monkeypatch
+
+
+def launched_by(patch: pytest.MonkeyPatch, command: str) -> None:
+    parent = SimpleNamespace(cmdline=command.split)
+    patch.setattr(psutil, "Process", lambda: SimpleNamespace(parent=lambda: parent))
+
+
+@pytest.mark.parametrize("flag", ["--num_processes 2", "--num_processes=2", "--num-processes 2"])
+def test_the_processes_accelerate_leaves_out_are_started(started: pytest.MonkeyPatch, flag: str) -> None:
+    """torchrun with the same number takes this process's place, with the recipe's own flags."""
+    launched_by(started, f"python accelerate launch {flag} --cpu recipe.py --smoke")
+
+    with pytest.raises(Replaced) as replaced:
+        cpu.start_all_processes()
+
+    words = "-m torch.distributed.run --standalone --nproc_per_node 2 recipe.py --smoke"
+    assert replaced.value.args == tuple(words.split())
+
+
+def test_an_unknown_number_is_refused(started: pytest.MonkeyPatch) -> None:
+    """Where the number came from accelerate's config file, one process must not pass for several."""
+    launched_by(started, "python accelerate launch --cpu recipe.py --smoke")
+    with pytest.raises(InputError, match="only one process on a CPU"):
+        cpu.start_all_processes()
+
+
+@pytest.mark.parametrize("name", ["ACCELERATE_USE_CPU", "MASTER_PORT"])
+def test_a_single_process_goes_on(started: pytest.MonkeyPatch, name: str) -> None:
+    """Plain python, and `accelerate launch` of one process."""
+    started.delenv(name)
+    cpu.start_all_processes()
+
+
+@pytest.mark.parametrize("name", cpu.WORLD_SIZES)
+def test_one_of_several_goes_on(started: pytest.MonkeyPatch, name: str) -> None:
+    """A process that torchrun or MPI has started."""
+    started.setenv(name, "2")
+    cpu.start_all_processes()
+
+
+def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread a core among the machine's processes, at least one; OMP_NUM_THREADS wins."""
+    before = torch.get_num_threads()
+    try:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        assert cpu.prepare_cpu()["threads"] == torch.get_num_threads() == cores()
+        assert cpu.prepare_cpu(10_000)["threads"] == torch.get_num_threads() == 1
+        monkeypatch.setenv("OMP_NUM_THREADS", "3")
+        assert cpu.prepare_cpu(10_000)["threads"] == torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
