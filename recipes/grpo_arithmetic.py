@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from rlpath.core.errors import run_command
 from rlpath.envs.arithmetic import arithmetic
 from rlpath.posttrain.experiment import read_settings
-from rlpath.posttrain.on_policy import run_experiment
+from rlpath.posttrain.on_policy import load
 from rlpath.posttrain.settings import GRPOSettings
 
 
@@ -76,7 +76,11 @@ def main() -> None:
     everything = arithmetic("validation", settings.level, held_out_fraction=settings.held_out_fraction)
     size = min(settings.eval_problems, len(everything))
     held_out = arithmetic("validation", settings.level, size=size, held_out_fraction=settings.held_out_fraction)
-    run_experiment("grpo_arithmetic", settings, train, held_out)
+    experiment = load("grpo_arithmetic", settings, train, held_out)
+    before = experiment.evaluate("before")
+    experiment.train()
+    after = experiment.evaluate("after")
+    experiment.report(before, after)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from rlpath.core.types import ProblemSet
 from rlpath.envs.gsm8k import gsm8k
 from rlpath.envs.reasoning_gym import reasoning_gym
 from rlpath.posttrain.experiment import read_settings
-from rlpath.posttrain.on_policy import run_experiment
+from rlpath.posttrain.on_policy import load
 from rlpath.posttrain.settings import GRPOSettings
 
 
@@ -98,7 +98,12 @@ def problems(data: str, eval_problems: int) -> tuple[ProblemSet, ProblemSet]:
 
 def main() -> None:
     settings = read_settings(PRESETS)
-    run_experiment("grpo_gsm8k", settings, *problems(settings.data, settings.eval_problems))
+    train, held_out = problems(settings.data, settings.eval_problems)
+    experiment = load("grpo_gsm8k", settings, train, held_out)
+    before = experiment.evaluate("before")
+    experiment.train()
+    after = experiment.evaluate("after")
+    experiment.report(before, after)
 
 
 if __name__ == "__main__":

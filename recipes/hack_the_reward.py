@@ -103,7 +103,7 @@ class Shared:
         small = {"steps": 2, "prompts_per_step": 2, "group_size": 4, "micro_batch": 8, "max_completion_length": 8}
         self.grpo = replace(grpo, **small, checkpoint_every=1) if settings.smoke else grpo
         common = {field.name: getattr(self.grpo, field.name) for field in fields(PolicySettings)}
-        self.ppo = PPOSettings(**common, mini_batch=self.grpo.prompts_per_step * self.grpo.group_size // 2, epochs=1)
+        self.ppo = PPOSettings(**{**common, "mini_batch": self.grpo.completions // 2})
         self.cheap = replace(self.ppo, kl=0.001)
         for each in (self.grpo, self.ppo):
             each.check(processes=1)

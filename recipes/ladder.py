@@ -36,7 +36,7 @@ from rlpath.posttrain.on_policy import run_experiment
 from rlpath.posttrain.settings import GRPOSettings, PPOSettings
 from rlpath.posttrain.sft import run_sft
 from rlpath.posttrain.tuning_settings import ExaminedSettings
-from rlpath.runs.run_folder import config_hash
+from rlpath.runs.run_folder import config_hash, run_path
 
 
 @dataclass(frozen=True)
@@ -231,8 +231,7 @@ def place_of(settings: Settings, task: str, rung: Rung, seed: int) -> Place:
 def run_folder(settings: Settings, task: str, rung: Rung, seed: int) -> Path:
     """The run folder of one rung of one seed."""
     config = asdict(rung.settings(place_of(settings, task, rung, seed)))
-    hashed = config_hash({name: value for name, value in config.items() if name not in ("seed", "root")})
-    return settings.folder / task / rung.name / hashed / f"seed-{seed}"
+    return run_path(settings.folder / task, rung.name, config, seed)
 
 
 def main() -> None:

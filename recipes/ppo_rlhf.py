@@ -6,8 +6,8 @@
 
 Without a reward model it learns the sums of `grpo_arithmetic.py` from the same verifier, on the same held-out
 problems. With one, that model's score is the reward, less the price of the KL divergence, and the verifier only
-watches: the report shows whether what is paid for is what is wanted. The algorithm is one file,
-`rlpath/posttrain/ppo.py`.
+watches: the report shows whether what is paid for is what is wanted. The algorithm is the loop of
+`rlpath/posttrain/loop.py`, with `ppo.py` for the critic.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from rlpath.core.errors import run_command
 from rlpath.envs.arithmetic import arithmetic
 from rlpath.posttrain.experiment import read_settings
-from rlpath.posttrain.on_policy import run_experiment
+from rlpath.posttrain.on_policy import load
 from rlpath.posttrain.settings import PPOSettings
 from rlpath.rewards import RewardModelReward
 
@@ -85,7 +85,11 @@ def main() -> None:
     size = min(settings.eval_problems, len(everything))
     held_out = arithmetic("validation", settings.level, size=size, held_out_fraction=settings.held_out_fraction)
     reward = RewardModelReward(settings.reward_model) if settings.reward_model else None
-    run_experiment("ppo_rlhf", settings, train, held_out, reward=reward)
+    experiment = load("ppo_rlhf", settings, train, held_out)
+    before = experiment.evaluate("before")
+    experiment.train(rewards=reward)
+    after = experiment.evaluate("after")
+    experiment.report(before, after)
 
 
 if __name__ == "__main__":

@@ -161,8 +161,9 @@ def make_trainer(arm: str, args: Args, folder: str) -> Any:
                 keep_linear_weights_on_cpu()
         reward: Any = alternate
         return TRLTrainer(str(path), reward_funcs=reward, **common)
-    from rlpath.models.rollouts import load_sampler
     from rlpath.posttrain.grpo import GRPOTrainer
+
+    from rlpath.models.rollouts import load_sampler
 
     prepare_cpu()
     sampler: Any = load_sampler("vllm" if arm == "rlpath-vllm" else "hf", path, max_length=1024)

@@ -17,14 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import transformers
+import torch
 
 import rlpath.evals.measure.evaluation
 import rlpath.models.hf_sampler
 import rlpath.posttrain.experiment
 import rlpath.posttrain.on_policy
-from rlpath.posttrain.grpo import GRPOTrainer
-from rlpath.posttrain.ppo import PPOTrainer
+from rlpath.posttrain.loop import OnPolicyTrainer
 from rlpath.runs.run_folder import RunFolder
 
 
@@ -44,18 +43,29 @@ def in_evaluation(name: str | None, number: signal.Signals) -> None:
     rlpath.evals.measure.evaluation._append = append
 
 
-def in_step(owner: Any, method: str, step: int, number: signal.Signals) -> None:
-    """On entering a trainer's method while `step` (from 1) is being made, or just after it was."""
-    right = getattr(owner, method)
+def in_step(method: str, step: int, number: signal.Signals) -> None:
+    """On entering a method of the trainer while `step` (from 1) is being made, or just after it was."""
+    right = getattr(OnPolicyTrainer, method)
 
     def stopping(self: Any, *args: Any, **kwargs: Any) -> Any:
-        after_step = owner is transformers.Trainer or method == "save"
-        done = self.step if owner is PPOTrainer else self.state.global_step
-        if done == step - (not after_step):
+        if self.step == step - (method != "save"):
             send(number)
         return right(self, *args, **kwargs)
 
-    setattr(owner, method, stopping)
+    setattr(OnPolicyTrainer, method, stopping)
+
+
+def half_a_checkpoint(step: int) -> None:
+    """With a checkpoint's file half written."""
+    right = torch.save
+
+    def half(state: Any, path: Path) -> None:
+        right(state, path)
+        if path.parent.name == f"checkpoint-{step}":
+            os.truncate(path, path.stat().st_size // 2)
+            send(signal.SIGKILL)
+
+    torch.save = half
 
 
 def in_metrics(step: int) -> None:
@@ -88,16 +98,17 @@ POINTS: dict[str, Callable[[], None]] = {
     "": lambda: None,
     "suite": lambda: in_evaluation(None, signal.SIGKILL),
     "evaluation before": lambda: in_evaluation("before", signal.SIGKILL),
-    "generation": lambda: in_step(GRPOTrainer, "_generate_single_turn", 3, signal.SIGKILL),
+    "generation": lambda: in_step("sample", 3, signal.SIGKILL),
+    "verification": lambda: in_step("verify", 3, signal.SIGKILL),
+    "advantages": lambda: in_step("prepare", 3, signal.SIGKILL),
+    "update": lambda: in_step("update", 2, signal.SIGKILL),
+    "optimiser": lambda: in_step("_clip", 3, signal.SIGKILL),
     "half a metrics line": lambda: in_metrics(3),
-    "half a checkpoint": lambda: in_step(transformers.Trainer, "_save_rng_state", 3, signal.SIGKILL),
+    "checkpoint": lambda: in_step("save", 3, signal.SIGKILL),
+    "half a checkpoint": lambda: half_a_checkpoint(3),
     "unmarked checkpoint": lambda: before_marking(3),
-    "PPO rollout": lambda: in_step(PPOTrainer, "sample", 3, signal.SIGKILL),
-    "PPO update": lambda: in_step(PPOTrainer, "update", 2, signal.SIGKILL),
-    "PPO checkpoint": lambda: in_step(PPOTrainer, "save", 3, signal.SIGKILL),
-    "Ctrl-C in PPO": lambda: in_step(PPOTrainer, "score", 2, signal.SIGINT),
     "evaluation after": lambda: in_evaluation("after", signal.SIGKILL),
-    "Ctrl-C in training": lambda: in_step(GRPOTrainer, "verify", 2, signal.SIGINT),
+    "Ctrl-C in training": lambda: in_step("verify", 2, signal.SIGINT),
     "Ctrl-C in evaluation": lambda: in_evaluation("before", signal.SIGINT),
 }
 

@@ -15,7 +15,7 @@ import torch
 from rlpath.core.types import Decoding, ProblemSet, Verifier
 from rlpath.exhibits.reward_hacking import Curve
 from rlpath.models.rollouts import PolicySampler
-from rlpath.posttrain.judge import RewardFunction
+from rlpath.posttrain.verify import RewardFunction
 from rlpath.report import page, plots
 from rlpath.report.plots import Line
 

@@ -22,9 +22,9 @@ from rlpath.core.stats import interval_over_seeds
 from rlpath.core.types import ProblemSet, Verifier
 from rlpath.models.rollouts import PolicySampler
 from rlpath.posttrain.experiment import Notes
-from rlpath.posttrain.judge import RewardFunction
-from rlpath.posttrain.on_policy import Training, train_grpo, train_ppo
+from rlpath.posttrain.on_policy import Training, train_policy
 from rlpath.posttrain.settings import GRPOSettings, PPOSettings
+from rlpath.posttrain.verify import RewardFunction
 from rlpath.report import page, plots
 from rlpath.report.plots import Line
 from rlpath.rewards.combine.named import judges
@@ -98,11 +98,8 @@ def train_arm(recipe: str, exhibit: Exhibit, arm: Arm, seed: int, path: Path, sa
             run.write_manifest(facts | {"judges": judges(reward or arm.problems.verifier, exhibit.truth)})
             run.labels["data"] = arm.problems.name
             state = PartialState(cpu=not torch.cuda.is_available())
-            training = Training(run, path, arm.problems, sampler, state, run.checkpoints, checkpoint, Notes(run))
-            if isinstance(settings, PPOSettings):
-                train_ppo(training, settings, reward)
-            else:
-                train_grpo(training, settings)
+            training = Training(run, path, arm.problems, None, sampler, state, run.checkpoints, checkpoint, Notes(run))
+            train_policy(training, settings, rewards=reward)
             run.mark_finished()
         return read_curve(run.path, exhibit.truth)
 

@@ -7,6 +7,7 @@ counts. A log-probability at position t is that of token t itself given what is 
 - `preference`: Bradley–Terry, DPO and IPO, KTO;
 - `advantages`: groups, leave-one-out, whitening, generalised advantage estimation over tokens;
 - `policy`: the clipped objectives of PPO, GRPO and its relatives, and the value loss;
+- `weighted`: those that weigh a token in place of clipping it: CISPO, SAPO, VESPO;
 - `divergence`: estimators of the KL divergence, and the correction for a sampler that differs from the trainer.
 """
 
@@ -17,14 +18,16 @@ from rlpath.losses.advantages import (
     rloo_advantages,
     whiten,
 )
-from rlpath.losses.divergence import CORRECTIONS, correction_weights, kl_estimate
+from rlpath.losses.divergence import CORRECTIONS, correction_weights, kl_estimate, kl_penalty
 from rlpath.losses.policy import (
-    cispo_loss,
+    Terms,
     clip_fraction,
     dapo_loss,
     dr_grpo_loss,
     grpo_loss,
     gspo_loss,
+    importance_ratio,
+    luspo_loss,
     policy_loss,
     ppo_policy_loss,
     ppo_value_loss,
@@ -33,9 +36,11 @@ from rlpath.losses.policy import (
 from rlpath.losses.preference import bradley_terry_loss, dpo_loss, ipo_loss, kto_loss
 from rlpath.losses.supervised import next_token_logprobs, sft_loss
 from rlpath.losses.tokens import average_tokens, masked_mean, sequence_logprobs
+from rlpath.losses.weighted import cispo_loss, sapo_loss, vespo_loss
 
 __all__ = [
     "CORRECTIONS",
+    "Terms",
     "average_tokens",
     "bradley_terry_loss",
     "cispo_loss",
@@ -48,9 +53,12 @@ __all__ = [
     "group_advantages",
     "grpo_loss",
     "gspo_loss",
+    "importance_ratio",
     "ipo_loss",
     "kl_estimate",
+    "kl_penalty",
     "kto_loss",
+    "luspo_loss",
     "masked_mean",
     "next_token_logprobs",
     "policy_loss",
@@ -59,7 +67,9 @@ __all__ = [
     "reinforce_pp_advantages",
     "rloo_advantages",
     "rloo_loss",
+    "sapo_loss",
     "sequence_logprobs",
     "sft_loss",
+    "vespo_loss",
     "whiten",
 ]

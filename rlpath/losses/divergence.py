@@ -29,6 +29,22 @@ def kl_estimate(
     raise ValueError(f"an estimator of the KL divergence is k1, k2 or k3, not {kind!r}")
 
 
+def kl_penalty(
+    logprobs_B_T: torch.Tensor,
+    reference_B_T: torch.Tensor,
+    ratio: torch.Tensor,
+    *,
+    kind: Literal["k1", "k2", "k3"] = "k3",
+) -> torch.Tensor:
+    """The KL estimate as a term of the loss, [B, T]: weighted by the importance ratio, with its gradient.
+
+    With the weight, the gradient of k1 and k3 is that of the divergence on average (arXiv 2506.09477; TRL's
+    `use_bias_correction_kl`); k2 has it by itself and gets none. `ratio` from `importance_ratio`.
+    """
+    estimate_B_T = kl_estimate(logprobs_B_T, reference_B_T, kind)
+    return estimate_B_T if kind == "k2" else estimate_B_T * ratio
+
+
 def correction_weights(
     trainer_B_T: torch.Tensor, sampler_B_T: torch.Tensor, mask_B_T: torch.Tensor, mode: str, cap: float
 ) -> torch.Tensor:

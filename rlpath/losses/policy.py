@@ -1,18 +1,33 @@
-"""Policy losses: how far one batch of completions may move the policy that wrote them.
+"""Policy losses that clip: how far one batch of completions may move the policy that wrote them.
 
 `logprobs_B_T` are the policy's, with gradient; `old_B_T` those at the time the completions were sampled. Advantages are
-[B] (one for a completion) or [B, T] (one for a token).
+[B] (one for a completion) or [B, T] (one for a token). All of them have one signature, so that a trainer can be given
+any of them, or one of your own.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import torch
 
 from rlpath.losses.tokens import Average, average_tokens, masked_mean, sequence_logprobs
 
 Level = Literal["token", "sequence"]
+
+
+class Terms(TypedDict, total=False):
+    """What every policy loss takes beside its own numbers.
+
+    `weights` ([B, 1] or [B, T]) multiply the objective: the correction for the sampler. `penalty_B_T` is added to it:
+    see `kl_penalty`. `completions` and `tokens` are those of the whole batch where these rows are a part of it (see
+    `average_tokens`).
+    """
+
+    weights: torch.Tensor | None
+    penalty_B_T: torch.Tensor | None
+    completions: float | torch.Tensor | None
+    tokens: float | torch.Tensor | None
 
 
 def policy_loss(
@@ -26,21 +41,18 @@ def policy_loss(
     level: Level = "token",
     average: Average = "sequence",
     length: int | None = None,
-    tokens: float | torch.Tensor | None = None,
-    weights: torch.Tensor | None = None,
-    penalty_B_T: torch.Tensor | None = None,
+    **terms: Unpack[Terms],
 ) -> torch.Tensor:
     """The clipped objective that PPO, GRPO, Dr. GRPO, DAPO and GSPO share (arXiv 1707.06347, eq. 7), as a loss.
 
     -min(r A, clip(r, 1 - low, 1 + high) A) for every token, averaged as `average` says (see `average_tokens`); `high`
-    is `low` where it isn't given. `weights` ([B, 1] or [B, T]) multiply it: the correction for the sampler.
-    `penalty_B_T` is added to it: β times a KL estimate.
+    is `low` where it isn't given.
     """
     ratio = importance_ratio(logprobs_B_T, old_B_T, mask_B_T, level)
-    advantages_B_T = _by_token(advantages)
+    advantages_B_T = by_token(advantages)
     clipped = ratio.clamp(1 - low, 1 + (low if high is None else high))
     loss_B_T = -torch.minimum(ratio * advantages_B_T, clipped * advantages_B_T)
-    return _averaged(loss_B_T, mask_B_T, average, length, tokens, weights, penalty_B_T)
+    return averaged(loss_B_T, mask_B_T, average, length, **terms)
 
 
 def importance_ratio(
@@ -61,13 +73,14 @@ def grpo_loss(
     mask_B_T: torch.Tensor,
     *,
     epsilon: float = 0.2,
-    penalty_B_T: torch.Tensor | None = None,
+    epsilon_high: float | None = None,
+    **terms: Unpack[Terms],
 ) -> torch.Tensor:
     """GRPO (arXiv 2402.03300, eq. 3): clipped, mean over a completion's tokens, then over completions.
 
     `advantages_B` from `group_advantages`; the paper's penalty is β times the k3 estimate of the KL divergence.
     """
-    return policy_loss(logprobs_B_T, old_B_T, advantages_B, mask_B_T, low=epsilon, penalty_B_T=penalty_B_T)
+    return policy_loss(logprobs_B_T, old_B_T, advantages_B, mask_B_T, low=epsilon, high=epsilon_high, **terms)
 
 
 def dr_grpo_loss(
@@ -78,6 +91,8 @@ def dr_grpo_loss(
     *,
     max_length: int,
     epsilon: float = 0.2,
+    epsilon_high: float | None = None,
+    **terms: Unpack[Terms],
 ) -> torch.Tensor:
     """Dr. GRPO (arXiv 2503.20783, section 3.2): summed over tokens and divided by a constant, `max_length`.
 
@@ -85,7 +100,15 @@ def dr_grpo_loss(
     group-centred and not scaled.
     """
     return policy_loss(
-        logprobs_B_T, old_B_T, advantages_B, mask_B_T, low=epsilon, average="constant", length=max_length
+        logprobs_B_T,
+        old_B_T,
+        advantages_B,
+        mask_B_T,
+        low=epsilon,
+        high=epsilon_high,
+        average="constant",
+        length=max_length,
+        **terms,
     )
 
 
@@ -97,22 +120,14 @@ def dapo_loss(
     *,
     epsilon_low: float = 0.2,
     epsilon_high: float = 0.28,
-    tokens: float | torch.Tensor | None = None,
+    **terms: Unpack[Terms],
 ) -> torch.Tensor:
     """DAPO (arXiv 2503.14476, eq. 8): a higher upper clip, so that rare tokens can grow; mean over all tokens.
 
-    `tokens` is the number of tokens in the whole batch where this is a part of it. Dynamic sampling and the overlong
-    penalty are no part of the loss.
+    Dynamic sampling and the overlong penalty are no part of the loss.
     """
     return policy_loss(
-        logprobs_B_T,
-        old_B_T,
-        advantages_B,
-        mask_B_T,
-        low=epsilon_low,
-        high=epsilon_high,
-        average="token",
-        tokens=tokens,
+        logprobs_B_T, old_B_T, advantages_B, mask_B_T, low=epsilon_low, high=epsilon_high, average="token", **terms
     )
 
 
@@ -124,29 +139,36 @@ def gspo_loss(
     *,
     epsilon_low: float = 3e-4,
     epsilon_high: float = 4e-4,
+    **terms: Unpack[Terms],
 ) -> torch.Tensor:
     """GSPO (arXiv 2507.18071, eq. 5 and 7): one ratio for a completion, the geometric mean of its tokens'; clip it."""
     return policy_loss(
-        logprobs_B_T, old_B_T, advantages_B, mask_B_T, low=epsilon_low, high=epsilon_high, level="sequence"
+        logprobs_B_T, old_B_T, advantages_B, mask_B_T, low=epsilon_low, high=epsilon_high, level="sequence", **terms
     )
 
 
-def cispo_loss(
+def luspo_loss(
     logprobs_B_T: torch.Tensor,
     old_B_T: torch.Tensor,
     advantages_B: torch.Tensor,
     mask_B_T: torch.Tensor,
     *,
-    largest_ratio: float = 5.0,
-    tokens: float | torch.Tensor | None = None,
+    epsilon_low: float = 3e-4,
+    epsilon_high: float = 4e-4,
+    **terms: Unpack[Terms],
 ) -> torch.Tensor:
-    """CISPO (MiniMax-M1, arXiv 2506.13585, eq. 4): clip the weight of a token and never drop its gradient.
-
-    -sg(min(r, `largest_ratio`)) A log π, mean over all tokens. PPO's clip silences the tokens it binds on; here they
-    keep a gradient with a bounded weight.
-    """
-    ratio_B_T = importance_ratio(logprobs_B_T, old_B_T, mask_B_T).detach().clamp(max=largest_ratio)
-    return average_tokens(-ratio_B_T * _by_token(advantages_B) * logprobs_B_T, mask_B_T, "token", tokens=tokens)
+    """LUSPO, as in TRL 1.16: GSPO's objective times the completion's length, so that no length is favoured."""
+    return policy_loss(
+        logprobs_B_T,
+        old_B_T,
+        advantages_B,
+        mask_B_T,
+        low=epsilon_low,
+        high=epsilon_high,
+        level="sequence",
+        average="sum",
+        **terms,
+    )
 
 
 def rloo_loss(
@@ -156,14 +178,23 @@ def rloo_loss(
     mask_B_T: torch.Tensor,
     *,
     epsilon: float = 0.2,
+    epsilon_high: float | None = None,
+    **terms: Unpack[Terms],
 ) -> torch.Tensor:
     """RLOO (arXiv 2402.14740): the whole completion is one action, its ratio the product over its tokens; clipped.
 
-    On completions of the present policy (ratio 1) the gradient is that of REINFORCE with `rloo_advantages`.
+    On completions of the present policy (ratio 1) the gradient is that of REINFORCE with `rloo_advantages`. There is
+    one loss a completion, so `weights` are [B, 1] and there is no penalty on tokens (raises ValueError).
     """
+    weights, completions = terms.get("weights"), terms.get("completions")
+    if terms.get("penalty_B_T") is not None or (weights is not None and weights.shape[1] != 1):
+        raise ValueError("RLOO has one loss a completion: no penalty on tokens, and one weight a completion")
     ratio_B = (sequence_logprobs(logprobs_B_T, mask_B_T) - sequence_logprobs(old_B_T, mask_B_T)).exp()
-    clipped_B = ratio_B.clamp(1 - epsilon, 1 + epsilon)
-    return -torch.minimum(ratio_B * advantages_B, clipped_B * advantages_B).mean()
+    clipped_B = ratio_B.clamp(1 - epsilon, 1 + (epsilon if epsilon_high is None else epsilon_high))
+    loss_B = -torch.minimum(ratio_B * advantages_B, clipped_B * advantages_B)
+    if weights is not None:
+        loss_B = loss_B * weights[:, 0]
+    return loss_B.sum() / (len(loss_B) if completions is None else completions)
 
 
 def ppo_policy_loss(
@@ -173,12 +204,16 @@ def ppo_policy_loss(
     mask_B_T: torch.Tensor,
     *,
     epsilon: float = 0.2,
+    epsilon_high: float | None = None,
+    **terms: Unpack[Terms],
 ) -> torch.Tensor:
-    """PPO's clipped objective (arXiv 1707.06347, eq. 7) with one advantage a token (`gae`), mean over all tokens.
+    """PPO's clipped objective (arXiv 1707.06347, eq. 7), mean over all tokens; with `gae` one advantage a token.
 
-    With `reinforce_pp_advantages` this is REINFORCE++.
+    With `reinforce_pp_advantages` this is REINFORCE++, with `group_advantages` TRL's `bnpo`.
     """
-    return policy_loss(logprobs_B_T, old_B_T, advantages_B_T, mask_B_T, low=epsilon, average="token")
+    return policy_loss(
+        logprobs_B_T, old_B_T, advantages_B_T, mask_B_T, low=epsilon, high=epsilon_high, average="token", **terms
+    )
 
 
 def ppo_value_loss(
@@ -188,8 +223,9 @@ def ppo_value_loss(
     mask_B_T: torch.Tensor,
     *,
     clip: float | None = 0.2,
+    tokens: float | torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Half the mean squared distance of values from returns, over tokens.
+    """Half the mean squared distance of values from returns, over tokens (`tokens` of them where this is a part).
 
     With `clip` the larger of that distance and that of the value held within `clip` of the old one (OpenAI Baselines'
     ppo2; Huang et al. 2024, arXiv 2403.17031): a value that would move too far has no gradient.
@@ -198,7 +234,7 @@ def ppo_value_loss(
     if clip is not None:
         held_B_T = old_values_B_T + (values_B_T - old_values_B_T).clamp(-clip, clip)
         distance_B_T = torch.maximum(distance_B_T, (held_B_T - returns_B_T).square())
-    return 0.5 * masked_mean(distance_B_T, mask_B_T)
+    return 0.5 * average_tokens(distance_B_T, mask_B_T, "token", tokens=tokens)
 
 
 def clip_fraction(
@@ -208,30 +244,29 @@ def clip_fraction(
     mask_B_T: torch.Tensor,
     *,
     epsilon: float = 0.2,
+    high: float | None = None,
 ) -> torch.Tensor:
     """Share of the tokens on which PPO's clip binds: their ratio has left the region on the side the advantage pays."""
     ratio_B_T = importance_ratio(logprobs_B_T, old_B_T, mask_B_T)
-    advantages_B_T = _by_token(advantages)
-    high = (ratio_B_T > 1 + epsilon) & (advantages_B_T > 0)
-    low = (ratio_B_T < 1 - epsilon) & (advantages_B_T < 0)
-    return masked_mean((high | low).float(), mask_B_T)
+    advantages_B_T = by_token(advantages)
+    above = (ratio_B_T > 1 + (epsilon if high is None else high)) & (advantages_B_T > 0)
+    below = (ratio_B_T < 1 - epsilon) & (advantages_B_T < 0)
+    return masked_mean((above | below).float(), mask_B_T)
 
 
-def _by_token(advantages: torch.Tensor) -> torch.Tensor:
+def by_token(advantages: torch.Tensor) -> torch.Tensor:
+    """Advantages [B] as [B, 1], those of tokens as they are."""
     return advantages[:, None] if advantages.dim() == 1 else advantages
 
 
-def _averaged(
-    loss_B_T: torch.Tensor,
-    mask_B_T: torch.Tensor,
-    average: Average,
-    length: int | None,
-    tokens: float | torch.Tensor | None,
-    weights: torch.Tensor | None,
-    penalty_B_T: torch.Tensor | None,
+def averaged(
+    loss_B_T: torch.Tensor, mask_B_T: torch.Tensor, average: Average, length: int | None = None, **terms: Unpack[Terms]
 ) -> torch.Tensor:
+    """A loss on tokens, weighted, with its penalty, averaged."""
+    weights, penalty_B_T = terms.get("weights"), terms.get("penalty_B_T")
     if weights is not None:
         loss_B_T = loss_B_T * weights
     if penalty_B_T is not None:
         loss_B_T = loss_B_T + penalty_B_T
-    return average_tokens(loss_B_T.expand(mask_B_T.shape), mask_B_T, average, length=length, tokens=tokens)
+    whole = {"completions": terms.get("completions"), "tokens": terms.get("tokens")}
+    return average_tokens(loss_B_T.expand(mask_B_T.shape), mask_B_T, average, length=length, **whole)

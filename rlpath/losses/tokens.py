@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-Average = Literal["sequence", "token", "constant"]
+Average = Literal["sequence", "token", "constant", "sum"]
 
 
 def masked_mean(values_B_T: torch.Tensor, mask_B_T: torch.Tensor) -> torch.Tensor:
@@ -25,28 +25,34 @@ def average_tokens(
     how: Average,
     *,
     length: int | None = None,
+    completions: float | torch.Tensor | None = None,
     tokens: float | torch.Tensor | None = None,
 ) -> torch.Tensor:
     """One number from a loss on every token; the choice decides what a long completion weighs.
 
     - `sequence`: the mean over a completion's tokens, then over completions: a token of a long completion weighs less
       (GRPO, arXiv 2402.03300);
-    - `token`: the mean over all tokens: a long completion weighs more (DAPO, arXiv 2503.14476). `tokens` is their
-      number where the batch is only a part of those averaged over;
+    - `token`: the mean over all tokens: a long completion weighs more (DAPO, arXiv 2503.14476);
     - `constant`: the sum divided by B · `length`, the largest length there can be: every token weighs the same
-      whatever was sampled beside it (Dr. GRPO, arXiv 2503.20783).
+      whatever was sampled beside it (Dr. GRPO, arXiv 2503.20783);
+    - `sum`: the sum over a completion's tokens, then the mean over completions.
+
+    `completions` and `tokens` are the numbers to divide by where these rows are only a part of those averaged over:
+    the results of all parts then add up to the average.
     """
     kept = _kept(values_B_T, mask_B_T)
-    if how == "sequence":
-        return (kept.sum(-1) / mask_B_T.sum(-1).clamp(min=1)).mean()
     if how == "token":
-        count = mask_B_T.sum() if tokens is None else torch.as_tensor(tokens)
-        return kept.sum() / count.clamp(min=1)
+        return kept.sum() / torch.as_tensor(mask_B_T.sum() if tokens is None else tokens).clamp(min=1)
+    count = len(kept) if completions is None else completions
+    if how == "sequence":
+        return (kept.sum(-1) / mask_B_T.sum(-1).clamp(min=1)).sum() / count
+    if how == "sum":
+        return kept.sum() / count
     if how == "constant":
         if length is None:
             raise ValueError("averaging by a constant needs the largest length of a completion")
-        return kept.sum() / (len(kept) * length)
-    raise ValueError(f"tokens are averaged by sequence, token or constant, not by {how!r}")
+        return kept.sum() / (count * length)
+    raise ValueError(f"tokens are averaged by sequence, token, constant or sum, not by {how!r}")
 
 
 def _kept(values_B_T: torch.Tensor, mask_B_T: torch.Tensor) -> torch.Tensor:

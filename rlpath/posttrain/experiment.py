@@ -164,7 +164,7 @@ def not_packed_note(trainer: Any) -> list[str]:
     """What to say where the packed forward cannot serve this model."""
     if trainer.packs:
         return []
-    return [f"TRL's own forward is used: the packed one differs by {trainer.packing_gap:.2f} on this model"]
+    return [f"the plain forward is used: the packed one differs by {trainer.packing_gap:.2f} on this model"]
 
 
 def save_model(begun: Begun, trainer: Any, asked: str) -> Path | None:

@@ -1,33 +1,39 @@
-"""One experiment that learns from its own samples, by GRPO or PPO: evaluate, train, evaluate again, compare.
+"""An experiment that learns from its own samples, in five calls: load, evaluate, train, evaluate, report.
 
-Every stage goes on where a killed run stopped: evaluations chunk by chunk, training from its last whole checkpoint.
+    experiment = load("my_recipe", settings, train, held_out)
+    before = experiment.evaluate("before")
+    experiment.train()
+    after = experiment.evaluate("after")
+    experiment.report(before, after)
+
+Every call goes on where a killed run stopped: evaluations chunk by chunk, training from its last whole checkpoint.
 """
 
 from __future__ import annotations
 
-import math
-import random
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
-from datasets import Dataset
-from peft import PeftModel, get_peft_model
+from peft import get_peft_model
 
+from rlpath.core.files import write_atomic
 from rlpath.core.seeding import derive
-from rlpath.core.types import Problem, ProblemSet
+from rlpath.core.types import ProblemSet
 from rlpath.evals.compare.comparison import compare
 from rlpath.evals.contamination.screen import OnHit, screen
+from rlpath.evals.measure.evaluation import Evaluation
 from rlpath.evals.report.card import write_card
 from rlpath.evals.report.run_report import write_report
-from rlpath.models.load import load_model, load_tokenizer
+from rlpath.models.load import load_model
 from rlpath.models.rollouts import PolicySampler, choose_backend, load_sampler
-from rlpath.models.weights import sampler_weights
 from rlpath.posttrain.experiment import (
     LONGEST_PROMPT,
+    Begun,
     Notes,
     begin,
     check_prompt_lengths,
@@ -36,28 +42,16 @@ from rlpath.posttrain.experiment import (
     not_packed_note,
     save_model,
     tokenizer_of,
-    train_to_the_end,
 )
-from rlpath.posttrain.finite import StopWhereNotFinite
-from rlpath.posttrain.grpo import GRPOTrainer
-from rlpath.posttrain.judge import RewardFunction
+from rlpath.posttrain.loop import OnPolicyTrainer
+from rlpath.posttrain.objectives import Metrics, Objective
 from rlpath.posttrain.observe import ProgressLine, StopOnInterrupt
-from rlpath.posttrain.ppo import PPOTrainer
-from rlpath.posttrain.settings import GRPOSettings, PolicySettings, PPOSettings
+from rlpath.posttrain.settings import GRPOSettings, PolicySettings
+from rlpath.posttrain.verify import Reward, RewardFunction
 from rlpath.rewards.combine.named import judges, verifier_named
 from rlpath.runs.run_folder import RunFolder
 
-
-class Trained(Protocol):
-    """A trainer that has done its steps."""
-
-    def policy(self) -> Any:
-        """The trained model, without what wraps it."""
-        ...
-
-    def save_model(self, output_dir: str) -> None:
-        """Write the model in the hub's format."""
-        ...
+Rewards = RewardFunction | Sequence[Reward] | None
 
 
 @dataclass(frozen=True)
@@ -67,11 +61,107 @@ class Training:
     run: RunFolder | None
     path: Path
     problems: ProblemSet
+    held_out: ProblemSet | None
     sampler: PolicySampler
     state: PartialState
     checkpoints: Path
     checkpoint: Path | None
     notes: Notes
+
+
+@dataclass
+class Experiment:
+    """A run that has begun: model and sampler are loaded, its folder is held. Made by `load`."""
+
+    settings: PolicySettings
+    problems: ProblemSet
+    held_out: ProblemSet
+    begun: Begun | None
+    sampler: Any = None
+    notes: Notes | None = None
+    trainer: OnPolicyTrainer | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether an earlier start ended this run: then there is nothing to do."""
+        return self.begun is None
+
+    def evaluate(self, name: str) -> Evaluation | None:
+        """Complete the held-out problems with the policy as it is now; None on all processes but the main one."""
+        if self.begun is None:
+            return None
+        if self.trainer is not None:
+            self.trainer.push_weights()
+        found = evaluate_problems(self.begun.run, name, self.sampler, self.held_out, self.settings)
+        self.begun.state.wait_for_everyone()
+        return found
+
+    def train(self, *, rewards: Rewards = None, objective: Objective | None = None) -> None:
+        """Train to the last step, from the last whole checkpoint if there is one.
+
+        `rewards` take the place of the verifier's score: a function as TRL's, or several with their weights.
+        `objective` takes the place of the algorithm that the settings name.
+        """
+        if self.begun is None or self.notes is None:
+            return
+        run, state = self.begun.run, self.begun.state
+        if run is not None and rewards is not None:
+            _tell_judges(run, rewards, self.held_out)
+        folder, checkpoint = last_checkpoint(run, self.settings.root, state)
+        training = Training(
+            run, self.begun.model, self.problems, self.held_out, self.sampler, state, folder, checkpoint, self.notes
+        )
+        self.trainer = train_policy(training, self.settings, rewards=rewards, objective=objective)
+
+    def report(self, before: Evaluation | None, after: Evaluation | None) -> None:
+        """Save the model, compare the evaluations, write report and card, and mark the run finished."""
+        if self.begun is None:
+            return
+        run = self.begun.run
+        if run is not None and before is not None and after is not None and self.trainer is not None:
+            save_model(self.begun, self.trainer, self.settings.model)
+            comparison = compare(before, after, self.settings.seed)
+            comparison.save(run.path / "evaluations" / "verdict.json")
+            write_card(run.path)
+            run.mark_finished()
+            print(f"{comparison.sentence}\nreport: {write_report(run.path)}")
+        self.begun.state.wait_for_everyone()
+
+
+def load(
+    recipe: str, settings: PolicySettings, train: ProblemSet, held_out: ProblemSet, *, on_hit: OnHit = "flag"
+) -> Experiment:
+    """Begin or resume `recipe`: hold the run folder, find the model, screen the data, load the sampler.
+
+    Training is rewarded by the verifier of `train`, the evaluation judged by that of `held_out`; the settings may name
+    others. Training problems that match held-out or known test items are flagged in the manifest, or left out
+    ("drop"). Raises `InputError` for whatever the user can mend, before any expensive work where possible.
+    """
+    train = replace(train, verifier=verifier_named(settings.train_verifier, train.verifier))
+    held_out = replace(held_out, verifier=verifier_named(settings.eval_verifier, held_out.verifier))
+    train, overlap = screen(train, held_out, on_hit=on_hit)
+    backend = choose_backend(settings.rollouts)
+    facts = {
+        "contamination": overlap,
+        "judges": judges(_paid_by(settings, train), held_out.verifier),
+        "rollouts": {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts},
+    }
+    begun = begin(recipe, settings, [train, held_out], facts)
+    if begun is None:
+        return Experiment(settings, train, held_out, None)
+    notes = Notes(begun.run)
+    tokenizer_of(begun, notes)
+    check_prompt_lengths(begun, [*train.problems, *held_out.problems], settings)
+    sampler = load_sampler(
+        backend,
+        begun.model,
+        max_length=LONGEST_PROMPT + settings.max_completion_length,
+        dtype=settings.dtype,
+        device=str(begun.state.device),
+        gpu_memory=settings.gpu_memory,
+        system=settings.system or None,
+    )
+    return Experiment(settings, train, held_out, begun, sampler, notes)
 
 
 def run_experiment(
@@ -80,108 +170,35 @@ def run_experiment(
     train: ProblemSet,
     held_out: ProblemSet,
     *,
-    reward: RewardFunction | None = None,
+    rewards: Rewards = None,
     on_hit: OnHit = "flag",
 ) -> None:
-    """Run or resume `recipe`; on the main process the run folder is held, written and reported.
-
-    The kind of the settings says what trains: GRPO or PPO. Training is rewarded by the verifier of `train` (PPO by
-    `reward` where it is given), the evaluation judged by that of `held_out`; the settings may name others. Training
-    problems that match held-out or known test items are flagged in the manifest, or left out ("drop"). Raises
-    `InputError` for whatever the user can mend, before any expensive work where possible.
-    """
-    train = replace(train, verifier=verifier_named(settings.train_verifier, train.verifier))
-    held_out = replace(held_out, verifier=verifier_named(settings.eval_verifier, held_out.verifier))
-    train, overlap = screen(train, held_out, on_hit=on_hit)
-    backend = choose_backend(settings.rollouts)
-    facts = {
-        "contamination": overlap,
-        "judges": judges(reward or train.verifier, held_out.verifier),
-        "rollouts": {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts},
-    }
-    begun = begin(recipe, settings, [train, held_out], facts)
-    if begun is None:
-        return
-    run, state, path = begun.run, begun.state, begun.model
-    notes = Notes(run)
-    tokenizer_of(begun, notes)
-    check_prompt_lengths(begun, [*train.problems, *held_out.problems], settings)
-    sampler = load_sampler(
-        backend,
-        path,
-        max_length=LONGEST_PROMPT + settings.max_completion_length,
-        dtype=settings.dtype,
-        device=str(state.device),
-        gpu_memory=settings.gpu_memory,
-    )
-    before = evaluate_problems(run, "before", sampler, held_out, settings)
-    state.wait_for_everyone()
-    folder, checkpoint = last_checkpoint(run, settings.root, state)
-    training = Training(run, path, train, sampler, state, folder, checkpoint, notes)
-    trained = _train(training, settings, reward)
-    sampler.load_weights(sampler_weights(trained.policy()))
-    after = evaluate_problems(run, "after", sampler, held_out, settings)
-    if run is not None and before is not None and after is not None:
-        save_model(begun, trained, settings.model)
-        comparison = compare(before, after, settings.seed)
-        comparison.save(run.path / "evaluations" / "verdict.json")
-        write_card(run.path)
-        run.mark_finished()
-        print(f"{comparison.sentence}\nreport: {write_report(run.path)}")
-    state.wait_for_everyone()
+    """The five calls, for whoever needs nothing between them."""
+    experiment = load(recipe, settings, train, held_out, on_hit=on_hit)
+    before = experiment.evaluate("before")
+    experiment.train(rewards=rewards)
+    after = experiment.evaluate("after")
+    experiment.report(before, after)
 
 
-def _train(training: Training, settings: PolicySettings, reward: RewardFunction | None) -> Trained:
-    """Train to the last step, from the last whole checkpoint if there is one."""
-    if isinstance(settings, PPOSettings):
-        return train_ppo(training, settings, reward)
-    if isinstance(settings, GRPOSettings) and reward is None:
-        return train_grpo(training, settings)
-    raise TypeError(f"{type(settings).__name__} trains nothing that is known here, or takes no reward function")
-
-
-def train_grpo(training: Training, settings: GRPOSettings) -> GRPOTrainer:
-    """GRPO, in TRL's loop."""
+def train_policy(
+    training: Training, settings: PolicySettings, *, rewards: Rewards = None, objective: Objective | None = None
+) -> OnPolicyTrainer:
+    """Step by step to the last: log, evaluate where it is time to, and write checkpoints; Ctrl-C ends after a step."""
     run = training.run
-    rows = training_rows(training.problems.problems, settings.steps * settings.prompts_per_step, settings.seed)
-    trainer = GRPOTrainer(
-        load_model(training.path, settings.dtype if settings.lora_rank else "float32"),
-        args=settings.trl(training.checkpoints, training.state.num_processes),
-        train_dataset=Dataset.from_list(rows),
-        verifier=training.problems.verifier,
-        sampler=training.sampler,
-        log_samples=None if run is None else lambda _, rows: run.log_samples(rows),
-        processing_class=load_tokenizer(training.path),
-        peft_config=settings.lora(),
-    )
-    training.notes.add(*not_packed_note(trainer))
-    trainer.add_callback(StopWhereNotFinite())
-    train_to_the_end(trainer, run, training.checkpoint)
-    return trainer
-
-
-def train_ppo(training: Training, settings: PPOSettings, reward: RewardFunction | None) -> PPOTrainer:
-    """PPO, a step at a time."""
-    run = training.run
-    accelerator = Accelerator(
-        mixed_precision="bf16" if settings.dtype == "bfloat16" else "no",
-        cpu=not torch.cuda.is_available(),
-        log_with=None if settings.log_to == "none" else settings.log_to,
-        # Asked for on every process, written by the main one.
-        project_dir=str(training.checkpoints.parent),
-    )
-    if settings.log_to != "none":
-        accelerator.init_trackers("tensorboard")
-    trainer = PPOTrainer(
-        adapted_model(training.path, settings),
+    accelerator = _accelerator(training, settings)
+    trainer = OnPolicyTrainer(
+        trained_model(training.path, settings),
         settings,
-        training_order(training.problems.problems, settings.steps * settings.prompts_per_step, settings.seed),
+        training.problems.problems,
         training.problems.verifier,
         training.sampler,
-        reward=reward,
+        objective=objective,
+        rewards=as_rewards(rewards),
         accelerator=accelerator,
         log_samples=None if run is None else lambda _, rows: run.log_samples(rows),
     )
+    training.notes.add(*not_packed_note(trainer.own))
     if training.checkpoint is not None:
         trainer.load(training.checkpoint)
     progress, interrupt = ProgressLine(), StopOnInterrupt()
@@ -189,7 +206,8 @@ def train_ppo(training: Training, settings: PPOSettings, reward: RewardFunction 
     if run is not None:
         progress.begin(settings.steps, trainer.step)
     while trainer.step < settings.steps and not interrupt.asked:
-        metrics = {name: value for name, value in trainer.train_step().items() if math.isfinite(value)}
+        metrics = trainer.train_step()
+        metrics |= evaluate_during(training, settings, trainer)
         accelerator.log(metrics, step=trainer.step)
         stopping = interrupt.agreed()
         if run is not None:
@@ -210,33 +228,78 @@ def train_ppo(training: Training, settings: PPOSettings, reward: RewardFunction 
     return trainer
 
 
-def adapted_model(path: Path, settings: PolicySettings) -> PeftModel:
-    """The model in `path` with a fresh adapter, whose first weights follow from the seed."""
+def evaluate_during(training: Training, settings: PolicySettings, trainer: OnPolicyTrainer) -> Metrics:
+    """Where it is time to: accuracy on the held-out problems so far; the best model so far is kept."""
+    if not settings.eval_every or trainer.step % settings.eval_every or training.held_out is None:
+        return {}
+    trainer.push_weights()
+    run, step = training.run, trainer.step
+    metrics: Metrics = {}
+    evaluation = evaluate_problems(run, f"step-{step}", training.sampler, training.held_out, settings)
+    if run is not None and evaluation is not None:
+        summary = evaluation.summary()
+        metrics = {f"eval/pass@{k}": interval.estimate for k, interval in summary.pass_at.items()}
+        metrics["eval/greedy"] = summary.greedy.estimate
+        earlier = [row["eval/pass@1"] for row in run.metrics() if row.get("eval/pass@1") is not None]
+        if not earlier or metrics["eval/pass@1"] > max(earlier):
+            trainer.save_model(str(run.path / "best"))
+            chosen = {"step": step, "pass@1": metrics["eval/pass@1"], "problems": training.held_out.name}
+            write_atomic(run.path / "best" / "selection.json", json.dumps(chosen, indent=2) + "\n")
+    training.state.wait_for_everyone()
+    return metrics
+
+
+def _accelerator(training: Training, settings: PolicySettings) -> Accelerator:
+    accelerator = Accelerator(
+        mixed_precision="bf16" if settings.dtype == "bfloat16" else "no",
+        cpu=not torch.cuda.is_available(),
+        log_with=None if settings.log_to == "none" else settings.log_to,
+        # Asked for on every process, written by the main one.
+        project_dir=str(training.checkpoints.parent),
+    )
+    if settings.log_to != "none":
+        accelerator.init_trackers("tensorboard" if settings.log_to == "tensorboard" else "rlpath")
+    return accelerator
+
+
+def trained_model(path: Path, settings: PolicySettings) -> Any:
+    """The model in `path`: with a fresh adapter, whose first weights follow from the seed, or to train whole."""
+    lora = settings.lora()
+    if lora is None:
+        return load_model(path, "float32")
     model = load_model(path, settings.dtype)
     with torch.random.fork_rng():
         torch.manual_seed(derive(settings.seed, "adapter") % 2**63)
-        adapted = get_peft_model(model, settings.lora())  # type: ignore[arg-type]
-    assert isinstance(adapted, PeftModel)
-    return adapted
+        return get_peft_model(model, lora)
 
 
-def training_rows(problems: Sequence[Problem], count: int, seed: int) -> list[dict[str, Any]]:
-    """TRL's rows of `training_order`."""
-    return [
-        {
-            "prompt": [{"role": "user", "content": problem.prompt}],
-            "question": problem.prompt,
-            "gold": problem.gold,
-            "problem_id": problem.id,
-        }
-        for problem in training_order(problems, count, seed)
-    ]
+def as_rewards(rewards: Rewards) -> list[Reward]:
+    """A reward function, or several rewards, as the trainer takes them."""
+    if rewards is None:
+        return []
+    if callable(rewards):
+        return [Reward(getattr(rewards, "__name__", type(rewards).__name__), rewards)]
+    return list(rewards)
 
 
-def training_order(problems: Sequence[Problem], count: int, seed: int) -> list[Problem]:
-    """`count` problems in their order of use: shuffled passes over all of them, fixed by `seed`."""
-    generator = random.Random(seed)
-    order: list[Problem] = []
-    while len(order) < count:
-        order += generator.sample(problems, len(problems))
-    return order[:count]
+def _paid_by(settings: PolicySettings, train: ProblemSet) -> object:
+    if isinstance(settings, GRPOSettings) and settings.reward != "true":
+        return _Control(settings.reward)
+    return train.verifier
+
+
+class _Control:
+    """Stands for a control's reward in the manifest."""
+
+    def __init__(self, kind: str) -> None:
+        self.__name__ = f"the control reward {kind!r}"
+
+
+def _tell_judges(run: RunFolder, rewards: Rewards, held_out: ProblemSet) -> None:
+    """The manifest says who rewards training, where it is not the verifier alone."""
+    functions: Iterable[Any] = (reward.function for reward in as_rewards(rewards) if reward.function is not None)
+    for function in functions:
+        path = run.path / "manifest.json"
+        known: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        run.write_json("manifest.json", {**known, "judges": judges(function, held_out.verifier)})
+        return

@@ -1,61 +1,64 @@
-"""The settings of a GRPO or PPO experiment, and the one call that turns GRPO's into TRL's.
-
-A recipe subclasses `GRPOSettings` or `PPOSettings` with its own fields and gives its presets; every field is a flag of
-its command line.
-"""
+"""The settings of experiments that learn from their own samples: GRPO and its relatives, and PPO with a critic."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-import torch
-from peft import LoraConfig
-from trl.trainer.grpo_config import GRPOConfig
-
 from rlpath.core.errors import InputError
+from rlpath.posttrain.training_settings import TrainingSettings, fast_dtype
 from rlpath.rewards.combine.named import VerifierName
 
+__all__ = ["GRPOSettings", "PPOSettings", "PolicySettings", "fast_dtype"]
 
-def fast_dtype() -> Literal["bfloat16", "float32"]:
-    """bf16 wherever the processor has it."""
-    fast = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return "bfloat16" if fast else "float32"
+Loss = Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "gspo", "luspo", "sapo", "vespo", "rloo", "reinforce_pp"]
+IN_REWARD = ("rloo", "reinforce_pp")
+"""Losses whose KL divergence is a part of the reward, as in their papers."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PolicySettings:
-    """What every experiment has that samples from a policy, judges and updates it."""
+class PolicySettings(TrainingSettings):
+    """What every experiment has that samples from a policy, verifies and updates it."""
 
-    preset: str = "cpu"
-    """the set of defaults these settings started from"""
-    model: str = "smollm2-135m-instruct"
-    """a local folder, a hub id, the packaged smollm2-135m-instruct, or the folder of a trained adapter"""
-    steps: int = 40
-    """rollouts, each followed by its update"""
     prompts_per_step: int = 8
     """prompts in one step, over all processes"""
     group_size: int = 8
     """completions of each prompt"""
+    mini_batch: int = 0
+    """completions in one optimiser step, over all processes, in whole groups; 0: all of a step"""
+    epochs: int = 1
+    """passes over the completions of one rollout (TRL's num_iterations)"""
     micro_batch: int = 64
-    """completions in one forward of one process; lower it where memory is short"""
+    """completions of full length in one forward of one process, shorter ones more: lower it where memory is short"""
     max_completion_length: int = 24
     """tokens after which a completion is cut, and judged as truncated"""
-    learning_rate: float = 3e-4
-    """constant after warm-up"""
-    warmup_steps: int = 0
-    """steps of linear warm-up"""
-    lora_rank: int = 32
-    """rank of the adapter on every linear layer (alpha is twice the rank); 0 trains all weights"""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """of the learning rate after warm-up: held, or falling to zero at the last step"""
+    max_grad_norm: float = 1.0
+    """the gradient's norm is cut down to this; 0: never"""
     temperature: float = 1.0
-    """of rollouts; top-p and top-k stay off, for they would bias the loss"""
+    """of rollouts"""
+    top_p: float = 1.0
+    """of rollouts; below 1 the sampler is another policy than the one that trains, so --correction must be none"""
+    top_k: int = 0
+    """of rollouts, 0: off; as with --top-p"""
+    system: str = ""
+    """system prompt of training and evaluation; empty: the chat template's own"""
+    thinking: Literal["default", "on", "off"] = "default"
+    """the chat template's enable_thinking (Qwen3), the same in training and evaluation"""
     rollouts: Literal["auto", "hf", "vllm"] = "auto"
     """what samples: vLLM where there is a GPU and vLLM, else Hugging Face"""
     gpu_memory: float = 0.3
     """share of the GPU's memory that vLLM takes beside the trainer"""
-    gradient_checkpointing: bool = False
-    """compute activations twice and hold less of them"""
+    entropy_bonus: float = 0.0
+    """weight of the mean entropy of tokens, which is added to what is maximised"""
+    truncated_score: float | None = None
+    """reward of a completion that the length limit cut, whatever its judge says; without it the judge decides"""
+    overlong_buffer: int = 0
+    """the last so many tokens before the limit cost up to 1 (DAPO's soft overlong punishment); 0: nothing"""
+    mask_truncated: bool = False
+    """leave completions that the length limit cut out of the loss; their rewards still enter the baseline"""
     train_verifier: VerifierName = "own"
     """what rewards training: the verifier that belongs to the problems, or another"""
     eval_verifier: VerifierName = "own"
@@ -64,111 +67,103 @@ class PolicySettings:
     """held-out problems, evaluated before and after"""
     eval_samples: int = 8
     """sampled completions of each held-out problem, for pass@k"""
-    checkpoint_every: int = 10
-    """steps between checkpoints"""
-    log_to: Literal["tensorboard", "wandb", "none"] = "tensorboard"
-    """metrics also go here; the run folder has them in any case"""
-    seed: int = 0
-    """fixes data order, adapter, rollouts and evaluation"""
-    root: Path = Path("runs")
-    """folder of all runs"""
+    eval_every: int = 0
+    """steps between evaluations while training, whose best model is kept beside the last; 0: none"""
 
     def check(self, processes: int) -> None:
         """Refuse impossible sizes before anything is loaded; raises `InputError` naming the field."""
-        for name, low in self.least().items():
-            if not getattr(self, name) >= low:
-                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)} must be at least {low}")
-        if not self.learning_rate > 0 or not self.temperature > 0 or not 0 < self.gpu_memory < 1:
-            raise InputError("--learning-rate and --temperature must be positive, and --gpu-memory between 0 and 1")
+        super().check(processes)
+        if not self.temperature > 0 or not 0 < self.gpu_memory < 1 or not 0 < self.top_p <= 1:
+            raise InputError(
+                "--temperature must be positive, --gpu-memory between 0 and 1, and --top-p above 0 and at most 1"
+            )
         if self.prompts_per_step % processes:
             raise InputError(f"--prompts-per-step {self.prompts_per_step} is not divisible by {processes} processes")
-        local = self.prompts_per_step // processes * self.group_size
-        micro = min(self.micro_batch, local)
-        if micro % self.group_size or local % micro:
+        size = self.mini_batch or self.completions
+        if size % (self.group_size * processes) or self.completions % size:
             raise InputError(
-                f"--micro-batch {self.micro_batch} must hold whole groups of {self.group_size} and divide the "
-                f"{local} completions of a process: try {self.group_size}"
+                f"--mini-batch {self.mini_batch} must hold whole groups of {self.group_size} on each of {processes} "
+                f"processes and divide the {self.completions} completions of a step: try {self.completions}"
+            )
+        if self.overlong_buffer > self.max_completion_length:
+            raise InputError(
+                f"--overlong-buffer {self.overlong_buffer} must be at most --max-completion-length "
+                f"{self.max_completion_length}"
             )
 
-    def least(self) -> dict[str, float]:
-        """The smallest value of each number that has one."""
-        return {
-            "steps": 1,
-            "prompts_per_step": 1,
-            "group_size": 1,
-            "micro_batch": 1,
-            "max_completion_length": 1,
-            "lora_rank": 0,
-            "warmup_steps": 0,
-            "eval_problems": 1,
-            "eval_samples": 1,
-            "checkpoint_every": 1,
-            "seed": 0,
-        }
+    def least(self) -> Mapping[str, float]:
+        names = ("prompts_per_step", "group_size", "micro_batch", "max_completion_length", "eval_problems")
+        ones = dict.fromkeys((*names, "eval_samples", "epochs"), 1)
+        zeros = ("mini_batch", "max_grad_norm", "top_k", "entropy_bonus", "overlong_buffer", "eval_every")
+        return {**super().least(), **ones, **dict.fromkeys(zeros, 0)}
 
     @property
-    def dtype(self) -> Literal["bfloat16", "float32"]:
-        """The precision of forward and rollouts."""
-        return fast_dtype()
+    def completions(self) -> int:
+        """Completions of one step, over all processes."""
+        return self.prompts_per_step * self.group_size
 
-    def lora(self) -> LoraConfig | None:
-        if self.lora_rank == 0:
-            return None
-        return LoraConfig(
-            r=self.lora_rank, lora_alpha=2 * self.lora_rank, target_modules="all-linear", task_type="CAUSAL_LM"
-        )
+    @property
+    def mini_batches(self) -> int:
+        """Optimiser steps in one pass over a rollout."""
+        return self.completions // (self.mini_batch or self.completions)
+
+    @property
+    def filters(self) -> bool:
+        """Whether the sampler leaves out improbable tokens, and so draws from another policy."""
+        return self.top_p < 1 or self.top_k > 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class GRPOSettings(PolicySettings):
     """Settings of the GRPO family; a group's mean reward is its baseline, so a group has at least two completions."""
 
-    loss: Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo"] = "dapo"
+    loss: Loss = "dapo"
     """how the loss is averaged and clipped; dapo is token-level, dr_grpo free of length bias"""
+    advantage: Literal["auto", "group", "batch", "centred", "leave-one-out", "whitened"] = "auto"
+    """the reward less its group's mean, divided by the group's or the batch's deviation or not at all (centred); less
+    the mean of the others (leave-one-out); or each token's reward to go, whitened; auto is that of the loss's paper"""
+    clip: float | None = None
+    """how far the probability ratio may fall below 1, and rise above it; auto is 0.2, 3e-4 for gspo and luspo"""
+    clip_higher: float | None = None
+    """how far it may rise, where that is another (DAPO's clip-higher, say 0.28); for cispo the largest ratio less 1"""
     beta: float = 0.0
     """weight of the KL divergence to the starting model; 0 needs no reference"""
+    kl_estimator: Literal["k1", "k2", "k3"] = "k3"
+    """of the divergence in the loss; k1 and k3 are weighted by the importance ratio (rloo, reinforce_pp: k1 in the
+    reward)"""
+    correction: Literal["none", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"] = "token_truncate"
+    """how the ratio of trainer to sampler, which rounds otherwise, enters the loss: by token or completion, cut at the
+    cap or left out above it"""
+    correction_cap: float = 2.0
+    """largest weight of the correction"""
+    dynamic_sampling: int = 0
+    """times that groups without signal are replaced by new prompts (DAPO), at most, in one step; 0: never"""
+    reward: Literal["true", "random", "format", "wrong", "majority"] = "true"
+    """true is the verifier's; the others are controls: a coin, any answer, the commonest wrong or commonest answer"""
 
-    def least(self) -> dict[str, float]:
-        return {**super().least(), "group_size": 2, "beta": 0}
+    def least(self) -> Mapping[str, float]:
+        return {**super().least(), "group_size": 2, "beta": 0, "dynamic_sampling": 0}
 
-    def trl(self, folder: Path, processes: int) -> GRPOConfig:
-        """TRL's configuration of this experiment, everything that matters named."""
-        local = self.prompts_per_step // processes * self.group_size
-        micro = min(self.micro_batch, local)
-        return GRPOConfig(
-            output_dir=str(folder),
-            use_cpu=not torch.cuda.is_available(),
-            bf16=self.dtype == "bfloat16",
-            seed=self.seed,
-            max_steps=self.steps,
-            per_device_train_batch_size=micro,
-            gradient_accumulation_steps=local // micro,
-            num_generations=self.group_size,
-            max_completion_length=self.max_completion_length,
-            temperature=self.temperature,
-            top_p=1.0,
-            top_k=0,
-            loss_type=self.loss,
-            epsilon_high=5.0 if self.loss == "cispo" else None,
-            scale_rewards="none" if self.loss == "dr_grpo" else "group",
-            beta=self.beta,
-            learning_rate=self.learning_rate,
-            lr_scheduler_type="constant_with_warmup",
-            warmup_steps=self.warmup_steps,
-            optim="adamw_torch_fused",
-            weight_decay=0.0,
-            max_grad_norm=1.0,
-            gradient_checkpointing=self.gradient_checkpointing,
-            shuffle_dataset=False,
-            logging_steps=1,
-            logging_first_step=True,
-            save_strategy="steps",
-            save_steps=self.checkpoint_every,
-            report_to=[] if self.log_to == "none" else [self.log_to],
-            disable_tqdm=True,
-            ddp_timeout=6 * 3600,
-            ddp_find_unused_parameters=False,
-        )
+    def check(self, processes: int) -> None:
+        super().check(processes)
+        if (
+            not all(given is None or given > 0 for given in (self.clip, self.clip_higher))
+            or not self.correction_cap > 0
+        ):
+            raise InputError("--clip, --clip-higher and --correction-cap must be positive")
+        if self.filters and self.correction != "none":
+            raise InputError(
+                "--top-p and --top-k draw from a renormalised distribution, whose ratio to the policy is no rounding: "
+                "choose --correction none (the loss is then biased), or leave them off"
+            )
+        if self.loss == "rloo" and self.correction.startswith("token"):
+            raise InputError(
+                "--loss rloo has one weight a completion: choose --correction sequence_truncate, sequence_mask or none"
+            )
+        if self.loss == "rloo" and self.advantage == "whitened":
+            raise InputError("--loss rloo takes one advantage a completion, not --advantage whitened")
+        if self.beta and self.kl_estimator != "k1" and self.loss in IN_REWARD:
+            raise InputError(f"--loss {self.loss} has its KL divergence in the reward: choose --kl-estimator k1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +171,7 @@ class PPOSettings(PolicySettings):
     """Settings of PPO for language models; defaults after Huang et al. 2024 (arXiv 2403.17031) where they give one."""
 
     mini_batch: int = 32
-    """completions in one optimiser step, over all processes; whole groups"""
+    """completions in one optimiser step, over all processes, in whole groups; 0: all of a step"""
     epochs: int = 2
     """passes over the completions of one rollout"""
     kl: float = 0.05
@@ -191,14 +186,11 @@ class PPOSettings(PolicySettings):
     """weight of the value loss, whose gradient reaches the policy's adapter"""
     value_learning_rate: float = 1e-3
     """of the value head alone"""
-    truncated_score: float | None = None
-    """score of a completion that the length limit cut, whatever its judge says; without it the judge decides"""
     whiten_rewards: bool = False
     """scale token rewards to variance 1 over the rollout; their mean stays"""
 
-    def least(self) -> dict[str, float]:
-        more = {"lora_rank": 1, "mini_batch": 1, "epochs": 1, "kl": 0, "lam": 0, "value_coefficient": 0}
-        return {**super().least(), **more}
+    def least(self) -> Mapping[str, float]:
+        return {**super().least(), "lora_rank": 1, "kl": 0, "lam": 0, "value_coefficient": 0}
 
     def check(self, processes: int) -> None:
         super().check(processes)
@@ -206,13 +198,3 @@ class PPOSettings(PolicySettings):
             raise InputError("--lam must lie between 0 and 1; --clip and --value-learning-rate must be positive")
         if self.kl_target is not None and not (self.kl_target > 0 and self.kl > 0):
             raise InputError("--kl-target must be positive, and needs a --kl above 0 to start from")
-        if self.mini_batch % (self.group_size * processes) or self.completions % self.mini_batch:
-            raise InputError(
-                f"--mini-batch {self.mini_batch} must hold whole groups of {self.group_size} on each of {processes} "
-                f"processes and divide the {self.completions} completions of a step: try {self.completions}"
-            )
-
-    @property
-    def completions(self) -> int:
-        """Completions of one step, over all processes."""
-        return self.prompts_per_step * self.group_size

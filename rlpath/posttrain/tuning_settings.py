@@ -5,24 +5,20 @@ A recipe subclasses one of these with its own fields and gives its presets; ever
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from peft import LoraConfig, TaskType
 
 from rlpath.core.errors import InputError
-from rlpath.posttrain.settings import fast_dtype
+from rlpath.posttrain.training_settings import TrainingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuningSettings:
-    preset: str = "cpu"
-    """the set of defaults these settings started from"""
-    model: str = "smollm2-135m-instruct"
-    """a local folder, a hub id, the packaged smollm2-135m-instruct, or the folder of a trained adapter"""
+class TuningSettings(TrainingSettings):
     steps: int = 60
     """optimiser steps"""
     batch: int = 8
@@ -35,33 +31,16 @@ class TuningSettings:
     """highest, after warm-up; falls to zero along a cosine"""
     warmup_steps: int = 5
     """steps of linear warm-up"""
-    lora_rank: int = 32
-    """rank of the adapter on every linear layer (alpha is twice the rank); 0 trains all weights"""
     quantize: Literal["none", "4bit"] = "none"
     """4bit is QLoRA: the frozen weights in 4-bit NF4; needs a CUDA GPU and bitsandbytes"""
-    gradient_checkpointing: bool = False
-    """compute activations twice and hold less of them"""
     held_out: int = 100
     """held-out examples, measured before and after"""
     checkpoint_every: int = 20
     """steps between checkpoints"""
-    log_to: Literal["tensorboard", "wandb", "none"] = "tensorboard"
-    """metrics also go here; the run folder has them in any case"""
-    seed: int = 0
-    """fixes data order, adapter and evaluation"""
-    root: Path = Path("runs")
-    """folder of all runs"""
 
     def check(self, processes: int) -> None:
         """Refuse impossible sizes before anything is loaded; raises `InputError` naming the field."""
-        for name in ("steps", "batch", "micro_batch", "max_length", "held_out", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)} must be at least 1")
-        for name in ("warmup_steps", "lora_rank", "seed"):
-            if getattr(self, name) < 0:
-                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)} must not be negative")
-        if not self.learning_rate > 0:
-            raise InputError(f"--learning-rate {self.learning_rate} must be positive")
+        super().check(processes)
         if self.batch % processes:
             raise InputError(f"--batch {self.batch} is not divisible by {processes} processes")
         local = self.batch // processes
@@ -70,6 +49,9 @@ class TuningSettings:
         if self.quantize == "4bit":
             self._check_quantize()
 
+    def least(self) -> Mapping[str, float]:
+        return {**super().least(), **dict.fromkeys(("batch", "micro_batch", "max_length", "held_out"), 1)}
+
     def _check_quantize(self) -> None:
         if not torch.cuda.is_available():
             raise InputError("--quantize 4bit needs a CUDA GPU, and none is here: leave it out to train a plain LoRA")
@@ -77,17 +59,6 @@ class TuningSettings:
             raise InputError("--quantize 4bit needs bitsandbytes: `pip install bitsandbytes`, or leave it out")
         if self.lora_rank == 0:
             raise InputError("--quantize 4bit freezes the weights and needs an adapter: choose a --lora-rank above 0")
-
-    @property
-    def dtype(self) -> Literal["bfloat16", "float32"]:
-        """The precision of the forward."""
-        return fast_dtype()
-
-    def lora(self, task: TaskType = TaskType.CAUSAL_LM) -> LoraConfig | None:
-        """The adapter's configuration, or None where all weights train."""
-        if self.lora_rank == 0:
-            return None
-        return LoraConfig(r=self.lora_rank, lora_alpha=2 * self.lora_rank, target_modules="all-linear", task_type=task)
 
     def load_options(self) -> dict[str, Any]:
         """What `load_model` gets beside the folder: the precision, and the quantisation of the frozen weights."""
@@ -129,7 +100,7 @@ class TuningSettings:
             "logging_first_step": True,
             "save_strategy": "steps",
             "save_steps": self.checkpoint_every,
-            "report_to": [] if self.log_to == "none" else [self.log_to],
+            "report_to": self.trackers(),
             "disable_tqdm": True,
             "ddp_timeout": 6 * 3600,
             "ddp_find_unused_parameters": False,
@@ -154,8 +125,9 @@ class ExaminedSettings(TuningSettings):
     def check(self, processes: int) -> None:
         """Refuse impossible sizes before anything is loaded; raises `InputError` naming the field."""
         super().check(processes)
-        for name in ("eval_problems", "eval_samples", "max_completion_length"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)} must be at least 1")
         if not 0 < self.gpu_memory < 1:
             raise InputError(f"--gpu-memory {self.gpu_memory} must lie between 0 and 1")
+
+    def least(self) -> Mapping[str, float]:
+        names = ("eval_problems", "eval_samples", "max_completion_length")
+        return {**super().least(), **dict.fromkeys(names, 1)}

@@ -30,6 +30,9 @@ COMPLETE = "complete"
 ANNOUNCE = "RLPATH_ANNOUNCE"
 """Environment variable naming a file to which the path of every run folder opened is added, for who started us."""
 
+HARDWARE = ("micro_batch", "gpu_memory", "gradient_checkpointing", "log_to", "push_to_hub")
+"""Fields of a configuration that say how a run is computed and watched, not what it is: it can go on with others."""
+
 METRICS = "metrics.jsonl"
 SAMPLES = "samples.jsonl"
 
@@ -48,14 +51,14 @@ def run_path(root: Path, recipe: str, config: Mapping[str, Any], seed: int) -> P
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The fields in which two configurations differ, in JSON's eyes; `seed` and `root` are not compared."""
+    """The fields in which two configurations differ, in JSON's eyes; `seed`, `root` and `HARDWARE` are not compared."""
     one, other = (json.loads(json.dumps(_shared(config), default=_plain)) for config in (one, other))
     return sorted(name for name in {*one, *other} if name not in one or name not in other or one[name] != other[name])
 
 
 def _shared(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that all seeds of a configuration have in common."""
-    return {name: value for name, value in config.items() if name not in ("seed", "root")}
+    """The fields that make a configuration what it is, for all its seeds."""
+    return {name: value for name, value in config.items() if name not in ("seed", "root", *HARDWARE)}
 
 
 def _plain(value: object) -> str:
@@ -107,7 +110,9 @@ class RunFolder:
         """Create or continue `root/recipe/<hash of config>/seed-<seed>` and hold it until `close`.
 
         `config` is the resolved configuration; its fields `seed` and `root` do not enter the hash, so that seeds of
-        one configuration lie side by side. Raises `InputError` where another process holds the folder, it cannot be
+        one configuration lie side by side, nor do those in `HARDWARE`.
+
+        Raises `InputError` where another process holds the folder, it cannot be
         written, or the config.json in it is not of this configuration.
         """
         path = run_path(root, recipe, config, seed)

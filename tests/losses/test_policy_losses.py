@@ -150,7 +150,7 @@ def test_an_empty_completion_is_no_division_by_zero() -> None:
 
 
 def test_an_unknown_way_to_average_is_refused() -> None:
-    with pytest.raises(ValueError, match="sequence, token or constant, not by 'batch'"):
+    with pytest.raises(ValueError, match="sequence, token, constant or sum, not by 'batch'"):
         losses.average_tokens(NEW, MASK, "batch")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="largest length"):
         losses.average_tokens(NEW, MASK, "constant")

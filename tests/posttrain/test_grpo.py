@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rlpath.posttrain.grpo as grpo_module
 import torch
 from datasets import Dataset
 from peft import LoraConfig
+from rlpath.posttrain.grpo import GRPOTrainer
 from transformers import PrinterCallback, TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer as TRLTrainer
 
-import rlpath.posttrain.grpo as grpo_module
 from rlpath.core.errors import InputError
 from rlpath.core.types import Completion, Decoding, Status, Verdict
 from rlpath.models.hf_sampler import HFSampler
 from rlpath.models.load import load_model, load_tokenizer
-from rlpath.posttrain.grpo import GRPOTrainer
 from rlpath.posttrain.observe import our_metrics
 from rlpath.posttrain.packing import blocks as packing
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rlpath.posttrain.actor_critic as actor_critic_module
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-import rlpath.posttrain.actor_critic as actor_critic_module
 import rlpath.posttrain.ppo as ppo_module
 from rlpath import losses
 from rlpath.core.errors import InputError

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rlpath.posttrain.grpo import check_arguments
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Problem
 from rlpath.posttrain.dpo import DPOSettings
 from rlpath.posttrain.experiment import preset_for, read_settings
-from rlpath.posttrain.grpo import check_arguments
 from rlpath.posttrain.on_policy import training_rows
 from rlpath.posttrain.settings import GRPOSettings, PPOSettings
 from rlpath.posttrain.tuning_settings import TuningSettings

@@ -19,10 +19,10 @@ from rlpath.posttrain.packing.logprobs import token_logprobs
 PACKING_TOLERANCE = 0.15
 
 
-def install(causal_lm: Any, temperature: float) -> None:
+def install(causal_lm: Any, temperature: float, *, entropy_gradient: bool = False) -> None:
     """Let `causal_lm(packed=…)` return `{"logprobs": [N], "entropy": [N]}`; any other call is as before.
 
-    With `with_hidden=True` it also returns `hidden` [N, H]: what the model knew before each token, for a value head.
+    The entropy has a gradient where `entropy_gradient` says so. With `with_hidden=True` it also returns `hidden` [N, H]: what the model knew before each token, for a value head.
     """
     plain = causal_lm.forward
 
@@ -38,7 +38,13 @@ def install(causal_lm: Any, temperature: float) -> None:
         head = causal_lm.get_output_embeddings().weight
         dtype = _compute_dtype(head)
         hidden_N_H = hidden.flatten(0, 1)[packed.predictor_N].to(dtype)
-        logprobs, entropy = token_logprobs(hidden_N_H, head.to(dtype), packed.target_N, temperature=temperature)
+        logprobs, entropy = token_logprobs(
+            hidden_N_H,
+            head.to(dtype),
+            packed.target_N,
+            temperature=temperature,
+            entropy_gradient=entropy_gradient,
+        )
         output = {"logprobs": logprobs, "entropy": entropy}
         return output | {"hidden": hidden_N_H} if with_hidden else output
 

@@ -20,14 +20,17 @@ def token_logprobs(
     *,
     temperature: float = 1.0,
     chunk: int = 512,
+    entropy_gradient: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probability of each target token [N], fp32, and the entropy in nats of the distribution it came from [N].
 
-    Logits are `hidden @ weight.T / temperature`. The log-probability is differentiable in both inputs, the entropy in
-    neither.
+    Logits are `hidden @ weight.T / temperature`. The log-probability is differentiable in both inputs, the entropy
+    where `entropy_gradient` asks for it (a further product with the vocabulary).
     """
     needs_weight = weight_V_H.requires_grad and torch.is_grad_enabled()
-    logprob_N, entropy_N = _TokenLogprobs.apply(hidden_N_H, weight_V_H, target_N, temperature, chunk, needs_weight)
+    logprob_N, entropy_N = _TokenLogprobs.apply(
+        hidden_N_H, weight_V_H, target_N, temperature, chunk, needs_weight, entropy_gradient
+    )
     return logprob_N, entropy_N
 
 
@@ -41,10 +44,12 @@ class _TokenLogprobs(torch.autograd.Function):
         temperature: float,
         chunk: int,
         needs_weight: bool,
+        entropy_gradient: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         logprob = torch.empty(len(target), dtype=torch.float32, device=hidden.device)
         entropy = torch.empty_like(logprob)
         slope = torch.empty_like(hidden) if hidden.requires_grad and not needs_weight else None
+        entropy_slope = torch.empty_like(hidden) if slope is not None and entropy_gradient else None
         for start in range(0, len(target), chunk):
             part = slice(start, start + chunk)
             logits = _logits(hidden[part], weight, temperature)
@@ -54,18 +59,25 @@ class _TokenLogprobs(torch.autograd.Function):
             entropy[part] = total - torch.linalg.vecdot(probs, logits)
             if slope is not None:
                 slope[part] = (weight[target[part]] - probs.to(weight.dtype) @ weight) / temperature
-        ctx.mark_non_differentiable(entropy)
-        ctx.settings = (temperature, chunk, needs_weight)
-        ctx.save_for_backward(slope, *((hidden, weight, target) if needs_weight else ()))
+            if entropy_slope is not None:
+                entropy_slope[part] = _entropy_slope(probs, logits, total, entropy[part]).to(weight.dtype) @ weight
+                entropy_slope[part] /= temperature
+        if not entropy_gradient:
+            ctx.mark_non_differentiable(entropy)
+        ctx.settings = (temperature, chunk, needs_weight, entropy_gradient)
+        ctx.save_for_backward(slope, entropy_slope, *((hidden, weight, target) if needs_weight else ()))
         return logprob, entropy
 
     @staticmethod
     def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        grad = upstream[0]
-        temperature, chunk, needs_weight = ctx.settings
-        slope, *saved = ctx.saved_tensors
+        grad, grad_entropy = upstream
+        temperature, chunk, needs_weight, entropy_gradient = ctx.settings
+        slope, entropy_slope, *saved = ctx.saved_tensors
         if not needs_weight:
-            return (None if slope is None else slope * grad[:, None].to(slope.dtype), *(None,) * 5)
+            grad_hidden = None if slope is None else slope * grad[:, None].to(slope.dtype)
+            if grad_hidden is not None and entropy_slope is not None:
+                grad_hidden = grad_hidden + entropy_slope * grad_entropy[:, None].to(grad_hidden.dtype)
+            return (grad_hidden, *(None,) * 6)
         hidden, weight, target = saved
         grad_hidden = torch.empty_like(hidden)
         # In bf16 the sum over chunks would round away what the later ones add.
@@ -73,12 +85,25 @@ class _TokenLogprobs(torch.autograd.Function):
         for start in range(0, len(target), chunk):
             part = slice(start, start + chunk)
             logits = _logits(hidden[part], weight, temperature)
-            difference = logits.softmax(-1).neg_()
+            probs = logits.softmax(-1)
+            difference = -probs
             difference[torch.arange(len(difference)), target[part]] += 1
-            difference = (difference * (grad[part, None] / temperature)).to(weight.dtype)
+            difference *= grad[part, None]
+            if entropy_gradient:
+                total = logits.logsumexp(-1)
+                entropy = total - torch.linalg.vecdot(probs, logits)
+                difference += _entropy_slope(probs, logits, total, entropy) * grad_entropy[part, None]
+            difference = (difference / temperature).to(weight.dtype)
             grad_hidden[part] = difference @ weight
             grad_weight += difference.T @ hidden[part]
-        return grad_hidden, grad_weight.to(weight.dtype), None, None, None, None
+        return grad_hidden, grad_weight.to(weight.dtype), *(None,) * 5
+
+
+def _entropy_slope(
+    probs: torch.Tensor, logits: torch.Tensor, total: torch.Tensor, entropy: torch.Tensor
+) -> torch.Tensor:
+    """The entropy's derivative by each logit: -p (log p + H)."""
+    return -probs * (logits - total[:, None] + entropy[:, None])
 
 
 def _logits(hidden: torch.Tensor, weight: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -1,0 +1,81 @@
+"""What every experiment that trains a language model can be told: fields, their checks, and the adapter they mean.
+
+A recipe subclasses the settings of its kind with its own fields and gives its presets; every field is a flag of its
+command line. The fields in `rlpath.runs.run_folder.HARDWARE` say how a run is computed, not what it is: a run can go
+on with others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import LoraConfig, TaskType
+
+from rlpath.core.errors import InputError
+
+
+def fast_dtype() -> Literal["bfloat16", "float32"]:
+    """bf16 wherever the processor has it."""
+    fast = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return "bfloat16" if fast else "float32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    preset: str = "cpu"
+    """the set of defaults these settings started from"""
+    model: str = "smollm2-135m-instruct"
+    """a local folder, a hub id, the packaged smollm2-135m-instruct, or the folder of a trained adapter"""
+    steps: int = 40
+    """optimiser steps; where a policy samples, rollouts, each followed by its update"""
+    learning_rate: float = 3e-4
+    """highest, after warm-up"""
+    warmup_steps: int = 0
+    """steps of linear warm-up"""
+    lora_rank: int = 32
+    """rank of the adapter on every linear layer (alpha is twice the rank); 0 trains all weights"""
+    gradient_checkpointing: bool = False
+    """compute activations twice and hold less of them"""
+    checkpoint_every: int = 10
+    """steps between checkpoints"""
+    log_to: Literal["tensorboard", "wandb", "trackio", "none"] = "tensorboard"
+    """metrics also go here; the run folder has them in any case"""
+    push_to_hub: str = ""
+    """repository on the hub, organisation/name, that gets the trained model; empty: none"""
+    seed: int = 0
+    """fixes data order, adapter, rollouts and evaluation"""
+    root: Path = Path("runs")
+    """folder of all runs"""
+
+    def check(self, processes: int) -> None:
+        """Refuse impossible values before anything is loaded; raises `InputError` naming the field."""
+        for name, low in self.least().items():
+            if not getattr(self, name) >= low:
+                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)} must be at least {low}")
+        if not self.learning_rate > 0:
+            raise InputError(f"--learning-rate {self.learning_rate} must be positive")
+        if self.push_to_hub and self.push_to_hub.count("/") != 1:
+            raise InputError(f"--push-to-hub {self.push_to_hub} must be organisation/name")
+
+    def least(self) -> Mapping[str, float]:
+        """The smallest value of each number that has one."""
+        return {"steps": 1, "warmup_steps": 0, "lora_rank": 0, "checkpoint_every": 1, "seed": 0}
+
+    @property
+    def dtype(self) -> Literal["bfloat16", "float32"]:
+        """The precision of the forward."""
+        return fast_dtype()
+
+    def lora(self, task: TaskType = TaskType.CAUSAL_LM) -> LoraConfig | None:
+        """The adapter's configuration, or None where all weights train."""
+        if self.lora_rank == 0:
+            return None
+        return LoraConfig(r=self.lora_rank, lora_alpha=2 * self.lora_rank, target_modules="all-linear", task_type=task)
+
+    def trackers(self) -> list[Any]:
+        """Where metrics go beside the run folder, as transformers and accelerate name it."""
+        return [] if self.log_to == "none" else [self.log_to]
