@@ -199,7 +199,7 @@ class OnPolicyTrainer:
             self.log_samples(step, rows)
         tokens = sum(row["tokens"] for row in rows)
         self.tokens += tokens
-        groups = [group for group in sampled.groups(size)]
+        groups = sampled.groups(size)
         rewards_B = as_tensor(sampled.rewards)
         figures = {
             "reward": rewards_B,
@@ -440,5 +440,5 @@ def _refuse_sharding(accelerator: Accelerator) -> None:
     if accelerator.distributed_type not in plain:
         raise InputError(
             f"this loop trains on one process or on several with a copy of the model each, not under "
-            f"{accelerator.distributed_type.value}: start it with `accelerate launch --multi_gpu`, or with a smaller model"
+            f"{accelerator.distributed_type.value}: start it with `accelerate launch --multi_gpu`"
         )

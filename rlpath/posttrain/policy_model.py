@@ -50,7 +50,7 @@ class PolicyModel(torch.nn.Module):
         return self.packing_gap < PACKING_TOLERANCE
 
     def forward(self, packed: Packed | None = None, plain: Batch | None = None) -> Batch:
-        """Of packed completion tokens `logprobs`, `entropy` and `values`, each [N]; or of a plain batch, each [B, T]."""
+        """`logprobs`, `entropy` and `values` of packed completion tokens, each [N]; of a plain batch, each [B, T]."""
         if plain is not None:
             return self._plain(plain)
         output = self.policy(packed=packed, with_hidden=self.value_head is not None)

@@ -144,7 +144,7 @@ def _checked(name: str, values: Sequence[Any], problems: Sequence[Problem]) -> l
     for value, problem in zip(found, problems, strict=True):
         if value is not None and not math.isfinite(value):
             raise InputError(
-                f"the reward of a completion of {problem.id} is {value} ({name}): give a number, or None to leave it out"
+                f"the reward of a completion of {problem.id} is {value} ({name}): give a number, or None for none"
             )
     return found
 

@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import rlpath.posttrain.actor_critic as actor_critic_module
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
+import rlpath.posttrain.loop as loop_module
+import rlpath.posttrain.policy_model as policy_model_module
 import rlpath.posttrain.ppo as ppo_module
 from rlpath import losses
 from rlpath.core.errors import InputError
 from rlpath.core.types import Completion, Decoding, Problem, Status, Verdict
 from rlpath.models.hf_sampler import HFSampler
 from rlpath.models.load import load_model, load_tokenizer
-from rlpath.posttrain.ppo import PPOTrainer, explained_variance, next_kl_coefficient, token_rewards
+from rlpath.posttrain.loop import OnPolicyTrainer
+from rlpath.posttrain.ppo import explained_variance, next_kl_coefficient, token_rewards
 from rlpath.posttrain.settings import PPOSettings
+from rlpath.posttrain.verify import Reward
 
 QUESTIONS = ("1+1?", "What is 12 + 30?", "7-5", "how much is 3 times 4")
 SETTINGS = PPOSettings(
@@ -71,21 +74,25 @@ class Recording:
         return groups
 
 
-Make = Callable[..., PPOTrainer]
+Make = Callable[..., OnPolicyTrainer]
 
 
 @pytest.fixture
 def make(digit_folder: Path) -> Make:
     """`make(settings, moved=True, **arguments)`: a trainer, its adapter and value head moved off their zeros."""
 
-    def build(settings: PPOSettings = SETTINGS, *, moved: bool = True, **arguments: Any) -> PPOTrainer:
+    def build(settings: PPOSettings = SETTINGS, *, moved: bool = True, **arguments: Any) -> OnPolicyTrainer:
         torch.manual_seed(0)
         lora = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
         model = get_peft_model(load_model(digit_folder, "float32"), lora)
         assert isinstance(model, PeftModel)
         sampler = Recording(HFSampler(load_model(digit_folder, "float32"), load_tokenizer(digit_folder)))
+        if "reward" in arguments:
+            arguments["rewards"] = [Reward("paid", arguments.pop("reward"))]
         given: dict[str, Any] = {"problems": problems(), "verifier": verdict, "sampler": sampler, **arguments}
-        trainer = PPOTrainer(model, settings, **given)
+        trainer = OnPolicyTrainer(model, settings, **given)
+        asked = given["problems"]
+        trainer.problems.take = lambda start, count: asked[start : start + count]  # type: ignore[method-assign]
         if moved:
             with torch.no_grad():
                 for name, parameter in trainer.trained.items():
@@ -135,7 +142,7 @@ def test_explained_variance_by_hand() -> None:
 def test_every_detail_is_marked_where_it_happens() -> None:
     """The numbers of the list at the top of the file stand beside the code, none without the other."""
     listing, code = Path(str(ppo_module.__file__)).read_text().split('"""', 2)[1:]
-    code += Path(str(actor_critic_module.__file__)).read_text()
+    code += "".join(Path(str(module.__file__)).read_text() for module in (policy_model_module, loop_module))
     listed = set(re.findall(r"^ ?\((\d+)\)", listing, re.M))
 
     assert len(listed) == 10
@@ -146,7 +153,7 @@ def test_every_detail_is_marked_where_it_happens() -> None:
 
 
 def plain_forward(
-    trainer: PPOTrainer, prompts: Sequence[list[int]], written: Sequence[Completion], *, adapter: bool = True
+    trainer: OnPolicyTrainer, prompts: Sequence[list[int]], written: Sequence[Completion], *, adapter: bool = True
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities and values [B, T] by one unpadded forward of the model for each completion."""
     longest = max(len(completion.token_ids) for completion in written)
@@ -164,16 +171,16 @@ def plain_forward(
         found = of_all.gather(-1, ids[0, len(prompt) :, None])[:, 0]
         padding = (0, longest - len(found))
         logprobs.append(torch.nn.functional.pad(found, padding))
-        value = trainer.actor.value_head(output.hidden_states[-1][0, before])[:, 0]
+        value = trainer.own.value_head(output.hidden_states[-1][0, before])[:, 0]
         values.append(torch.nn.functional.pad(value, padding))
     return torch.stack(logprobs), torch.stack(values)
 
 
-def expected_gradients(trainer: PPOTrainer) -> dict[str, torch.Tensor]:
+def expected_gradients(trainer: OnPolicyTrainer) -> dict[str, torch.Tensor]:
     """The gradient of the first step, from the losses alone."""
     settings, sampler = trainer.settings, trainer.sampler
     assert isinstance(sampler, Recording)
-    asked, written = trainer.sample()
+    asked, written = trainer.sample(2)
     prompts = [sampler.encode(problem.prompt) for problem in asked]
     lengths = torch.tensor([len(completion.token_ids) for completion in written])
     mask = (torch.arange(int(lengths.max())) < lengths[:, None]).int()
@@ -230,7 +237,7 @@ def test_at_the_start_policy_and_reference_are_one_and_values_are_zero(make: Mak
 
 def test_without_a_price_there_is_no_reference(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is computed with the adapter off."""
-    monkeypatch.setattr(PPOTrainer, "_reference", lambda *_: pytest.fail("asked for a reference"))
+    monkeypatch.setattr(OnPolicyTrainer, "_reference", lambda *_: pytest.fail("asked for a reference"))
 
     assert make(replace(SETTINGS, kl=0.0)).train_step()["kl/completion"] == 0
 
@@ -239,9 +246,9 @@ def test_values_are_clipped_and_weighted(make: Make) -> None:
     """Without the value loss the head does not move; with it, it does."""
     for coefficient, moves in ((0.0, False), (0.1, True)):
         trainer = make(replace(SETTINGS, value_coefficient=coefficient))
-        before = trainer.actor.value_head.weight.detach().clone()
+        before = trainer.own.value_head.weight.detach().clone()
         trainer.train_step()
-        assert (not torch.equal(before, trainer.actor.value_head.weight)) is moves
+        assert (not torch.equal(before, trainer.own.value_head.weight)) is moves
 
 
 def test_mini_batches_hold_whole_groups_and_every_row_once(make: Make) -> None:
@@ -268,16 +275,18 @@ def test_an_undecided_completion_moves_nothing(make: Make) -> None:
     """With every second problem undecided the update is finite and the mean reward is over the others."""
     given = [replace(p, gold="undecided") if i % 2 else p for i, p in enumerate(problems())]
     trainer = make(problems=given)
-    asked, written = trainer.sample()
+    verified = trainer.verify(*trainer.sample(2))
 
-    scores, metrics = trainer.score(asked, written)
-    rollout, _ = trainer.prepare(asked, written, scores)
+    metrics = trainer.record(verified)
+    rollout, _ = trainer.prepare(verified)
+    scores = rollout.rewards_B
 
     assert scores.isnan().tolist() == [False] * 4 + [True] * 4
     assert metrics["reward"] == pytest.approx(scores[:4].mean().item())
     assert metrics["status/undecided"] == 0.5
     assert not rollout.mask_B_T[4:].any()
-    assert not rollout.advantages_B_T[4:].any()
+    assert rollout.advantages is not None
+    assert not rollout.advantages[4:].any()
     assert all(math.isfinite(value) for value in trainer.update(rollout).values())
     everything = make(problems=[replace(p, gold="undecided") for p in problems()])
     before = {name: p.detach().clone() for name, p in everything.trained.items()}
@@ -309,24 +318,23 @@ def test_a_reward_function_is_paid_for_and_the_verifier_watches(make: Make) -> N
 def test_a_cut_completion_gets_its_fixed_score(make: Make) -> None:
     """Of whoever judges; one that ended itself keeps its own."""
     trainer = make(replace(SETTINGS, truncated_score=-1.0, max_completion_length=2))
-    asked, written = trainer.sample()
+    verified = trainer.verify(*trainer.sample(2))
 
-    scores, _ = trainer.score(asked, written)
-
-    cut = [completion.truncated for completion in written]
+    cut = [completion.truncated for completion in verified.completions]
     assert 0 < sum(cut) < len(cut)
-    assert [score == -1 for score in scores.tolist()] == cut
+    assert [score == -1 for score in verified.rewards] == cut
 
 
 def test_rewards_are_scaled_and_not_shifted(make: Make) -> None:
     """With `whiten_rewards` the token rewards of a rollout have variance 1 and the mean they had."""
     trainer = make(replace(SETTINGS, whiten_rewards=True, lam=1.0), moved=False)
-    asked, written = trainer.sample()
-    scores = torch.full((8,), 100.0)
+    verified = trainer.verify(*trainer.sample(2))
+    verified.rewards = [100.0] * 8
 
-    rollout, _ = trainer.prepare(asked, written, scores)
+    rollout, _ = trainer.prepare(verified)
 
     # Without values and at λ = 1 a return is the sum of what is still to come.
+    assert rollout.returns_B_T is not None
     to_go = torch.cat([rollout.returns_B_T, torch.zeros(8, 1)], 1)
     rewards = (to_go[:, :-1] - to_go[:, 1:])[rollout.mask_B_T.bool()]
     assert rewards.var().item() == pytest.approx(1, rel=1e-3)
@@ -390,50 +398,50 @@ def test_saved_and_loaded_it_goes_on_as_if_it_had_not_stopped(make: Make, tmp_pa
 def test_what_is_not_finite_stops_before_the_weights_change(make: Make) -> None:
     """A reward, with its problem and step; a loss, with its step and the remedy; a gradient."""
     trainer = make(reward=lambda completions, **_: [0.0, math.inf] * (len(completions) // 2))
-    with pytest.raises(InputError, match="the reward of a completion of p0 at step 1 is inf"):
+    with pytest.raises(InputError, match="the reward of a completion of p0 is inf"):
         trainer.train_step()
 
     trainer = make()
     before = {name: p.detach().clone() for name, p in trainer.trained.items()}
     with torch.no_grad():
-        trainer.actor.value_head.bias.fill_(math.nan)
+        trainer.own.value_head.bias.fill_(math.nan)
     diverged = r"the loss is not finite at step 1, for every problem of the step .*: lower --learning-rate"
     with pytest.raises(InputError, match=diverged):
         trainer.train_step()
     assert all(torch.equal(before[name], p) for name, p in trainer.trained.items() if "value_head" not in name)
 
     trainer = make()
-    trainer.actor.value_head.bias.register_hook(lambda gradient: gradient * math.inf)
+    trainer.own.value_head.bias.register_hook(lambda gradient: gradient * math.inf)
     with pytest.raises(InputError, match="the gradient is not finite at step 1; training stopped"):
         trainer.train_step()
 
 
-def test_a_loss_that_is_not_finite_is_blamed_on_its_problem(make: Make) -> None:
+def test_a_loss_that_is_not_finite_is_blamed_on_its_problem(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the completions of one of two problems have no log-probability, that problem is named."""
     trainer = make()
-    asked, written = trainer.sample()
-    rollout, _ = trainer.prepare(asked, written, trainer.score(asked, written)[0])
-    right, length = trainer._forward, len(trainer.sampler.encode(QUESTIONS[1]))
+    verified = trainer.verify(*trainer.sample(2))
+    rollout, _ = trainer.prepare(verified)
+    right, length = loop_module.completion_rectangles, len(trainer.sampler.encode(QUESTIONS[1]))
 
-    def poisoned(batch: Any) -> Any:
-        found = right(batch)
+    def poisoned(model: Any, own: Any, batch: Any, group_size: int) -> Any:
+        found = right(model, own, batch, group_size)
         bad = batch["prompt_mask"].sum(1) == length
         return found | {"logprobs": found["logprobs"].masked_fill(bad[:, None], math.nan)}
 
-    trainer._forward = poisoned  # type: ignore[method-assign]
+    monkeypatch.setattr(loop_module, "completion_rectangles", poisoned)
     with pytest.raises(InputError, match="the loss is not finite at step 1, for problem p1; training stopped"):
-        trainer.update(rollout)
+        trainer.update(rollout, [problem.id for problem in verified.problems])
 
 
 def test_a_model_that_cannot_share_prompts_is_refused(
     make: Make, tiny_model: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that answers otherwise when they are shared, and one whose window is shorter than a prompt."""
-    monkeypatch.setattr(actor_critic_module, "packing_gap", lambda *_: 0.7)
+    monkeypatch.setattr(policy_model_module, "packing_gap", lambda *_: 0.7)
     with pytest.raises(InputError, match=r"log-probabilities differ by 0\.70"):
         make()
     monkeypatch.undo()
-    monkeypatch.setattr(actor_critic_module, "attention_window", lambda *_: 20)
+    monkeypatch.setattr(policy_model_module, "attention_window", lambda *_: 20)
     with pytest.raises(InputError, match=r"more than the model's attention window of 20"):
         make().train_step()
 

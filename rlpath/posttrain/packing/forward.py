@@ -22,7 +22,8 @@ PACKING_TOLERANCE = 0.15
 def install(causal_lm: Any, temperature: float, *, entropy_gradient: bool = False) -> None:
     """Let `causal_lm(packed=…)` return `{"logprobs": [N], "entropy": [N]}`; any other call is as before.
 
-    The entropy has a gradient where `entropy_gradient` says so. With `with_hidden=True` it also returns `hidden` [N, H]: what the model knew before each token, for a value head.
+    The entropy has a gradient where `entropy_gradient` says so. With `with_hidden=True` it also returns `hidden`
+    [N, H]: what the model knew before each token, for a value head.
     """
     plain = causal_lm.forward
 
