@@ -86,6 +86,9 @@ def run_self(kind: str, name: str, args: Args, folder: str) -> Any:
 
 def time_arm(arm: str, args: Args, folder: str) -> list[float]:
     """Seconds of each measured step, optimiser included."""
+    if arm.startswith("rlpath"):
+        trainer = make_ours(arm, args)
+        return [trainer.train_step()["seconds/step"] for _ in range(args.steps + 1)][1:]
     from transformers import TrainerCallback
 
     class Clock(TrainerCallback):
@@ -97,14 +100,53 @@ def time_arm(arm: str, args: Args, folder: str) -> list[float]:
         def on_step_end(self, *_: Any, **__: Any) -> None:
             self.times.append(time.perf_counter() - self.began)
 
-    trainer = make_trainer(arm, args, folder)
+    trainer = make_stock(arm, args, folder)
     trainer.add_callback(Clock())
     trainer.train()
     return Clock.times[1:]
 
 
-def make_trainer(arm: str, args: Args, folder: str) -> Any:
-    """A stock or an rlpath trainer of the same experiment."""
+def make_ours(arm: str, args: Args) -> Any:
+    """The loop on the same experiment."""
+    import torch
+    from accelerate import Accelerator
+
+    from rlpath.envs.arithmetic import arithmetic
+    from rlpath.models.load import resolve_model
+    from rlpath.models.rollouts import load_sampler
+    from rlpath.posttrain.loop import OnPolicyTrainer
+    from rlpath.posttrain.on_policy import trained_model
+    from rlpath.posttrain.settings import GRPOSettings
+    from rlpath.posttrain.verify import Reward
+    from rlpath.runs.cpu import prepare_cpu
+
+    prepare_cpu()
+    path = resolve_model(args.model)
+    problems = arithmetic("train")
+    settings = GRPOSettings(
+        model=args.model,
+        prompts_per_step=args.prompts,
+        group_size=args.group_size,
+        micro_batch=args.prompts * args.group_size,
+        max_completion_length=args.length,
+        learning_rate=1e-5,
+    )
+    sampler: Any = load_sampler("vllm" if arm == "rlpath-vllm" else "hf", path, max_length=1024)
+    hold_back(sampler)
+    accelerator = Accelerator(mixed_precision="bf16", cpu=not torch.cuda.is_available())
+    return OnPolicyTrainer(
+        trained_model(path, settings),
+        settings,
+        problems.problems[: args.prompts],
+        problems.verifier,
+        sampler,
+        rewards=[Reward("alternate", alternate)],
+        accelerator=accelerator,
+    )
+
+
+def make_stock(arm: str, args: Args, folder: str) -> Any:
+    """Stock TRL's trainer of the experiment."""
     import torch
     from datasets import Dataset
     from peft import LoraConfig
@@ -113,17 +155,11 @@ def make_trainer(arm: str, args: Args, folder: str) -> Any:
 
     from rlpath.core.seeding import seed_everything
     from rlpath.envs.arithmetic import arithmetic
-    from rlpath.models.load import load_model, load_tokenizer, resolve_model
-    from rlpath.runs.cpu import prepare_cpu
+    from rlpath.models.load import load_tokenizer, resolve_model
 
     path = resolve_model(args.model)
     problems = arithmetic("train").problems[: args.prompts]
-    rows = [
-        {"prompt": [{"role": "user", "content": p.prompt}], "question": p.prompt, "gold": p.gold, "problem_id": p.id}
-        for _ in range(args.steps + 1)
-        for p in problems
-    ]
-    stock = arm.startswith("trl")
+    rows = [{"prompt": [{"role": "user", "content": p.prompt}]} for _ in range(args.steps + 1) for p in problems]
     hold_back_end = {"trl-hf": {"min_new_tokens": args.length}, "trl-vllm": {"min_tokens": args.length}}
     config = GRPOConfig(
         output_dir=folder,
@@ -144,49 +180,26 @@ def make_trainer(arm: str, args: Args, folder: str) -> Any:
         save_strategy="no",
         disable_tqdm=True,
     )
-    lora = LoraConfig(r=32, lora_alpha=64, target_modules="all-linear", task_type="CAUSAL_LM")
-    common = {
-        "args": config,
-        "train_dataset": Dataset.from_list(rows),
-        "processing_class": load_tokenizer(path),
-        "peft_config": lora,
-    }
     seed_everything(0, torch=True)
-    if stock:
-        if arm == "trl-vllm":
-            from rlpath.models.vllm_sampler import keep_linear_weights_on_cpu, prepare_environment
+    if arm == "trl-vllm":
+        from rlpath.models.vllm_sampler import keep_linear_weights_on_cpu, prepare_environment
 
-            prepare_environment(cpu_cache_gib=1)
-            if not torch.cuda.is_available():
-                keep_linear_weights_on_cpu()
-        reward: Any = alternate
-        return TRLTrainer(str(path), reward_funcs=reward, **common)
-    from rlpath.posttrain.grpo import GRPOTrainer
-
-    from rlpath.models.rollouts import load_sampler
-
-    prepare_cpu()
-    sampler: Any = load_sampler("vllm" if arm == "rlpath-vllm" else "hf", path, max_length=1024)
-    hold_back(sampler)
-    return GRPOTrainer(load_model(path), verifier=Alternating(), sampler=sampler, **common)
+        prepare_environment(cpu_cache_gib=1)
+        if not torch.cuda.is_available():
+            keep_linear_weights_on_cpu()
+    return TRLTrainer(
+        str(path),
+        reward_funcs=alternate,
+        args=config,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=load_tokenizer(path),
+        peft_config=LoraConfig(r=32, lora_alpha=64, target_modules="all-linear", task_type="CAUSAL_LM"),
+    )
 
 
 def alternate(completions: list[Any], **_: Any) -> list[float]:
     """Every group has as many right as wrong answers."""
     return [float(index % 2) for index in range(len(completions))]
-
-
-class Alternating:
-    """The same rewards as a verifier."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Any:
-        from rlpath.core.types import Status, Verdict
-
-        self.calls += 1
-        return Verdict.of(Status.WRONG if self.calls % 2 else Status.CORRECT)
 
 
 def hold_back(sampler: Any) -> None:
@@ -217,34 +230,58 @@ def parity(args: Args, folder: str) -> str:
 
 def loss_and_gradient(arm: str, args: Args, folder: str) -> float:
     """The loss of one batch of given completions; the gradient of every adapter weight goes to a file."""
-    import random
-
     import torch
 
-    trainer = make_trainer(arm, args, folder)
+    trainer = make_ours(arm, args) if arm == "rlpath" else make_stock(arm, args, folder)
+    model = trainer.policy() if arm == "rlpath" else trainer.model
+    tokenizer = trainer.sampler.tokenizer if arm == "rlpath" else trainer.processing_class
+    texts, ids = given_completions(args, tokenizer)
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            parameter.data.copy_(0.01 * torch.randn(parameter.shape, generator=generator))
+    loss = our_loss(trainer, args, texts, ids) if arm == "rlpath" else stock_loss(trainer, args, ids)
+    gradient = [p.grad.float().flatten() for _, p in sorted(model.named_parameters()) if p.grad is not None]
+    torch.save(torch.cat(gradient).cpu(), Path(folder) / f"{arm}.pt")
+    return loss
+
+
+def given_completions(args: Args, tokenizer: Any) -> tuple[list[str], list[list[int]]]:
+    """Texts of uneven length, and their tokens with an end."""
+    import random
+
     draw = random.Random(0)
     size = args.prompts * args.group_size
     texts = [" ".join(str(draw.randint(0, 99)) for _ in range(draw.randint(1, 9))) for _ in range(size)]
-    ids = [trainer.processing_class(text)["input_ids"][: args.length - 1] for text in texts]
-    ids = [[*tokens, trainer.processing_class.eos_token_id] for tokens in ids]
-    if arm == "rlpath":
-        from rlpath.core.types import Completion
+    return texts, [[*tokenizer(text)["input_ids"][: args.length - 1], tokenizer.eos_token_id] for text in texts]
 
-        trainer.rollout = [Completion(text, tuple(tokens), (), "stop") for text, tokens in zip(texts, ids, strict=True)]
+
+def our_loss(trainer: Any, args: Args, texts: list[str], ids: list[list[int]]) -> float:
+    """The loop's loss, with its gradient left in place."""
+    import math
+
+    from rlpath.core.types import Completion
+    from rlpath.envs.arithmetic import arithmetic
+
+    problems = [p for p in arithmetic("train").problems[: args.prompts] for _ in range(args.group_size)]
+    # A sampler that could not tell its log-probabilities: no correction, as in the other arm.
+    unknown = [(math.nan,) * len(tokens) for tokens in ids]
+    completions = [Completion(t, tuple(i), u, "stop") for t, i, u in zip(texts, ids, unknown, strict=True)]
+    rollout, _ = trainer.prepare(trainer.verify(problems, completions))
+    trainer._clip = lambda: 0.0
+    trainer.optimizer.step = lambda: None
+    return trainer.update(rollout)["loss"]
+
+
+def stock_loss(trainer: Any, args: Args, ids: list[list[int]]) -> float:
+    """Stock TRL's loss, with its gradient."""
     trainer._generate_single_turn = lambda *_: (ids, None)
-    generator = torch.Generator().manual_seed(0)
-    for name, parameter in trainer.model.named_parameters():
-        if "lora_B" in name:
-            noise = torch.randn(parameter.shape, generator=generator)
-            parameter.data.copy_(0.01 * noise)
     trainer.model.train()
     trainer.current_gradient_accumulation_steps = 1
     rows = [row for row in trainer.train_dataset.select(range(args.prompts)) for _ in range(args.group_size)]
     # Stock TRL permutes the rows of a generation: with these completions either order has the same loss.
     loss = trainer.compute_loss(trainer.model, trainer._prepare_inputs(rows))
     loss.backward()
-    gradient = [p.grad.float().flatten() for _, p in sorted(trainer.model.named_parameters()) if p.grad is not None]
-    torch.save(torch.cat(gradient).cpu(), Path(folder) / f"{arm}.pt")
     return loss.item()
 
 

@@ -14,14 +14,13 @@ import pytest
 SCRIPT = """
 import copy, itertools, json, resource, sys, time
 import torch
-import trl
-from datasets import Dataset
-from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, Qwen2Config
+from accelerate import Accelerator
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config
 from rlpath.models.hf_sampler import HFSampler
-from rlpath.posttrain.grpo import GRPOTrainer
-from rlpath.posttrain.observe import our_metrics
-from rlpath.core.types import Status, Verdict
+from rlpath.posttrain.loop import OnPolicyTrainer
+from rlpath.posttrain.settings import GRPOSettings
+from rlpath.core.types import Problem, Status, Verdict
 
 PROMPTS, GROUP, LONGEST = 4, 4, 32
 
@@ -39,32 +38,25 @@ def main():
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     sampler = HFSampler(copy.deepcopy(model), tokenizer)
     outcomes = itertools.cycle([Status.CORRECT, Status.WRONG, Status.WRONG])
-    rest = {"question": "", "gold": ""}
-    rows = [
-        {"prompt": [{"role": "user", "content": f"What is {i} + {i}?"}], "problem_id": str(i), **rest}
-        for i in range(PROMPTS)
-    ]
-    args = trl.GRPOConfig(
-        output_dir=folder, use_cpu=True, bf16=True, max_steps=1, per_device_train_batch_size=PROMPTS * GROUP,
-        num_generations=GROUP, max_completion_length=LONGEST, learning_rate=1e-3, shuffle_dataset=False, beta=0.0,
-        top_k=0, gradient_checkpointing=False, save_strategy="no", report_to=[], logging_steps=1, disable_tqdm=True,
+    problems = [Problem(str(i), f"What is {i} + {i}?", "") for i in range(PROMPTS)]
+    settings = GRPOSettings(
+        steps=1, prompts_per_step=PROMPTS, group_size=GROUP, max_completion_length=LONGEST, learning_rate=1e-3,
     )
-    trainer = GRPOTrainer(
-        model, args=args, train_dataset=Dataset.from_list(rows), sampler=sampler, processing_class=tokenizer,
-        verifier=lambda completion, gold, **_: Verdict.of(next(outcomes)),
-        peft_config=LoraConfig(r=32, lora_alpha=64, target_modules="all-linear", task_type="CAUSAL_LM"),
+    lora = LoraConfig(r=32, lora_alpha=64, target_modules="all-linear", task_type="CAUSAL_LM")
+    trainer = OnPolicyTrainer(
+        get_peft_model(model, lora), settings, problems, lambda completion, gold, **_: Verdict.of(next(outcomes)),
+        sampler, accelerator=Accelerator(mixed_precision="bf16", cpu=True),
     )
-    trainer.remove_callback(PrinterCallback)
     began = time.perf_counter()
-    trainer.train()
-    moved = sum(p.abs().sum().item() for n, p in trainer.model.named_parameters() if "lora_B" in n)
+    metrics = trainer.train_step()
+    moved = sum(p.abs().sum().item() for n, p in trainer.trained.items() if "lora_B" in n)
     facts = {
         "parameters": parameters,
         "seconds": time.perf_counter() - began,
         "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        "packs": trainer.packs,
+        "packs": trainer.own.packs,
         "moved": moved,
-        **our_metrics(trainer.state.log_history[0]),
+        **metrics,
     }
     print("FACTS " + json.dumps(facts))
 
