@@ -242,7 +242,7 @@ class OnPolicyTrainer:
         if self.objective.needs_old:  # (7)
             old = self._measure(rollout, reference=False)
             rollout = rollout.with_(old_B_T=old["logprobs"], values_B_T=old.get("values"))
-            metrics |= self._gap(old["logprobs"], rollout)
+            metrics |= self._gap(gaps(old["logprobs"], rollout))
         if self.objective.needs_reference:
             rollout = rollout.with_(reference_B_T=self._measure(rollout, reference=True)["logprobs"])
         rollout, measured = self.objective.complete(rollout, self.everyone)
@@ -279,10 +279,8 @@ class OnPolicyTrainer:
         budget = size * self.settings.max_completion_length + math.ceil(size / group) * longest
         return micro_batches(rollout, rows, group, self.own.completions_per_block(rollout.batch(), group), budget)
 
-    def _gap(self, logprobs_B_T: torch.Tensor, rollout: Rollout) -> Metrics:
-        """How far trainer and sampler are apart on the same tokens."""
-        kept = rollout.completion_mask.bool() & ~rollout.sampled_B_T.isnan()
-        gap_N = (logprobs_B_T - rollout.sampled_B_T)[kept].abs()
+    def _gap(self, gap_N: torch.Tensor) -> Metrics:
+        """How far trainer and sampler are apart on the same tokens, over all processes."""
         total, count = self.everyone.total(torch.stack([gap_N.sum(), gap_N.new_tensor(len(gap_N))])).tolist()
         largest = self.everyone.largest(gap_N.max().item() if len(gap_N) else 0.0)
         return {"logprob_gap/mean": total / max(count, 1), "logprob_gap/max": largest}
@@ -320,7 +318,7 @@ class OnPolicyTrainer:
         parts = self._parts(mini, computed)
         rounds = max(1, int(self.everyone.largest(len(parts))))
         figures: Figures = {}
-        gaps: list[Metrics] = []
+        apart: list[torch.Tensor] = []
         self.optimizer.zero_grad()
         for index in range(rounds):
             # Every process goes forward equally often; one that has nothing left does so for nothing.
@@ -334,8 +332,8 @@ class OnPolicyTrainer:
                 self.accelerator.backward(loss * share * count)
             for name, figure in {"loss": loss.detach(), **measured}.items():
                 figures[name] = figures.get(name, torch.zeros((), device=loss.device)) + figure * share
-            if not self.objective.needs_old:
-                gaps.append(self._gap(new["logprobs"].detach(), part))
+            if not idle or not kept:
+                apart.append(gaps(new["logprobs"].detach(), part))
         found = dict(zip(figures, self.everyone.total(torch.stack(list(figures.values()))).tolist(), strict=True))
         if not math.isfinite(found["loss"]):
             guilty = self._blame(rollout, rows, names)
@@ -344,9 +342,9 @@ class OnPolicyTrainer:
         if not math.isfinite(norm):
             raise InputError(f"the gradient is not finite at step {self.step + 1}; {REMEDY}")
         self.optimizer.step()
-        if gaps:
-            found["logprob_gap/mean"] = sum(gap["logprob_gap/mean"] for gap in gaps) / len(gaps)
-            found["logprob_gap/max"] = max(gap["logprob_gap/max"] for gap in gaps)
+        if not self.objective.needs_old:
+            # Before the only update: the trainer is still what was sampled from.
+            found |= self._gap(torch.cat(apart or [rollout.rewards_B[:0]]))
         return found | {"grad_norm": norm}
 
     def _clip(self) -> float:
@@ -428,6 +426,12 @@ class OnPolicyTrainer:
         tokenizer: Any = getattr(self.sampler, "tokenizer", None)
         if tokenizer is not None:
             tokenizer.save_pretrained(output_dir)
+
+
+def gaps(logprobs_B_T: torch.Tensor, rollout: Rollout) -> torch.Tensor:
+    """Distance of the trainer's log-probability from the sampler's, where that is known, for each token [N]."""
+    known = rollout.completion_mask.bool() & ~rollout.sampled_B_T.isnan()
+    return (logprobs_B_T - rollout.sampled_B_T)[known].abs()
 
 
 def _spread(rewards_G: torch.Tensor) -> float:

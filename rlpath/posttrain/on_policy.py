@@ -21,16 +21,19 @@ import torch
 from accelerate import Accelerator, PartialState
 from peft import get_peft_model
 
+from rlpath.core.errors import InputError
 from rlpath.core.files import write_atomic
 from rlpath.core.seeding import derive
 from rlpath.core.types import ProblemSet
 from rlpath.evals.compare.comparison import compare
 from rlpath.evals.contamination.screen import OnHit, screen
 from rlpath.evals.measure.evaluation import Evaluation
+from rlpath.evals.measure.findings import Finding, write_findings
 from rlpath.evals.report.card import write_card
 from rlpath.evals.report.run_report import write_report
 from rlpath.models.load import load_model
 from rlpath.models.rollouts import PolicySampler, choose_backend, load_sampler
+from rlpath.posttrain.diagnosis import diagnose
 from rlpath.posttrain.experiment import (
     LONGEST_PROMPT,
     Begun,
@@ -43,11 +46,13 @@ from rlpath.posttrain.experiment import (
     save_model,
     tokenizer_of,
 )
+from rlpath.posttrain.gain import gain, gain_finding
 from rlpath.posttrain.loop import OnPolicyTrainer
 from rlpath.posttrain.objectives import Metrics, Objective
 from rlpath.posttrain.observe import ProgressLine, StopOnInterrupt
 from rlpath.posttrain.settings import GRPOSettings, PolicySettings
 from rlpath.posttrain.verify import Reward, RewardFunction
+from rlpath.report.plots import BLUE, Line, line_plot
 from rlpath.rewards.combine.named import judges, verifier_named
 from rlpath.runs.run_folder import RunFolder
 
@@ -122,9 +127,14 @@ class Experiment:
             save_model(self.begun, self.trainer, self.settings.model)
             comparison = compare(before, after, self.settings.seed)
             comparison.save(run.path / "evaluations" / "verdict.json")
+            findings = findings_of(run, before, after)
+            write_findings(run.path, findings)
             write_card(run.path)
             run.mark_finished()
-            print(f"{comparison.sentence}\nreport: {write_report(run.path)}")
+            told = [finding.sentence for finding in findings]
+            print("\n".join([*told, comparison.sentence, f"report: {write_report(run.path)}"]))
+            if self.settings.push_to_hub:
+                push(run.path / "model", self.settings.push_to_hub)
         self.begun.state.wait_for_everyone()
 
 
@@ -162,6 +172,46 @@ def load(
         system=settings.system or None,
     )
     return Experiment(settings, train, held_out, begun, sampler, notes)
+
+
+def findings_of(run: RunFolder, before: Evaluation, after: Evaluation) -> list[Finding]:
+    """What the record says beyond the verdict: what stood in the way, what a gain is made of, which model was best."""
+    metrics = run.metrics()
+    found = [gain_finding(gain(before, after))]
+    illnesses = diagnose(metrics)
+    if illnesses:
+        found.insert(0, Finding("What stood in the way", "; ".join(illnesses)))
+    held_out = [(row["step"], row["eval/pass@1"]) for row in metrics if row.get("eval/pass@1") is not None]
+    if held_out:
+        step, best = max(held_out, key=lambda each: each[1])
+        sentence = (
+            f"the best model by validation, {100 * best:.1f} % at step {step}, is kept in best/; it was chosen on the "
+            f"problems it is measured on, so that figure is too high; the verdict is on the last, "
+            f"{100 * held_out[-1][1]:.1f} % at step {held_out[-1][0]}"
+        )
+        curve = Line("pass@1", [float(at) for at, _ in held_out], [value for _, value in held_out], colour=BLUE)
+        figure = line_plot("validation", "Accuracy on the held-out problems while training", [curve])
+        rows = tuple((str(at), f"{100 * value:.1f} %") for at, value in held_out)
+        found.append(Finding("Learning curve", sentence, ("step", "pass@1"), rows, (figure,)))
+    return found
+
+
+def push(model: Path, repository: str) -> None:
+    """Upload a saved model. Raises `InputError` where the hub does not take it; the run is finished all the same."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
+
+    try:
+        api = HfApi()
+        api.create_repo(repository, exist_ok=True)
+        api.upload_folder(repo_id=repository, folder_path=str(model))
+    except (HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"the model is saved in {model} but the hub did not take it ({why}): log in with `hf auth login`, then "
+            f"`hf upload {repository} {model}`"
+        ) from None
+    print(f"pushed to {repository}")
 
 
 def run_experiment(
