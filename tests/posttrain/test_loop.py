@@ -39,7 +39,7 @@ SETTINGS = GRPOSettings(
     group_size=GROUP,
     max_completion_length=LONGEST,
     temperature=0.9,
-    learning_rate=0.001,
+    learning_rate=0.0005,
     lora_rank=0,
     correction="none",
 )
@@ -124,12 +124,12 @@ class Case:
 
 
 def policy(model_folder: Path, lora: bool) -> Any:
-    """The model, or with an adapter that differs from the base at once: a KL divergence shows."""
+    """The model, or the same with a fresh adapter."""
     model = load_model(model_folder, "float32")
     if not lora:
         return model
     torch.manual_seed(0)
-    config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
+    config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
     return get_peft_model(model, config)
 
 

@@ -1,0 +1,275 @@
+"""What a user of the loop can choose: rewards, controls, sampling again, penalties, entropy, schedules."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from rlpath.core.errors import InputError
+from rlpath.core.types import Completion, Decoding, Problem, Status, Verdict
+from rlpath.models.hf_sampler import HFSampler
+from rlpath.models.load import load_model, load_tokenizer
+from rlpath.posttrain.controls import control_reward
+from rlpath.posttrain.loop import OnPolicyTrainer
+from rlpath.posttrain.objectives import GroupObjective
+from rlpath.posttrain.on_policy import trained_model
+from rlpath.posttrain.packing.logprobs import token_logprobs
+from rlpath.posttrain.rollout import make_rollout, micro_batches
+from rlpath.posttrain.settings import GRPOSettings
+from rlpath.posttrain.verify import Reward, Verified, reward_completions, verify_completions
+from rlpath.rewards import NumberVerifier
+
+SETTINGS = GRPOSettings(
+    steps=4, prompts_per_step=2, group_size=4, max_completion_length=6, lora_rank=4, learning_rate=0.01
+)
+
+
+def completion(text: str, *, cut: bool = False) -> Completion:
+    return Completion(text, (5,) * max(1, len(text)), (-1.0,) * max(1, len(text)), "length" if cut else "stop")
+
+
+def even(completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
+    return Verdict.of(Status.CORRECT if len(completion) % 2 == 0 else Status.WRONG)
+
+
+@pytest.fixture
+def make(digit_folder: Path) -> Callable[..., OnPolicyTrainer]:
+    """`make(settings, **arguments)`: a trainer of a tiny model that writes digits."""
+
+    def build(settings: GRPOSettings = SETTINGS, **arguments: Any) -> OnPolicyTrainer:
+        settings = replace(settings, log_to="none")
+        problems = [Problem(f"p{i}", f"{i}+1?", str(i + 1)) for i in range(8)]
+        sampler = HFSampler(load_model(digit_folder, "float32"), load_tokenizer(digit_folder))
+        torch.manual_seed(0)
+        model = trained_model(digit_folder, settings)
+        given: dict[str, Any] = {"problems": problems, "verifier": even, "sampler": sampler, **arguments}
+        return OnPolicyTrainer(model.float(), settings, accelerator=Accelerator(cpu=True), **given)
+
+    return build
+
+
+Make = Callable[..., OnPolicyTrainer]
+
+
+def test_three_that_wait_take_as_long_as_one() -> None:
+    """Verification runs beside itself, and verdicts keep their order."""
+
+    def slow(completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
+        time.sleep(0.5)
+        return Verdict.of(Status.CORRECT, completion)
+
+    problems = [Problem(str(i), "?", "") for i in range(3)]
+    began = time.monotonic()
+    verdicts = verify_completions(slow, problems, [completion(str(i)) for i in range(3)])
+    assert time.monotonic() - began < 1.2
+    assert [verdict.answer for verdict in verdicts] == ["0", "1", "2"]
+
+
+def test_rewards_are_added_by_weight_and_coroutines_run_side_by_side() -> None:
+    """The verifier's score, a function's and a coroutine's; None counts as not given, all None as no reward."""
+    problems, said = [Problem("a", "?", "1")] * 3, [completion("1"), completion("22"), completion("x")]
+    verdicts = [Verdict.of(Status.CORRECT), Verdict.of(Status.WRONG), Verdict.of(Status.UNDECIDED)]
+    running: list[str] = []
+
+    async def wait(completions: Any, **_: Any) -> list[float | None]:
+        running.append("in")
+        await asyncio.sleep(0.05)
+        assert running == ["in", "in"]
+        return [1.0, None, None]
+
+    def length(completions: Any, **_: Any) -> list[float | None]:
+        return [float(len(each[0]["content"])) if each[0]["content"] != "x" else None for each in completions]
+
+    rewards = [Reward(), Reward("length", length, 0.5), Reward("one", wait, 2.0), Reward("two", wait, 1.0)]
+    found = reward_completions(rewards, problems, said, verdicts)
+
+    assert found.rewards == [1 + 0.5 + 2 + 1, 0 + 1.0, None]
+    assert found.parts["length"] == [1.0, 2.0, None]
+    for bad, words in (([1.0], "gave 1 numbers for 3"), ([math.nan] * 3, "the reward of a completion of a is nan")):
+        with pytest.raises(InputError, match=words):
+            reward_completions([Reward("bad", lambda bad=bad, **_: bad)], problems, said, verdicts)
+
+
+def test_controls_pay_for_what_they_say() -> None:
+    """On one group whose gold is 7: random, any answer, the commonest wrong one, the commonest."""
+    said = [completion(text) for text in ("3", "3", "3", "7", "7", "none", "4", "7")]
+    problems = [Problem("p", "3+4?", "7")] * 8
+    verifier = NumberVerifier()
+    verdicts = verify_completions(verifier, problems, said)
+    found = Verified(problems, said, verdicts, [v.score for v in verdicts])
+
+    def paid(kind: Any, seed: int = 0) -> list[float | None]:
+        return control_reward(kind, found, verifier, 8, seed)
+
+    assert paid("format") == [1, 1, 1, 1, 1, 0, 1, 1]
+    assert paid("wrong") == [1, 1, 1, 0, 0, 0, 0, 0]
+    assert paid("majority") == [1, 1, 1, 0, 0, 0, 0, 0]
+    assert paid("random") == paid("random")
+    assert len({tuple(paid("random", seed)) for seed in range(8)}) > 4  # type: ignore[arg-type]
+
+
+def test_a_control_is_paid_and_the_verifier_watches(make: Make) -> None:
+    """The reward is the coin's, the statuses are the verifier's."""
+    rows: list[Any] = []
+    trainer = make(replace(SETTINGS, reward="random"), log_samples=lambda step, found: rows.extend(found))
+    metrics = trainer.train_step()
+    assert metrics["status/correct"] == sum(row["score"] == 1 for row in rows) / 8
+    assert metrics["reward"] == sum(row["reward"] for row in rows) / 8
+    assert [row["reward"] for row in rows] != [row["score"] for row in rows]
+
+
+class Scripted:
+    """Writes `ok` for problems of an even number in every completion, else one `no` in each group."""
+
+    backend = "scripted"
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def encode(self, prompt: str) -> list[int]:
+        return [3 + int(prompt[0])]
+
+    def load_weights(self, weights: Iterable[tuple[str, Any]]) -> None:
+        list(weights)
+
+    def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
+        self.asked += [prompt[0] - 3 for prompt in prompts]
+        return [[completion("xx" if prompt[0] % 2 or i else "x") for i in range(decoding.n)] for prompt in prompts]
+
+
+def test_groups_without_signal_are_replaced(make: Make) -> None:
+    """Until all have one or the bound is reached; every token is counted, and what was extra is said."""
+    sampler = Scripted()
+    trainer = make(replace(SETTINGS, dynamic_sampling=6), sampler=sampler)
+    metrics = trainer.train_step()
+    groups = len(sampler.asked)
+    assert groups > 2
+    assert metrics["tokens"] == sum(2 * 4 - (not (i + 3) % 2) for i in sampler.asked)
+    assert metrics["sampling/extra"] == pytest.approx(groups / 2 - 1)
+    kept, _ = trainer.collect()
+    assert all(kept.has_signal(group) for group in kept.groups(4))
+    assert len(kept.problems) == 8
+
+    bounded = Scripted()
+    never = make(
+        replace(SETTINGS, dynamic_sampling=2), sampler=bounded, verifier=lambda *_, **__: Verdict.of(Status.WRONG)
+    )
+    assert never.train_step()["groups/no_signal"] == 1
+    assert len(bounded.asked) == 6
+
+
+def test_sampling_again_goes_on_after_a_checkpoint(make: Make, tmp_path: Path) -> None:
+    """The place in the stream of problems is saved: the next step is the same to the last bit."""
+    settings = replace(SETTINGS, dynamic_sampling=2)
+    whole = make(settings)
+    first = whole.train_step()
+    whole.save(tmp_path / "checkpoint-1")
+    expected = whole.train_step()
+    again = make(settings)
+    again.load(tmp_path / "checkpoint-1")
+    found = again.train_step()
+    assert first["tokens"] > 0
+    assert {n: v for n, v in found.items() if "seconds" not in n} == {
+        n: v for n, v in expected.items() if "seconds" not in n
+    }
+    assert all(torch.equal(whole.trained[name], again.trained[name]) for name in whole.trained)
+
+
+def test_long_completions_are_punished_softly(make: Make) -> None:
+    """With a limit of 6 and a buffer of 4: nothing at 2 tokens, half at 4, one at 6; a cut one gets its score."""
+    trainer = make(replace(SETTINGS, overlong_buffer=4, truncated_score=-1.0))
+    said = [completion("xx"), completion("xxxx"), completion("xxxxxx"), completion("xx", cut=True)]
+    found = trainer.verify([Problem("p", "?", "")] * 4, said)
+    assert found.rewards == [1.0, 0.5, 0.0, -1.0]
+
+
+def test_the_entropy_s_gradient_is_the_true_one() -> None:
+    """Against autograd, with and without a gradient of the output matrix, at a temperature."""
+    torch.manual_seed(0)
+    hidden, weight, target = torch.randn(7, 5), torch.randn(11, 5), torch.randint(0, 11, (7,))
+    for trained in (False, True):
+        grads = []
+        for ours in (True, False):
+            h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_(trained)
+            if ours:
+                logprob, entropy = token_logprobs(h, w, target, temperature=0.7, chunk=3, entropy_gradient=True)
+            else:
+                everything = (h @ w.T / 0.7).log_softmax(-1)
+                logprob = everything.gather(-1, target[:, None])[:, 0]
+                entropy = -(everything.exp() * everything).sum(-1)
+            (2 * logprob.sum() + 3 * (entropy * torch.arange(7)).sum()).backward()
+            grads.append([g for g in (h.grad, w.grad) if g is not None])
+        for found, expected in zip(*grads, strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_entropy_bonus_makes_the_policy_less_sure(make: Make) -> None:
+    """With no advantage anywhere the bonus alone moves the weights, and entropy rises."""
+    settings = replace(SETTINGS, entropy_bonus=1.0, learning_rate=0.02)
+    trainer = make(settings, verifier=lambda *_, **__: Verdict.of(Status.WRONG))
+    entropies = [trainer.train_step()["entropy"] for _ in range(6)]
+    assert sum(entropies[-2:]) > sum(entropies[:2]) + 0.5
+
+
+def test_learning_rates_follow_their_schedule(make: Make) -> None:
+    """Two steps of warm-up, then a line or a cosine to zero at the tenth step."""
+    factors = {}
+    for schedule in ("constant", "linear", "cosine"):
+        trainer = make(replace(SETTINGS, schedule=schedule, warmup_steps=2, steps=10))
+        found = []
+        for trainer.step in range(10):
+            found.append(trainer.rate_factor())
+        factors[schedule] = found
+    assert factors["constant"] == [0.5] + [1.0] * 9
+    assert factors["linear"] == pytest.approx([0.5, 1, 1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8])
+    assert factors["cosine"][6] == pytest.approx(0.5)
+    assert factors["cosine"][9] == pytest.approx(0.5 * (1 + math.cos(math.pi * 7 / 8)))
+
+
+def test_micro_batches_hold_a_budget_of_tokens() -> None:
+    """Prompts of 3 tokens, groups of 4 with 2 tokens each: a prompt counts once for the rows that share it."""
+    device = torch.device("cpu")
+    rollout = make_rollout([[1, 2, 3]] * 8, [completion("xx")] * 8, torch.zeros(8), device)
+    everything = torch.arange(8)
+
+    def sizes(budget: int, share: int = 4, rows: torch.Tensor = everything) -> list[list[int]]:
+        return [part.tolist() for part in micro_batches(rollout, rows, 4, share, budget)]
+
+    assert sizes(22) == [list(range(8))]
+    assert sizes(11) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert sizes(9) == [[0, 1, 2], [3], [4, 5, 6], [7]] or [sum(map(len, sizes(9)))] == [8]
+    assert sizes(1) == [[row] for row in range(8)]
+    assert sizes(10, share=1) == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert sizes(22, rows=torch.tensor([1, 6])) == [[1, 6]]
+
+
+def test_a_loss_of_one_s_own_trains(make: Make) -> None:
+    """The signature of `rlpath.losses`: REINFORCE in two lines, and it is what moves the weights."""
+    calls: list[int] = []
+
+    def reinforce(logprobs: Any, old: Any, advantages: Any, mask: Any, *, tokens: float, **_: Any) -> torch.Tensor:
+        calls.append(len(logprobs))
+        return -(advantages[:, None] * logprobs * mask).sum() / tokens
+
+    trainer = make(objective=GroupObjective(SETTINGS, loss=reinforce), problems=[Problem("p", "1+1?", "2")])
+    before = {name: p.detach().clone() for name, p in trainer.trained.items()}
+    trainer.train_step()
+    assert calls
+    assert any(not torch.equal(before[name], p) for name, p in trainer.trained.items())
+
+
+def test_all_weights_can_train_with_a_reference_of_their_own(make: Make) -> None:
+    """Without an adapter the reference is a copy: the divergence starts at zero and grows."""
+    trainer = make(replace(SETTINGS, lora_rank=0, beta=0.1, learning_rate=0.005))
+    found = [trainer.train_step()["kl"] for _ in range(3)]
+    assert abs(found[0]) < 1e-5
+    assert found[2] > 1e-5
