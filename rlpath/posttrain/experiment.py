@@ -194,11 +194,13 @@ def name_base(adapter: Path, asked: str) -> None:
         write_atomic(config, json.dumps({**read_json(config), "base_model_name_or_path": name}, indent=2) + "\n")
 
 
-def check_prompt_lengths(begun: Begun, problems: Sequence[Problem], settings: Evaluated) -> None:
+def check_prompt_lengths(
+    begun: Begun, problems: Sequence[Problem], settings: Evaluated, system: str | None = None
+) -> None:
     """Refuse prompts that do not fit beside a completion; raises `InputError` with their number and the longest."""
     room = min(LONGEST_PROMPT, (context_length(begun.model) or sys.maxsize) - settings.max_completion_length)
     tokenizer = load_tokenizer(begun.model)
-    lengths = {problem.id: len(encode_chat(tokenizer, problem.prompt)) for problem in problems}
+    lengths = {problem.id: len(encode_chat(tokenizer, problem.prompt, system)) for problem in problems}
     too_long = [name for name, length in lengths.items() if length > room]
     if too_long:
         longest = max(too_long, key=lengths.__getitem__)

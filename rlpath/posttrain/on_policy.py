@@ -161,7 +161,8 @@ def load(
         return Experiment(settings, train, held_out, None)
     notes = Notes(begun.run)
     tokenizer_of(begun, notes)
-    check_prompt_lengths(begun, [*train.problems, *held_out.problems], settings)
+    system = settings.system or None
+    check_prompt_lengths(begun, [*train.problems, *held_out.problems], settings, system)
     sampler = load_sampler(
         backend,
         begun.model,
@@ -169,8 +170,9 @@ def load(
         dtype=settings.dtype,
         device=str(begun.state.device),
         gpu_memory=settings.gpu_memory,
-        system=settings.system or None,
+        system=system,
     )
+    switch_thinking(sampler, settings.thinking)
     return Experiment(settings, train, held_out, begun, sampler, notes)
 
 
@@ -212,6 +214,21 @@ def push(model: Path, repository: str) -> None:
             f"`hf upload {repository} {model}`"
         ) from None
     print(f"pushed to {repository}")
+
+
+def switch_thinking(sampler: Any, thinking: str) -> None:
+    """Let every prompt be written with the chat template's enable_thinking on or off, where that is asked for.
+
+    Raises `InputError` where the template has no such switch.
+    """
+    if thinking == "default":
+        return
+    template = sampler.tokenizer.chat_template
+    if "enable_thinking" not in template:
+        raise InputError(f"--thinking {thinking}: the chat template of this model has no enable_thinking; leave it out")
+    # Written into the template, it holds for training and evaluation, whichever sampler writes the prompt.
+    value = "true" if thinking == "on" else "false"
+    sampler.tokenizer.chat_template = f"{{%- set enable_thinking = {value} -%}}{template}"
 
 
 def run_experiment(
