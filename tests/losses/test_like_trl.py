@@ -186,6 +186,30 @@ def test_cispo() -> None:
     agree(lambda x: losses.cispo_loss(x, OLD, ADVANTAGES, MASK, largest_ratio=1.2), theirs, NEW)
 
 
+def test_sapo() -> None:
+    given = {"delta": None, "use_bias_correction_kl": True, "steps_per_generation": 1}
+    sharpness = SimpleNamespace(**given, sapo_temperature_pos=1.0, sapo_temperature_neg=1.05)
+    theirs = of_grpo(ADVANTAGES, loss_type="sapo", args=sharpness)
+    agree(lambda x: losses.sapo_loss(x, OLD, ADVANTAGES, MASK), theirs, NEW)
+
+
+def test_luspo() -> None:
+    theirs = of_grpo(
+        ADVANTAGES, loss_type="luspo", importance_sampling_level="sequence", epsilon_low=0.1, epsilon_high=0.15
+    )
+    agree(lambda x: losses.luspo_loss(x, OLD, ADVANTAGES, MASK, epsilon_low=0.1, epsilon_high=0.15), theirs, NEW)
+
+
+@pytest.mark.parametrize("mode", [None, *losses.CORRECTIONS])
+def test_vespo(mode: str | None) -> None:
+    """With the sampler's correction inside its weight, in every mode."""
+    weights = None if mode is None else losses.correction_weights(OLD, REFERENCE, MASK, mode, 1.1)
+    given = {"delta": None, "use_bias_correction_kl": True, "steps_per_generation": 1}
+    shape = {"vespo_k_pos": 2.0, "vespo_lambda_pos": 3.0, "vespo_k_neg": 3.0, "vespo_lambda_neg": 2.0}
+    theirs = of_grpo(ADVANTAGES, loss_type="vespo", weights=weights, args=SimpleNamespace(**given, **shape))
+    agree(lambda x: losses.vespo_loss(x, OLD, ADVANTAGES, MASK, weights=weights), theirs, NEW)
+
+
 def test_ppo_is_the_token_mean_with_an_advantage_for_each_token() -> None:
     """TRL has no PPO, but its `bnpo` takes advantages [B, T]."""
     theirs = of_grpo(ADVANTAGES_B_T, loss_type="bnpo")
