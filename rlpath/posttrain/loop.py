@@ -176,6 +176,8 @@ class OnPolicyTrainer:
     def verify(self, problems: Sequence[Problem], completions: Sequence[Completion]) -> Verified:
         """Verdict and reward of each completion."""
         settings = self.settings
+        if not problems:
+            return Verified()
         verdicts = verify_completions(self.verifier, problems, completions)
         verified = reward_completions(self.rewards, problems, completions, verdicts)
         if isinstance(settings, GRPOSettings) and settings.reward != "true":
@@ -440,9 +442,9 @@ def _spread(rewards_G: torch.Tensor) -> float:
 
 
 def _refuse_sharding(accelerator: Accelerator) -> None:
-    plain = (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU)
-    if accelerator.distributed_type not in plain:
+    sharded = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+    if accelerator.distributed_type in sharded:
         raise InputError(
-            f"this loop trains on one process or on several with a copy of the model each, not under "
-            f"{accelerator.distributed_type.value}: start it with `accelerate launch --multi_gpu`"
+            f"this loop keeps a copy of the model on each process and does not shard it: without "
+            f"{accelerator.distributed_type.value}, start it with `accelerate launch --multi_gpu`"
         )

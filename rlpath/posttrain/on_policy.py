@@ -105,11 +105,16 @@ class Experiment:
         """Train to the last step, from the last whole checkpoint if there is one.
 
         `rewards` take the place of the verifier's score: a function as TRL's, or several with their weights.
-        `objective` takes the place of the algorithm that the settings name.
+        `objective` takes the place of the algorithm that the settings name. Raises `InputError` where `rewards` are
+        given beside a control reward.
         """
         if self.begun is None or self.notes is None:
             return
         run, state = self.begun.run, self.begun.state
+        if rewards is not None and isinstance(self.settings, GRPOSettings) and self.settings.reward != "true":
+            raise InputError(
+                f"--reward {self.settings.reward} takes the place of every other reward: leave one of them"
+            )
         if run is not None and rewards is not None:
             _tell_judges(run, rewards, self.held_out)
         folder, checkpoint = last_checkpoint(run, self.settings.root, state)

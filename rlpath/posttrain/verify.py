@@ -96,9 +96,12 @@ def reward_completions(
 ) -> Verified:
     """Completions with the weighted sum of their rewards; coroutine functions run side by side.
 
-    Raises `InputError` where a function gives another number of rewards than there are completions, or one that is
+    Raises `InputError` where two rewards have one name, or a function gives another number of rewards than there are completions, or one that is
     neither finite nor None.
     """
+    if len({reward.name for reward in rewards}) < len(rewards):
+        names = ", ".join(reward.name for reward in rewards)
+        raise InputError(f"two rewards have one name among {names}: rename one")
     functions = [reward.function for reward in rewards if reward.function is not None]
     given = iter(_call(functions, problems, completions))
     parts: dict[str, list[float | None]] = {}
