@@ -96,8 +96,8 @@ def reward_completions(
 ) -> Verified:
     """Completions with the weighted sum of their rewards; coroutine functions run side by side.
 
-    Raises `InputError` where two rewards have one name, or a function gives another number of rewards than there are completions, or one that is
-    neither finite nor None.
+    Raises `InputError` where two rewards have one name, or a function gives another number of rewards than there are
+    completions, or one that is neither finite nor None.
     """
     if len({reward.name for reward in rewards}) < len(rewards):
         names = ", ".join(reward.name for reward in rewards)
