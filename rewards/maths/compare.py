@@ -438,7 +438,7 @@ def _factor(answer: Relation, gold: Relation, clock: Clock) -> Node | None:
     for step in range(3):
         shifted = {name: Fraction(7 * step, 5) + 2 + n for n, name in enumerate(names)}
         try:
-            top, bottom = exact(a, shifted), exact(g, shifted)
+            top, bottom = exact(a, clock, shifted), exact(g, clock, shifted)
         except (TooLarge, Undefined):
             continue
         if top is None or bottom is None:

@@ -195,13 +195,13 @@ def _infinite(node: Node) -> int:
 
 def _same_constant(answer: Node, gold: Node, clock: Clock) -> bool:
     try:
-        wanted = exact(gold)
+        wanted = exact(gold, clock)
         if wanted is None:
             Evaluation(30, {}, clock).value(gold)
     except TooLarge:
         raise GoldTooLarge from None
     try:
-        given = exact(answer)
+        given = exact(answer, clock)
         if wanted is not None and given is not None:
             return given == wanted
         return bool(same_value(answer, gold, {}, clock))
@@ -216,7 +216,7 @@ def _same_function(answer: Node, gold: Node, clock: Clock) -> bool:
     if contains(gold, "fact", "binom", "fact2") or contains(answer, "fact", "binom", "fact2"):
         return _same_numerically(answer, gold, _points(names, answer, gold)[:4], clock)
     points = _points(names, answer, gold)
-    if (verdict := _same_exactly(answer, gold, points[:4])) is not None:
+    if (verdict := _same_exactly(answer, gold, points[:4], clock)) is not None:
         return verdict
     return _same_numerically(answer, gold, points, clock)
 
@@ -239,7 +239,7 @@ def _points(names: list[str], answer: Node, gold: Node) -> list[dict[str, Fracti
     return points
 
 
-def _same_exactly(answer: Node, gold: Node, points: list[dict[str, Fraction]]) -> bool | None:
+def _same_exactly(answer: Node, gold: Node, points: list[dict[str, Fraction]], clock: Clock) -> bool | None:
     """Exact comparison where both are rational functions, which differ at random points unless equal; else None."""
     if any(
         isinstance(n, Op) and n.name not in ("add", "mul", "neg", "div", "pow") for e in (answer, gold) for n in walk(e)
@@ -248,7 +248,7 @@ def _same_exactly(answer: Node, gold: Node, points: list[dict[str, Fraction]]) -
     compared = False
     for point in points:
         try:
-            a, b = exact(answer, point), exact(gold, point)
+            a, b = exact(answer, clock, point), exact(gold, clock, point)
         except Undefined:
             continue
         except TooLarge:

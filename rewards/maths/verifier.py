@@ -19,6 +19,7 @@ from rlpath.rewards.maths.tree import Node, Text, Unreadable
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined
 from rlpath.rewards.reading.extract import Said, Statement, part_of_more, said
 from rlpath.rewards.reading.literals import ANY_NUMBER, hedged
+from rlpath.rewards.verifiers.guard import guarded
 
 _ANNOUNCED = re.compile(r"^\\text\{[^{}]*(?:\bis|=|:)\s*\}")
 _EMPHASIS = re.compile(r"^(\*\*|__|\*|`)([^*_`]+)\1$")
@@ -47,6 +48,7 @@ class MathVerifier:
 
     seconds: float = 1.0
 
+    @guarded
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         wanted = read_gold(gold)
         if not wanted.text:

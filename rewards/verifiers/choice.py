@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.reading.extract import Said, doubtful, said
+from rlpath.rewards.verifiers.guard import guarded
 
 _OPTION_LINE = re.compile(r"(?m)^[ \t]*[*_]{0,2}(?:\(([A-Za-z])\)|([A-Za-z])[).:])[*_]{0,2}[ \t]+(\S[^\n]*)$")
 _OPTION_INLINE = re.compile(
@@ -66,6 +67,7 @@ class ChoiceVerifier:
     [False, False, False, False]
     """
 
+    @guarded
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         completion, gold, question = _lettered(completion), _lettered(gold), _lettered(question or "")
         options = options_of(question)

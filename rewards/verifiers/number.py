@@ -24,6 +24,7 @@ from rlpath.rewards.reading.literals import (
     plain,
     read_number,
 )
+from rlpath.rewards.verifiers.guard import guarded
 
 _DENIED = re.compile(
     r"\b(?:not|never|neither|nor|wrong|incorrect|instead of|rather than|no longer|cannot|unknown|"
@@ -71,6 +72,7 @@ class NumberVerifier:
 
     require_statement: bool = False
 
+    @guarded
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         wanted = gold_number(gold)
         if isinstance(wanted, NotANumber):
