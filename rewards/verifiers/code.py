@@ -22,7 +22,7 @@ import re
 import select
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Status, Verdict
@@ -59,6 +59,7 @@ class CodeVerifier:
     limits: Limits = field(default_factory=Limits)
     trust_helpers: bool = True
     allow_weaker: bool = False
+    structured_gold: ClassVar = True
 
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         walls, note = self._protections()

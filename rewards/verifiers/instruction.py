@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.reading.extract import spoken
@@ -39,6 +39,7 @@ class InstructionVerifier:
     <Status.UNDECIDED: 'undecided'>
     """
 
+    structured_gold: ClassVar = True
     loose: bool = False
 
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
