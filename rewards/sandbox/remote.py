@@ -175,6 +175,8 @@ class RemoteCoroutine(Remote, Coroutine[Any, Any, Any]):
     """A coroutine of the program's: awaited here, it runs to its end there."""
 
     __hash__ = object.__hash__  # `asyncio.gather` keeps coroutines in a table
+    cr_code = gi_code = None  # an event loop's own messages ask for these
+    cr_running = gi_running = False
 
     def send(self, _value: object) -> Any:
         """Run it, as an event loop does."""

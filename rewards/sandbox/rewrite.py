@@ -30,12 +30,10 @@ STANDARD = {
     for module, names in {
         "collections": "ChainMap Counter OrderedDict defaultdict deque namedtuple",
         "copy": "deepcopy",
-        "datetime": "date timedelta",
+        "datetime": "timedelta",
         "decimal": "Decimal",
         "fractions": "Fraction",
-        "functools": "partial reduce",
-        "itertools": "chain combinations count cycle islice permutations product repeat zip_longest",
-        "math": "ceil comb cos e exp factorial floor gcd inf isclose isinf isnan log nan pi prod sin sqrt",
+        "math": "inf isclose isfinite isinf isnan nan pi sqrt",
         "typing": "Any Dict List Optional Set Tuple Union",
         "unittest": "TestCase",
     }.items()
@@ -230,10 +228,11 @@ class Instrument(ast.NodeTransformer):
         return [node, held(node)]
 
     def visit_Expr(self, node: ast.Expr) -> ast.stmt | list[ast.stmt]:
+        checks = is_assert_method(node.value)
         self.generic_visit(node)
-        if isinstance(node.value, ast.Call):
+        if isinstance(node.value, ast.Call) and not checks:
             node.value.func = ast.Call(ast.Name(FOR_EFFECT, ast.Load()), [node.value.func], [])
-        return [node, held(node)] if is_assert_method(node.value) else node
+        return [node, held(node)] if checks else node
 
     def visit_With(self, node: ast.With) -> ast.stmt | list[ast.stmt]:
         self.generic_visit(node)
