@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.reading.extract import spoken
@@ -44,6 +44,7 @@ class InstructionVerifier:
     <Status.UNDECIDED: 'undecided'>
     """
 
+    structured_gold: ClassVar = True
     loose: bool = False
     seconds: float = 2.0
 
