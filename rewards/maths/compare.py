@@ -137,6 +137,12 @@ def _with_sign(node: Node, positive: str) -> Node:
             return Op(name, tuple(_with_sign(a, positive) for a in args))
         case Relation(ops, sides):
             return Relation(ops, tuple(_with_sign(s, positive) for s in sides))
+        case Seq(kind, items):
+            return Seq(kind, tuple(_with_sign(i, positive) for i in items))
+        case Interval(low, high, a, b):
+            return Interval(_with_sign(low, positive), _with_sign(high, positive), a, b)
+        case Matrix(kind, rows):
+            return Matrix(kind, tuple(tuple(_with_sign(c, positive) for c in row) for row in rows))
     return node
 
 

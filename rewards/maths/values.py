@@ -260,6 +260,10 @@ class Evaluation:
             case "div", [a, b]:
                 return a / b
             case "pow", [a, b]:
+                # As in school, x^(1/3) is the real root: the same value as the root sign gives, in either order.
+                match node.args[1]:
+                    case Op("div", (Num(p), Num(q))) if q.denominator == 1 and q % 2 == 1 and p.denominator == 1:
+                        return self._root(self._power(a, c.mpf(int(p))) if p != 1 else a, c.mpf(int(q)))
                 return self._power(a, b)
             case "sqrt", [a]:
                 return c.sqrt(a)
@@ -272,7 +276,7 @@ class Evaluation:
             case "log", [a, *base]:
                 return c.log(a) / c.log(base[0] if base else 10)
             case (("max" | "min"), _) if all(c.im(a) == 0 for a in args):
-                return max(args) if name == "max" else min(args)
+                return (max if name == "max" else min)(c.re(a) for a in args)
             case (("floor" | "ceil"), [a]):
                 return getattr(c, name)(a)
             case _, [a] if name in _FUNCTIONS:
@@ -298,7 +302,7 @@ class Evaluation:
 
     def _root(self, value: Any, degree: Any) -> Any:
         c = self.context
-        if c.im(value) == 0 and value < 0 and c.isint(degree) and int(degree) % 2 == 1:
+        if c.im(value) == 0 and c.re(value) < 0 and c.isint(degree) and int(c.re(degree)) % 2 == 1:
             return -self._power(-value, 1 / degree)
         return self._power(value, 1 / degree)
 
