@@ -79,7 +79,7 @@ def _spread(node: Node) -> Node:
     """`node` with plus-minus written out as two answers and nested lists made one."""
     match node:
         case Text(words) if (value := words_to_number(words, alone=True)) is not None:
-            return Num(Fraction(value))
+            return Num(value)
         case Relation(("=",), (left, right)) if pairs := _componentwise(left, right):
             return Seq("list", pairs)
         case Seq(("list" | "set") as kind, items) if any(_has_sign(i) for i in items):

@@ -98,8 +98,8 @@ class _Judge:
     def statements(self, heard: Said) -> Verdict:
         strong = [s for s in heard.statements if s.channel != "phrase"]
         for s in strong:
-            if part_of_more(heard.text, s):
-                return Verdict.of(Status.WRONG, s.text[:200], "the box is part of a larger expression")
+            if problem := part_of_more(heard.text, s):
+                return Verdict.of(Status.WRONG, s.text[:200], problem)
         verdicts = self._all_of(strong) if strong else []
         for statement in heard.statements:
             if statement.channel == "phrase":

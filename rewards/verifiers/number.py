@@ -24,6 +24,7 @@ from rlpath.rewards.reading.literals import (
     plain,
     read_number,
 )
+from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE
 from rlpath.rewards.verifiers.guard import guarded
 
 _DENIED = re.compile(
@@ -47,6 +48,8 @@ _LATER = re.compile(
 _BEFORE_OR = re.compile(r"\d[^.\n]{0,24}\b(?:or|and/or)\s*(?:else |maybe |perhaps |possibly )?\W{0,4}$", re.I)
 _SPELLED_MINUS = re.compile(r"(\d\s*)?\b(?:minus|negative)\s*$", re.I)
 _TIED = re.compile(r"[\w)] ?[*/^+<>-] ?$|\d:$|[A-Za-z0-9_.^]$")
+_COMPARED = re.compile(r",? which is (?:less|more|fewer|greater|higher|lower|also|about|\w+er) .*\d")
+_TEN_TO_THE = re.compile(r"\W*10 ?\^ ?\{? ?-?\d{1,4} ?\}?\W*")
 _ADJACENT = re.compile(r"^[\s,;/&{(\[$\\]{0,8}(-?\d[\d,.]*)")
 _ONLY_NUMBER_LINE = re.compile(r"^\W*[-+]?[\d][\d.,]*\W*$")
 
@@ -152,8 +155,8 @@ def _judge_statements(heard: Said, wanted: Number, question: str | None) -> Verd
     if not read:
         return _judge_sentence(heard.statements[-1].text, wanted, question)
     statement, number = read[-1]
-    if any(part_of_more(heard.text, s) for s, _ in read):
-        return Verdict.of(Status.WRONG, statement.text[:200], "the box is part of a larger expression")
+    if problem := next(filter(None, (part_of_more(heard.text, s) for s, _ in read)), ""):
+        return Verdict.of(Status.WRONG, statement.text[:200], problem)
     if any(not equal(other, number) for _, other in read[:-1]):
         return Verdict.of(Status.WRONG, statement.text[:200], "two different final answers")
     if more := _offers_more(heard.text, read):
@@ -202,6 +205,9 @@ def _judge_last(heard: Said, wanted: Number, question: str | None) -> Verdict:
     text = heard.text.rstrip()
     found = last_sentence(text, ANY_NUMBER)
     if found is None:
+        number = read_number(text.strip().rstrip("."))  # "eighteen", without a digit
+        if isinstance(number, Number) and len(text) < 80:
+            return _compare(number, wanted, text, question)
         return Verdict.of(Status.NO_ANSWER, reason="no number in the completion")
     sentence, start = found
     if text[start + len(sentence) - 1 : start + len(sentence) + 1].startswith("?") or sentence.rstrip().endswith("?"):
@@ -224,8 +230,13 @@ def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verd
     if not literals:
         return Verdict.of(Status.NO_ANSWER, shown, "no number after the equals sign")
     last = literals[-1]
+    if len(literals) > 1 and (compared := _COMPARED.search(sentence, literals[-2].end(), last.end())):
+        sentence, last = sentence[: compared.start()], literals[-2]  # "$18 daily, which is less than $20"
+        literals.pop()
     before = sentence[: last.start()] + (" " if last.group()[0] == " " else "")
-    if bounded_before(before) or _TIED.search(before):
+    if _TEN_TO_THE.fullmatch(sentence):
+        return _compare_read(read_number(sentence), wanted, shown, question)
+    if bounded_before(before) or _TIED.search(before) or CALCULATES_BEFORE.search(before):
         return Verdict.of(Status.WRONG, shown, "a bound or an unfinished calculation")
     if len(literals) > 1 and _listed(sentence[literals[-2].end() : last.start()]):
         return Verdict.of(Status.WRONG, shown, "a list of numbers")
@@ -233,6 +244,10 @@ def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verd
     if spelled and spelled.group(1):
         return Verdict.of(Status.WRONG, shown, "a bound or an unfinished calculation")
     number = read_number(("-" if spelled else "") + sentence[last.start() :].lstrip())
+    return _compare_read(number, wanted, shown, question)
+
+
+def _compare_read(number: Number | NotANumber, wanted: Number, shown: str, question: str | None) -> Verdict:
     if isinstance(number, NotANumber):
         return Verdict.of(Status.WRONG, shown, number.reason)
     return _compare(number, wanted, shown, question)
