@@ -23,6 +23,7 @@ from rlpath.rewards.maths.build import (
     raised,
 )
 from rlpath.rewards.maths.lexer import FUNCTIONS, GREEK_NAMES, Token, tokens
+from rlpath.rewards.maths.units import reads_as_unit
 from rlpath.rewards.maths.tree import (
     MAX_DEPTH,
     Based,
@@ -82,27 +83,6 @@ _BASES = {
     "sixteen": 16,
 }
 _MATRICES = frozenset({"pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "Bmatrix"})
-_TALK = frozenset(
-    {
-        "is",
-        "isn",
-        "are",
-        "was",
-        "be",
-        "not",
-        "no",
-        "never",
-        "or",
-        "but",
-        "if",
-        "too",
-        "wrong",
-        "incorrect",
-        "less",
-        "more",
-    }
-    | {"than", "least", "most", "about", "maybe", "perhaps"}
-)
 _NO_ATOM = frozenset(
     ["cup", "cap", "setminus", "in", "and", "or", "pm", "mp", "choose", "not", "degree", "rfloor", "rceil"]
 )
@@ -261,7 +241,7 @@ class _Parser:
         if isinstance(left, Sym) and isinstance(right, Seq):
             return Op(f"app:{left.name}", right.items)
         if isinstance(right, Text) and not isinstance(left, Text):
-            if _TALK & set(right.words.split()):
+            if not reads_as_unit(right.words):
                 raise Unreadable("words about a number that are no unit")
             right = Unit(right.words)
         if isinstance(right, Op) and right.name == "pow" and isinstance(right.args[0], Text):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from rlpath.rewards.reading.extract import Said, doubtful, last_sentence
 from rlpath.rewards.reading.literals import hedged, plain
+from rlpath.rewards.reading.vocabulary import DENIES, DOUBTS, denied
 
 MAX_TEXT = 2000
 _SPAN = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$((?:[^$\n\\]|\\.)+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
@@ -23,10 +24,6 @@ _LEAD = re.compile(
     re.I,
 )
 _JOINT = re.compile(r"[\s,.]*(?:and|or|,|;|and also)?[\s,]*", re.I)
-_DENIED = re.compile(
-    r"\b(?:not|cannot|whether|never|neither|nor|wrong|incorrect|unknown|impossible|maybe|perhaps|possibly|guess)\b|n['’]t\b",
-    re.I,
-)
 _SAYS = re.compile(
     r"\b(?:is|are|equals|be|gives?|get|obtain|have|becomes|yields?|namely|to)\b:?\s*|(?<=\w)['’]s\s+", re.I
 )
@@ -75,7 +72,7 @@ def region_of(text: str, before: str) -> str | None:
     """The answer in what follows "the answer is"; None where it does not start with one."""
     opened = next((mark for mark in ("$", "\\(", "\\[") if before.rstrip().endswith(mark)), "")
     text = opened + text
-    if _DENIED.match(text):
+    if DENIES.match(text) or DOUBTS.match(text):
         return None
     found = spans(text)
     if found and _LEAD.sub("", text[: found[0][0]]).strip(" :*_`(") == "":
@@ -108,7 +105,7 @@ def last_region(text: str, *, listed: bool = False) -> str | None:
     sentence = found[0][-MAX_TEXT:].strip().rstrip(".").strip()
     if (
         sentence.endswith("?")
-        or _DENIED.search(sentence)
+        or denied(sentence)
         or doubtful(sentence)
         or (not listed and hedged(plain(sentence)))
     ):

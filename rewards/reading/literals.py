@@ -81,6 +81,8 @@ LITERAL = re.compile(
 _SIMPLE = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?")
 _GROUPED = re.compile(r"-?\d{1,3}(?:,\d{3}){1,5}")
 _TEN_TO_THE = re.compile(r"10 ?\^ ?\{? ?(-?\d{1,4}) ?\}?(?![\d.])")
+_FULL_HOUR = re.compile(r"^:00(?= ?[ap]\.?m\b)", re.I)
+_ALSO = re.compile(r"[\s,;/]*(?:or|and|maybe|perhaps|to)\s+(?:maybe |perhaps |possibly )?", re.I)
 _ASIDE = re.compile(r"^ (?:\([^()]{2,120}\)|[-–—] (?=[a-z]{3,})[^\n]*)\W*$|^ [—–] .*$", re.S | re.I)
 _TWO_UNITS = re.compile(r"^ ?(?:feet|foot|ft|hours?|hrs?|h|minutes?|min|pounds?|lbs?|yards?|weeks?|days?|years?|meters?|km|kg|m)"
     r"[\s,]+(?:and )?\d+ ?(?:inch(?:es)?|in|minutes?|mins?|m|seconds?|secs?|ounces?|oz|feet|ft|days?|hours?|months?|cm|g)\b", re.I)
@@ -108,7 +110,7 @@ _JOINED = re.compile(
     re.I,
 )
 _OPERATOR = re.compile(
-    r"^\s*(?:[*^<>≤≥≠%]?\s*[+*^<>≤≥≠]|/|-\s*[\d(\\a-zA-Z]|\\(?:times|cdot|div|le|ge|lt|gt|neq?|pm)\b|!|:\d|[xX]\s*\d|\(\d|\\(?:sqrt|pi)\b)"
+    r"^\s*(?:[*^<>≤≥≠%]?\s*[+*^<>≤≥≠]|/(?! ?[a-z]{2})|-\s*[\d(\\a-zA-Z]|\\(?:times|cdot|div|le|ge|lt|gt|neq?|pm)\b|!|:\d|[xX]\s*\d|\(\d|\\(?:sqrt|pi)\b)"
 )
 _ALTERNATIVE = re.compile(
     r"\b(?:or|either|alternatively|maybe|possibly|perhaps|otherwise|unless|versus|vs|instead|rather|could "
@@ -175,8 +177,9 @@ def plain(text: str) -> str:
     """`text` without LaTeX and Markdown dress, in ASCII digits and operators."""
     if not text.isascii():
         text = "".join(_ascii(c) for c in text.translate(_TRANSLATION))
+    text = text.replace("{,}", ",")
     if "\\" in text:
-        text = text.replace("\\$", "$").replace("\\%", "%").replace("{,}", ",").replace(",\\!", ",")
+        text = text.replace("\\$", "$").replace("\\%", "%").replace(",\\!", ",")
         text = text.replace("\\times", "*").replace("\\cdot", "*").replace("\\div", "/").replace("\\approx", "=")
         for _ in range(2):
             text = _LATEX_TEXT.sub(r" \1 ", text)
@@ -253,6 +256,7 @@ def _trim(text: str) -> str:
 
 
 def _with_rest(face: Fraction, literal: str, rest: str, whole: str) -> Number | NotANumber:
+    rest = _FULL_HOUR.sub("", rest)
     if not rest or rest in (".", "$", "$."):
         return Number(face)
     rest = _ASIDE.sub("", rest) or "."
@@ -260,6 +264,8 @@ def _with_rest(face: Fraction, literal: str, rest: str, whole: str) -> Number | 
         return NotANumber("a part of a calculation or of a larger number")
     if DENIES_BEFORE.match(rest):
         return NotANumber("the number is denied")
+    if (also := _ALSO.match(rest)) and spoken_number(rest[also.end() :]):
+        return NotANumber("hedges between numbers")
     if two := _TWO_UNITS.match(rest):
         return NotANumber(f"an amount in two units: {two.group().strip()[:40]}")
     if hedged(whole):
@@ -272,9 +278,9 @@ def _with_rest(face: Fraction, literal: str, rest: str, whole: str) -> Number | 
         return NotANumber("a second number behind a command")
     if rest[:2] in ("..", ".…") or rest[0] == "…":
         return NotANumber("digits that go on")
-    percent = re.match(r" ?%|\s*percent\b", rest) is not None
+    percent = re.match(r" ?%|\s*per ?cent\b", rest) is not None
     if percent:
-        rest = re.sub(r"^ ?%|^\s*percent\b", "", rest)
+        rest = re.sub(r"^ ?%|^\s*per ?cent\b", "", rest)
     if re.match(r"[xyzabcnpqruvwije](?![A-Za-z.])| ?[xyzn]$|[⁰¹²³⁴-⁹]", rest):
         return NotANumber("an expression with a variable or a power")
     if (
@@ -375,6 +381,21 @@ def words_to_number(text: str, *, alone: bool = False) -> Fraction | None:
     if rest.strip(" .!") and (alone or len(rest.split()) > 4 or _NO_UNIT.match(rest)):
         return None
     return value
+
+
+def only_spoken_number(sentence: str) -> Number | NotANumber:
+    """The one number that `sentence`, which has no digits, writes out in words."""
+    found: list[Number | NotANumber] = []
+    at = 0
+    for word in _WORD.finditer(sentence):
+        if word.start() < at or word.group().lower() == "one":
+            continue
+        if spoken := spoken_number(sentence[word.start() :]):
+            before = sentence[: word.start()]
+            tied = CALCULATES_BEFORE.search(before) or bounded_before(before)
+            found.append(NotANumber("a calculation") if tied else _with_rest(spoken[0], "", spoken[1], spoken[1]))
+            at = len(sentence) - len(spoken[1])
+    return found[0] if len(found) == 1 else NotANumber("not one number in words")
 
 
 def spoken_number(text: str) -> tuple[Fraction, str] | None:

@@ -21,18 +21,13 @@ from rlpath.rewards.reading.literals import (
     bounded_before,
     hedged,
     literal_value,
+    only_spoken_number,
     plain,
     read_number,
 )
-from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE
+from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE, denied
 from rlpath.rewards.verifiers.guard import guarded
 
-_DENIED = re.compile(
-    r"\b(?:not|never|neither|nor|wrong|incorrect|instead of|rather than|no longer|cannot|unknown|"
-    r"impossible|undetermined|too \w+|"
-    r"maybe|perhaps|possibly|either|guess)\b|n['’]t\b",
-    re.I,
-)
 _MORE = re.compile(
     r"^[^\n.!?]{0,60}?\b(?:or|alternatively|maybe|possibly|perhaps|otherwise|instead|rather|actually|make "
     r"that|i mean|no,|correction|"
@@ -140,13 +135,11 @@ def _judge_statements(heard: Said, wanted: Number, question: str | None) -> Verd
     unread: list[tuple[Statement, NotANumber]] = []
     for statement in heard.statements:
         number = _read_statement(statement)
+        if statement.channel == "hashes" and isinstance(number, NotANumber) and "number where" in number.reason:
+            number = _in_sentence(statement.text)
         if isinstance(number, Number):
             read.append((statement, number))
-        elif (
-            statement.channel != "phrase"
-            or "number where" not in number.reason
-            or not ANY_NUMBER.search(statement.text)
-        ):
+        elif statement.channel != "phrase" or "number where" not in number.reason or denied(statement.text):
             unread.append((statement, number))
     if unread:
         statement, problem = unread[-1]
@@ -162,6 +155,18 @@ def _judge_statements(heard: Said, wanted: Number, question: str | None) -> Verd
     if more := _offers_more(heard.text, read):
         return Verdict.of(Status.WRONG, statement.text[:200], more)
     return _compare(number, wanted, statement.text, question)
+
+
+def _in_sentence(sentence: str) -> Number | NotANumber:
+    """The one number of a short sentence behind `####`: "Seth is 16 years old"."""
+    sentence = plain(sentence)
+    literals = list(LITERAL.finditer(sentence))
+    if len(literals) != 1 or denied(sentence) or doubtful(sentence):
+        return NotANumber("no one number in the sentence")
+    before = sentence[: literals[0].start()]
+    if bounded_before(before) or CALCULATES_BEFORE.search(before) or _TIED.search(before):
+        return NotANumber("a bound or an unfinished calculation")
+    return read_number(sentence[literals[0].start() :].strip())
 
 
 def _read_statement(statement: Statement) -> Number | NotANumber:
@@ -205,9 +210,10 @@ def _judge_last(heard: Said, wanted: Number, question: str | None) -> Verdict:
     text = heard.text.rstrip()
     found = last_sentence(text, ANY_NUMBER)
     if found is None:
-        number = read_number(text.strip().rstrip("."))  # "eighteen", without a digit
-        if isinstance(number, Number) and len(text) < 80:
-            return _compare(number, wanted, text, question)
+        sentence = re.split(r"(?<=[.!?])\s+|\n", text.strip())[-1][-300:]  # "She has eighteen", without a digit
+        number = only_spoken_number(sentence.rstrip(". "))
+        if isinstance(number, Number) and not denied(sentence) and not doubtful(sentence) and sentence[-1:] != "?":
+            return _compare(number, wanted, sentence, question)
         return Verdict.of(Status.NO_ANSWER, reason="no number in the completion")
     sentence, start = found
     if text[start + len(sentence) - 1 : start + len(sentence) + 1].startswith("?") or sentence.rstrip().endswith("?"):
@@ -222,7 +228,7 @@ def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verd
     """Judge a sentence that mentions a number without announcing it: its last number, unless denied or hedged."""
     sentence = plain(sentence).rstrip(" .!")
     shown = sentence[:200]
-    if _DENIED.search(sentence) or doubtful(sentence) or hedged(sentence):
+    if denied(sentence) or doubtful(sentence) or hedged(sentence):
         return Verdict.of(Status.WRONG, shown, "the number is denied or hedged")
     if "=" in sentence:
         sentence = sentence.rsplit("=", 1)[1].strip()
