@@ -41,7 +41,7 @@ CALCULATES_BEFORE = re.compile(
 )
 DENIES = re.compile(
     r"\b(?:not|never|neither|nor|wrong|incorrect|cannot|unknown|impossible|undetermined|instead of|rather than"
-    r"|no longer|whether|eliminated?|rule[sd]? out|except|unlikely|false)\b|n['’]t\b",
+    r"|no longer|too \w+|whether|eliminated?|rule[sd]? out|except|unlikely|false)\b|n['’]t\b",
     re.I,
 )
 DOUBTS = re.compile(r"\b(?:maybe|perhaps|possibly|probably either|either|unsure|guess)\b", re.I)
@@ -56,7 +56,7 @@ DENIES_NEXT = re.compile(
 # Directly behind a stated answer: it is taken back. "18 is wrong", "18 is not the answer".
 DENIES_BEFORE = re.compile(
     r"^[\s*_$)}\].\\]*(?:is|was|would be|seems|looks)(?: (?:clearly|obviously|also))? "
-    r"(?:wrong|incorrect|false|not (?:right|correct|the|true|my|our|a)|n't)\b",
+    r"(?:too \w+|wrong|incorrect|false|not (?:right|correct|the|true|my|our|a)|n't)\b",
     re.I,
 )
 

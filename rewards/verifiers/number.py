@@ -163,7 +163,7 @@ def _in_sentence(sentence: str) -> Number | NotANumber:
     literals = list(LITERAL.finditer(sentence))
     if len(literals) != 1 or denied(sentence) or doubtful(sentence):
         return NotANumber("no one number in the sentence")
-    before = sentence[: literals[0].start()]
+    before = sentence[: literals[0].start()] + (" " if literals[0].group()[0] == " " else "")
     if bounded_before(before) or CALCULATES_BEFORE.search(before) or _TIED.search(before):
         return NotANumber("a bound or an unfinished calculation")
     return read_number(sentence[literals[0].start() :].strip())
