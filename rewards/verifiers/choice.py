@@ -206,7 +206,9 @@ def letters_in(text: str, options: Mapping[str, str]) -> set[str]:
     """The options that a stated answer names: one where it names one, several or none otherwise."""
     plain = " ".join(_DRESS.sub(" ", text).split())
     plain = re.sub(r"(?<=\w\)|\w\w|\W\w)[,;] ?(?:not|rather than|instead of)\b.*$", "", plain)
-    if _NEGATED.search(plain) and not _names_itself(plain, options):
+    if own := _lettered_option(_INTRO.sub("", plain, count=1).strip(), options):
+        return {own}
+    if _NEGATED.search(plain) and _plain(_INTRO.sub("", plain, count=1)) not in options.values():
         return {SEVERAL} if len(plain) < 200 else set()
     by_text = {letter for letter, option in options.items() if option == _plain(plain)}
     if len(by_text) == 1 and len(plain.strip("(). :")) > 1:
@@ -221,13 +223,12 @@ def letters_in(text: str, options: Mapping[str, str]) -> set[str]:
     return _with_rest(letter.upper(), bare[: match.end()], rest, options)
 
 
-def _names_itself(plain: str, options: Mapping[str, str]) -> bool:
-    """True for an option's own text, bare or behind its letter, though it may say "none of these"."""
-    text = _plain(_INTRO.sub("", plain, count=1))
-    lettered = re.match(r"[(\[]?([a-z])[)\].:]+ *(.+)$", text)
-    if lettered and options.get(lettered.group(1).upper()) == lettered.group(2):
-        return True
-    return _plain(plain) in options.values() or text in options.values()
+def _lettered_option(text: str, options: Mapping[str, str]) -> str | None:
+    """The letter of a text that is an option's letter and its own text, whatever that says: "(D) none of these"."""
+    lettered = re.match(r"[(\[]?([A-Za-z])[)\].:]+ *(.+)$", " ".join(_DRESS.sub(" ", text).split()))
+    if lettered and options.get(lettered.group(1).upper()) == _plain(lettered.group(2)):
+        return lettered.group(1).upper()
+    return None
 
 
 def _with_rest(letter: str, head: str, rest: str, options: Mapping[str, str]) -> set[str]:
@@ -264,6 +265,8 @@ def _last_line(text: str, options: Mapping[str, str]) -> tuple[set[str], str]:
     if not lines:
         return set(), ""
     line = lines[-1][-400:]
+    if len(lines) == 1 and (own := _lettered_option(line, options)):
+        return {own}, line
     whole = {letter for letter, option in options.items() if option == _plain(text)}
     first = re.fullmatch(r"\(?([A-Z])\)?[.:]?", " ".join(_DRESS.sub(" ", lines[0]).split()))
     if first and len(lines) > 1 and not re.match(r"\W*[A-Za-z]\W*$|\(?[A-Z][).:]", lines[1]):
