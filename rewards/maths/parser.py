@@ -23,7 +23,6 @@ from rlpath.rewards.maths.build import (
     raised,
 )
 from rlpath.rewards.maths.lexer import FUNCTIONS, GREEK_NAMES, Token, tokens
-from rlpath.rewards.maths.units import reads_as_unit
 from rlpath.rewards.maths.tree import (
     MAX_DEPTH,
     Based,
@@ -40,6 +39,7 @@ from rlpath.rewards.maths.tree import (
     Unreadable,
     check_size,
 )
+from rlpath.rewards.maths.units import reads_as_unit
 
 _RELATIONS = frozenset({"=", "<", ">", "<=", ">=", "!=", "≈", "in"})
 _SEPARATORS = frozenset({",", ";", "and", "or"})

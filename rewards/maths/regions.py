@@ -103,12 +103,7 @@ def last_region(text: str, *, listed: bool = False) -> str | None:
     if found is None:
         return None
     sentence = found[0][-MAX_TEXT:].strip().rstrip(".").strip()
-    if (
-        sentence.endswith("?")
-        or denied(sentence)
-        or doubtful(sentence)
-        or (not listed and hedged(plain(sentence)))
-    ):
+    if sentence.endswith("?") or denied(sentence) or doubtful(sentence) or (not listed and hedged(plain(sentence))):
         return None
     if pieces := spans(sentence):
         first = len(pieces) - 1

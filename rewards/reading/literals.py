@@ -84,8 +84,11 @@ _TEN_TO_THE = re.compile(r"10 ?\^ ?\{? ?(-?\d{1,4}) ?\}?(?![\d.])")
 _FULL_HOUR = re.compile(r"^:00(?= ?[ap]\.?m\b)", re.I)
 _ALSO = re.compile(r"[\s,;/]*(?:or|and|maybe|perhaps|to)\s+(?:maybe |perhaps |possibly )?", re.I)
 _ASIDE = re.compile(r"^ (?:\([^()]{2,120}\)|[-–—] (?=[a-z]{3,})[^\n]*)\W*$|^ [—–] .*$", re.S | re.I)
-_TWO_UNITS = re.compile(r"^ ?(?:feet|foot|ft|hours?|hrs?|h|minutes?|min|pounds?|lbs?|yards?|weeks?|days?|years?|meters?|km|kg|m)"
-    r"[\s,]+(?:and )?\d+ ?(?:inch(?:es)?|in|minutes?|mins?|m|seconds?|secs?|ounces?|oz|feet|ft|days?|hours?|months?|cm|g)\b", re.I)
+_TWO_UNITS = re.compile(
+    r"^ ?(?:feet|foot|ft|hours?|hrs?|h|minutes?|min|pounds?|lbs?|yards?|weeks?|days?|years?|meters?|km|kg|m)"
+    r"[\s,]+(?:and )?\d+ ?(?:inch(?:es)?|in|minutes?|mins?|m|seconds?|secs?|ounces?|oz|feet|ft|days?|hours?|months?|cm|g)\b",
+    re.I,
+)
 ANY_NUMBER = re.compile(r"\d")
 _NUMBER_SPAN = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?|\.\d+")
 
@@ -235,7 +238,7 @@ def _read_side(text: str) -> Number | NotANumber:
         return _with_rest(Fraction(10) ** int(power.group(1)), power.group(), bare[power.end() :], bare)
     if not match:
         spoken = spoken_number(bare)
-        if spoken is None or words_to_number(bare) is None and not re.match(r" ?(?:%|percent\b)", spoken[1]):
+        if spoken is None or (words_to_number(bare) is None and not re.match(r" ?(?:%|percent\b)", spoken[1])):
             return NotANumber("no number where the answer is stated")
         return _with_rest(spoken[0], "", spoken[1], bare)
     face = literal_value(match)
@@ -355,11 +358,29 @@ def bounded_before(text: str) -> bool:
     return _BOUND.search(text) is not None
 
 
-_UNITS_WORDS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-_TENS_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_UNITS_WORDS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS_WORDS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _WORD = re.compile(r"[A-Za-z]+|\d[\d.,]*|[^\sA-Za-z\d-]")
 _WORD_SCALES = frozenset({"thousand", "million", "billion", "trillion", "dozen"})
 _NO_UNIT = re.compile(r"\s*(?:of|or|and|point|thing|to|by|more|less|is|was|are|from)\b", re.I)

@@ -57,13 +57,13 @@ def _may_stand_before(before: str) -> bool:
         if "\n" in before[len(trimmed) :] or not trimmed:
             return True
         dress = _DRESSED_BEFORE.search(trimmed)
-        if not dress or opened and trimmed.endswith("$"):
+        if not dress or (opened and trimmed.endswith("$")):
             break
         opened = opened or dress.group() in ("$", "\\(", "\\[")
         before = trimmed[: dress.start()]
         if not before.strip():
             return True
-    if _DASH_BEFORE.search(trimmed) or opened and not re.search(r"[-−+*/^=]$", trimmed):
+    if _DASH_BEFORE.search(trimmed) or (opened and not re.search(r"[-−+*/^=]$", trimmed)):
         return CALCULATES_BEFORE.search(trimmed) is None
     if _COMMANDS_BEFORE.search(trimmed) or _GROUP_BEFORE.search(trimmed):
         return True

@@ -29,7 +29,8 @@ CALCULATES_AFTER = re.compile(
 )
 # "18 apples minus 2", "18 eggs times two": a calculation that begins behind the unit.
 CALCULATES_LATER = re.compile(
-    r"^\s*[A-Za-z]+\s+(?:plus|minus|times(?= (?:the|a|an|{_QUANTITY}))|multiplied by|divided by|squared|cubed|factorial|modulo|mod)\b", re.I
+    r"^\s*[A-Za-z]+\s+(?:plus|minus|times(?= (?:the|a|an|{_QUANTITY}))|multiplied by|divided by|squared|cubed|factorial|modulo|mod)\b",
+    re.I,
 )
 # What stands directly before a number, and makes it a part of a calculation.
 CALCULATES_BEFORE = re.compile(

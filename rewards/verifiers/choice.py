@@ -286,7 +286,9 @@ def _last_line(text: str, options: Mapping[str, str]) -> tuple[set[str], str]:
     sentence = re.split(r"(?<=[.!])\s+", bare.rstrip(" .!"))[-1]
     if _NEGATED.search(sentence) or sentence.endswith("?"):
         return set(), line
-    if spelled := re.fullmatch(r"(?:so |thus |hence )?(?:[Ii]t|[Tt]his|[Tt]hat)(?: is|['’]?\s?s)\s+(?:option |choice )?\(?([A-Z])\)?", sentence):
+    if spelled := re.fullmatch(
+        r"(?:so |thus |hence )?(?:[Ii]t|[Tt]his|[Tt]hat)(?: is|['’]?\s?s)\s+(?:option |choice )?\(?([A-Z])\)?", sentence
+    ):
         return {spelled.group(1)}, line
     several = re.match(r"\(?([A-Z])\)?(?=\W)", sentence)
     if several and _SEVERAL.match(sentence[several.end() :]):

@@ -33,9 +33,7 @@ def guarded(call: Callable[..., Verdict]) -> Callable[..., Verdict]:
     """`call`, the `__call__` of a verifier, so that it returns a verdict on any input."""
 
     @functools.wraps(call)
-    def entry(
-        self: Any, completion: str, gold: Any, question: str | None = None, truncated: bool = False
-    ) -> Verdict:
+    def entry(self: Any, completion: str, gold: Any, question: str | None = None, truncated: bool = False) -> Verdict:
         if isinstance(gold, int | float) and not isinstance(gold, bool) and gold == gold:
             gold = str(gold)
         if missing(gold):
