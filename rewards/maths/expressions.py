@@ -224,9 +224,10 @@ def _same_function(answer: Node, gold: Node, clock: Clock) -> bool:
 def _points(names: list[str], answer: Node, gold: Node) -> list[dict[str, Fraction]]:
     """Points that depend on both expressions, so that none can be written to agree at points known beforehand.
 
-    Every other one is positive, the others have mixed signs; values lie in (0, 1) and (1, 3).
+    Every other one is positive, the others have mixed signs; values lie in (0, 3), and up to beyond the constants.
     """
     seed = hashlib.sha256(f"{key(answer)}\0{key(gold)}".encode()).digest()
+    reach = 3 + 2 * max((abs(n.value) for e in (answer, gold) for n in walk(e) if isinstance(n, Num)), default=0)
     points = []
     for n in range(_POINTS):
         point = {}
@@ -234,6 +235,8 @@ def _points(names: list[str], answer: Node, gold: Node) -> list[dict[str, Fracti
             digest = hashlib.sha256(seed + f"{n}:{name}".encode()).digest()
             share = Fraction(int.from_bytes(digest[:5], "big") | 1, 1 << 40)
             value = share if digest[6] % 2 else 1 + 2 * share
+            # Some points lie beyond every constant, where |x - 5| and 5 - x, or |x + 10| - 10 and x, part.
+            value = value * reach if n % 3 == 2 and reach < 1000 else value
             point[name] = -value if n % 4 == 1 or (n % 4 == 3 and digest[7] % 2) else value
         points.append(point)
     return points

@@ -322,7 +322,7 @@ class Evaluation:
     def _opaque(self, node: Op, args: list[Any]) -> Any:
         """An unknown function: any fixed value that depends on its name and its arguments."""
         total = self.context.mpf(sum(ord(ch) * (n + 1) for n, ch in enumerate(node.name)) % 97 + 2)
-        return total + sum((n + 2) * self.context.sqrt(a * a + n + 1) for n, a in enumerate(args))
+        return total + sum((n + 2) * self.context.sqrt(a * a + a + n + 1) for n, a in enumerate(args))
 
 
 _EXPONENTIALS = frozenset({"exp", "sinh", "cosh", "tanh", "coth", "sech", "csch"})

@@ -65,6 +65,8 @@ def _may_stand_before(before: str) -> bool:
             return True
     if _DASH_BEFORE.search(trimmed) or (opened and not re.search(r"[-−+*/^=]$", trimmed)):
         return CALCULATES_BEFORE.search(trimmed) is None
+    if before != trimmed and re.search(r"\\boxed\s*\{[^{}]*\}[\s,;$]*$", trimmed):
+        return True
     if _COMMANDS_BEFORE.search(trimmed) or _GROUP_BEFORE.search(trimmed):
         return True
     if trimmed[-1] == "(":
@@ -83,7 +85,7 @@ def _may_stand_behind(after: str) -> bool:
     rest = after[space.end() :] if space else after
     if not rest or (space and "\n" in space.group()):
         return True
-    if _AFTER_OPERATOR.match(rest) and not (space and rest[0] == "("):
+    if _AFTER_OPERATOR.match(rest) and not (space and rest.startswith(("(", "\\boxed"))):
         return False
     closed = re.match(r"(?:\$|\\\)|\\\]|[*_`}])+\s*", rest)
     inner = rest[closed.end() :] if closed else rest
