@@ -139,7 +139,8 @@ def _decimal_problem(value: Node, wanted: Node, question: str) -> str:
     if not (isinstance(wanted, Num) and wanted.decimals > 0) or isinstance(value, Num):
         return ""
     if re.search(
-        r"\b(?:as|in|to) (?:a )?decimal|decimal (?:form|places?|number)|nearest (?:tenth|hundredth|thousandth)",
+        r"\b(?:as|in|to) (?:an? )?(?:\w+ )?decimal|decimal (?:form|places?|number)"
+        r"|nearest (?:tenth|hundredth|thousandth)",
         question,
         re.I,
     ):

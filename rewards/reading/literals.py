@@ -413,7 +413,7 @@ def only_spoken_number(sentence: str) -> Number | NotANumber:
             continue
         if spoken := spoken_number(sentence[word.start() :]):
             before = sentence[: word.start()]
-            tied = CALCULATES_BEFORE.search(before) or bounded_before(before)
+            tied = CALCULATES_BEFORE.search(before[-60:]) or bounded_before(before)
             found.append(NotANumber("a calculation") if tied else _with_rest(spoken[0], "", spoken[1], spoken[1]))
             at = len(sentence) - len(spoken[1])
     return found[0] if len(found) == 1 else NotANumber("not one number in words")

@@ -27,8 +27,8 @@ _GROUP_BEFORE = re.compile(r"\\(?:text|textbf|mbox|mathrm|begin|end|color|tag|la
 
 _AFTER_OPERATOR = re.compile(
     r"(?:\^|!(?=[\^!$]|\\)|!!|\.\d|\d|[*/+×·÷±]\s*[\w\\($]|[-−–](?=\d|\\[a-z]|\(|[a-z]\b)|[-−]\s+\d[^\n]*$|²|³|√|π"
-    r"|\\(?:times|cdot|div|pm|mp|sqrt|pi|log|ln|sin|cos|tan|left|theta|alpha|beta|binom|[dt]?frac|boxed|infty|bmod"
-    r"|pmod)(?![A-Za-z])|\(|[)\]|]+\s*[\^²³*/])"
+    r"|\\(?:times|cdot|div|pm|mp|sqrt|pi|log|ln|sin|cos|tan|left|theta|alpha|beta|binom|[dt]?frac|boxed|infty|bmod)"
+    r"(?![A-Za-z])|\(|[)\]|]+\s*[\^²³*/])"
 )
 _LETTERS_AFTER = re.compile(r"([A-Za-z]+)")
 _UNIT_LETTERS = frozenset("mgshlLNJWVAKFCaI")

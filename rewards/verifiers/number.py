@@ -164,7 +164,7 @@ def _in_sentence(sentence: str) -> Number | NotANumber:
     if len(literals) != 1 or denied(sentence) or doubtful(sentence):
         return NotANumber("no one number in the sentence")
     before = sentence[: literals[0].start()] + (" " if literals[0].group()[0] == " " else "")
-    if bounded_before(before) or CALCULATES_BEFORE.search(before) or _TIED.search(before):
+    if bounded_before(before) or CALCULATES_BEFORE.search(before[-60:]) or _TIED.search(before):
         return NotANumber("a bound or an unfinished calculation")
     return read_number(sentence[literals[0].start() :].strip())
 
@@ -221,7 +221,7 @@ def _judge_last(heard: Said, wanted: Number, question: str | None) -> Verdict:
     before = text[:start].rstrip().rsplit("\n", 1)[-1]
     if _ONLY_NUMBER_LINE.match(sentence) and _ONLY_NUMBER_LINE.match(before) and before.strip() != sentence.strip():
         return Verdict.of(Status.WRONG, sentence.strip()[:200], "a list of numbers")
-    return _judge_sentence(sentence.strip(), wanted, question)
+    return _judge_sentence(sentence.strip()[-2000:], wanted, question)
 
 
 def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verdict:
@@ -242,7 +242,7 @@ def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verd
     before = sentence[: last.start()] + (" " if last.group()[0] == " " else "")
     if _TEN_TO_THE.fullmatch(sentence):
         return _compare_read(read_number(sentence), wanted, shown, question)
-    if bounded_before(before) or _TIED.search(before) or CALCULATES_BEFORE.search(before):
+    if bounded_before(before) or _TIED.search(before) or CALCULATES_BEFORE.search(before[-60:]):
         return Verdict.of(Status.WRONG, shown, "a bound or an unfinished calculation")
     if len(literals) > 1 and _listed(sentence[literals[-2].end() : last.start()]):
         return Verdict.of(Status.WRONG, shown, "a list of numbers")
