@@ -114,6 +114,7 @@ def play(request: dict[str, Any]) -> NoReturn:
     status.close()
     for name in [name for name in sys.modules if name.partition(".")[0] == "rlpath"]:
         del sys.modules[name]
+    socket.socketpair = guest.pipe_pair  # type: ignore[assignment] - for event loops
     sys.argv = ["program"]
     os.environ.clear()
     os.environ.update(HOME="/tmp", TMPDIR="/tmp", LANG="C.UTF-8", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")

@@ -403,8 +403,10 @@ def test_helpers_of_the_task_are_not_the_programs() -> None:
     assert verify("    return s[-1:] + s[:-1]\n", tests, question=question).correct  # a bare body goes on from the stub
     assert verify("def unshift(s): return s[-1:] + s[:-1]", tests, question=question).correct
     assert verify(cheat, tests, question=question).status is Status.WRONG
-    assert "relying on shift" in verify(honest, tests).reason
-    assert CodeVerifier(trust_helpers=False)(cheat, tests).status is Status.UNDECIDED
+    trusting = CodeVerifier(trust_helpers=True)
+    assert "relying on shift" in trusting(honest, tests).reason
+    assert verify(honest, tests).status is Status.UNDECIDED
+    assert verify(cheat, tests).status is Status.UNDECIDED
 
 
 @needs_sandbox
