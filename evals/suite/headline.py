@@ -11,6 +11,7 @@ import numpy as np
 from rlpath.core.seeding import derive
 from rlpath.core.stats import Interval, mean_over_problems, mean_pass_at_k, wilson
 from rlpath.core.types import Status, Verifier
+from rlpath.evals.measure.clusters import clusters_of
 from rlpath.evals.measure.evaluation import Sample
 from rlpath.evals.measure.evaluation import ks as evaluation_ks
 from rlpath.evals.suite.baselines import TrivialScore, guess_pass_at, trivial_scores
@@ -19,8 +20,8 @@ from rlpath.evals.suite.harness import TaskRun
 
 @dataclass(frozen=True)
 class Headline:
-    """One model on one task. Accuracies are greedy, with Wilson intervals; the rest is of the sampled completions, or
-    of the greedy ones where nothing was sampled.
+    """One model on one task. Accuracies are greedy, with Wilson intervals (cluster-robust ones where
+    problems are in clusters); the rest is of the sampled completions, or of the greedy ones where nothing was sampled.
 
     strict, flexible, ours: three readings of the same completions
     truncated: share that the length limit truncated; no_answer, undecided: shares of verdicts
@@ -56,9 +57,9 @@ class Headline:
 def headline(asked: TaskRun, ks: Sequence[int] | None = None) -> Headline:
     """The figures of one evaluation; pass@k and maj@k for `ks`, by default 1, 2, 4 … samples."""
     evaluation, task, problems = asked.evaluation, asked.task, asked.problems
-    summary = evaluation.summary()
+    summary, names = evaluation.summary(), _clusters(asked)
     counts, n = list(evaluation.correct("sample").values()), evaluation.protocol.samples
-    pass_at = {k: mean_pass_at_k(n, counts, k) for k in (evaluation_ks(n) if ks is None else ks)}
+    pass_at = {k: mean_pass_at_k(n, counts, k, clusters=names) for k in (evaluation_ks(n) if ks is None else ks)}
     greedy, sampled = evaluation.of("greedy"), evaluation.of("sample")
     return Headline(
         model=asked.subject.label,
@@ -66,9 +67,9 @@ def headline(asked: TaskRun, ks: Sequence[int] | None = None) -> Headline:
         template=asked.template.name,
         problems=len(problems),
         samples=summary.samples,
-        strict=reread(greedy, task.strict),
-        flexible=reread(greedy, task.flexible),
-        ours=summary.greedy,
+        strict=reread(greedy, task.strict, names),
+        flexible=reread(greedy, task.flexible, names),
+        ours=_share(list(evaluation.correct("greedy").values()), names),
         truncated=summary.truncated,
         no_answer=summary.sampled_status[Status.NO_ANSWER],
         undecided=summary.sampled_status[Status.UNDECIDED],
@@ -81,13 +82,26 @@ def headline(asked: TaskRun, ks: Sequence[int] | None = None) -> Headline:
     )
 
 
-def reread(samples: Sequence[Sample], verifier: Verifier) -> Interval:
+def _clusters(asked: TaskRun) -> list[str] | None:
+    """Clusters in the order of the problems, None where each is its own."""
+    names = list(clusters_of(asked.problems).values())
+    return names if len(set(names)) < len(names) else None
+
+
+def reread(samples: Sequence[Sample], verifier: Verifier, clusters: Sequence[str] | None = None) -> Interval:
     """Accuracy of the same completions under another verifier."""
     verdicts = [
         verifier(sample.completion, sample.gold, question=sample.prompt, truncated=sample.finish_reason == "length")
         for sample in samples
     ]
-    return wilson(sum(verdict.correct for verdict in verdicts), len(verdicts))
+    return _share([verdict.correct for verdict in verdicts], clusters)
+
+
+def _share(right: Sequence[int], clusters: Sequence[str] | None) -> Interval:
+    """Wilson's interval, or the cluster-robust one."""
+    if clusters is None:
+        return wilson(sum(right), len(right))
+    return mean_over_problems([float(one) for one in right], clusters=clusters)
 
 
 def majority_at(asked: TaskRun, k: int, draws: int = 100) -> Interval:
@@ -106,7 +120,7 @@ def majority_at(asked: TaskRun, k: int, draws: int = 100) -> Interval:
     values = [
         float(np.mean([_vote([samples[i] for i in subset]) for subset in subsets])) for samples in by_problem.values()
     ]
-    return mean_over_problems(values)
+    return mean_over_problems(values, clusters=_clusters(asked))
 
 
 def _vote(samples: Sequence[Sample]) -> float:

@@ -18,7 +18,7 @@ from rlpath.evals.compare.comparison import Aggregate, VerdictWord
 from rlpath.evals.suite.baselines import TrivialScore
 from rlpath.evals.suite.headline import Headline
 
-VERSION = 1
+VERSION = 2
 FILE = "result.json"
 Role = Literal["model", "baseline", "base"]
 Ranking = Literal["robust", "fragile", "reversed", "undecided"]
@@ -49,7 +49,7 @@ class Contrast:
     same_size: whether their parameters differ by at most 10 %; without it there is no verdict of "improved"
     p_holm: of the deciding metric, adjusted over the declared family of the whole suite
     claim: the sentence that may be quoted, with whatever limits it ("contamination unchecked", "one training seed")
-    p, test: of the deciding metric before adjustment, and the test; over several seeds the larger p of both levels
+    p, test: of the deciding metric before adjustment, and the test
     """
 
     model: str

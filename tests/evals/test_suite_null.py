@@ -31,7 +31,7 @@ Draw = Callable[[float], Pair]
 def sample(problem: int, mode: Mode, index: int, right: bool) -> Sample:
     """One judged completion; there are few different ones, and they are shared."""
     status = Status.CORRECT if right else Status.WRONG
-    return Sample(str(problem), "q", "1", mode, index, "1", status, float(right), "1", "", 1, "stop")
+    return Sample(str(problem), f"q{problem}", "1", mode, index, "1", status, float(right), "1", "", 1, "stop")
 
 
 def evaluation(greedy_P: Bits, sampled_P_N: Bits | None = None) -> Evaluation:
