@@ -74,7 +74,7 @@ def headline(asked: TaskRun, ks: Sequence[int] | None = None) -> Headline:
         no_answer=summary.sampled_status[Status.NO_ANSWER],
         undecided=summary.sampled_status[Status.UNDECIDED],
         pass_at=pass_at,
-        guess_at={k: guess_pass_at(task, problems, k) for k in pass_at},
+        guess_at={k: guess_pass_at(task, k) for k in pass_at},
         majority_at={k: majority_at(asked, k) for k in pass_at},
         mean_tokens=summary.mean_tokens,
         tokens=sum(sample.tokens for sample in (*greedy, *sampled)),
@@ -108,26 +108,52 @@ def majority_at(asked: TaskRun, k: int, draws: int = 100) -> Interval:
     """Expected accuracy of the most frequent answer among k samples, over problems.
 
     The k are drawn without replacement from the n, `draws` times unless k = n; ties share the point among the tied.
-    Completions without an answer do not vote. Self-consistency, arXiv:2203.11171.
+    Completions without an answer do not vote. Answers that the verifier calls equal are one: 1/2, 0.5 and \\frac12.
+    Self-consistency, arXiv:2203.11171.
     """
     by_problem: dict[str, list[Sample]] = {}
     for sample in asked.evaluation.of("sample"):
         by_problem.setdefault(sample.problem_id, []).append(sample)
+    ballots = [_ballots(samples, asked) for samples in by_problem.values()]
     protocol = asked.evaluation.protocol
     n = protocol.samples
     rng = np.random.default_rng(derive(protocol.greedy.seed, "majority", k))
     subsets = [range(n)] if k == n else [rng.permutation(n)[:k] for _ in range(draws)]
-    values = [
-        float(np.mean([_vote([samples[i] for i in subset]) for subset in subsets])) for samples in by_problem.values()
-    ]
+    values = [float(np.mean([_vote([votes[i] for i in subset]) for subset in subsets])) for votes in ballots]
     return mean_over_problems(values, clusters=_clusters(asked))
 
 
-def _vote(samples: Sequence[Sample]) -> float:
-    votes = Counter(sample.answer for sample in samples if sample.answer is not None)
-    if not votes:
+RIGHT = "the right answer"
+
+
+def _ballots(samples: Sequence[Sample], asked: TaskRun) -> list[str | None]:
+    """What each sample votes for: one name for all right answers, the first of those called equal for the others."""
+    kinds: list[str] = []
+
+    def kind(answer: str) -> str:
+        found = next((each for each in kinds if each == answer or _equal(answer, each, asked)), answer)
+        if found is answer:
+            kinds.append(answer)
+        return found
+
+    return [
+        RIGHT if each.status is Status.CORRECT else None if each.answer is None else kind(each.answer)
+        for each in samples
+    ]
+
+
+def _equal(answer: str, other: str, asked: TaskRun) -> bool:
+    """Whether the verifier accepts one answer for the other, in any of the forms that it may look for."""
+    if not asked.task.guessable:
+        return False  # programs and the like: their golds are tests, not answers
+    forms = (f"#### {answer}", f"\\boxed{{{answer}}}", answer)
+    return any(asked.problems.verifier(form, other).correct for form in forms)
+
+
+def _vote(votes: Sequence[str | None]) -> float:
+    counts = Counter(vote for vote in votes if vote is not None)
+    if not counts:
         return 0.0
-    most = max(votes.values())
-    winners = [answer for answer, count in votes.items() if count == most]
-    right = {sample.answer for sample in samples if sample.status is Status.CORRECT}
-    return sum(answer in right for answer in winners) / len(winners)
+    most = max(counts.values())
+    winners = [answer for answer, count in counts.items() if count == most]
+    return sum(answer == RIGHT for answer in winners) / len(winners)

@@ -190,8 +190,12 @@ def _headline(row: dict[str, Any]) -> Headline:
     for name in ("pass_at", "majority_at"):
         row[name] = {int(k): Interval(**value) for k, value in row[name].items()}
     row["guess_at"] = {int(k): value for k, value in row["guess_at"].items()}
-    row["trivial"] = tuple(TrivialScore(**each) for each in row["trivial"])
+    row["trivial"] = tuple(_trivial(each) for each in row["trivial"])
     return Headline(**row)
+
+
+def _trivial(row: dict[str, Any]) -> TrivialScore:
+    return TrivialScore(**(row | {"interval": None if row["interval"] is None else Interval(**row["interval"])}))
 
 
 def _contrast(row: dict[str, Any]) -> Contrast:
