@@ -23,7 +23,7 @@ from rlpath.core.files import Busy, disk_errors, lock, read_json, write_atomic
 from rlpath.core.types import Decoding, ProblemSet
 from rlpath.evals.measure.evaluation import MODES, Evaluation, Mode, Protocol, evaluate, ks
 from rlpath.evals.suite.subject import LazySampler, Subject, has_chat_template
-from rlpath.evals.suite.task import Prompted, Task, Template
+from rlpath.evals.suite.task import Task, Template, TemplatedSampler
 from rlpath.models.packaged import cache_folder
 
 Backend = Literal["auto", "hf", "vllm"]
@@ -85,10 +85,10 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Asked:
+class TaskRun:
     """One model's evaluation on one task under one template, and where it is kept.
 
-    `begun` is when its first question was asked, in this suite or an earlier one (ISO 8601, UTC).
+    `started` is when its first question was asked, in this suite or an earlier one (ISO 8601, UTC).
     """
 
     subject: Subject
@@ -97,10 +97,10 @@ class Asked:
     problems: ProblemSet
     evaluation: Evaluation
     path: Path
-    begun: str = ""
+    started: str = ""
 
 
-def ask(
+def run_tasks(
     subject: Subject,
     jobs: Sequence[tuple[Task, Template]],
     plan: Plan,
@@ -108,7 +108,7 @@ def ask(
     cache: Path | None = None,
     modes: Sequence[Mode] = MODES,
     progress: Progress = lambda _: None,
-) -> list[Asked]:
+) -> list[TaskRun]:
     """Ask `subject` every task under its template; the model is loaded once, and only for what is not cached.
 
     `modes` of ("greedy",) leaves the sampled completions out; a later call with both finds the greedy ones.
@@ -122,16 +122,16 @@ def ask(
     loaded = [(task, template, plan.problems(task)) for task, template in jobs]
     longest = LONGEST_PROMPT + max((plan.decodings(task)[0].max_tokens for task, _ in jobs), default=0)
     sampler = LazySampler(subject, plan.backend, max_length=longest, dtype=plan.dtype)
-    asked: list[Asked] = []
+    asked: list[TaskRun] = []
     for task, template, problems in loaded:
-        prompted = Prompted(sampler, template, task.exemplars() if template.shots else ())
+        prompted = TemplatedSampler(sampler, template, task.exemplars() if template.shots else ())
         facts = _facts(subject, prompted, problems, task, plan)
         path = folder / f"{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]}.jsonl"
         what, samples = f"{subject.label}: {task.name} ({template.name})", plan.samples if "sample" in modes else 0
         say = _timed(what, prompted, len(problems), samples, progress)
-        begun = _begun(path, facts)
+        started = _started(path, facts)
         evaluation = _evaluate(prompted, problems, task, plan, path, modes, say)
-        asked.append(Asked(subject, task, template, problems, evaluation, path, begun))
+        asked.append(TaskRun(subject, task, template, problems, evaluation, path, started))
     return asked
 
 
@@ -148,7 +148,7 @@ def check_chat(subject: Subject, templates: Sequence[Template]) -> None:
 
 
 def _evaluate(
-    prompted: Prompted,
+    prompted: TemplatedSampler,
     problems: ProblemSet,
     task: Task,
     plan: Plan,
@@ -165,7 +165,9 @@ def _evaluate(
         return evaluate(prompted, problems, greedy, sampled, path=path, chunk=CHUNK, modes=modes, progress=progress)
 
 
-def _facts(subject: Subject, prompted: Prompted, problems: ProblemSet, task: Task, plan: Plan) -> dict[str, Any]:
+def _facts(
+    subject: Subject, prompted: TemplatedSampler, problems: ProblemSet, task: Task, plan: Plan
+) -> dict[str, Any]:
     """Everything that decides a completion or its verdict."""
     return {
         "rlpath": rlpath.__version__,
@@ -180,7 +182,7 @@ def _facts(subject: Subject, prompted: Prompted, problems: ProblemSet, task: Tas
     }
 
 
-def _begun(path: Path, facts: Mapping[str, Any]) -> str:
+def _started(path: Path, facts: Mapping[str, Any]) -> str:
     """When the first of these questions was asked; kept beside the answers, with what the file's name is a hash of."""
     described = path.with_suffix(".json")
     if not described.exists():
@@ -198,7 +200,7 @@ def _identity(verifier: Any) -> str:
 
 
 def _timed(
-    what: str, prompted: Prompted, problems: int, samples: int, progress: Progress
+    what: str, prompted: TemplatedSampler, problems: int, samples: int, progress: Progress
 ) -> Callable[[int, int], None]:
     """Say how far it is and how long it will take, by the completions made since this start.
 
