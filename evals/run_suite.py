@@ -16,10 +16,11 @@ from rlpath.evals.suite.begin import Protocol, begin, hold
 from rlpath.evals.suite.entrants import Entered, enter
 from rlpath.evals.suite.harness import Asked, Plan, Progress, ask, check_chat
 from rlpath.evals.suite.headline import Headline, headline
+from rlpath.evals.suite.own_tasks import find_task, loaded_once
 from rlpath.evals.suite.references import references
 from rlpath.evals.suite.result import Contrast, Entrant, Probe, Sensitivity, SuiteResult
 from rlpath.evals.suite.task import Task
-from rlpath.evals.suite.tasks import TASKS, find_task
+from rlpath.evals.suite.tasks import TASKS
 from rlpath.evals.suite.training import UNCHECKED, Findings, as_json, remark, search_training_text
 from rlpath.evals.suite.verdict import Declared, Evidence, decide, declare, millions, same_size
 from rlpath.runs.prereg import read_prereg
@@ -73,7 +74,10 @@ def run_suite(
         entered = enter(models, [baseline] if isinstance(baseline, str) else baseline)
         for one in entered:
             for subject in one.subjects:
-                check_chat(subject, [each for _, each in protocol.jobs])
+                check_chat(subject, [each for _, each in protocol.jobs], protocol.plan.chat_template)
+        # One precision for all: the largest model's.
+        dtype = protocol.plan.precision(max(one.entrant.parameters for one in entered))
+        protocol = replace(protocol, plan=replace(protocol.plan, dtype=dtype))
         family = declare([one.entrant for one in entered], [task.name for task, _ in protocol.jobs])
         findings = search_training_text(entered, protocol.problems, train_files)
         facts = begin(folder, entered, protocol, family, prereg)
@@ -92,11 +96,11 @@ def run_suite(
 
 
 def _protocol(tasks: Sequence[str | Task], plan: Plan, template: str | None) -> Protocol:
-    found = [find_task(task) if isinstance(task, str) else task for task in tasks]
+    found = [loaded_once(find_task(task) if isinstance(task, str) else task) for task in tasks]
     names = [task.name for task in found]
     if not names or len(set(names)) < len(names):
         raise InputError("no task was given: name one with --tasks" if not names else f"one task twice: {names}")
-    jobs = tuple((task, task.template(template) if template else task.templates[0]) for task in found)
+    jobs = tuple((task, plan.put(task, task.template(template) if template else task.templates[0])) for task in found)
     return Protocol(jobs, {task.name: plan.problems(task) for task in found}, plan)
 
 
@@ -166,7 +170,12 @@ def _result(suite: _Suite, asked: Mapping[tuple[str, str], Asked], prereg: Path 
     )
     contrasts = decide(suite.family, suite.entrants, evidence)
     analyses = tuple(analysis for one in contrasts for analysis in _analyses(one, suite.entrants))
-    warnings = [*_warnings(suite.entrants, headlines), *_unchecked(suite), *_asked_before_the_plan(suite, asked)]
+    warnings = [
+        *_warnings(suite.entrants, headlines),
+        *_batches(suite),
+        *_unchecked(suite),
+        *_asked_before_the_plan(suite, asked),
+    ]
     baseline = next(entrant for entrant in suite.entrants if entrant.role == "baseline")
     return SuiteResult(
         manifest=suite.facts,
@@ -234,6 +243,19 @@ def _warnings(entrants: Sequence[Entrant], headlines: Sequence[Headline]) -> lis
                 f"{one.model} on {one.task}: greedy accuracy {one.ours.estimate:.1%} is not above "
                 f'"{one.below_trivial.name}", {one.below_trivial.accuracy:.1%} without a model'
             )
+    return found
+
+
+def _batches(suite: _Suite) -> list[str]:
+    """Whether greedy answers depend on what else was asked at once."""
+    plan = suite.protocol.plan
+    remote = [one.entrant.label for one in suite.entered if any(each.is_endpoint for each in one.subjects)]
+    found = [f"precision and batches of {name} are its server's, and were not seen" for name in remote]
+    if plan.dtype != "float32":
+        found.append(
+            f"asked in {plan.dtype}, {plan.batch} problems at once: a greedy answer can change with what else is in "
+            "the batch; --dtype float32 makes it stand"
+        )
     return found
 
 

@@ -49,10 +49,10 @@ def training_files(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(file for file in path.rglob("*") if file.is_file() and _kind(file) in KINDS)
+            found += sorted(file for file in path.rglob("*") if file.is_file() and kind_of(file) in KINDS)
         elif not path.is_file():
             raise InputError(f"training file {path} does not exist: name a file or a folder of {', '.join(KINDS)}")
-        elif _kind(path) not in KINDS:
+        elif kind_of(path) not in KINDS:
             raise InputError(f"training file {path} is none of {', '.join(KINDS)} (.gz too): convert it first")
         else:
             found.append(path)
@@ -68,7 +68,7 @@ def documents(paths: Sequence[Path], field: str | None = None) -> Iterator[Docum
     file and line for what cannot be read.
     """
     for path in paths:
-        if _kind(path) in ROWS:
+        if kind_of(path) in ROWS:
             for line, row in rows(path):
                 for text in _pieces(_row_text(row, field, f"{path}, row {line}")):
                     yield Document(path, line, text)
@@ -82,7 +82,7 @@ def rows(path: Path) -> Iterator[tuple[int, Any]]:
 
     JSON lines are numbered by line. Raises InputError naming file and row for what cannot be read.
     """
-    kind = _kind(path)
+    kind = kind_of(path)
     if kind == ".jsonl":
         yield from json_rows(path)
     elif kind in (".csv", ".tsv"):
@@ -184,7 +184,8 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
+    """The last suffix of a file's name but .gz, in lower case."""
     suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
     return suffixes[-1].lower() if suffixes else ""
 

@@ -1,4 +1,4 @@
-"""Letters that look like others, and characters that cannot be seen: folded, so that a disguised copy reads as its text.
+"""Letters that look like others, and characters that are not seen: folded, so that a disguised copy is a copy.
 
 A Cyrillic "а" for a Latin "a", a zero-width space or a soft hyphen inside a word change no reader's mind and every
 word's hash. The table holds letters of other scripts that most typefaces draw as a Latin one; both sides of a
@@ -26,6 +26,6 @@ _UNSEEN = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, *range(0xFE00
 
 
 def plain_text(text: str) -> str:
-    """`text` without characters that are not seen, look-alikes replaced by the Latin letter, in NFKC and case-folded."""
+    """`text` without what is not seen, look-alikes replaced by the Latin letter, in NFKC and case-folded."""
     seen = "".join(letter for letter in text if unicodedata.category(letter) != "Cf" and ord(letter) not in _UNSEEN)
     return unicodedata.normalize("NFKC", seen).translate(_LOOKS_LIKE).casefold()

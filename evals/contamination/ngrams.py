@@ -206,17 +206,11 @@ class NgramIndex:
         covered = np.add.reduceat(step, firsts)
         if loose:
             return self._loose_matches(document, passage, position, firsts, covered)
-        return [
-            Match(
-                int(d),
-                int(p),
-                int(c),
-                min(1.0, float(c / self._countable[p])),
-                longest[int(d), int(p)],
-                opening.get((int(d), int(p)), 0),
-            )
-            for d, p, c in zip(document[firsts], passage[firsts], covered, strict=True)
-        ]
+        found: list[Match] = []
+        for d, p, c in zip(document[firsts].tolist(), passage[firsts].tolist(), covered.tolist(), strict=True):
+            coverage = min(1.0, c / int(self._countable[p]))
+            found.append(Match(d, p, c, coverage, longest[d, p], opening.get((d, p), 0)))
+        return found
 
     def _loose_matches(self, document: Ints, passage: Ints, position: Ints, firsts: Ints, covered: Ints) -> list[Match]:
         """Matches that hold enough of their passage, with its words that they hold."""

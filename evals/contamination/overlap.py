@@ -157,7 +157,6 @@ def check_overlap(documents: Iterable[Document], benchmarks: Sequence[Benchmark]
                 continue
             seen = best.setdefault(match.passage, _Best())
             seen.coverage, seen.longest = max(seen.coverage, match.coverage), max(seen.longest, match.longest)
-            passage = index.passages[match.passage]
             if rule(match):
                 hit = _hit(block[match.document], index, match)
                 known = hits.get((hit.document, match.passage))

@@ -2,9 +2,10 @@
 
 Normal form: letters in lower case; everything but letters, digits and the operators + / = ^ % separates words;
 each operator is a word of its own. Text that is not ASCII is first put into NFKC and case-folded, without characters
-that are not seen and with look-alikes of Latin letters folded; its punctuation separates too; other letters stay. Formatting (spaces, line ends, commas, quotes, Markdown, most of
-LaTeX) therefore makes no difference, and "1,000" is the two words "1" and "000". Scripts that do not separate words,
-such as Chinese, give few and long words: their overlap is understated.
+that are not seen and with look-alikes of Latin letters folded; its punctuation separates too; other letters stay.
+Formatting (spaces, line ends, commas, quotes, Markdown, most of LaTeX) therefore makes no difference, and "1,000" is
+the two words "1" and "000". Scripts that do not separate words, such as Chinese, give few and long words: their
+overlap is understated.
 
 Hashing is numpy over a whole block of text. Different words have different hashes but for an accident of 64 bits.
 """

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Completion, Decoding
+from rlpath.evals.suite.endpoint import is_endpoint, split_endpoint
 from rlpath.models.adapters import base_of_adapter, is_adapter
 from rlpath.models.load import load_tokenizer, parameter_count, resolve_model
 from rlpath.models.rollouts import Backend, PolicySampler, choose_backend, load_sampler
@@ -30,6 +32,7 @@ class Subject:
     parameters: of the whole model; an adapter merges into its base and adds none
     sha256: over every weights file, the adapter's too
     run: the training run it came from, with its seed, or None
+    A model behind an endpoint has no folder, and its number of parameters is not known: 0.
     """
 
     spec: str
@@ -42,6 +45,11 @@ class Subject:
     seed: int | None = None
     recipe: str | None = None
 
+    @property
+    def is_endpoint(self) -> bool:
+        """Whether it is asked over HTTP."""
+        return is_endpoint(self.spec)
+
     def same_size(self, other: Subject) -> bool:
         """Whether the two differ by at most 10 % of the other's parameters."""
         return abs(self.parameters - other.parameters) <= SAME_SIZE * other.parameters
@@ -52,6 +60,10 @@ def resolve_subject(spec: str) -> Subject:
 
     Raises InputError for a run without a trained model, an adapter whose base cannot be found, or no model at all.
     """
+    if is_endpoint(spec):
+        address, model = split_endpoint(spec)
+        named = hashlib.sha256(f"{address}#{model}".encode()).hexdigest()
+        return Subject(spec, f"{model} at {urlsplit(address).netloc}", Path(), None, 0, named)
     folder = Path(spec).expanduser()
     if (folder / "config.json").is_file() and (folder / "manifest.json").is_file():
         return _of_run(spec, folder)
@@ -101,13 +113,21 @@ class LazySampler:
     """
 
     def __init__(
-        self, subject: Subject, backend: Literal["auto", "hf", "vllm"], *, max_length: int, dtype: str = "bfloat16"
+        self,
+        subject: Subject,
+        backend: Literal["auto", "hf", "vllm"],
+        *,
+        max_length: int,
+        dtype: str = "bfloat16",
+        chat_template: str | None = None,
     ) -> None:
         self.subject = subject
         self.backend: Backend = choose_backend(backend)
         self.max_length = max_length
         self.dtype = dtype
         self.tokenizer: Any = load_tokenizer(subject.path, needs_chat=False)
+        if chat_template is not None:
+            self.tokenizer.chat_template = chat_template
         self.device = _device()
         self._loaded: PolicySampler | None = None
 
@@ -120,6 +140,18 @@ class LazySampler:
     def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
         """Completions of the prompts."""
         return self._load().generate(prompts, decoding)
+
+    def continuation_logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """Log-probability (nats) of each second text as the continuation of the first.
+
+        Raises InputError where the backend gives none.
+        """
+        from rlpath.evals.suite.likelihood import continuation_logprobs
+
+        if self.backend != "hf":
+            raise InputError("a likelihood template needs the model's log-probabilities: choose --backend hf")
+        loaded: Any = self._load()
+        return continuation_logprobs(loaded.model, self.tokenizer, pairs)
 
     def _load(self) -> PolicySampler:
         if self._loaded is None:
@@ -145,5 +177,5 @@ def _device() -> str:
 
 
 def has_chat_template(subject: Subject) -> bool:
-    """Whether the subject's tokenizer can put a user turn."""
-    return load_tokenizer(subject.path, needs_chat=False).chat_template is not None
+    """Whether the subject's tokenizer can put a user turn; what a server's can is for the server to say."""
+    return subject.is_endpoint or load_tokenizer(subject.path, needs_chat=False).chat_template is not None

@@ -321,7 +321,7 @@ def test_copies_in_disguise_are_seen(disguise: str, least: float) -> None:
 def test_a_check_that_finds_nothing_says_what_it_misses(
     tmp_path: Path, tests: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The recorded rates of what overlap does not see stand beside the silence; the exit status tells hits from none."""
+    """The recorded rates of what overlap misses stand beside the silence; the exit status tells hits from none."""
     train = tmp_path / "train.jsonl"
     train.write_text(json.dumps({"text": OTHER}) + "\n")
     assert run("check", train, "--against", tests, "--out", tmp_path / "none") == 0
