@@ -30,7 +30,8 @@ class Eval:
     """Runs, model folders, adapters, hub ids, smollm2-135m-instruct or endpoints (http://host:port/v1#name); runs of
     one configuration are its seeds."""
     baseline: tuple[str, ...] = ()
-    """What they are compared with: a model of the same size, or the seeds of another recipe."""
+    """What they are compared with: a model of the same size, or the seeds of another recipe. One model without a
+    baseline is evaluated alone, with intervals and without a verdict."""
     tasks: tuple[str, ...] = tuple(TASKS)
     """Tasks by name, files of questions (.jsonl, .csv, .parquet), hub:owner/data-set, or Python files with a TASK;
     commas are allowed. Columns of other names: "exam.csv?question=ask&answer=key&verifier=number"."""
@@ -94,8 +95,6 @@ class Eval:
 
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
-        if not self.baseline:
-            raise InputError(f"no baseline was given: name a model of the same size with --baseline, such as {DEFAULT}")
         result = run_suite(
             self._models(),
             self.baseline,

@@ -23,9 +23,18 @@ def enter(models: Sequence[str], baseline: Sequence[str]) -> list[Entered]:
     """All that a suite asks: `models`, the `baseline` and the bases of the models, each once.
 
     Runs of one recipe and configuration are the training seeds of one entrant. The baseline is one entrant: a model,
-    or several runs of one recipe. Raises InputError for no model, one named twice, or several baselines.
+    or several runs of one recipe; one model without a baseline takes part alone. Raises InputError for no model, one
+    named twice, or several baselines.
     """
-    if not models:
+    if models and not baseline:
+        alone = _groups([resolve_subject(spec) for spec in models])
+        if len(alone) > 1:
+            raise InputError(
+                f"{len(alone)} models and no baseline were given: name what they are compared with by --baseline, or "
+                "evaluate each alone"
+            )
+        models, baseline = (), models
+    elif not models:
         raise InputError("no model was given: name at least one with --model")
     asked = _groups([resolve_subject(spec) for spec in models])
     baselines = _groups([resolve_subject(spec) for spec in baseline])

@@ -163,8 +163,8 @@ def ask(
 
     `modes` of ("greedy",) leaves the sampled completions out; a later call with both finds the greedy ones.
 
-    Raises InputError where a template needs a chat and the model has none, or options and a problem has none, or another
-    process is asking the same.
+    Raises InputError where a template needs a chat and the model has none, or options and a problem has none, or
+    another process is asking the same.
     """
     folder = evaluations_folder(cache)
     with disk_errors(folder):
