@@ -23,8 +23,8 @@ def enter(models: Sequence[str], baseline: Sequence[str]) -> list[Entered]:
     """All that a suite asks: `models`, the `baseline` and the bases of the models, each once.
 
     Runs of one recipe and configuration are the training seeds of one entrant. The baseline is one entrant: a model,
-    or several runs of one recipe; one model without a baseline takes part alone. Raises InputError for no model, one
-    named twice, or several baselines.
+    or several runs of one recipe, and may be a model once more, drawn anew; one model without a baseline takes part
+    alone. Raises InputError for no model, one named twice, or several baselines.
     """
     if models and not baseline:
         alone = _groups([resolve_subject(spec) for spec in models])
@@ -42,7 +42,8 @@ def enter(models: Sequence[str], baseline: Sequence[str]) -> list[Entered]:
         raise InputError(f"{len(baselines)} baselines were given: name one with --baseline, or the seeds of one recipe")
     known = {_weights(group): "model" for group in asked}
     if _weights(baselines[0]) in known:
-        raise InputError(f"the baseline {baselines[0][0].label} is among the models: leave it out of one of the two")
+        # A model against itself shows what the procedure makes of no difference.
+        baselines = [[subject.once_more() for subject in baselines[0]]]
     bases = [[base] for group in (*asked, *baselines) if (base := base_of(group[0])) is not group[0]]
     groups: dict[tuple[str, ...], tuple[Role, list[Subject]]] = {}
     roles: tuple[tuple[Role, list[list[Subject]]], ...] = (("model", asked), ("baseline", baselines), ("base", bases))

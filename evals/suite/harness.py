@@ -20,6 +20,7 @@ from typing import Any, Literal
 import rlpath
 from rlpath.core.errors import InputError
 from rlpath.core.files import Busy, disk_errors, lock, read_json, write_atomic
+from rlpath.core.seeding import derive
 from rlpath.core.types import Decoding, ProblemSet
 from rlpath.evals.measure.evaluation import MODES, Evaluation, Mode, Protocol, evaluate, ks
 from rlpath.evals.suite.endpoint import EndpointSampler
@@ -116,10 +117,11 @@ class Plan:
             changes |= {"shots": self.shots, "name": f"{template.name}, {self.shots} shots"}
         return replace(template, **changes)
 
-    def decodings(self, task: Task) -> tuple[Decoding, Decoding | None]:
-        """Greedy, and sampled where anything is."""
+    def decodings(self, task: Task, *, again: bool = False) -> tuple[Decoding, Decoding | None]:
+        """Greedy, and sampled where anything is; `again` draws other samples."""
+        seed = derive(self.seed, "again") if again else self.seed
         tokens = self.max_tokens or task.max_tokens
-        greedy = Decoding(tokens, temperature=0.0, seed=self.seed)
+        greedy = Decoding(tokens, temperature=0.0, seed=seed)
         if not self.samples:
             return greedy, None
         return greedy, replace(greedy, temperature=self.temperature, top_p=self.top_p, n=self.samples)
@@ -187,7 +189,7 @@ def ask(
         what, samples = f"{subject.label}: {task.name} ({template.name})", plan.samples if "sample" in modes else 0
         say = _timed(what, prompted, len(problems), samples, plan.batch, progress)
         begun = _begun(path, facts)
-        evaluation = _evaluate(prompted, problems, task, plan, path, modes, say)
+        evaluation = _evaluate(prompted, problems, task, plan, path, modes, say, again=subject.again)
         asked.append(Asked(subject, task, template, problems, evaluation, path, begun))
     return asked
 
@@ -224,13 +226,15 @@ def _evaluate(
     path: Path,
     modes: Sequence[Mode],
     progress: Callable[[int, int], None],
+    *,
+    again: bool,
 ) -> Evaluation:
     try:
         held = lock(path.with_suffix(".lock"))
     except Busy as holder:
         raise InputError(f"process {holder} is asking {task.name} of this model just now; wait for it") from None
     with held:
-        greedy, sampled = plan.decodings(task)
+        greedy, sampled = plan.decodings(task, again=again)
         return evaluate(
             prompted, problems, greedy, sampled, path=path, chunk=plan.batch, modes=modes, progress=progress
         )
@@ -245,7 +249,7 @@ def _facts(subject: Subject, prompted: Prompted, problems: ProblemSet, task: Tas
         "template": asdict(prompted.template),
         "exemplars": [asdict(exemplar) for exemplar in prompted.exemplars],
         "problems": [problems.sha256, len(problems)],
-        "protocol": asdict(Protocol.of(problems, *plan.decodings(task))) | {"source": ""},
+        "protocol": asdict(Protocol.of(problems, *plan.decodings(task, again=subject.again))) | {"source": ""},
         "chunk": plan.batch,
         "chat template": plan.chat_template,
         "verifier": _identity(problems.verifier),

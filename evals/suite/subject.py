@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -32,6 +32,7 @@ class Subject:
     parameters: of the whole model; an adapter merges into its base and adds none
     sha256: over every weights file, the adapter's too
     run: the training run it came from, with its seed, or None
+    again: a model taking part a second time, against itself: its samples are drawn anew
     A model behind an endpoint has no folder, and its number of parameters is not known: 0.
     """
 
@@ -44,11 +45,17 @@ class Subject:
     run: Path | None = None
     seed: int | None = None
     recipe: str | None = None
+    again: bool = False
 
     @property
     def is_endpoint(self) -> bool:
         """Whether it is asked over HTTP."""
         return is_endpoint(self.spec)
+
+    def once_more(self) -> Subject:
+        """The same model as its own baseline."""
+        sha256 = hashlib.sha256(f"{self.sha256} again".encode()).hexdigest()
+        return replace(self, label=f"{self.label}, again", sha256=sha256, again=True)
 
     def same_size(self, other: Subject) -> bool:
         """Whether the two differ by at most 10 % of the other's parameters."""

@@ -171,7 +171,6 @@ def test_an_adapter_without_its_base(tmp_path: Path, other_folder: Path) -> None
     [
         ([], ["b"], "no model was given"),
         (["a", "a"], ["b"], "are the same weights: name each model once"),
-        (["a"], ["a"], "is among the models"),
         (["a", "b"], [], "2 models and no baseline were given: name what they are compared with"),
         (["nothing"], ["b"], "model 'nothing' is neither a folder, nor a hub id"),
     ],

@@ -164,6 +164,27 @@ def test_one_model_alone(tmp_path: Path, tiny_folder: Path) -> None:
     assert not any("batch" in warning for warning in result.warnings)
 
 
+def test_a_model_against_itself(tmp_path: Path, digit_folder: Path) -> None:
+    """Drawn anew, compared as any other: the greedy answers agree, and nothing is claimed."""
+    plan = replace(PLAN, size=None, samples=4)
+    model = str(digit_folder)
+    result = run_suite([model], [model], ["arithmetic"], out=tmp_path, plan=replace(plan, size=40), cache=tmp_path)
+    one, other = result.headlines
+    assert one.ours.estimate == other.ours.estimate
+    (contrast,) = result.contrasts
+    assert contrast.verdict not in ("improved", "got worse")
+    files = [tmp_path / name for name in result.answers.values()]
+    assert len(files) == 2 and files[0].read_text() != files[1].read_text()
+
+
+def test_another_plan_names_the_field(tmp_path: Path, tiny_folder: Path) -> None:
+    """Of a folder begun with other settings the field is told, with both values."""
+    path, model = str(table(tmp_path / "q.jsonl", OPTIONS)), [str(tiny_folder)]
+    run_suite(model, [], [path], out=tmp_path / "out", plan=PLAN, cache=tmp_path)
+    with pytest.raises(InputError, match=r"holds a suite of other plan\.top_p \(1\.0 there, 0\.9 now\): choose"):
+        run_suite(model, [], [path], out=tmp_path / "out", plan=replace(PLAN, top_p=0.9), cache=tmp_path)
+
+
 def test_everybody_is_asked_as_the_plan_says(tmp_path: Path, tiny_folder: Path) -> None:
     """Solved examples, a system turn, values for the chat template, and a template of one's own are in the prompt."""
     shown = [Exemplar("1 + 1?", "2"), Exemplar("2 + 2?", "4")]
