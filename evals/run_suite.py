@@ -250,7 +250,7 @@ def _batches(suite: _Suite) -> list[str]:
     """Whether greedy answers depend on what else was asked at once."""
     plan = suite.protocol.plan
     remote = [one.entrant.label for one in suite.entered if any(each.is_endpoint for each in one.subjects)]
-    found = [f"precision and batches of {name} are its server's, and were not seen" for name in remote]
+    found = [f"size, precision and batches of {name} are its server's, and were not seen" for name in remote]
     if plan.dtype != "float32":
         found.append(
             f"asked in {plan.dtype}, {plan.batch} problems at once: a greedy answer can change with what else is in "

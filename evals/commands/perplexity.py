@@ -36,8 +36,8 @@ class Perplexity:
 
         if not self.models or self.window < 2 or (self.limit is not None and self.limit < 2):
             raise InputError(
-                f"{len(self.models)} models, --window {self.window}, --limit {self.limit}: at least one model, a window "
-                "of 2 tokens and 2 documents are needed"
+                f"{len(self.models)} models, --window {self.window}, --limit {self.limit}: at least one model, a "
+                "window of 2 tokens and 2 documents are needed"
             )
         texts = whole_texts(documents(training_files(self.text), self.field))[: self.limit]
         found = []

@@ -77,10 +77,10 @@ def predict(name: str, model: Any, tokenizer: Any, texts: Sequence[str], window:
     return Predicted(name, nats_D, bytes_D, sum(map(len, scores)))
 
 
-def _ratio(numerator_D: Array, denominator_D: Array) -> Interval:
+def _ratio(numerator_D: Array, bytes_D: Array) -> Interval:
     """Σ numerator / Σ denominator with the interval of its linearization over documents."""
-    ratio = float(numerator_D.sum() / denominator_D.sum())
-    spread = t_interval((numerator_D - ratio * denominator_D) / denominator_D.mean())
+    ratio = float(numerator_D.sum() / bytes_D.sum())
+    spread = t_interval((numerator_D - ratio * bytes_D) / bytes_D.mean())
     return Interval(
         ratio, ratio + spread.low, ratio + spread.high, f"linearized ratio over {len(numerator_D)} documents"
     )

@@ -28,6 +28,7 @@ from rlpath.evals.suite.likelihood import Choosing
 from rlpath.evals.suite.subject import LazySampler, Subject, has_chat_template
 from rlpath.evals.suite.task import Prompted, Task, Template
 from rlpath.models.packaged import cache_folder
+from rlpath.models.rollouts import choose_backend
 
 Backend = Literal["auto", "hf", "vllm"]
 LONGEST_PROMPT = 2048
@@ -47,7 +48,8 @@ class Plan:
     samples: sampled completions a problem, 0 for greedy alone; size: problems a task at most, None for all
     seed: of the draws and the choice of problems; max_tokens: overrides the tasks' own limits
     temperature, top_p: of the sampled completions; batch: problems asked at once
-    dtype: of weights and arithmetic; auto is float32 for small models, in which an answer does not depend on its batch
+    dtype: of weights and arithmetic; auto is float32 for small models under transformers, where an answer does not
+        depend on its batch
     shots: solved examples, overriding the template's; system: what the system turn of every chat says
     chat_template: a template (Jinja) instead of each tokenizer's own; chat_options: further values for it, by name
     k: the largest of pass@k and maj@k, by default `samples`; a larger one cannot be estimated
@@ -94,10 +96,10 @@ class Plan:
         return ks(self.k or self.samples)
 
     def precision(self, parameters: int) -> str:
-        """The dtype in which a model of so many parameters is asked."""
+        """The dtype in which a model of so many parameters is asked; vLLM is not batch-invariant in any."""
         if self.dtype != AUTO:
             return self.dtype
-        return "float32" if parameters <= FP32_UP_TO else "bfloat16"
+        return "float32" if parameters <= FP32_UP_TO and choose_backend(self.backend) == "hf" else "bfloat16"
 
     def put(self, task: Task, template: Template) -> Template:
         """The template with the plan's examples, system turn and values for the chat template.
