@@ -95,6 +95,8 @@ class Eval:
 
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
+        if not self._models():
+            raise InputError(f"no model was given: name at least one with --model, such as {DEFAULT}")
         result = run_suite(
             self._models(),
             self.baseline,
