@@ -12,13 +12,13 @@ from rlpath.core.errors import InputError
 from rlpath.core.files import disk_errors
 from rlpath.evals.compare.comparison import Aggregate
 from rlpath.evals.compare.prereg_check import Analysis, Result, check_prereg
-from rlpath.evals.suite.begin import Protocol, begin, hold
-from rlpath.evals.suite.entrants import Entered, enter
-from rlpath.evals.suite.harness import Asked, Plan, Progress, ask, check_chat
+from rlpath.evals.suite.entrants import ModelEntry, resolve_models
+from rlpath.evals.suite.harness import Plan, Progress, TaskRun, check_chat, run_tasks
 from rlpath.evals.suite.headline import Headline, headline
 from rlpath.evals.suite.own_tasks import find_task, loaded_once
 from rlpath.evals.suite.references import references
 from rlpath.evals.suite.result import Contrast, Entrant, Probe, Sensitivity, SuiteResult
+from rlpath.evals.suite.start import SuiteProtocol, hold_folder, start_suite
 from rlpath.evals.suite.task import Task
 from rlpath.evals.suite.tasks import TASKS
 from rlpath.evals.suite.training import UNCHECKED, Findings, as_json, remark, search_training_text
@@ -33,8 +33,8 @@ class _Suite:
     """What all steps need."""
 
     folder: Path
-    entered: tuple[Entered, ...]
-    protocol: Protocol
+    entered: tuple[ModelEntry, ...]
+    protocol: SuiteProtocol
     family: tuple[Declared, ...]
     facts: Mapping[str, Any]
     findings: Findings
@@ -69,9 +69,9 @@ def run_suite(
     InputError for whatever the user can mend, before the first question where it can be seen.
     """
     folder = Path(out)
-    with hold(folder):
+    with hold_folder(folder):
         protocol = _protocol(tasks, plan or Plan(), template)
-        entered = enter(models, [baseline] if isinstance(baseline, str) else baseline)
+        entered = resolve_models(models, [baseline] if isinstance(baseline, str) else baseline)
         for one in entered:
             for subject in one.subjects:
                 check_chat(subject, [each for _, each in protocol.jobs], protocol.plan.chat_template)
@@ -80,7 +80,7 @@ def run_suite(
         protocol = replace(protocol, plan=replace(protocol.plan, dtype=dtype))
         family = declare([one.entrant for one in entered], [task.name for task, _ in protocol.jobs])
         findings = search_training_text(entered, protocol.problems, train_files)
-        facts = begin(folder, entered, protocol, family, prereg)
+        facts = start_suite(folder, entered, protocol, family, prereg)
         suite = _Suite(folder, tuple(entered), protocol, family, facts, findings, cache, progress)
         result = _result(suite, _ask(suite), prereg)
         # Saved before what may take longer still.
@@ -95,28 +95,28 @@ def run_suite(
     return result
 
 
-def _protocol(tasks: Sequence[str | Task], plan: Plan, template: str | None) -> Protocol:
+def _protocol(tasks: Sequence[str | Task], plan: Plan, template: str | None) -> SuiteProtocol:
     found = [loaded_once(find_task(task) if isinstance(task, str) else task) for task in tasks]
     names = [task.name for task in found]
     if not names or len(set(names)) < len(names):
         raise InputError("no task was given: name one with --tasks" if not names else f"one task twice: {names}")
     jobs = tuple((task, plan.put(task, task.template(template) if template else task.templates[0])) for task in found)
-    return Protocol(jobs, {task.name: plan.problems(task) for task in found}, plan)
+    return SuiteProtocol(jobs, {task.name: plan.problems(task) for task in found}, plan)
 
 
 # Asking
 
 
-def _ask(suite: _Suite) -> dict[tuple[str, str], Asked]:
+def _ask(suite: _Suite) -> dict[tuple[str, str], TaskRun]:
     """Every subject's evaluations by its label and the task's name."""
     subjects = [subject for one in suite.entered for subject in one.subjects]
-    found: dict[tuple[str, str], Asked] = {}
+    found: dict[tuple[str, str], TaskRun] = {}
     for number, subject in enumerate(subjects, start=1):
 
         def say(text: str, number: int = number) -> None:
             suite.progress(f"[model {number} of {len(subjects)}] {text}")
 
-        for one in ask(subject, suite.protocol.jobs, suite.protocol.plan, cache=suite.cache, progress=say):
+        for one in run_tasks(subject, suite.protocol.jobs, suite.protocol.plan, cache=suite.cache, progress=say):
             found[subject.label, one.task.name] = one
     return found
 
@@ -163,7 +163,7 @@ def _probes(suite: _Suite) -> tuple[Probe, ...]:
 # The result
 
 
-def _result(suite: _Suite, asked: Mapping[tuple[str, str], Asked], prereg: Path | None) -> SuiteResult:
+def _result(suite: _Suite, asked: Mapping[tuple[str, str], TaskRun], prereg: Path | None) -> SuiteResult:
     headlines = tuple(headline(one, suite.protocol.plan.ks) for one in asked.values())
     evidence = Evidence(
         {key: one.evaluation for key, one in asked.items()}, _clusters(suite.protocol), _remarks(suite, headlines)
@@ -192,7 +192,7 @@ def _result(suite: _Suite, asked: Mapping[tuple[str, str], Asked], prereg: Path 
     )
 
 
-def _clusters(protocol: Protocol) -> dict[str, dict[str, object]]:
+def _clusters(protocol: SuiteProtocol) -> dict[str, dict[str, object]]:
     """By task, the template (or story) that each problem was made from, where all say so."""
     found: dict[str, dict[str, object]] = {}
     for name, problems in protocol.problems.items():
@@ -217,7 +217,7 @@ def _remarks(suite: _Suite, headlines: Sequence[Headline]) -> dict[tuple[str, st
     return found
 
 
-def _kept(suite: _Suite, asked: Asked) -> str:
+def _kept(suite: _Suite, asked: TaskRun) -> str:
     """The evaluation copied beside the result, so that the folder says all by itself; its path from there."""
     kept = suite.folder / ANSWERS / asked.path.name
     with disk_errors(kept):
@@ -268,9 +268,9 @@ def _unchecked(suite: _Suite) -> list[str]:
     return [f"{UNCHECKED} for {model} on {', '.join(names)}" for model, names in tasks.items() if names]
 
 
-def _asked_before_the_plan(suite: _Suite, asked: Mapping[tuple[str, str], Asked]) -> list[str]:
+def _asked_before_the_plan(suite: _Suite, asked: Mapping[tuple[str, str], TaskRun]) -> list[str]:
     plan = suite.facts.get("prereg")
-    early = [key for key, one in asked.items() if plan and one.begun < plan["time"]]
+    early = [key for key, one in asked.items() if plan and one.started < plan["time"]]
     if not early:
         return []
     named = ", ".join(f"{label} on {task}" for label, task in early)

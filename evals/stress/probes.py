@@ -24,7 +24,7 @@ from rlpath.evals.stress.variants import (
     tellings,
     with_other_numbers,
 )
-from rlpath.evals.suite.harness import Asked, Plan, Progress, ask
+from rlpath.evals.suite.harness import Plan, Progress, TaskRun, run_tasks
 from rlpath.evals.suite.paired import paired, right_R_P, signed
 from rlpath.evals.suite.result import Probe
 from rlpath.evals.suite.subject import Subject
@@ -101,7 +101,7 @@ def probes(
 
     `jobs` are tasks with their protocol's template; those whose answers are not numbers are passed over. The stories
     are asked in chat where every protocol is. `plan.size` bounds each task's items, `plan.seed` draws the changes.
-    Raises what `ask` raises.
+    Raises what `run_tasks` raises.
     """
     fitting = [(task, template) for task, template in jobs if _has_numbers(task, plan)]
     chat = all(template.chat for _, template in jobs)
@@ -111,7 +111,10 @@ def probes(
     asking = [*fitting, *(_changed(job, change, plan) for job, change in pairs)]
     # By job, then by training seed.
     asked = list(
-        zip(*(ask(s, asking, plan, cache=cache, modes=("greedy",), progress=progress) for s in subjects), strict=True)
+        zip(
+            *(run_tasks(s, asking, plan, cache=cache, modes=("greedy",), progress=progress) for s in subjects),
+            strict=True,
+        )
     )
     originals = dict(zip([task.name for task, _ in fitting], asked, strict=False))
     changed = asked[len(fitting) :]
@@ -123,7 +126,7 @@ def probes(
     return tuple(replace(each, p_holm=p) for each, p in zip(found, adjusted, strict=True))
 
 
-def probe(label: str, change: Change, original: Sequence[Asked], changed: Sequence[Asked]) -> Probe:
+def probe(label: str, change: Change, original: Sequence[TaskRun], changed: Sequence[TaskRun]) -> Probe:
     """One probe from the answers to the same items before and after the change, by training seed."""
     before_R_P, after_R_P = right_R_P(original), right_R_P(changed)
     names = clusters(original[0])

@@ -18,7 +18,7 @@ from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
 from rlpath.core.stats import holm
 from rlpath.evals.compare.comparison import points
-from rlpath.evals.suite.harness import Asked, Plan, Progress, ask
+from rlpath.evals.suite.harness import Plan, Progress, TaskRun, run_tasks
 from rlpath.evals.suite.paired import Paired, paired, right_R_P, signed
 from rlpath.evals.suite.result import Ranking, Sensitivity
 from rlpath.evals.suite.subject import Subject, has_chat_template
@@ -77,7 +77,7 @@ def sensitivity(
     """Ask both entrants (label, and one subject a training seed) every variant, and judge what becomes of the ranking.
 
     Variants in chat are left out, by name, where a subject has no chat template. Raises InputError where fewer than two
-    are left, and whatever `ask` raises.
+    are left, and whatever `run_tasks` raises.
     """
     jobs = variants(task, protocol, orders=orders, seed=plan.seed)
     chats = all(has_chat_template(subject) for subject in (*model[1], *versus[1]))
@@ -87,7 +87,12 @@ def sensitivity(
         raise InputError(f"{task.name} has no two ways to be put without a chat: give it templates with chat=False")
     # By variant, then by training seed.
     after, before = (
-        list(zip(*(ask(s, kept, plan, cache=cache, modes=("greedy",), progress=progress) for s in side), strict=True))
+        list(
+            zip(
+                *(run_tasks(s, kept, plan, cache=cache, modes=("greedy",), progress=progress) for s in side),
+                strict=True,
+            )
+        )
         for side in (model[1], versus[1])
     )
     return summarise(model[0], versus[0], after, before, left_out)
@@ -96,8 +101,8 @@ def sensitivity(
 def summarise(
     model: str,
     versus: str,
-    after: Sequence[Sequence[Asked]],
-    before: Sequence[Sequence[Asked]],
+    after: Sequence[Sequence[TaskRun]],
+    before: Sequence[Sequence[TaskRun]],
     left_out: tuple[str, ...] = (),
 ) -> Sensitivity:
     """The figures of two entrants' answers, by variant (the protocol first) and training seed."""
@@ -123,7 +128,7 @@ def summarise(
     )
 
 
-def clusters(asked: Asked) -> list[str]:
+def clusters(asked: TaskRun) -> list[str]:
     """What the items count by: the story they were made from, where they were, else themselves."""
     return [str(problem.meta.get("story", problem.id)) for problem in asked.problems.problems]
 

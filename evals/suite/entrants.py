@@ -12,14 +12,14 @@ from rlpath.evals.suite.subject import Subject, base_of, resolve_subject
 
 
 @dataclass(frozen=True, slots=True)
-class Entered:
+class ModelEntry:
     """An entrant with its subjects, one a training seed."""
 
     entrant: Entrant
     subjects: tuple[Subject, ...]
 
 
-def enter(models: Sequence[str], baseline: Sequence[str]) -> list[Entered]:
+def resolve_models(models: Sequence[str], baseline: Sequence[str]) -> list[ModelEntry]:
     """All that a suite asks: `models`, the `baseline` and the bases of the models, each once.
 
     Runs of one recipe and configuration are the training seeds of one entrant. The baseline is one entrant: a model,
@@ -51,7 +51,7 @@ def enter(models: Sequence[str], baseline: Sequence[str]) -> list[Entered]:
         for group in members:
             groups.setdefault(_weights(group), (role, group))
     labels = _labels([group for _, group in groups.values()])
-    found = [Entered(_entrant(role, group, label), tuple(group)) for (role, group), label in _zip(groups, labels)]
+    found = [ModelEntry(_entrant(role, group, label), tuple(group)) for (role, group), label in _zip(groups, labels)]
     by_weights = {_weights(entered.subjects): entered.entrant.label for entered in found}
     return [_with_base(entered, by_weights) for entered in found]
 
@@ -93,9 +93,9 @@ def _entrant(role: Role, group: Sequence[Subject], label: str) -> Entrant:
     return Entrant(label, role, members, seeds, group[0].parameters, _weights(group))
 
 
-def _with_base(entered: Entered, by_weights: dict[tuple[str, ...], str]) -> Entered:
+def _with_base(entered: ModelEntry, by_weights: dict[tuple[str, ...], str]) -> ModelEntry:
     """The entrant knowing its base, and its subjects under the labels that tables use."""
     base = base_of(entered.subjects[0])
     name = "" if base is entered.subjects[0] else by_weights[(base.sha256,)]
     named = zip(entered.subjects, entered.entrant.members, strict=True)
-    return Entered(replace(entered.entrant, base=name), tuple(replace(one, label=label) for one, label in named))
+    return ModelEntry(replace(entered.entrant, base=name), tuple(replace(one, label=label) for one, label in named))

@@ -26,7 +26,7 @@ from rlpath.evals.measure.evaluation import MODES, Evaluation, Mode, Protocol, e
 from rlpath.evals.suite.endpoint import EndpointSampler
 from rlpath.evals.suite.likelihood import Choosing
 from rlpath.evals.suite.subject import LazySampler, Subject, has_chat_template
-from rlpath.evals.suite.task import Prompted, Task, Template
+from rlpath.evals.suite.task import Task, Template, TemplatedSampler
 from rlpath.models.packaged import cache_folder
 from rlpath.models.rollouts import choose_backend
 
@@ -139,10 +139,10 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Asked:
+class TaskRun:
     """One model's evaluation on one task under one template, and where it is kept.
 
-    `begun` is when its first question was asked, in this suite or an earlier one (ISO 8601, UTC).
+    `started` is when its first question was asked, in this suite or an earlier one (ISO 8601, UTC).
     """
 
     subject: Subject
@@ -151,10 +151,10 @@ class Asked:
     problems: ProblemSet
     evaluation: Evaluation
     path: Path
-    begun: str = ""
+    started: str = ""
 
 
-def ask(
+def run_tasks(
     subject: Subject,
     jobs: Sequence[tuple[Task, Template]],
     plan: Plan,
@@ -162,7 +162,7 @@ def ask(
     cache: Path | None = None,
     modes: Sequence[Mode] = MODES,
     progress: Progress = lambda _: None,
-) -> list[Asked]:
+) -> list[TaskRun]:
     """Ask `subject` every task under its template; the model is loaded once, and only for what is not cached.
 
     `modes` of ("greedy",) leaves the sampled completions out; a later call with both finds the greedy ones.
@@ -178,21 +178,21 @@ def ask(
     sampler = _sampler(subject, plan, longest)
     if sampler.tokenizer.chat_template is None and any(template.chat for _, template in jobs):
         raise _no_chat(subject)
-    asked: list[Asked] = []
+    asked: list[TaskRun] = []
     for task, template, problems in loaded:
         exemplars = task.exemplars() if template.shots else ()
         prompted = (
             Choosing(sampler, template, exemplars, problems.problems)
             if template.likelihood
-            else Prompted(sampler, template, exemplars)
+            else TemplatedSampler(sampler, template, exemplars)
         )
         facts = _facts(subject, prompted, problems, task, plan)
         path = folder / f"{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]}.jsonl"
         what, samples = f"{subject.label}: {task.name} ({template.name})", plan.samples if "sample" in modes else 0
         say = _timed(what, prompted, len(problems), samples, plan.batch, progress)
-        begun = _begun(path, facts)
+        started = _started(path, facts)
         evaluation = _evaluate(prompted, problems, task, plan, path, modes, say, again=subject.again)
-        asked.append(Asked(subject, task, template, problems, evaluation, path, begun))
+        asked.append(TaskRun(subject, task, template, problems, evaluation, path, started))
     return asked
 
 
@@ -221,7 +221,7 @@ def _no_chat(subject: Subject) -> InputError:
 
 
 def _evaluate(
-    prompted: Prompted,
+    prompted: TemplatedSampler,
     problems: ProblemSet,
     task: Task,
     plan: Plan,
@@ -242,7 +242,9 @@ def _evaluate(
         )
 
 
-def _facts(subject: Subject, prompted: Prompted, problems: ProblemSet, task: Task, plan: Plan) -> dict[str, Any]:
+def _facts(
+    subject: Subject, prompted: TemplatedSampler, problems: ProblemSet, task: Task, plan: Plan
+) -> dict[str, Any]:
     """Everything that decides a completion or its verdict."""
     return {
         "rlpath": rlpath.__version__,
@@ -258,7 +260,7 @@ def _facts(subject: Subject, prompted: Prompted, problems: ProblemSet, task: Tas
     }
 
 
-def _begun(path: Path, facts: Mapping[str, Any]) -> str:
+def _started(path: Path, facts: Mapping[str, Any]) -> str:
     """When the first of these questions was asked; kept beside the answers, with what the file's name is a hash of."""
     described = path.with_suffix(".json")
     if not described.exists():
@@ -276,7 +278,7 @@ def _identity(verifier: Any) -> str:
 
 
 def _timed(
-    what: str, prompted: Prompted, problems: int, samples: int, chunk: int, progress: Progress
+    what: str, prompted: TemplatedSampler, problems: int, samples: int, chunk: int, progress: Progress
 ) -> Callable[[int, int], None]:
     """Say how far it is and how long it will take, by the completions made since this start.
 

@@ -1,4 +1,4 @@
-"""The figures of one model on one task, none hidden: what was cut, what held no answer, what other readings say."""
+"""The figures of one model on one task, none hidden: what was truncated, what held no answer, other readings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rlpath.core.types import Status, Verifier
 from rlpath.evals.measure.evaluation import Sample
 from rlpath.evals.measure.evaluation import ks as evaluation_ks
 from rlpath.evals.suite.baselines import TrivialScore, guess_pass_at, trivial_scores
-from rlpath.evals.suite.harness import Asked
+from rlpath.evals.suite.harness import TaskRun
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Headline:
     of the greedy ones where nothing was sampled.
 
     strict, flexible, ours: three readings of the same completions
-    truncated: share that the length limit cut; no_answer, undecided: shares of verdicts
+    truncated: share that the length limit truncated; no_answer, undecided: shares of verdicts
     pass_at: unbiased, by k; guess_at: what guessing would have; majority: of all samples' answers, by k
     trivial: baselines without a model, best first
     """
@@ -53,7 +53,7 @@ class Headline:
         return best if best and self.ours.estimate <= best.accuracy else None
 
 
-def headline(asked: Asked, ks: Sequence[int] | None = None) -> Headline:
+def headline(asked: TaskRun, ks: Sequence[int] | None = None) -> Headline:
     """The figures of one evaluation; pass@k and maj@k for `ks`, by default 1, 2, 4 … samples."""
     evaluation, task, problems = asked.evaluation, asked.task, asked.problems
     summary = evaluation.summary()
@@ -69,7 +69,7 @@ def headline(asked: Asked, ks: Sequence[int] | None = None) -> Headline:
         strict=reread(greedy, task.strict),
         flexible=reread(greedy, task.flexible),
         ours=summary.greedy,
-        truncated=summary.cut,
+        truncated=summary.truncated,
         no_answer=summary.sampled_status[Status.NO_ANSWER],
         undecided=summary.sampled_status[Status.UNDECIDED],
         pass_at=pass_at,
@@ -90,7 +90,7 @@ def reread(samples: Sequence[Sample], verifier: Verifier) -> Interval:
     return wilson(sum(verdict.correct for verdict in verdicts), len(verdicts))
 
 
-def majority_at(asked: Asked, k: int, draws: int = 100) -> Interval:
+def majority_at(asked: TaskRun, k: int, draws: int = 100) -> Interval:
     """Expected accuracy of the most frequent answer among k samples, over problems.
 
     The k are drawn without replacement from the n, `draws` times unless k = n; ties share the point among the tied.

@@ -17,12 +17,12 @@ from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
 from rlpath.core.types import Completion, Decoding, Problem
 from rlpath.evals.contamination.token_scores import score_tokens
-from rlpath.evals.suite.task import Exemplar, Prompted, Template
+from rlpath.evals.suite.task import Exemplar, Template, TemplatedSampler
 
 BATCH = 16
 
 
-class Choosing(Prompted):
+class Choosing(TemplatedSampler):
     """A sampler that chooses among a question's options; its completions are their letters."""
 
     def __init__(

@@ -22,7 +22,7 @@ from rlpath.core.stats import (
     sign_flip,
 )
 from rlpath.evals.compare.comparison import ALPHA
-from rlpath.evals.suite.harness import Asked
+from rlpath.evals.suite.harness import TaskRun
 
 Sign = Literal[-1, 0, 1]
 
@@ -41,7 +41,7 @@ class Paired:
         return 1 if self.difference.estimate > 0 else -1
 
 
-def right_R_P(asked: Sequence[Asked]) -> NDArray[np.float64]:
+def right_R_P(asked: Sequence[TaskRun]) -> NDArray[np.float64]:
     """1 where the greedy answer is right, [training seeds, items], items in the order of the problems."""
     return np.array([[float(n) for n in each.evaluation.correct("greedy").values()] for each in asked])
 

@@ -40,7 +40,7 @@ class Template:
         if self.text.count("{question}") != 1:
             raise ValueError(f"template {self.name} must hold {{question}} once")
 
-    def ask(self, question: str) -> str:
+    def render(self, question: str) -> str:
         """The question under this template."""
         return self.text.replace("{question}", question)
 
@@ -116,7 +116,7 @@ def _bare(text: str) -> str:
     return text.lower()
 
 
-class Prompted:
+class TemplatedSampler:
     """A sampler that is asked bare questions and puts them by a template; a `Sampler` itself.
 
     `calls` counts how often the sampler was asked.
@@ -140,18 +140,18 @@ class Prompted:
             return self.tokenizer(self.text(prompt))["input_ids"]
         turns = [{"role": "system", "content": self.template.system}] if self.template.system else []
         turns += [turn for exemplar in self.exemplars for turn in self._turns(exemplar)]
-        turns.append({"role": "user", "content": self.template.ask(prompt)})
+        turns.append({"role": "user", "content": self.template.render(prompt)})
         return self.tokenizer.apply_chat_template(
             turns, add_generation_prompt=True, return_dict=False, **dict(self.template.options)
         )
 
     def text(self, question: str) -> str:
         """What is put, as plain text: exemplars and question a blank line apart."""
-        shown = [f"{self.template.ask(example.question)} {example.answer}" for example in self.exemplars]
-        return "\n\n".join([*shown, self.template.ask(question)])
+        shown = [f"{self.template.render(example.question)} {example.answer}" for example in self.exemplars]
+        return "\n\n".join([*shown, self.template.render(question)])
 
     def _turns(self, exemplar: Exemplar) -> list[dict[str, str]]:
-        question, answer = self.template.ask(exemplar.question), exemplar.answer
+        question, answer = self.template.render(exemplar.question), exemplar.answer
         return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
     def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:

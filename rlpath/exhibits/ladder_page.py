@@ -117,7 +117,7 @@ def _primary(found: SeedComparison) -> Aggregate:
 
 
 def _cut(found: Sequence[Evaluation]) -> float:
-    return sum(evaluation.summary().cut for evaluation in found) / len(found)
+    return sum(evaluation.summary().truncated for evaluation in found) / len(found)
 
 
 def _cells(row: Row) -> tuple[str, ...]:

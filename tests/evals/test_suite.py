@@ -13,7 +13,7 @@ import pytest
 from rlpath.core.errors import InputError
 from rlpath.evals import evaluate
 from rlpath.evals.report.suite_table import result_lines
-from rlpath.evals.suite.entrants import enter
+from rlpath.evals.suite.entrants import resolve_models
 from rlpath.evals.suite.harness import Plan
 from rlpath.evals.suite.result import SuiteResult, read_result
 from rlpath.evals.suite.subject import LazySampler
@@ -181,7 +181,7 @@ def test_who_cannot_take_part(
     """One sentence each."""
     paths = {"a": str(digit_folder), "b": str(other_folder)}
     with pytest.raises(InputError, match=sentence):
-        enter([paths.get(name, name) for name in models], [paths.get(name, name) for name in baseline])
+        resolve_models([paths.get(name, name) for name in models], [paths.get(name, name) for name in baseline])
 
 
 @pytest.mark.parametrize(

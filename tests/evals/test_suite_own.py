@@ -19,7 +19,7 @@ from rlpath.core.types import Decoding
 from rlpath.evals.run_suite import run_suite
 from rlpath.evals.suite import hub
 from rlpath.evals.suite.endpoint import EndpointSampler
-from rlpath.evals.suite.harness import Plan, ask
+from rlpath.evals.suite.harness import Plan, run_tasks
 from rlpath.evals.suite.own_tasks import find_task, loaded_once
 from rlpath.evals.suite.subject import LazySampler, resolve_subject
 from rlpath.evals.suite.task import Exemplar, Task, Template
@@ -130,7 +130,7 @@ def test_the_likeliest_option_is_the_answer(tmp_path: Path, tiny_folder: Path, t
     task = find_task(str(table(tmp_path / "q.jsonl", OPTIONS)))
     subject = resolve_subject(str(tiny_folder))
     template = task.template("likelihood")
-    (asked,) = ask(subject, [(task, template)], PLAN, cache=tmp_path)
+    (asked,) = run_tasks(subject, [(task, template)], PLAN, cache=tmp_path)
 
     sampler: Any = LazySampler(subject, "hf", max_length=64, dtype="float32")
     model, tokenizer = tiny_model(seed=1), sampler.tokenizer
@@ -149,7 +149,7 @@ def test_the_likeliest_option_is_the_answer(tmp_path: Path, tiny_folder: Path, t
     assert {sample.status.value for sample in asked.evaluation.samples} <= {"correct", "wrong"}
     sums = find_task(str(table(tmp_path / "sums.jsonl", [{"question": "1 + 1?", "answer": 2}])))
     with pytest.raises(InputError, match="chooses among options, and problem sums-1 has none"):
-        ask(subject, [(sums, template)], PLAN, cache=tmp_path)
+        run_tasks(subject, [(sums, template)], PLAN, cache=tmp_path)
 
 
 def test_one_model_alone(tmp_path: Path, tiny_folder: Path) -> None:
@@ -192,10 +192,10 @@ def test_everybody_is_asked_as_the_plan_says(tmp_path: Path, tiny_folder: Path) 
     chat = "{% for m in messages %}[{{ m.role }}:{{ m.content }}]{% endfor %}{{ mood }}"
     plan = replace(PLAN, shots=1, system="Be brief.", chat_template=chat, chat_options=(("mood", "!"),))
     template = plan.put(task, task.templates[1])
-    from rlpath.evals.suite.task import Prompted
+    from rlpath.evals.suite.task import TemplatedSampler
 
     sampler = LazySampler(resolve_subject(str(tiny_folder)), "hf", max_length=64, chat_template=plan.chat_template)
-    prompted = Prompted(sampler, template, task.exemplars())
+    prompted = TemplatedSampler(sampler, template, task.exemplars())
     said = sampler.tokenizer.decode(prompted.encode("3 + 3?"))
     assert said == "[system:Be brief.][user:1 + 1?][assistant:2][user:3 + 3?]!"
     assert template.name == "plain, 1 shots"
@@ -214,7 +214,7 @@ def test_an_answer_does_not_depend_on_its_batch(tmp_path: Path, tiny_folder: Pat
         plan = replace(PLAN, size=None, max_tokens=24, batch=batch, samples=0)
         assert plan.precision(subject.parameters) == "float32"
         task = find_task(str(path))
-        (asked,) = ask(subject, [(task, task.templates[0])], plan, cache=tmp_path)
+        (asked,) = run_tasks(subject, [(task, task.templates[0])], plan, cache=tmp_path)
         texts.append([sample.completion for sample in asked.evaluation.samples])
     assert texts[0] == texts[1] == texts[2]
     assert Plan().precision(10**10) == "bfloat16" and Plan(dtype="float16").precision(1) == "float16"
@@ -304,4 +304,4 @@ def test_an_endpoint_that_does_not_answer(server: str, tmp_path: Path, monkeypat
     task: Task = find_task(str(table(tmp_path / "q.jsonl", OPTIONS)))
     template: Template = task.template("likelihood")
     with pytest.raises(InputError, match="an endpoint does not give"):
-        ask(resolve_subject(f"{server}#good"), [(task, template)], PLAN, cache=tmp_path)
+        run_tasks(resolve_subject(f"{server}#good"), [(task, template)], PLAN, cache=tmp_path)
