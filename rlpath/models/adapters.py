@@ -38,7 +38,7 @@ def is_adapter(folder: Path) -> bool:
     """Whether `folder` holds a PEFT adapter and no model. Raises `InputError` where it holds both."""
     if not (folder / CONFIG).is_file():
         return False
-    if any(file.name != WEIGHTS for file in folder.glob("*.safetensors")):
+    if any(folder.glob("model*.safetensors")):
         raise InputError(
             f"{folder} holds an adapter and the weights of a model: it is not clear which is meant, so keep {CONFIG} "
             f"and {WEIGHTS} in a folder of their own"
