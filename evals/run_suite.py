@@ -16,11 +16,12 @@ from rlpath.evals.measure.clusters import clusters_of, copies
 from rlpath.evals.suite.entrants import ModelEntry, resolve_models
 from rlpath.evals.suite.harness import Plan, Progress, TaskRun, check_chat, run_tasks
 from rlpath.evals.suite.headline import Headline, headline
+from rlpath.evals.suite.own_tasks import find_task, loaded_once
 from rlpath.evals.suite.references import references
 from rlpath.evals.suite.result import Contrast, Entrant, Probe, Sensitivity, SuiteResult
 from rlpath.evals.suite.start import SuiteProtocol, hold_folder, start_suite
 from rlpath.evals.suite.task import Task
-from rlpath.evals.suite.tasks import TASKS, find_task
+from rlpath.evals.suite.tasks import TASKS
 from rlpath.evals.suite.training import UNCHECKED, Findings, as_json, remark, search_training_text
 from rlpath.evals.suite.verdict import Declared, Evidence, decide, declare, millions, same_size
 from rlpath.runs.prereg import read_prereg
@@ -76,7 +77,10 @@ def run_suite(
         entered = resolve_models(models, [baseline] if isinstance(baseline, str) else baseline)
         for one in entered:
             for subject in one.subjects:
-                check_chat(subject, [each for _, each in protocol.jobs])
+                check_chat(subject, [each for _, each in protocol.jobs], protocol.plan.chat_template)
+        # One precision for all: the largest model's.
+        dtype = protocol.plan.precision(max(one.entrant.parameters for one in entered))
+        protocol = replace(protocol, plan=replace(protocol.plan, dtype=dtype))
         family = declare([one.entrant for one in entered], [task.name for task, _ in protocol.jobs])
         findings = search_training_text(entered, protocol.problems, train_files)
         facts = start_suite(folder, entered, protocol, family, prereg)
@@ -95,11 +99,11 @@ def run_suite(
 
 
 def _protocol(tasks: Sequence[str | Task], plan: Plan, template: str | None) -> SuiteProtocol:
-    found = [find_task(task) if isinstance(task, str) else task for task in tasks]
+    found = [loaded_once(find_task(task) if isinstance(task, str) else task) for task in tasks]
     names = [task.name for task in found]
     if not names or len(set(names)) < len(names):
         raise InputError("no task was given: name one with --tasks" if not names else f"one task twice: {names}")
-    jobs = tuple((task, task.template(template) if template else task.templates[0]) for task in found)
+    jobs = tuple((task, plan.put(task, task.template(template) if template else task.templates[0])) for task in found)
     return SuiteProtocol(jobs, {task.name: plan.problems(task) for task in found}, plan)
 
 
@@ -175,6 +179,7 @@ def _result(suite: _Suite, asked: Mapping[tuple[str, str], TaskRun], prereg: Pat
         *_warnings(suite.entrants, headlines),
         *_copies(suite),
         *_truncation(contrasts, suite.entrants, headlines),
+        *_batches(suite),
         *_unchecked(suite),
         *_asked_before_the_plan(suite, asked),
     ]
@@ -259,6 +264,19 @@ def _truncation(contrasts: Sequence[Contrast], entrants: Sequence[Entrant], head
                 f"{one.task}: {model:.0%} of the answers of {one.model} are truncated at the length limit, "
                 f"{versus:.0%} of those of {one.versus}: the difference may be one of length; raise --max-tokens"
             )
+    return found
+
+
+def _batches(suite: _Suite) -> list[str]:
+    """Whether greedy answers depend on what else was asked at once."""
+    plan = suite.protocol.plan
+    remote = [one.entrant.label for one in suite.entered if any(each.is_endpoint for each in one.subjects)]
+    found = [f"size, precision and batches of {name} are its server's, and were not seen" for name in remote]
+    if plan.dtype != "float32":
+        found.append(
+            f"asked in {plan.dtype}, {plan.batch} problems at once: a greedy answer can change with what else is in "
+            "the batch; --dtype float32 makes it stand"
+        )
     return found
 
 

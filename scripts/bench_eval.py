@@ -43,9 +43,9 @@ from rlpath.evals.suite.agreement import (
     report_completions,
     report_verdicts,
 )
+from rlpath.evals.suite.own_tasks import find_task
 from rlpath.evals.suite.subject import LazySampler, resolve_subject
 from rlpath.evals.suite.task import TemplatedSampler
-from rlpath.evals.suite.tasks import find_task
 from rlpath.models.load import load_model, resolve_model
 from rlpath.runs.hardware import cores, cpu_name
 from rlpath.runs.processes import pinned

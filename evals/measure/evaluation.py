@@ -85,7 +85,9 @@ class Protocol:
         if self.sampled is None:
             return f"greedy, at most {self.greedy.max_tokens} tokens"
         sampled = self.sampled
-        return f"{sampled.n} samples each at temperature {sampled.temperature:g}, at most {sampled.max_tokens} tokens"
+        nucleus = f" and top-p {sampled.top_p:g}" if sampled.top_p < 1 else ""
+        how = f"at temperature {sampled.temperature:g}{nucleus}"
+        return f"{sampled.n} samples each {how}, at most {sampled.max_tokens} tokens"
 
     def comparable(self, other: Protocol) -> bool:
         """Whether the two differ in nothing but where the problems were read and the seed of the draws."""

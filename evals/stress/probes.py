@@ -59,7 +59,7 @@ def changes(task: Task, protocol: Template) -> list[Change]:
     # Solved examples show a format of their own: without them it would not be the format alone that changes.
     formats = {} if protocol.shots else FORMATS
     return [
-        *(told if task is STORIES_TASK else ()),
+        *(told if task.name == STORIES_TASK.name else ()),
         Change("irrelevant sentence", "one more sentence, with a number that must not be used", _distracted),
         *(Change(f"answer as {name}", what, template=_format(name, protocol)) for name, what in formats.items()),
     ]
@@ -105,7 +105,7 @@ def probes(
     """
     fitting = [(task, template) for task, template in jobs if _has_numbers(task, plan)]
     chat = all(template.chat for _, template in jobs)
-    if STORIES_TASK not in [task for task, _ in fitting]:
+    if STORIES_TASK.name not in [task.name for task, _ in fitting]:
         fitting.insert(0, (STORIES_TASK, STORIES_TASK.templates[0] if chat else PLAIN_TEXT))
     pairs = [(job, change) for job in fitting for change in changes(*job)]
     asking = [*fitting, *(_changed(job, change, plan) for job, change in pairs)]

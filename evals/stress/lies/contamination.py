@@ -80,7 +80,7 @@ def _trained(material: Material, leaked: Sequence[Problem]) -> TemplatedSampler:
         loss.backward()
         optimizer.step()
     # Asked in the precision that the untrained model was asked in.
-    model = model.to(getattr(torch, material.plan.dtype))
+    model = model.to(getattr(torch, material.plan.precision(subject.parameters)))
     return TemplatedSampler(HFSampler(model, bare.tokenizer), material.protocol.template, ())
 
 
