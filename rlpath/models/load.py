@@ -178,7 +178,12 @@ def load_model(
     """
     check_model(path)
     auto = _need("transformers").AutoModelForCausalLM
-    options = {"quantization_config": quantization_config} if quantization_config is not None else {}
+    options: dict[str, Any] = {}
+    if quantization_config is not None:
+        options["quantization_config"] = quantization_config
+    if _caps_attention(path):
+        # torch's fused kernel knows no soft cap and would leave it out.
+        options["attn_implementation"] = "eager"
     try:
         # transformers fills what the weights lack with random numbers and only warns; here it is an error.
         model, found = auto.from_pretrained(path, dtype=dtype, output_loading_info=True, **options)
@@ -190,6 +195,11 @@ def load_model(
             f"the weights in {path} lack {len(lacking)} tensors, first {lacking[0]}; fetch the model again"
         )
     return model
+
+
+def _caps_attention(path: Path) -> bool:
+    config = read_json(path / "config.json")
+    return bool(config.get("text_config", config).get("attn_logit_softcapping"))
 
 
 def _first_line(error: Exception) -> str:

@@ -14,7 +14,7 @@ import torch
 from peft import LoraConfig, TaskType
 
 from rlpath.core.errors import InputError
-from rlpath.posttrain.settings import fast_dtype
+from rlpath.models.precision import fast_dtype
 
 
 @dataclass(frozen=True, kw_only=True)
