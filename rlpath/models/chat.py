@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,11 +43,15 @@ def check_options(tokenizer: Any, options: ChatOptions | None) -> None:
 
 def turn_end(tokenizer: Any) -> int | None:
     """The special token that the chat template writes after an answer, None where it writes none."""
-    if tokenizer.chat_template is None:
-        return None
+    return None if tokenizer.chat_template is None else _turn_end(tokenizer, tokenizer.chat_template)
+
+
+@lru_cache(maxsize=8)
+def _turn_end(tokenizer: Any, template: str) -> int | None:
     asked = [{"role": "user", "content": "x"}]
-    start = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=False)
-    whole = tokenizer.apply_chat_template([*asked, {"role": "assistant", "content": "x"}], return_dict=False)
+    answered = [*asked, {"role": "assistant", "content": "x"}]
+    start = tokenizer.apply_chat_template(asked, chat_template=template, add_generation_prompt=True, return_dict=False)
+    whole = tokenizer.apply_chat_template(answered, chat_template=template, return_dict=False)
     special = special_ids(tokenizer)
     # Templates may write the prompt differently once an answer follows: the end is looked for from the back.
     after = []

@@ -113,13 +113,18 @@ class HFSampler:
         self.model.to(self.device)
 
     @torch.inference_mode()
-    def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
-        """Complete each prompt `decoding.n` times; draws depend on the seed and the prompt's index alone."""
+    def generate(
+        self, prompts: Sequence[Sequence[int]], decoding: Decoding, *, first: int = 0
+    ) -> list[list[Completion]]:
+        """Complete each prompt `decoding.n` times; draws depend on the seed and the prompt's number alone.
+
+        Prompts are numbered from `first`: where processes share a call, each has a part of it.
+        """
         per_batch = max(1, self.max_batch // decoding.n)
         groups: list[list[Completion]] = []
         for start in range(0, len(prompts), per_batch):
             batch = prompts[start : start + per_batch]
-            uniforms_B_T = torch.cat([_uniforms(decoding, start + index) for index in range(len(batch))])
+            uniforms_B_T = torch.cat([_uniforms(decoding, first + start + index) for index in range(len(batch))])
             rows = self._decode(batch, decoding, uniforms_B_T.to(self.model.device))
             groups += [rows[i : i + decoding.n] for i in range(0, len(rows), decoding.n)]
         return groups

@@ -31,9 +31,9 @@ class VLLMSampler:
     """A vLLM engine with the weights of `path`; `load_weights` replaces them.
 
     `max_length` bounds prompt plus completion in tokens, and so does what the model can read. At most `max_batch`
-    sequences are decoded at once; `options` go to the chat template. `gpu_memory` is the share of the GPU's memory the engine may
-    take for weights and cache (ignored on a CPU, where the cache gets `cpu_cache_gib`). Raises `InputError` where
-    vLLM is not installed.
+    sequences are decoded at once; `options` go to the chat template. `gpu_memory` is the share of the GPU's memory the
+    engine may take for weights and cache (ignored on a CPU, where the cache gets `cpu_cache_gib`). Raises `InputError`
+    where vLLM is not installed.
     """
 
     backend = "vllm"
@@ -101,21 +101,27 @@ class VLLMSampler:
         engine.model_executor.driver_worker.model_runner.model.load_weights(weights)
         self.llm.reset_prefix_cache()
 
-    def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
-        """Complete each prompt `decoding.n` times. The seed fixes the draws of one and the same list of prompts."""
-        params = sampling_params(decoding, len(prompts), self.stop_ids, seeded=self.on_gpu)
+    def generate(
+        self, prompts: Sequence[Sequence[int]], decoding: Decoding, *, first: int = 0
+    ) -> list[list[Completion]]:
+        """Complete each prompt `decoding.n` times. The seed fixes the draws of one and the same list of prompts.
+
+        Prompts are numbered from `first`: where processes share a call, each has a part of it.
+        """
+        params = sampling_params(decoding, range(first, first + len(prompts)), self.stop_ids, seeded=self.on_gpu)
         requests: Any = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
         with torch.random.fork_rng():
-            torch.manual_seed(derive(decoding.seed, "vllm"))
+            torch.manual_seed(derive(decoding.seed, "vllm", first))
             outputs = self.llm.generate(requests, params, use_tqdm=False)
         return [[_completion(output) for output in request.outputs] for request in outputs]
 
 
-def sampling_params(decoding: Decoding, prompts: int, stop_ids: frozenset[int], *, seeded: bool) -> list[Any]:
-    """vLLM's settings of each request. With `seeded` each has a seed of its own, which vLLM's GPU runner honours.
+def sampling_params(decoding: Decoding, numbers: Sequence[int], stop_ids: frozenset[int], *, seeded: bool) -> list[Any]:
+    """vLLM's settings of the requests with these numbers.
 
-    vLLM gives the k-th completion of a request its seed + k, so the seeds of two requests must lie far apart. Its CPU
-    runner fails with a seed in a request as soon as one sequence ends before another.
+    With `seeded` each has a seed of its own, which vLLM's GPU runner honours. vLLM gives the k-th completion of a
+    request its seed + k, so the seeds of two requests must lie far apart. Its CPU runner fails with a seed in a request
+    as soon as one sequence ends before another.
     """
     from vllm import SamplingParams
 
@@ -128,9 +134,9 @@ def sampling_params(decoding: Decoding, prompts: int, stop_ids: frozenset[int], 
             max_tokens=decoding.max_tokens,
             logprobs=0,
             stop_token_ids=sorted(stop_ids),
-            seed=derive(decoding.seed, "vllm", index) if seeded else None,
+            seed=derive(decoding.seed, "vllm", number) if seeded else None,
         )
-        for index in range(prompts)
+        for number in numbers
     ]
 
 

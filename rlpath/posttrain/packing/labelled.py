@@ -37,8 +37,8 @@ def let_autocast_cast(model: Any) -> None:
 def install_labelled(causal_lm: Any, *, rows_per_prompt: int, device: torch.device) -> float:
     """Answer `fused_lm_head=True` packed; any other call is as before. Returns the packing gap that was measured.
 
-    `rows_per_prompt` is how many rows of a batch may have the same prompt (2 for pairs). Where the model cannot be packed (gap above `PACKING_TOLERANCE`), or a row
-    is longer than its attention window, TRL's own answer is given.
+    `rows_per_prompt` is how many rows of a batch may have the same prompt (2 for pairs). Where the model cannot be
+    packed (gap above `PACKING_TOLERANCE`), or a row is longer than its attention window, TRL's own answer is given.
     """
     install(causal_lm, 1.0)
     config = causal_lm.config.get_text_config()
