@@ -18,6 +18,7 @@ from transformers.masking_utils import sdpa_mask
 from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
 from rlpath.core.types import Completion, Decoding
+from rlpath.models.cache import reserve
 from rlpath.models.chat import ChatOptions, check_options, encode_chat, stop_token_ids
 from rlpath.models.cpu_linear import PackedLinears, can_pack
 from rlpath.models.layers import caps_attention, foreign_layers
@@ -141,6 +142,7 @@ class HFSampler:
         )
         cache = output.past_key_values
         cache.batch_repeat_interleave(decoding.n)
+        reserve(cache)
         logits_B_V = output.logits[:, -1].repeat_interleave(decoding.n, 0)
         mask_B_S = mask_P.repeat_interleave(decoding.n, 0)
         position_B = mask_B_S.sum(1)
