@@ -101,7 +101,7 @@ def run_dpo_on_problems(
     begun = begin(recipe, settings, [train, held_out], facts)
     if begun is None:
         return
-    tokenizer = tokenizer_for(begun, settings, Notes(begun.run))
+    tokenizer = tokenizer_for(begun, settings, Notes(None))
     asked = train.problems[: settings.prompts]
     check_prompt_lengths(begun, asked, settings, tokenizer, thinking_options(settings.thinking))
     examination = Examination.begin(begun, held_out, settings, tokenizer)
