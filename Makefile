@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; \
 	done)
 
-.PHONY: help setup demo test test-slow check fix clean reproduce-grpo-arithmetic reproduce-grpo-gsm8k reproduce-speed \
+.PHONY: help setup demo test test-slow check check-gpu fix clean reproduce-grpo-arithmetic reproduce-grpo-gsm8k reproduce-speed \
 	reproduce-tabular reproduce-ppo reproduce-off-policy reproduce-ablation reproduce-ppo-speed reproduce-tuning \
 	reproduce-ladder reproduce-hacking reproduce-train-speed reproduce-eval reproduce-eval-speed \
 	reproduce-contamination reproduce-null
@@ -34,6 +34,9 @@ check: $(READY) ## lint, format, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
+
+check-gpu: $(READY) ## what only a GPU can show, in under ten minutes
+	$(BIN)/python scripts/check_gpu.py
 
 fix: $(READY) ## mend what ruff can mend, and format
 	$(BIN)/ruff check --fix .

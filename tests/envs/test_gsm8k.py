@@ -64,7 +64,7 @@ def test_a_repeated_question_is_kept_once() -> None:
     ("lines", "message"),
     [
         ([row(1), "{not json"], "line 2: not JSON"),
-        ([row(1), "", row(2)], "line 2: not JSON"),
+        ([row(1), "", "[1]"], "line 3: expected a JSON object, found list"),
         ([row(1), "[1]"], "line 2: expected a JSON object, found list"),
         ([row(1), '{"question": "Why?"}'], "line 2: the field 'answer' is missing"),
         ([row(1), row(2), row(3, "no marks")], "line 3: the answer does not end in '#### <number>'"),
