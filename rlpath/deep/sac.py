@@ -1,4 +1,4 @@
-"""Soft actor-critic (Haarnoja et al. 2018, arXiv:1812.05905): two critics, a stochastic actor, a learnt temperature.
+"""Soft actor-critic (Haarnoja et al. 2018, arXiv:1812.05905): two critics, a stochastic actor, a learned temperature.
 
     a, log π  = tanh(μ(s) + σ(s)·ε),  log N(u; μ, σ) − Σ log(1 − a² + 1e-6)       ε ~ N(0, 1), u the argument of tanh
     y         = r + γ·(1 − terminated)·(min_i Q'_i(s', a') − α·log π(a'|s'))      a' from the current actor
@@ -11,7 +11,7 @@ The details that matter; a test fails without each:
     the smaller of two critics     `soft_target`    entropy in the target           `soft_target`
     the density of tanh            `sample`         entropy in the actor's loss     `actor_loss`
     timeouts bootstrap             `soft_target`    targets follow slowly           `update`
-    the temperature is learnt      `update`         random actions before learning  `train`
+    the temperature is learned      `update`         random actions before learning  `train`
 
 Where the two references differ, both are a flag; the defaults are Stable-Baselines3's:
                            Stable-Baselines3                   CleanRL
@@ -200,7 +200,7 @@ def update(
 
 
 def temper(agent: Agent, optimizers: Optimizers, logprob: Tensor, args: Args) -> None:
-    """One step of the temperature, where it is learnt."""
+    """One step of the temperature, where it is learned."""
     if args.autotune:
         descend(optimizers.alpha_optimizer, alpha_loss(agent, logprob))
 

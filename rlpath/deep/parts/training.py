@@ -1,6 +1,6 @@
 """What every algorithm's loop shares: counting steps, writing down episodes and losses, checkpoints, the result.
 
-An algorithm hands over its parts (networks, optimisers, environments, generators, buffers) once; a checkpoint is the
+An algorithm hands over its parts (networks, optimizers, environments, generators, buffers) once; a checkpoint is the
 state of all of them between two iterations, so that a run that was killed goes on with the same bits.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 import gymnasium
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rlpath.core.errors import InputError
 from rlpath.deep.parts.networks import weights_digest
@@ -217,6 +217,12 @@ def _load(part: Stateful | np.random.Generator, state: Any) -> None:
         part.bit_generator.state = state
     else:
         part.load_state_dict(state)
+
+
+def explained_variance(value: Tensor, return_: Tensor) -> float:
+    """1 − Var(G − V) / Var(G): 1 is a perfect critic, 0 one that predicts the mean; 0 where returns do not vary."""
+    variance = return_.var(correction=0).item()
+    return 1 - (return_ - value).var(correction=0).item() / variance if variance else 0.0
 
 
 def require_space(space: gymnasium.Space[Any], kind: type[Space], what: str, remedy: str) -> Space:

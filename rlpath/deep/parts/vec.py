@@ -20,6 +20,8 @@ from gymnasium.vector import AutoresetMode
 from rlpath.core.errors import InputError
 
 Array = np.ndarray[Any, Any]
+MakeEnv = Callable[[], "gymnasium.Env[Any, Any]"]
+"""Makes one copy of an environment, wrapped as the user likes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class VectorEnv:
     environment is restored by playing them again, Box2D's worlds too, which cannot be pickled.
     """
 
-    def __init__(self, make: str | Callable[[], gymnasium.Env[Any, Any]], num_envs: int, seed: int) -> None:
+    def __init__(self, make: str | MakeEnv, num_envs: int, seed: int) -> None:
         if num_envs < 1:
             raise InputError(f"num_envs must be at least 1, got {num_envs}")
         build = (lambda: make_env(make)) if isinstance(make, str) else make
