@@ -1,7 +1,7 @@
 """Deep reinforcement learning: one file an algorithm, each tested against Stable-Baselines3 and CleanRL.
 
 Importing it before torch sets one thread for a process's arithmetic, unless the environment says otherwise: networks
-this small are slower with two, and a seed has the same bits alone and beside others only where the threads are the same.
+this small are slower with two, and a seed has the same bits alone and beside others only with the same threads.
 """
 
 import os

@@ -41,7 +41,7 @@ from rlpath.deep.parts.off_policy import LOG_EVERY, OffPolicyArgs, adam, follow
 from rlpath.deep.parts.prioritized import PrioritizedReplayBuffer
 from rlpath.deep.parts.replay import ReplayBuffer, Transitions
 from rlpath.deep.parts.training import Result, Training, box_size, require_space
-from rlpath.deep.parts.vec import VectorEnv
+from rlpath.deep.parts.vec import MakeEnv, VectorEnv
 from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
@@ -170,16 +170,18 @@ def update(
     return {"losses/td_loss": loss, "losses/q_values": q_tm1.mean()}, (q_tm1 - target).detach()
 
 
-def train(args: Args, run: RunFolder | None = None) -> Result:
+def train(args: Args, run: RunFolder | None = None, *, make_env: MakeEnv | None = None) -> Result:
     """Train `args.total_timesteps` steps, rounded up to whole rounds of `num_envs` × `train_frequency`.
 
     With `run`, episodes, figures and checkpoints go to its folder and an earlier start of the same configuration is
-    continued with the same bits. Raises `InputError` for what the user can mend.
+    continued with the same bits. `make_env` makes the environment, wrapped as you like, in place of `args.env_id`.
+    Raises `InputError` for what the user can mend.
     """
     args.check()
-    envs = VectorEnv(args.env_id, args.num_envs, args.seed)
+    envs = VectorEnv(make_env or args.env_id, args.num_envs, args.seed)
     remedy = "use ddpg, td3 or sac for continuous actions"
-    actions = int(require_space(envs.single_action_space, gymnasium.spaces.Discrete, "the action space", remedy).n)
+    space = require_space(envs.single_action_space, gymnasium.spaces.Discrete, "the action space", remedy)
+    actions, start = int(space.n), int(space.start)
     inputs = box_size(envs.single_observation_space, "the observation space")
     agent = Agent(inputs, actions, args, torch.Generator().manual_seed(derive(args.seed, "weights")))
     optimizer = adam(agent.online.parameters(), args.learning_rate)
@@ -192,7 +194,7 @@ def train(args: Args, run: RunFolder | None = None) -> Result:
             obs = envs.obs
             warming_up = args.random_start and training.step < args.learning_starts
             action = explore(q, obs, actions, 1.0 if warming_up else args.epsilon(training.step), rng)
-            step = envs.step(action)
+            step = envs.step(action + start)
             training.advance(args.num_envs, step.episodes)
             buffer.add(obs, action, step)
         if args.target_first:
@@ -204,7 +206,8 @@ def train(args: Args, run: RunFolder | None = None) -> Result:
         if not args.target_first:
             renew(agent, training.step, args)
     envs.close()
-    return training.result(agent, policy(agent, actions, args))
+    act = policy(agent, actions, args)
+    return training.result(agent, lambda obs, deterministic: start + act(obs, deterministic))
 
 
 def learn(

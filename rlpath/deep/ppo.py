@@ -23,6 +23,7 @@ own weights (networks.py says why); what the losses need is computed by torch fo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -42,6 +43,7 @@ from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
 Act = Callable[[Array], Array]
+ENDLESS = 100_000
 KL_MARGIN = 1.5  # Stable-Baselines3's, where it tests every minibatch
 
 
@@ -144,6 +146,7 @@ class Agent(nn.Module):
     ) -> None:
         super().__init__()
         self.single = not isinstance(envs.single_action_space, gymnasium.spaces.MultiDiscrete)
+        self.start = getattr(envs.single_action_space, "start", 0)
         outputs, space = self.outputs(envs), envs.single_observation_space
         if make_network is not None:
             self.critic = custom_network(make_network, space, 1, derive(seed, "critic"))
@@ -158,7 +161,10 @@ class Agent(nn.Module):
     def outputs(self, envs: Spaces) -> int:
         """How many numbers the policy network gives: a logit for each choice of each part of an action."""
         space = envs.single_action_space
-        self.sizes = (int(space.n),) if isinstance(space, gymnasium.spaces.Discrete) else tuple(map(int, space.nvec))
+        if isinstance(space, gymnasium.spaces.MultiDiscrete):
+            self.sizes = tuple(map(int, space.nvec))
+        else:
+            self.sizes = (int(require_space(space, gymnasium.spaces.Discrete, "the action space", "use PPO").n),)
         return sum(self.sizes)
 
     def value(self, obs: Tensor) -> Tensor:
@@ -171,7 +177,7 @@ class Agent(nn.Module):
         parts = action.reshape(len(action), -1).unbind(-1)
         chosen = [rows.gather(-1, part[:, None]).squeeze(-1) for rows, part in zip(logprobs, parts, strict=True)]
         entropy = [-(rows.exp() * rows).sum(-1) for rows in logprobs]
-        return sum(chosen[1:], chosen[0]), sum(entropy[1:], entropy[0])
+        return functools.reduce(torch.add, chosen), functools.reduce(torch.add, entropy)
 
     def sampler(self, rng: np.random.Generator, num_envs: int, steps: int) -> Act:
         """A function from (N, inputs) to N drawn actions; random numbers are drawn for `steps` calls at once."""
@@ -192,8 +198,8 @@ class Agent(nn.Module):
         return columns[0] if self.single else np.stack(columns, -1)
 
     def clip_action(self, action: Array) -> Array:
-        """`action` as the environment may see it."""
-        return action
+        """`action` as the environment may see it: counted from where its space starts."""
+        return action + self.start if np.any(self.start) else action
 
 
 def endless_rows(draw: Callable[[], Array]) -> Iterator[Array]:
@@ -257,6 +263,11 @@ def collect(
     draw = agent.sampler(rng, envs.num_envs, steps)
     taken, ended = [], 0
     while len(taken) < steps if episodes is None else ended < episodes:
+        if ended == 0 and len(taken) == ENDLESS:
+            remedy = "give the environment a time limit with gymnasium.wrappers.TimeLimit"
+            raise InputError(
+                f"no episode has ended in {ENDLESS} steps, and this algorithm learns from whole ones; {remedy}"
+            )
         obs = envs.obs.astype(np.float32, copy=False)
         action = draw(obs)
         step = envs.step(agent.clip_action(action))
@@ -293,7 +304,7 @@ def values_along(agent: Agent, rollout: Rollout, bootstrap_truncated: bool) -> t
 
     The second is zero where the step terminated, and where it was truncated unless `bootstrap_truncated`.
     """
-    value_t = agent.value(torch.from_numpy(rollout.obs)).numpy()
+    value_t = agent.value(torch.from_numpy(rollout.obs).flatten(0, 1)).view(rollout.reward.shape).numpy()
     value_tp1 = np.concatenate([value_t[1:], np.zeros_like(value_t[:1])])
     # Where an episode was truncated, and after the last step, the next row is not where the action led.
     led_elsewhere = rollout.truncated.copy()

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
@@ -42,9 +43,11 @@ class Learners:
         self.agents = agents
         self.weights = stack_weights(agents)
         self.gradient = np.empty_like(self.weights)
-        split = count_weights(agents[0].critic)
-        self.critic = StackedMLP(agents[0].critic, self.weights[:, :split], self.gradient[:, :split])
-        self.actor = StackedMLP(agents[0].actor, self.weights[:, split:], self.gradient[:, split:])
+        critic, actor = agents[0].critic, agents[0].actor
+        assert isinstance(critic, nn.Sequential) and isinstance(actor, nn.Sequential)
+        split = count_weights(critic)
+        self.critic = StackedMLP(critic, self.weights[:, :split], self.gradient[:, :split])
+        self.actor = StackedMLP(actor, self.weights[:, split:], self.gradient[:, split:])
         self.adam = StackedAdam(self.weights, args.adam_eps)
 
     def values(self, obs: Array) -> Array:
@@ -255,6 +258,8 @@ def _saved_step(run: RunFolder | None) -> int:
 def _train_together(args: Args, seeds: Sequence[int], runs: Sequence[RunFolder | None]) -> list[Result]:
     envs = make_seed_envs(args.env_id, args.num_envs, seeds)
     agents = [make_agent(envs, replace(args, seed=seed)) for seed in seeds]
+    if not agents[0].single or agents[0].start:
+        raise InputError(f"--batched needs Discrete actions from 0, not {envs.single_action_space}; leave it out")
     learners = Learners(agents, args)
     rngs = [np.random.default_rng(derive(seed, "ppo")) for seed in seeds]
     trainings = [
