@@ -31,6 +31,7 @@ from rlpath.evals.measure.evaluation import Evaluation
 from rlpath.evals.measure.findings import Finding, write_findings
 from rlpath.evals.report.card import write_card
 from rlpath.evals.report.run_report import write_report
+from rlpath.models.chat import thinking_options
 from rlpath.models.load import load_model
 from rlpath.models.rollouts import PolicySampler, choose_backend, load_sampler
 from rlpath.posttrain.diagnosis import diagnose
@@ -166,8 +167,9 @@ def load(
         return Experiment(settings, train, held_out, None)
     notes = Notes(begun.run)
     tokenizer_of(begun, notes)
-    system = settings.system or None
-    check_prompt_lengths(begun, [*train.problems, *held_out.problems], settings, system)
+    system, options = settings.system or None, thinking_options(settings.thinking)
+    problems = [*train.problems, *held_out.problems]
+    check_prompt_lengths(begun, problems, settings, options=options, system=system)
     sampler = load_sampler(
         backend,
         begun.model,
@@ -176,8 +178,8 @@ def load(
         device=str(begun.state.device),
         gpu_memory=settings.gpu_memory,
         system=system,
+        options=options,
     )
-    switch_thinking(sampler, settings.thinking)
     return Experiment(settings, train, held_out, begun, sampler, notes)
 
 
@@ -219,21 +221,6 @@ def push(model: Path, repository: str) -> None:
             f"`hf upload {repository} {model}`"
         ) from None
     print(f"pushed to {repository}")
-
-
-def switch_thinking(sampler: Any, thinking: str) -> None:
-    """Let every prompt be written with the chat template's enable_thinking on or off, where that is asked for.
-
-    Raises `InputError` where the template has no such switch.
-    """
-    if thinking == "default":
-        return
-    template = sampler.tokenizer.chat_template
-    if "enable_thinking" not in template:
-        raise InputError(f"--thinking {thinking}: the chat template of this model has no enable_thinking; leave it out")
-    # Written into the template, it holds for training and evaluation, whichever sampler writes the prompt.
-    value = "true" if thinking == "on" else "false"
-    sampler.tokenizer.chat_template = f"{{%- set enable_thinking = {value} -%}}{template}"
 
 
 def run_experiment(

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rlpath.core.errors import InputError
-from rlpath.posttrain.training_settings import TrainingSettings, fast_dtype
+from rlpath.models.chat import Thinking
+from rlpath.posttrain.training_settings import TrainingSettings
 from rlpath.rewards.combine.named import VerifierName
-
-__all__ = ["GRPOSettings", "PPOSettings", "PolicySettings", "fast_dtype"]
 
 Loss = Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "gspo", "luspo", "sapo", "vespo", "rloo", "reinforce_pp"]
 IN_REWARD = ("rloo", "reinforce_pp")
@@ -45,7 +44,7 @@ class PolicySettings(TrainingSettings):
     """of rollouts, 0: off; as with --top-p"""
     system: str = ""
     """system prompt of training and evaluation; empty: the chat template's own"""
-    thinking: Literal["default", "on", "off"] = "default"
+    thinking: Thinking = "default"
     """the chat template's enable_thinking (Qwen3), the same in training and evaluation"""
     rollouts: Literal["auto", "hf", "vllm"] = "auto"
     """what samples: vLLM where there is a GPU and vLLM, else Hugging Face"""

@@ -12,16 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from peft import LoraConfig, TaskType
 
 from rlpath.core.errors import InputError
-
-
-def fast_dtype() -> Literal["bfloat16", "float32"]:
-    """bf16 wherever the processor has it."""
-    fast = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return "bfloat16" if fast else "float32"
+from rlpath.models.precision import fast_dtype
 
 
 @dataclass(frozen=True, kw_only=True)

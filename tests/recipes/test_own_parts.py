@@ -6,13 +6,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from rlpath.core.errors import InputError
-from rlpath.posttrain.on_policy import switch_thinking
 from rlpath.runs.run_folder import read_run
 
 ROOT = Path(__file__).parents[2]
@@ -82,16 +79,11 @@ def test_a_control_is_named_in_the_report(launch: Launch, digit_folder: Path, tm
     assert "control reward" in (path / "report.html").read_text()
 
 
-def test_thinking_is_switched_in_the_template_or_refused(tiny_tokenizer: Any) -> None:
-    """The prompt changes with the switch; a template without one is refused."""
-    from copy import deepcopy
-
-    tokenizer = deepcopy(tiny_tokenizer)
-    sampler = SimpleNamespace(tokenizer=tokenizer)
-    with pytest.raises(InputError, match="--thinking off: the chat template"):
-        switch_thinking(sampler, "off")
-    tokenizer.chat_template += "{% if enable_thinking is defined and not enable_thinking %}no{% endif %}"
-    turns = [{"role": "user", "content": "hi"}]
-    plain = tokenizer.apply_chat_template(turns, tokenize=False)
-    switch_thinking(sampler, "off")
-    assert tokenizer.apply_chat_template(turns, tokenize=False) == plain + "no"
+def test_thinking_is_refused_where_the_template_has_no_switch(
+    launch: Launch, digit_folder: Path, tmp_path: Path
+) -> None:
+    """Status 2 and one sentence, before anything is sampled."""
+    flags = ("--smoke", "--level", "add-1", "--thinking", "off", "--model", str(digit_folder))
+    done = launch(ARITHMETIC, *flags, "--root", str(tmp_path))
+    assert done.status == 2
+    assert "does not read enable_thinking" in done.err
