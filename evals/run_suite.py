@@ -12,6 +12,7 @@ from rlpath.core.errors import InputError
 from rlpath.core.files import disk_errors
 from rlpath.evals.compare.comparison import Aggregate
 from rlpath.evals.compare.prereg_check import Analysis, Result, check_prereg
+from rlpath.evals.measure.clusters import clusters_of, copies
 from rlpath.evals.suite.entrants import ModelEntry, resolve_models
 from rlpath.evals.suite.harness import Plan, Progress, TaskRun, check_chat, run_tasks
 from rlpath.evals.suite.headline import Headline, headline
@@ -26,6 +27,8 @@ from rlpath.evals.suite.verdict import Declared, Evidence, decide, declare, mill
 from rlpath.runs.prereg import read_prereg
 
 ANSWERS = "answers"
+TRUNCATION_GAP = 0.05
+"""Difference in the share of truncated answers from which it is named as a confound."""
 
 
 @dataclass(frozen=True)
@@ -166,12 +169,16 @@ def _probes(suite: _Suite) -> tuple[Probe, ...]:
 def _result(suite: _Suite, asked: Mapping[tuple[str, str], TaskRun], prereg: Path | None) -> SuiteResult:
     headlines = tuple(headline(one, suite.protocol.plan.ks) for one in asked.values())
     evidence = Evidence(
-        {key: one.evaluation for key, one in asked.items()}, _clusters(suite.protocol), _remarks(suite, headlines)
+        {key: one.evaluation for key, one in asked.items()},
+        {name: clusters_of(found) for name, found in suite.protocol.problems.items()},
+        _remarks(suite, headlines),
     )
     contrasts = decide(suite.family, suite.entrants, evidence)
     analyses = tuple(analysis for one in contrasts for analysis in _analyses(one, suite.entrants))
     warnings = [
         *_warnings(suite.entrants, headlines),
+        *_copies(suite),
+        *_truncation(contrasts, suite.entrants, headlines),
         *_batches(suite),
         *_unchecked(suite),
         *_asked_before_the_plan(suite, asked),
@@ -190,18 +197,6 @@ def _result(suite: _Suite, asked: Mapping[tuple[str, str], TaskRun], prereg: Pat
         references=references([task.name for task, _ in suite.protocol.jobs], baseline.parameters),
         analyses=tuple(asdict(analysis) for analysis in analyses),
     )
-
-
-def _clusters(protocol: SuiteProtocol) -> dict[str, dict[str, object]]:
-    """By task, the template (or story) that each problem was made from, where all say so."""
-    found: dict[str, dict[str, object]] = {}
-    for name, problems in protocol.problems.items():
-        made_from = {
-            problem.id: problem.meta.get("template", problem.meta.get("story")) for problem in problems.problems
-        }
-        if None not in made_from.values():
-            found[name] = made_from
-    return found
 
 
 def _remarks(suite: _Suite, headlines: Sequence[Headline]) -> dict[tuple[str, str], list[str]]:
@@ -242,6 +237,32 @@ def _warnings(entrants: Sequence[Entrant], headlines: Sequence[Headline]) -> lis
             found.append(
                 f"{one.model} on {one.task}: greedy accuracy {one.ours.estimate:.1%} is not above "
                 f'"{one.below_trivial.name}", {one.below_trivial.accuracy:.1%} without a model'
+            )
+    return found
+
+
+def _copies(suite: _Suite) -> list[str]:
+    return [
+        f"{name}: {copies(found)} of {len(found)} problems repeat the question of another; copies count once"
+        for name, found in suite.protocol.problems.items()
+        if copies(found)
+    ]
+
+
+def _truncation(contrasts: Sequence[Contrast], entrants: Sequence[Entrant], headlines: Sequence[Headline]) -> list[str]:
+    """A difference in accuracy may be one of length alone where one side hits the length limit more often."""
+    members = {entrant.label: entrant.members for entrant in entrants}
+    found = []
+    for one in contrasts:
+        shares = [
+            [each.truncated for each in headlines if each.task == one.task and each.model in members[label]]
+            for label in (one.model, one.versus)
+        ]
+        model, versus = (sum(side) / len(side) if side else 0.0 for side in shares)
+        if abs(model - versus) >= TRUNCATION_GAP:
+            found.append(
+                f"{one.task}: {model:.0%} of the answers of {one.model} are truncated at the length limit, "
+                f"{versus:.0%} of those of {one.versus}: the difference may be one of length; raise --max-tokens"
             )
     return found
 
@@ -293,7 +314,7 @@ def _analyses(contrast: Contrast, entrants: Sequence[Entrant]) -> list[Analysis]
         Analysis(task, one.metric, contrast.model, contrast.problems, seeds, *_figures(one), p)
         for one, p in zip(
             contrast.aggregates,
-            [contrast.p_holm, *(one.p_over_problems for one in contrast.aggregates[1:])],
+            [contrast.p_holm, *(one.p for one in contrast.aggregates[1:])],
             strict=True,
         )
     ]

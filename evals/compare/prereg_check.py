@@ -243,7 +243,7 @@ def _figures(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, tuple[flo
     for one in aggregate(comparisons).aggregates:
         assert one.after is not None and one.before is not None and one.difference is not None
         means = (one.after.estimate, one.before.estimate)
-        yield one.metric, (*means, *_limits(one.difference), one.p_over_problems)
+        yield one.metric, (*means, *_limits(one.difference), one.p)
 
 
 def _limits(interval: Interval) -> tuple[float, float, float]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rlpath.core.stats import cluster_means, holm, mean_over_problems
+from rlpath.core.stats import holm, two_level_mean
 from rlpath.core.types import Problem, ProblemSet
 from rlpath.evals.compare.comparison import points
 from rlpath.evals.stress.sensitivity import Job, clusters
@@ -136,8 +136,8 @@ def probe(label: str, change: Change, original: Sequence[TaskRun], changed: Sequ
         model=label,
         name=change.name,
         items=len(names),
-        original=mean_over_problems(cluster_means(before_R_P.mean(0), names)),
-        changed=mean_over_problems(cluster_means(after_R_P.mean(0), names)),
+        original=two_level_mean(before_R_P, clusters=names),
+        changed=two_level_mean(after_R_P, clusters=names),
         difference=found.difference,
         p=found.p,
         clusters=len(set(names)),

@@ -18,6 +18,7 @@ from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
 from rlpath.core.stats import holm
 from rlpath.evals.compare.comparison import points
+from rlpath.evals.measure.clusters import clusters_of
 from rlpath.evals.suite.harness import Plan, Progress, TaskRun, run_tasks
 from rlpath.evals.suite.paired import Paired, paired, right_R_P, signed
 from rlpath.evals.suite.result import Ranking, Sensitivity
@@ -129,8 +130,8 @@ def summarise(
 
 
 def clusters(asked: TaskRun) -> list[str]:
-    """What the items count by: the story they were made from, where they were, else themselves."""
-    return [str(problem.meta.get("story", problem.id)) for problem in asked.problems.problems]
+    """What the items count by, in their order: template or story, else copies of one question together."""
+    return list(clusters_of(asked.problems).values())
 
 
 def rank(contrasts: Sequence[Paired]) -> Ranking:

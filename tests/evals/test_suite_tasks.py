@@ -116,8 +116,8 @@ def test_trivial_baselines() -> None:
     assert scores["empty"] == scores["copy of the question"] == 0
     letters = {one.name: one.accuracy for one in trivial_scores(TASKS["arc"], all_of("arc"))}
     assert 0.2 < letters["random option"] < 0.3
-    assert guess_pass_at(TASKS["arc"], all_of("arc"), 4) == 1.0
-    assert guess_pass_at(TASKS["humaneval"], all_of("humaneval"), 4) == 0.0
+    assert guess_pass_at(TASKS["arc"], 4) == 1.0
+    assert guess_pass_at(TASKS["humaneval"], 4) == 0.0
 
 
 @needs_data
