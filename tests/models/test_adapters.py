@@ -203,3 +203,14 @@ def test_a_merge_that_differs_from_peft_is_refused(
     monkeypatch.undo()
     monkeypatch.setenv("RLPATH_CACHE", str(tmp_path / "cache"))
     assert resolve_model(str(adapter)).is_dir()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_other_weights_may_lie_beside_an_adapter(
+    saved: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PPO keeps its value head there."""
+    monkeypatch.setenv("RLPATH_CACHE", str(tmp_path / "cache"))
+    adapter = saved(**LINEAR)
+    save_file({"weight": torch.zeros(1)}, adapter / "value_head.safetensors")
+    assert resolve_subject(str(adapter)).adapter == adapter
