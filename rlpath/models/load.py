@@ -33,8 +33,8 @@ def resolve_model(name: str, cache: Path | None = None) -> Path:
     """The local folder of model `name`, checked to be a causal language model with whole weights files.
 
     `name` is a folder, a hub id `organisation/model` (through the hub's ordinary cache), or one of `packaged.MODELS`
-    (kept under `cache`, by default `RLPATH_CACHE`). A trained adapter, here or on the hub, is merged into the model that
-    it names (see `adapters`). Raises `InputError` where it is none of these, cannot be fetched, or is broken.
+    (kept under `cache`, by default `RLPATH_CACHE`). A trained adapter, here or on the hub, is merged into the model
+    that it names (see `adapters`). Raises `InputError` where it is none of these, cannot be fetched, or is broken.
     """
     if name in packaged.MODELS:
         path = _packaged(name, cache or packaged.cache_folder())
