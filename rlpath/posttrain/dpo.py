@@ -21,7 +21,7 @@ from rlpath.core.types import Decoding, ExampleSet, Preference, ProblemSet, Samp
 from rlpath.envs.preferences import pairs_of_judged
 from rlpath.evals.compare.likelihood import Likelihood, preference_finding
 from rlpath.evals.contamination.screen import OnHit, screen
-from rlpath.evals.measure.evaluation import judge, read_evaluation
+from rlpath.evals.measure.evaluation import complete_and_verify, read_evaluation
 from rlpath.models.chat import thinking_options
 from rlpath.models.shared import asked_by_main
 from rlpath.posttrain.experiment import (
@@ -160,7 +160,9 @@ def _sample(run: RunFolder, sampler: Sampler, train: ProblemSet, settings: DPOSe
     for start in range(0, len(asked), CHUNK):
         seed = derive(settings.seed, "pairs", start)
         decoding = Decoding(settings.max_completion_length, temperature=1.0, n=settings.samples, seed=seed)
-        rows += [asdict(row) for row in judge(sampler, train, asked[start : start + CHUNK], decoding, "sample")]
+        rows += [
+            asdict(row) for row in complete_and_verify(sampler, train, asked[start : start + CHUNK], decoding, "sample")
+        ]
         print(f"sampling pairs: {min(start + CHUNK, len(asked))}/{len(asked)} problems", flush=True)
     write_atomic(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
