@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import pytest
 
@@ -117,7 +118,7 @@ def test_a_gold_that_names_no_problem_is_undecided(gold: str) -> None:
     ({"count": 1}, "2 to 6"), ({"count": 7}, "2 to 6"), ({"largest": 1}, "2 to 100"), ({"size": 0}, "at least 1"),
     ({"count": 2, "largest": 2, "size": 50}, "ask for fewer"),
 ])  # fmt: skip
-def test_bad_settings_are_told(settings: dict[str, int], message: str) -> None:
+def test_bad_settings_are_told(settings: dict[str, Any], message: str) -> None:
     """Counts and sizes that make no problem set are refused."""
     with pytest.raises(InputError, match=message):
         countdown(**settings)
