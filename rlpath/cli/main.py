@@ -45,6 +45,7 @@ COMMANDS = {
     "contamination": Command("rlpath.evals.commands.contamination:Contamination", "has the model seen the test?"),
     "power": Command("rlpath.evals.compare.power:Power", "items and seeds needed to see an effect"),
     "eval": Command("rlpath.evals.commands.suite:Eval", "evaluate models against a baseline, and refuse to flatter"),
+    "perplexity": Command("rlpath.evals.commands.perplexity:Perplexity", "bits a byte of base models on text"),
     "prereg": Command("rlpath.evals.commands.prereg:Prereg", "write down a plan, or judge a result by it"),
     "report": Command("rlpath.evals.commands.runs:Report", "write the report of a run, or of several seeds"),
     "log": Command("rlpath.evals.commands.runs:Log", "draft a dated log entry for a run"),
