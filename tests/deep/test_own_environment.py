@@ -172,11 +172,14 @@ def test_a_signal_keeps_what_was_learned(number: int, status: int, tmp_path: Pat
     words = ["--total-timesteps", "10000000", "--checkpoint-every", "9000000", "--root", str(tmp_path)]
     command = [sys.executable, str(ROOT / "recipes" / "ppo.py"), *words]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 200
-        while not any(tmp_path.glob("ppo/*/seed-0/metrics.jsonl")) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        process.send_signal(number)
-        assert process.wait(100) == status
+        try:
+            deadline = time.monotonic() + 200
+            while not any(tmp_path.glob("ppo/*/seed-0/metrics.jsonl")) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            process.send_signal(number)
+            assert process.wait(100) == status
+        finally:
+            process.kill()
 
     assert len(list(tmp_path.glob("ppo/*/seed-0/checkpoints/checkpoint-*/complete"))) == 1
 
