@@ -358,7 +358,7 @@ def _number(text: str, digits: str, position: int, out: list[Token], spaced: boo
 
 
 def _word(text: str, word: str, position: int, out: list[Token], spaced: bool) -> int:
-    after_number = bool(out) and (out[-1].kind == "num" or out[-1].text in (")", "}", "]"))
+    after_number = bool(out) and (out[-1].kind == "num" or out[-1].text in (")", "}", "]", "pi"))
     if word in WORDS or word.lower() in ("and", "or"):
         out.append(Token("cmd", word.lower(), spaced))
     elif word.lower() == "u" and out and out[-1].text in (")", "]") and text[position:].lstrip()[:1] in ("(", "["):

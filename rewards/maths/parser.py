@@ -252,7 +252,7 @@ class _Parser:
         before = self.peek(-1)
         if token.kind == "num":
             if before.kind == "num" and token.spaced and self.peek(1).text == "/" and self.peek(2).kind == "num":
-                return self.mixed_number(left)
+                return self.postfix(self.mixed_number(left))
             if before.text not in (")", "!", "!!") and not (before.kind == "sym" and self.peek(1).text == "^"):
                 raise Unreadable("two numbers side by side")
         mixed = token.text == "frac" and before.kind == "num" and isinstance(left, Num) and left.decimals < 0

@@ -28,7 +28,10 @@ _SAYS = re.compile(
     r"\b(?:is|are|equals|be|gives?|get|obtain|have|becomes|yields?|namely|to)\b:?\s*|(?<=\w)['’]s\s+", re.I
 )
 _SAYS_NEXT = re.compile(r"\b(?:is|are|equals|be|gives?|get|obtain|becomes|yields?|namely)\b:?\s*$", re.I)
-_IS_THE_ANSWER = re.compile(r"(?:^|,\s*|\b(?:so|thus|hence|therefore)\b,?\s*)(\S[^.\n]{0,80}?) is (?:the|our|my) (?:final |correct )?answer$", re.I)
+_IS_THE_ANSWER = re.compile(
+    r"(?:^|,\s*|\b(?:so|thus|hence|therefore)\b,?\s*)(\S[^.\n]{0,80}?) is (?:the|our|my) (?:final |correct )?answer$",
+    re.I,
+)
 _OR_AFTER = re.compile(
     r"^[^\w\n]{0,12}(?:text\{\W*)?(?:or|alternatively|maybe|possibly|perhaps|otherwise|and|actually|no,|rather|instead|/)"
     r"(?:\b|(?<=/))(?P<rest>[^\n]{0,80})",
@@ -107,7 +110,11 @@ def last_region(text: str, *, listed: bool = False) -> str | None:
     sentence = found[0][-MAX_TEXT:].strip().rstrip(".").strip()
     if sentence.endswith("?") or denied(sentence) or doubtful(sentence) or (not listed and hedged(plain(sentence))):
         return None
-    if listed and (bullets := re.findall(r"(?m)^[ \t]*[-*•][ \t]+(\S.*)$", text)) and text.rstrip().endswith(bullets[-1]):
+    if (
+        listed
+        and (bullets := re.findall(r"(?m)^[ \t]*[-*•][ \t]+(\S.*)$", text))
+        and text.rstrip().endswith(bullets[-1])
+    ):
         return ", ".join(bullets)
     if turned := _IS_THE_ANSWER.search(sentence):
         return region_of(turned.group(1), "")

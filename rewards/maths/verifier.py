@@ -17,7 +17,7 @@ from rlpath.rewards.maths.parser import parse
 from rlpath.rewards.maths.regions import is_sentence, last_region, offered_elsewhere, region_of
 from rlpath.rewards.maths.tree import Node, Text, Unreadable
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined
-from rlpath.rewards.maths.wording import in_symbols, like_gold
+from rlpath.rewards.maths.wording import in_symbols, like_gold, without_names
 from rlpath.rewards.reading.extract import Said, Statement, doubtful, part_of_more, said
 from rlpath.rewards.reading.literals import ANY_NUMBER, hedged
 from rlpath.rewards.reading.vocabulary import denied
@@ -208,6 +208,7 @@ class _Judge:
         """The tree of `text`; where a list is asked for, a comma before three digits separates."""
         text = in_symbols(text)
         if self._listed() and "," in text:
+            text = without_names(text)
             text = re.sub(r"(?<=\d),(?=\d)", ", ", text)
         return parse(text)
 

@@ -24,12 +24,21 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<=\d) ?x ?(?=10\s*\^)", r"\\times "),
         (r"(?<![\d.,])(\d{1,3}) (\d{3})(?: (\d{3}))?(?![\d.]|\s*/)", r"\1\2\3"),
         (rf"\\(?:text|mathrm|operatorname)\{{\s*({_NAMES})\s*\}}\s*(?=[({{])", r"\\\1"),
-        (r"^\s*\\text\{\s*(?:[Tt]he )?(?:[Oo]rdered )?(?:[Pp]oint|[Vv]ertex|[Pp]air|[Ii]nterval|[Cc]enter)\s*\}\s*", ""),
+        (
+            r"^\s*\\text\{\s*(?:[Tt]he )?(?:[Oo]rdered )?(?:[Pp]oint|[Vv]ertex|[Pp]air|[Ii]nterval|[Cc]enter)\s*\}\s*",
+            "",
+        ),
         (r"^[A-Z]\s*(?=\(\s*-?[\d\\][^()]*,[^()]*\)\s*$)", ""),
         (r"^\s*(?:\\text\{)?\s*([Yy]es|[Nn]o|[Tt]rue|[Ff]alse)\b[,.;:] [^{}]*\}?\s*$", r"\\text{\1}"),
         (r"(?:\\text\{)?\s*\binfinity\b\s*\}?", r"\\infty "),
-        (r"^\s*(?:\\text\{)?\s*[Aa](?:ll|ny) real (?:values?|numbers?)(?: of| for)?\s*\}?\s*\$?[a-z]?\$?\s*$", r"\\mathbb{R}"),
-        (r"^\s*(?:\\text\{)?\s*(?:[Tt]here (?:is|are) )?([Nn]o (?:real |integer )?solutions?)(?: exists?)?\s*\}?\s*$", r"\\text{\1}"),
+        (
+            r"^\s*(?:\\text\{)?\s*[Aa](?:ll|ny) real (?:values?|numbers?)(?: of| for)?\s*\}?\s*\$?[a-z]?\$?\s*$",
+            r"\\mathbb{R}",
+        ),
+        (
+            r"^\s*(?:\\text\{)?\s*(?:[Tt]here (?:is|are) )?([Nn]o (?:real |integer )?solutions?)(?: exists?)?\s*\}?\s*$",
+            r"\\text{\1}",
+        ),
         (r"(?<=[\d}])\s*(?:\\ )?\s*\(\s*\\text\{[A-Za-z -]+\}\s*\)\s*$", ""),
         (
             r"(?<=[\w}])[\s,;]*(?:\\q?quad|\\ |\s)*\(?\s*(?:\\text\{[^{}]*\}|where|for|with)?\s*\$?[kmnlj]\s*(?:\\in|∈)"
@@ -45,6 +54,9 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 _AM_PM = re.compile(r"\s*(?:\\text\{)?\s*[ap]\.?\s?m\.?\s*\}?\s*$", re.I)
 _LETTERED = re.compile(r"^\s*\\(?:text|textbf|mathrm|mathbf)\s*\{\s*\(([A-J])\)\s*\}.*$", re.S)
+_NAMED = re.compile(
+    r"(?:\\text\{)?\s*\b(?:[A-Z][a-z]+\s*[:=]|(?:the )?(?:minimum|maximum|min|max)(?: is| value)?:?)\s*\}?\s*(?=[-\d\\$])"
+)
 _ONLY_WORDS = re.compile(r"^\s*(?:\\text\{)?\s*([A-Za-z]{2,}[A-Za-z -]*)\}?\s*$")
 _HAS_MORE = re.compile(r"\\|[A-Za-z]|\d \d|=|…")
 
@@ -58,6 +70,11 @@ def in_symbols(text: str) -> str:
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
     return text
+
+
+def without_names(text: str) -> str:
+    """A list without the names of its values: "Paolo: 18, Qing: 14", "minimum 1, maximum 3"."""
+    return _NAMED.sub("", text) if len(_NAMED.findall(text)) > 1 else text
 
 
 def like_gold(text: str, gold: str) -> str:

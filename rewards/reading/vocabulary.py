@@ -34,8 +34,8 @@ CALCULATES_LATER = re.compile(
 )
 # What stands directly before a number, and makes it a part of a calculation.
 CALCULATES_BEFORE = re.compile(
-    rf"(?:\b(?:roots?|power|factorial|logarithm|square|cube|multiple|(?:{_PARTS})|twice|thrice|percent|%|double|triple"
-    r"|negation|reciprocal|inverse|opposite|complement|sum|product|dozen|sine|cosine|tangent)(?: of)?(?: the| an?)?"
+    rf"(?:\b(?:roots?|power|factorial|logarithm|square|cube|multiple|{_PARTS}|percent|%|negation|reciprocal|inverse"
+    r"|opposite|complement|sum|product|sine|cosine|tangent) of(?: the| an?)?|\b(?:twice|thrice|double|triple|half)"
     r"|\b(?:log|ln|lg|exp|sin|cos|tan|sqrt|cbrt|abs|floor|ceil|gcd|lcm|mod|modulo|times|plus|over|choose|by|point)\b"
     r"|[√∛])[\s(:$]*$",
     re.I,
