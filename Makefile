@@ -86,10 +86,10 @@ reproduce-tuning: $(READY) ## SFT, reward model, DPO and PPO, the reward model o
 reproduce-ladder: $(READY) ## base, SFT, DPO, PPO and GRPO on two tasks, three seeds each (two hours on 2 cores)
 	$(BIN)/python recipes/ladder.py --root runs/reproduced
 
-reproduce-hacking: $(READY) ## four exhibits of reward hacking with their cures, three seeds each (an hour on 2 cores)
+reproduce-hacking: $(READY) ## four exhibits of reward hacking with their remedies, three seeds each (an hour on 2 cores)
 	for exhibit in sloppy-verifier added-format; do \
 		$(BIN)/python recipes/hack_the_reward.py --exhibit $$exhibit --steps 15 --root runs/reproduced || exit $$?; done
-	for exhibit in length-bias overoptimisation; do \
+	for exhibit in length-bias overoptimization; do \
 		$(BIN)/python recipes/hack_the_reward.py --exhibit $$exhibit --steps 8 --root runs/reproduced || exit $$?; done
 
 reproduce-train-speed: $(READY) ## fine-tuning's tokens a second beside TRL's defaults (5 minutes on 2 cores)
