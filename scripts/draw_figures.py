@@ -3,8 +3,8 @@
     python scripts/draw_figures.py                                                  # demo.json → demo.svg
     python scripts/draw_figures.py --record runs/reproduced/grpo_arithmetic/*/seed-*  # read the runs first
 
-`recipes/figures/demo.json` holds pass@1 on held-out problems before and after training for each seed and, once
-recorded, the mean reward of every training step.
+Every file of `recipes/curves` is drawn too. `recipes/figures/demo.json` holds pass@1 on held-out problems before and
+after training for each seed and, once recorded, the mean reward of every training step.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from rlpath.report.plots import Line
 from rlpath.runs.run_folder import read_run
 
 FIGURES = Path(__file__).parents[1] / "recipes" / "figures"
+CURVES = FIGURES.with_name("curves")
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,26 @@ def draw(data: dict[str, Any]) -> str:
     return plots.standalone(plots.line_plot("demo", f"{title}, {count}", lines, percent=True)) + "\n"
 
 
+def draw_curve(name: str, data: dict[str, Any]) -> str:
+    """Recorded training returns over environment steps: every seed faint, their mean with its interval."""
+    curves = np.array(list(data["curves"].values()), dtype=float)
+    lines = [
+        Line("each seed" if i == 0 else None, data["step"], curve, plots.GREY, faint=True)
+        for i, curve in enumerate(curves)
+    ]
+    lines.append(Line("mean, 95 %", data["step"], curves.mean(0), plots.BLUE, mean_band(curves)))
+    title = f"{data['recipe'].upper()} on {data['config']['env_id']}, {len(curves)} seeds"
+    return plots.standalone(plots.line_plot(name, title, lines, xlabel="environment steps")) + "\n"
+
+
 def main() -> None:
     args = tyro.cli(Args)
     path = args.folder / "demo.json"
     if args.record:
         write_atomic(path, json.dumps(record(args.record), indent=1) + "\n")
     write_atomic(args.folder / "demo.svg", draw(read_json(path)))
+    for curve in sorted(CURVES.glob("*.json")):
+        write_atomic(args.folder / f"{curve.stem}.svg", draw_curve(curve.stem, read_json(curve)))
 
 
 if __name__ == "__main__":
