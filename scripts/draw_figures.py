@@ -65,7 +65,9 @@ def draw(data: dict[str, Any]) -> str:
         lines.append(Line("mean, 95 %", list(range(1, shortest + 1)), values.mean(0), plots.BLUE, mean_band(values)))
     held_out = np.array([seed["held_out"] for seed in seeds.values()])
     for i, pair in enumerate(held_out):
-        lines.append(Line("held-out pass@1" if i == 0 else None, [0, steps], pair, plots.GREEN, faint=len(curves) > 0))
+        for step, share in zip((0, steps), pair, strict=True):
+            label = "held-out pass@1 of each seed" if i == step == 0 else None
+            lines.append(Line(label, [step], [share], plots.GREEN))
     title = f"GRPO on sums: {100 * held_out[:, 0].mean():.0f} % → {100 * held_out[:, 1].mean():.0f} % on held-out"
     count = f"{len(held_out)} seed{'s'[: len(held_out) != 1]}"
     return plots.standalone(plots.line_plot("demo", f"{title}, {count}", lines, percent=True)) + "\n"

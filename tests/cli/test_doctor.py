@@ -41,6 +41,7 @@ def find(preset: str, machine: Hardware, hub: str = "unreachable", cached: set[s
     return doctor.preset_finding("grpo_arithmetic", preset, settings, machine, cached or set(), hub)
 
 
+@pytest.mark.needs("train")
 def test_the_default_fits_a_laptop() -> None:
     """The packaged model on two cores and 16 GiB: it fits, and the command is a plain python call."""
     found = find("cpu", CPU)
