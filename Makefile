@@ -4,12 +4,15 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CORE := .venv-core
+CORE_READY := $(CORE)/.ready
 EXTRAS := train,math,sb3,ray,contamination,dev
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; \
 	done)
 
-.PHONY: help setup demo test test-slow check check-gpu fix clean reproduce-grpo-arithmetic reproduce-grpo-gsm8k reproduce-speed \
+.PHONY: help setup demo test test-core test-slow docs figures check check-gpu fix clean \
+	reproduce-grpo-arithmetic reproduce-grpo-gsm8k reproduce-speed \
 	reproduce-tabular reproduce-ppo reproduce-off-policy reproduce-ablation reproduce-ppo-speed reproduce-tuning \
 	reproduce-ladder reproduce-hacking reproduce-train-speed reproduce-eval reproduce-eval-speed \
 	reproduce-contamination reproduce-null
@@ -24,7 +27,13 @@ demo: $(READY) ## train a 135M model on arithmetic, evaluate before and after, w
 	$(BIN)/python recipes/grpo_arithmetic.py $(ARGS)
 
 test: check ## lint, types, import rules, tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --with-extras $(EXTRAS) $(ARGS)
+
+test-core: $(CORE_READY) ## lint, types and the tests of the light install, in an environment without deep learning
+	$(CORE)/bin/ruff check .
+	$(CORE)/bin/ruff format --check .
+	$(CORE)/bin/pyright --project .ci/pyright-core.json
+	$(CORE)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-slow: $(READY) ## tests that need minutes or gigabytes
 	$(BIN)/python -m pytest -m slow $(ARGS)
@@ -81,10 +90,10 @@ reproduce-tuning: $(READY) ## SFT, reward model, DPO and PPO, the reward model o
 reproduce-ladder: $(READY) ## base, SFT, DPO, PPO and GRPO on two tasks, three seeds each (two hours on 2 cores)
 	$(BIN)/python recipes/ladder.py --root runs/reproduced
 
-reproduce-hacking: $(READY) ## four exhibits of reward hacking with their cures, three seeds each (an hour on 2 cores)
+reproduce-hacking: $(READY) ## four exhibits of reward hacking with their remedies, three seeds each (an hour on 2 cores)
 	for exhibit in sloppy-verifier added-format; do \
 		$(BIN)/python recipes/hack_the_reward.py --exhibit $$exhibit --steps 15 --root runs/reproduced || exit $$?; done
-	for exhibit in length-bias overoptimisation; do \
+	for exhibit in length-bias overoptimization; do \
 		$(BIN)/python recipes/hack_the_reward.py --exhibit $$exhibit --steps 8 --root runs/reproduced || exit $$?; done
 
 reproduce-train-speed: $(READY) ## fine-tuning's tokens a second beside TRL's defaults (5 minutes on 2 cores)
@@ -108,9 +117,15 @@ reproduce-contamination: $(READY) ## error rates of the contamination detectors,
 	$(BIN)/rlpath contamination lab --seeds 0 1 2 --out runs/reproduced/contamination-lab
 	$(BIN)/python scripts/bench_contamination.py
 
-clean: ## remove caches and build leftovers; runs/ and .venv stay
+clean: ## remove caches and build leftovers; runs/ and the environments stay
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis
-	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv*/*' -prune -exec rm -rf {} +
+
+docs: $(READY) ## the documentation as a website in build/site
+	$(BIN)/python scripts/docs/build.py
+
+figures: $(READY) ## draw the figures of the documentation again from the recorded curves
+	$(BIN)/python scripts/draw_figures.py
 
 $(READY): pyproject.toml constraints.txt scripts/setup_vllm.py
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or later with venv and pip found;" \
@@ -118,4 +133,10 @@ $(READY): pyproject.toml constraints.txt scripts/setup_vllm.py
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	$(BIN)/python scripts/setup_vllm.py
+	@touch $@
+
+$(CORE_READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or later with venv and pip found" >&2; exit 2; }
+	$(CORE)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(CORE)
+	$(CORE)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@

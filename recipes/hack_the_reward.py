@@ -3,7 +3,7 @@
     python recipes/hack_the_reward.py --exhibit sloppy-verifier --seeds 0-2
     python recipes/hack_the_reward.py --exhibit length-bias --seeds 0-2
     python recipes/hack_the_reward.py --exhibit added-format --seeds 0-2
-    python recipes/hack_the_reward.py --exhibit overoptimisation --seeds 0-2
+    python recipes/hack_the_reward.py --exhibit overoptimization --seeds 0-2
 
 Every arm is trained, in a run folder of its own that the same command goes on with; every completion is judged once
 more by the true verifier. The result is `runs/hack_the_reward/<exhibit>/index.html` with `curves.json` and an SVG for
@@ -28,7 +28,7 @@ from rlpath.core.types import Decoding, Problem, ProblemSet, Verifier
 from rlpath.envs.arithmetic import arithmetic
 from rlpath.exhibits.biased_preferences import reward_model
 from rlpath.exhibits.linear_reward import Features, LinearReward
-from rlpath.exhibits.overoptimization import best_of_rows, overoptimisation_section, sample_best_of
+from rlpath.exhibits.overoptimization import best_of_rows, overoptimization_section, sample_best_of
 from rlpath.exhibits.reward_hacking import Arm, Curve, Exhibit, train_arm, write_exhibit, write_json
 from rlpath.models.load import load_model, load_tokenizer, resolve_model
 from rlpath.models.rollouts import PolicySampler, load_sampler
@@ -45,7 +45,7 @@ LONGEST_PROMPT = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    exhibit: Literal["sloppy-verifier", "length-bias", "added-format", "overoptimisation"] = "sloppy-verifier"
+    exhibit: Literal["sloppy-verifier", "length-bias", "added-format", "overoptimization"] = "sloppy-verifier"
     """which hole to watch"""
     seeds: str = "0-2"
     """training seeds: a number of them such as 3, a range such as 0-2, or 0,3,5"""
@@ -77,8 +77,8 @@ def main() -> None:
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     extra = []
-    if settings.exhibit == "overoptimisation":
-        extra = shared.overoptimised(seeds, curves[exhibit.arms[0].name], folder)
+    if settings.exhibit == "overoptimization":
+        extra = shared.overoptimize(seeds, curves[exhibit.arms[0].name], folder)
     print(f"report: {write_exhibit(folder, exhibit, curves, [*extra, *shared.fits_section(folder)])}")
 
 
@@ -104,7 +104,7 @@ class Shared:
         self.grpo = replace(grpo, **small, checkpoint_every=1) if settings.smoke else grpo
         common = {field.name: getattr(self.grpo, field.name) for field in fields(PolicySettings)}
         self.ppo = PPOSettings(**{**common, "mini_batch": self.grpo.completions // 2})
-        self.cheap = replace(self.ppo, kl=0.001)
+        self.low_kl = replace(self.ppo, kl=0.001)
         for each in (self.grpo, self.ppo):
             each.check(processes=1)
         self.problems_of_a_fit = 4 if settings.smoke else 48
@@ -156,7 +156,7 @@ class Shared:
         rows = [[name, *("–" if fit[key] is None else f"{fit[key]:.3g}" for key in FIT)] for name, fit in fits.items()]
         return [page.section("The reward models", page.table(head, rows))]
 
-    def overoptimised(self, seeds: Sequence[int], curves: Mapping[int, Curve], folder: Path) -> list[str]:
+    def overoptimize(self, seeds: Sequence[int], curves: Mapping[int, Curve], folder: Path) -> list[str]:
         """Best-of-n by each seed's reward model, beside what PPO did to it."""
         problems = addition()
         few = replace(problems, problems=problems.problems[-len(self.best_of) * 4 :])
@@ -166,7 +166,7 @@ class Shared:
             decoding = Decoding(self.grpo.max_completion_length, n=max(self.best_of), seed=derive(seed, "best of n"))
             bests[seed] = sample_best_of(self.untrained_sampler(), few, reward, TRUTH, decoding, self.best_of)
         write_json(folder / "best_of_n.json", best_of_rows(bests))
-        return overoptimisation_section(curves, bests)
+        return overoptimization_section(curves, bests)
 
 
 FIT = ("pairs", "agreement", "accuracy", "with_length")
@@ -188,8 +188,8 @@ def addition() -> ProblemSet:
     return arithmetic("train", "add-1")
 
 
-def paid_by(problems: ProblemSet, verifier: Verifier) -> ProblemSet:
-    """The problems, judged by another verifier."""
+def rewarded_by(problems: ProblemSet, verifier: Verifier) -> ProblemSet:
+    """The problems, rewarded by another verifier."""
     return replace(problems, verifier=verifier)
 
 
@@ -198,10 +198,12 @@ def sloppy_verifier(shared: Shared) -> Exhibit:
     return Exhibit(
         "sloppy-verifier",
         "A verifier that looks for the answer anywhere",
-        "The reward is 1 where the gold digit occurs somewhere in the completion: writing many digits pays.",
+        "The reward is 1 where the gold digit occurs somewhere in the completion: writing many digits raises it.",
         TRUTH,
         (
-            Arm("sloppy", "1 where the digit occurs", shared.grpo, paid_by(problems, ContainsVerifier()), hacks=True),
+            Arm(
+                "sloppy", "1 where the digit occurs", shared.grpo, rewarded_by(problems, ContainsVerifier()), hacks=True
+            ),
             Arm("strict", "1 where the final answer is the digit", shared.grpo, problems),
         ),
     )
@@ -213,11 +215,19 @@ def added_format(shared: Shared) -> Exhibit:
     return Exhibit(
         "added-format",
         "A format reward that is added",
-        "Half the reward is for the answer and half for its format: the format alone is paid, right or wrong.",
+        "Half the reward is for the answer and half for its format: the format alone earns half, right or wrong.",
         TRUTH,
         (
-            Arm("added", "half for the answer, half for the format", shared.grpo, paid_by(problems, added), hacks=True),
-            Arm("gated", "1 for a right answer in the format", shared.grpo, paid_by(problems, Gated(FORMAT, TRUTH))),
+            Arm(
+                "added",
+                "half for the answer, half for the format",
+                shared.grpo,
+                rewarded_by(problems, added),
+                hacks=True,
+            ),
+            Arm(
+                "gated", "1 for a right answer in the format", shared.grpo, rewarded_by(problems, Gated(FORMAT, TRUTH))
+            ),
         ),
     )
 
@@ -238,41 +248,41 @@ def length_bias(shared: Shared) -> Exhibit:
         TRUTH,
         (
             biased,
-            Arm("length-free", "length taken out of the reward model", shared.cheap, problems, free),
+            Arm("length-free", "length taken out of the reward model", shared.low_kl, problems, free),
             Arm(
-                "dear KL",
-                "the biased model, 0.3 a nat of divergence",
+                "high KL",
+                "the biased model, KL coefficient β = 0.3",
                 replace(shared.ppo, kl=0.3),
                 problems,
                 biased.reward,
             ),
-            Arm("ensemble", "the least of five biased models", shared.cheap, problems, five),
+            Arm("ensemble", "the least of five biased models", shared.low_kl, problems, five),
         ),
     )
 
 
-def overoptimisation(shared: Shared) -> Exhibit:
+def overoptimization(shared: Shared) -> Exhibit:
     return Exhibit(
-        "overoptimisation",
-        "A reward model pushed too far",
-        "Best-of-n and PPO against the same length-biased reward model, with next to no price on divergence.",
+        "overoptimization",
+        "A reward model optimized too far",
+        "Best-of-n and PPO against the same length-biased reward model, with a KL coefficient near zero (β = 0.001).",
         TRUTH,
         (biased_arm(shared),),
     )
 
 
 def biased_arm(shared: Shared) -> Arm:
-    """PPO against the biased reward model; the price is too low to matter, and the divergence is measured."""
+    """PPO against the biased reward model; β is too low to hold it back, and the divergence is measured."""
     problems = addition()
     reward = shared.reward_model("biased", problems)
-    return Arm("biased", "reward model of length-loving annotators", shared.cheap, problems, reward, hacks=True)
+    return Arm("biased", "reward model of length-loving annotators", shared.low_kl, problems, reward, hacks=True)
 
 
 EXHIBITS: dict[str, Callable[[Shared], Exhibit]] = {
     "sloppy-verifier": sloppy_verifier,
     "length-bias": length_bias,
     "added-format": added_format,
-    "overoptimisation": overoptimisation,
+    "overoptimization": overoptimization,
 }
 
 if __name__ == "__main__":

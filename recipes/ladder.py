@@ -4,10 +4,10 @@
     python recipes/ladder.py --tasks arithmetic --seeds 0 1 2
     python recipes/ladder.py --smoke
 
-Every rung is evaluated in the same way on the same held-out problems. DPO, PPO and GRPO start from the weights that
+Every stage is evaluated in the same way on the same held-out problems. DPO, PPO and GRPO start from the weights that
 SFT left, have the same verifier, and sample the same number of completions under the same length limit; the tokens that
-came of it are in the table. Each rung of each seed is a process with a run folder of its own: a ladder that was cut
-short goes on by the same command.
+came of it are in the table. Each stage of each seed is a process with a run folder of its own: a ladder that
+was stopped goes on with the same command.
 
 Two tasks: sums of one and two digits, and generated word problems of one and two steps in GSM8K's manner, because the
 packaged 135M model solves none of GSM8K's own (see grpo_gsm8k.py), so nothing could be compared on them.
@@ -68,9 +68,9 @@ class Settings:
     tasks: tuple[str, ...] = ("arithmetic", "word-problems")
     """arithmetic (sums of one and two digits), word-problems, or digits (one-digit sums, 20 held out: a trial)"""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """training seeds; every rung is trained once with each"""
+    """training seeds; every stage is trained once with each"""
     eval_problems: int = 120
-    """held-out problems, completed by every rung"""
+    """held-out problems, completed by every stage"""
     eval_samples: int = 4
     """sampled completions of each of them"""
     scale: float = 1.0
@@ -94,7 +94,7 @@ class Settings:
 
     @property
     def folder(self) -> Path:
-        """Where the ladder and all its rungs lie."""
+        """Where the ladder and all its stages lie."""
         config = {name: value for name, value in asdict(self).items() if name not in ("root", "tasks", "seeds")}
         return self.root / "ladder" / config_hash(config)
 
@@ -111,7 +111,7 @@ PROMPTS, GROUP = 8, 8
 
 @dataclass(frozen=True)
 class Place:
-    """One rung of one seed: the ladder's settings, the task, and the model to start from."""
+    """One stage of one seed: the ladder's settings, the task, and the model to start from."""
 
     ladder: Settings
     task: str
@@ -120,7 +120,7 @@ class Place:
 
     @property
     def common(self) -> dict[str, Any]:
-        """What the settings of every rung have in common."""
+        """What the settings of every stage have in common."""
         return {
             "preset": self.ladder.preset,
             "model": self.model,
@@ -203,8 +203,8 @@ def grpo(place: Place, settings: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Rung:
-    """A rung's name, the one it starts from, its settings and how it is run."""
+class Stage:
+    """A stage's name, the one it starts from, its settings and how it is run."""
 
     name: str
     start: str
@@ -212,32 +212,32 @@ class Rung:
     run: Callable[[Place, Any], None]
 
 
-RUNGS = (
-    Rung("sft", ladder.BASE, sft_settings, sft),
-    Rung("dpo", "sft", dpo_settings, dpo),
-    Rung("ppo", "sft", ppo_settings, ppo),
-    Rung("grpo", "sft", grpo_settings, grpo),
+STAGES = (
+    Stage("sft", ladder.BASE, sft_settings, sft),
+    Stage("dpo", "sft", dpo_settings, dpo),
+    Stage("ppo", "sft", ppo_settings, ppo),
+    Stage("grpo", "sft", grpo_settings, grpo),
 )
-BY_NAME = {rung.name: rung for rung in RUNGS}
+BY_NAME = {stage.name: stage for stage in STAGES}
 
 
-def place_of(settings: Settings, task: str, rung: Rung, seed: int) -> Place:
-    """Where a rung starts: the base model, or the adapter that its start saved."""
-    if rung.start == ladder.BASE:
+def place_of(settings: Settings, task: str, stage: Stage, seed: int) -> Place:
+    """Where a stage starts: the base model, or the adapter that its start saved."""
+    if stage.start == ladder.BASE:
         return Place(settings, task, seed, settings.model)
-    return Place(settings, task, seed, str(run_folder(settings, task, BY_NAME[rung.start], seed) / "model"))
+    return Place(settings, task, seed, str(run_folder(settings, task, BY_NAME[stage.start], seed) / "model"))
 
 
-def run_folder(settings: Settings, task: str, rung: Rung, seed: int) -> Path:
-    """The run folder of one rung of one seed."""
-    config = asdict(rung.settings(place_of(settings, task, rung, seed)))
-    return run_path(settings.folder / task, rung.name, config, seed)
+def run_folder(settings: Settings, task: str, stage: Stage, seed: int) -> Path:
+    """The run folder of one stage of one seed."""
+    config = asdict(stage.settings(place_of(settings, task, stage, seed)))
+    return run_path(settings.folder / task, stage.name, config, seed)
 
 
 def main() -> None:
     words = sys.argv[1:]
-    if "--rung" in words:
-        at = words.index("--rung")
+    if "--stage" in words:
+        at = words.index("--stage")
         task, name, seed = words[at + 1 : at + 4]
         settings = read_settings(PRESETS, words[:at])
         place = place_of(settings, task, BY_NAME[name], int(seed))
@@ -249,7 +249,7 @@ def main() -> None:
 
 
 def climb(settings: Settings, words: Sequence[str]) -> None:
-    """Run every rung that is not finished, each as a process, then write the table."""
+    """Run every stage that is not finished, each as a process, then write the table."""
     with disk_errors(settings.folder):
         settings.folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -259,18 +259,18 @@ def climb(settings: Settings, words: Sequence[str]) -> None:
     write_atomic(settings.folder / "config.json", json.dumps(asdict(settings), indent=1, default=str) + "\n")
     for task in settings.tasks:
         for seed in settings.seeds:
-            for rung in RUNGS:
-                run_rung(settings, words, task, rung, seed)
+            for stage in STAGES:
+                run_stage(settings, words, task, stage, seed)
     times = read_json(settings.folder / "times.json")
     tasks = {
         task: [
-            ladder.Rung(
-                rung.name,
-                rung.start,
-                tuple(run_folder(settings, task, rung, seed) for seed in settings.seeds),
-                tuple(times[f"{task}/{rung.name}/{seed}"] / 60 for seed in settings.seeds),
+            ladder.Stage(
+                stage.name,
+                stage.start,
+                tuple(run_folder(settings, task, stage, seed) for seed in settings.seeds),
+                tuple(times[f"{task}/{stage.name}/{seed}"] / 60 for seed in settings.seeds),
             )
-            for rung in RUNGS
+            for stage in STAGES
         ]
         for task in settings.tasks
     }
@@ -282,17 +282,17 @@ def climb(settings: Settings, words: Sequence[str]) -> None:
     held.close()
 
 
-def run_rung(settings: Settings, words: Sequence[str], task: str, rung: Rung, seed: int) -> None:
-    """One rung in a process of its own, unless it is finished; its seconds are added to `times.json`."""
+def run_stage(settings: Settings, words: Sequence[str], task: str, stage: Stage, seed: int) -> None:
+    """One stage in a process of its own, unless it is finished; its seconds are added to `times.json`."""
     times_file = settings.folder / "times.json"
     times = read_json(times_file) if times_file.exists() else {}
-    key = f"{task}/{rung.name}/{seed}"
-    if (run_folder(settings, task, rung, seed) / "finished.json").exists() and key in times:
+    key = f"{task}/{stage.name}/{seed}"
+    if (run_folder(settings, task, stage, seed) / "finished.json").exists() and key in times:
         print(f"{key}: finished before", flush=True)
         return
-    print(f"{key}: from {rung.start}", flush=True)
+    print(f"{key}: from {stage.start}", flush=True)
     began = time.monotonic()
-    done = subprocess.run([sys.executable, __file__, *words, "--rung", task, rung.name, str(seed)], check=False)
+    done = subprocess.run([sys.executable, __file__, *words, "--stage", task, stage.name, str(seed)], check=False)
     times[key] = times.get(key, 0.0) + time.monotonic() - began
     write_atomic(times_file, json.dumps(times, indent=1) + "\n")
     if done.returncode == 130:

@@ -6,7 +6,7 @@
 
 Without a reward model it learns the sums of `grpo_arithmetic.py` from the same verifier, on the same held-out
 problems. With one, that model's score is the reward, less the price of the KL divergence, and the verifier only
-watches: the report shows whether what is paid for is what is wanted. The algorithm is the loop of
+watches: the report shows whether proxy reward and true reward rise together. The algorithm is the loop of
 `rlpath/posttrain/loop.py`, with `ppo.py` for the critic.
 """
 

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on the worked solutions of grade-school word problems, the first rung of the ladder.
+"""Supervised fine-tuning on the worked solutions of grade-school word problems, the first stage of the ladder.
 
     python recipes/sft_gsm8k.py
     accelerate launch recipes/sft_gsm8k.py --preset gpu-24gb

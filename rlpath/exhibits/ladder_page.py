@@ -1,7 +1,7 @@
-"""The table of a ladder: the same evaluation of every rung, over seeds, each rung against the one it started from.
+"""The table of a ladder: the same evaluation of every stage, over seeds, each stage against the one it started from.
 
-Two levels of variance, seeds and problems, in one error, as in `seeds_report`. The p-values of
-one task (each rung against its start) are one family, adjusted by Holm.
+Two levels of variance, seeds and problems, in one error, as in `seeds_report`. The p-values of one task (each stage
+against its start) are one family, adjusted by Holm.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from rlpath.report import page, plots
 from rlpath.report.plots import Points
 
 HEAD = (
-    *("rung", "starts from", "greedy", "pass@1", "pass@k", "pass@1 over its start, points", "p (Holm)"),
-    *("cut, %", "tokens generated", "minutes"),
+    *("stage", "starts from", "greedy", "pass@1", "pass@k", "pass@1 over its start, points", "p (Holm)"),
+    *("truncated, %", "tokens generated", "minutes"),
 )
 BASE = "base"
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
-    """A rung's runs, one a seed in the order of seeds, the rung each started from, and minutes of each."""
+class Stage:
+    """A stage's runs, one a seed in the order of seeds, the stage it started from, and minutes of each."""
 
     name: str
     start: str
@@ -46,29 +46,31 @@ class Row:
     metrics: tuple[Aggregate, ...]
     versus: SeedComparison | None
     p: float | None
-    cut: float
+    truncated: float
     tokens: float
     minutes: float
 
 
-def rows(rungs: Sequence[Rung], seed: int = 0) -> list[Row]:
-    """The base and every rung. Raises InputError where an evaluation is missing, incomplete or of another protocol."""
-    after = {rung.name: [_evaluation(run, "after") for run in rung.runs] for rung in rungs}
-    first = next(rung for rung in rungs if rung.start == BASE)
+def rows(stages: Sequence[Stage], seed: int = 0) -> list[Row]:
+    """The base and every stage. Raises InputError where an evaluation is missing, incomplete or of another protocol."""
+    after = {stage.name: [_evaluation(run, "after") for run in stage.runs] for stage in stages}
+    first = next(stage for stage in stages if stage.start == BASE)
     after[BASE] = [_evaluation(run, "before") for run in first.runs]
     versus = {
-        rung.name: aggregate([compare(a, b, seed) for a, b in zip(after[rung.start], after[rung.name], strict=True)])
-        for rung in rungs
+        stage.name: aggregate([compare(a, b, seed) for a, b in zip(after[stage.start], after[stage.name], strict=True)])
+        for stage in stages
     }
     adjusted = dict(zip(versus, holm([_primary(found).p for found in versus.values()]), strict=True))
     base = aggregate([compare(one, one, seed) for one in after[BASE]])
-    found = [Row(BASE, "", base.aggregates, None, None, _cut(after[BASE]), 0.0, 0.0)]
-    for rung in rungs:
-        tokens = sum(map(generated_tokens, rung.runs)) / len(rung.runs)
-        minutes = sum(rung.minutes) / len(rung.minutes)
-        result = versus[rung.name]
-        cut = _cut(after[rung.name])
-        found.append(Row(rung.name, rung.start, result.aggregates, result, adjusted[rung.name], cut, tokens, minutes))
+    found = [Row(BASE, "", base.aggregates, None, None, _truncated(after[BASE]), 0.0, 0.0)]
+    for stage in stages:
+        tokens = sum(map(generated_tokens, stage.runs)) / len(stage.runs)
+        minutes = sum(stage.minutes) / len(stage.minutes)
+        result = versus[stage.name]
+        cut = _truncated(after[stage.name])
+        found.append(
+            Row(stage.name, stage.start, result.aggregates, result, adjusted[stage.name], cut, tokens, minutes)
+        )
     return found
 
 
@@ -78,26 +80,26 @@ def generated_tokens(run: Path) -> int:
     return sum(int(row["tokens"]) for row in samples)
 
 
-def seams(rungs: Sequence[Rung]) -> list[str]:
+def start_mismatches(stages: Sequence[Stage]) -> list[str]:
     """Sentences about runs whose model before training did not answer as its start did after: there should be none."""
-    by_name = {rung.name: rung for rung in rungs}
+    by_name = {stage.name: stage for stage in stages}
     told = []
-    for rung in rungs:
-        for number, run in enumerate(rung.runs):
-            if rung.start == BASE:
+    for stage in stages:
+        for number, run in enumerate(stage.runs):
+            if stage.start == BASE:
                 continue
-            before, start = _evaluation(run, "before"), _evaluation(by_name[rung.start].runs[number], "after")
+            before, start = _evaluation(run, "before"), _evaluation(by_name[stage.start].runs[number], "after")
             differ = sum(a.completion != b.completion for a, b in zip(before.samples, start.samples, strict=True))
             if differ:
-                told.append(f"{rung.name}, run {number}: {differ} of {len(before.samples)} answers before training "
-                            f"differ from those of {rung.start} after it")  # fmt: skip
+                told.append(f"{stage.name}, run {number}: {differ} of {len(before.samples)} answers before training "
+                            f"differ from those of {stage.start} after it")  # fmt: skip
     return told
 
 
-def write_ladder(folder: Path, tasks: Mapping[str, Sequence[Rung]], notes: Sequence[str]) -> Path:
+def write_ladder(folder: Path, tasks: Mapping[str, Sequence[Stage]], notes: Sequence[str]) -> Path:
     """Write `ladder.json`, `ladder.md` and `report.html` into `folder`; return the report's path."""
-    tables = {task: rows(rungs) for task, rungs in tasks.items()}
-    told = [*notes, *(f"{task}: {text}" for task, rungs in tasks.items() for text in seams(rungs))]
+    tables = {task: rows(stages) for task, stages in tasks.items()}
+    told = [*notes, *(f"{task}: {text}" for task, stages in tasks.items() for text in start_mismatches(stages))]
     write_atomic(folder / "ladder.json", json.dumps(_plain(tables), indent=1, ensure_ascii=False) + "\n")
     write_atomic(folder / "ladder.md", "\n".join(_markdown(tables, told)) + "\n")
     write_atomic(folder / "report.html", page.page("The ladder", _html(tables, told)))
@@ -116,7 +118,7 @@ def _primary(found: SeedComparison) -> Aggregate:
     return found.aggregates[1]
 
 
-def _cut(found: Sequence[Evaluation]) -> float:
+def _truncated(found: Sequence[Evaluation]) -> float:
     return sum(evaluation.summary().truncated for evaluation in found) / len(found)
 
 
@@ -128,7 +130,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         *(_level(metric) for metric in row.metrics),
         versus,
         "" if row.p is None else "< 0.0001" if row.p < 0.0001 else f"{row.p:.2g}",
-        points(row.cut),
+        points(row.truncated),
         "" if row.versus is None else f"{row.tokens:,.0f}",
         "" if row.versus is None else f"{row.minutes:.1f}",
     )
@@ -160,7 +162,7 @@ def _words(table: Sequence[Row]) -> str:
     seeds = len(table[0].metrics[0].after_R)
     return (
         f"{seeds} training seed{'s'[: seeds != 1]}; brackets are 95 % intervals, over seeds or over problems, the "
-        "wider of the two; p is the permutation test over problems, adjusted by Holm over the rungs of a task."
+        "wider of the two; p is the permutation test over problems, adjusted by Holm over the stages of a task."
     )
 
 
@@ -169,7 +171,7 @@ def _markdown(tables: dict[str, list[Row]], told: Sequence[str]) -> Iterable[str
         yield from [f"## {task}", ""]
         yield from _markdown_table(_heads(table), [_cells(row) for row in table])
         yield from ["", _words(table), "", "pass@1 of every seed:", ""]
-        names = ["rung", *(f"seed {i}" for i in range(len(table[0].metrics[0].after_R)))]
+        names = ["stage", *(f"seed {i}" for i in range(len(table[0].metrics[0].after_R)))]
         yield from _markdown_table(names, _seeds(table))
         yield ""
     yield from (f"- {text}" for text in told)
@@ -185,7 +187,7 @@ def _html(tables: dict[str, list[Row]], told: Sequence[str]) -> Iterable[str]:
     yield page.heading("The ladder")
     yield from (page.note(text) for text in told)
     for number, (task, table) in enumerate(tables.items()):
-        names = ["rung", *(f"seed {i}" for i in range(len(table[0].metrics[0].after_R)))]
+        names = ["stage", *(f"seed {i}" for i in range(len(table[0].metrics[0].after_R)))]
         yield page.section(
             task,
             page.table(_heads(table), [_cells(row) for row in table]),
@@ -207,20 +209,20 @@ def _plot(name: str, table: Sequence[Row]) -> str:
         limits = ([i.estimate for i in whole], [i.low for i in whole], [i.high for i in whole])
         series.append(Points("mean, 95 %", places, *limits, plots.BLUE))
     words = [row.name for row in table]
-    return plots.points_plot(name, "pass@1 of every rung", series, xlabel="", xticks=places, xticklabels=words)
+    return plots.points_plot(name, "pass@1 of every stage", series, xlabel="", xticks=places, xticklabels=words)
 
 
 def _plain(tables: dict[str, list[Row]]) -> dict[str, Any]:
     return {
         task: [
             {
-                "rung": row.name,
+                "stage": row.name,
                 "starts_from": row.start,
                 "metrics": [asdict(metric) for metric in row.metrics],
                 "sentence": None if row.versus is None else row.versus.sentence,
                 "verdict": None if row.versus is None else row.versus.verdict,
                 "p_holm": row.p,
-                "cut": row.cut,
+                "truncated": row.truncated,
                 "generated_tokens": row.tokens,
                 "minutes": row.minutes,
             }

@@ -1,6 +1,6 @@
-"""How far a proxy can be pushed before what is wanted gets worse: best-of-n and PPO against the same reward model.
+"""How far a proxy can be optimized before the true reward falls: best-of-n and PPO against the same reward model.
 
-After Gao et al. 2022, arXiv 2210.10760: paid and true reward over the square root of the KL divergence from the model
+After Gao et al. 2022, arXiv 2210.10760: proxy and true reward over the square root of the KL divergence from the model
 that both started from. For best-of-n the divergence is known, for PPO it is measured on the completions of each step.
 """
 
@@ -79,38 +79,38 @@ def sample_best_of(
 # The picture
 
 
-def overoptimisation_section(curves: Mapping[int, Curve], bests: Mapping[int, Sequence[BestOf]]) -> list[str]:
+def overoptimization_section(curves: Mapping[int, Curve], bests: Mapping[int, Sequence[BestOf]]) -> list[str]:
     """A plot, a table and the words to them, for the page of an exhibit; both by seed."""
-    title = "Paid for and wanted over √KL from the starting model"
+    title = "Proxy reward and true reward over √KL from the starting model"
     points = _mean_best(bests)
     rows = [[str(best.n), f"{best.kl:.2f}", f"{best.proxy:.2f}", f"{best.true:.2f}"] for best in points]
     words = (
         "Best-of-n: the expected reward of the best of n by the reward model, over all subsets of the samples drawn; "
         "its divergence is log n - (n-1)/n nats. PPO: each step's completions, divergence by the k1 estimate, which "
         "can be below zero near the start and then counts as zero. Both are means over seeds; each seed has a reward "
-        "model of its own. Rewards paid are in standard deviations of the starting model's completions."
+        "model of its own. Proxy rewards are in standard deviations of the starting model's completions."
     )
-    table = page.table(("n", "KL, nats", "paid for", "wanted"), rows)
-    return [page.section(title, page.plots([overoptimisation_plot(curves, points)]), table, page.soft(words))]
+    table = page.table(("n", "KL, nats", "proxy reward", "true reward"), rows)
+    return [page.section(title, page.plots([overoptimization_plot(curves, points)]), table, page.soft(words))]
 
 
-def overoptimisation_plot(curves: Mapping[int, Curve], points: Sequence[BestOf]) -> str:
+def overoptimization_plot(curves: Mapping[int, Curve], points: Sequence[BestOf]) -> str:
     """Both methods, both rewards, over the square root of the divergence."""
     steps = range(min(len(curve.steps) for curve in curves.values()))
     kl = [max(0.0, _mean([curve.kl[step] for curve in curves.values()])) for step in steps]
     root = [math.sqrt(each) for each in kl]
-    ppo = {name: [_mean([getattr(c, name)[step] for c in curves.values()]) for step in steps] for name in WANTED}
+    ppo = {name: [_mean([getattr(c, name)[step] for c in curves.values()]) for step in steps] for name in REWARDS}
     best = [math.sqrt(point.kl) for point in points]
     lines = [
-        Line("PPO, paid for", root, ppo["proxy"], colour=plots.RED),
-        Line("PPO, wanted", root, ppo["true"], colour=plots.GREEN),
-        Line("best-of-n, paid for", best, [point.proxy for point in points], colour=plots.ORANGE),
-        Line("best-of-n, wanted", best, [point.true for point in points], colour=plots.BLUE),
+        Line("PPO, proxy reward", root, ppo["proxy"], colour=plots.RED),
+        Line("PPO, true reward", root, ppo["true"], colour=plots.GREEN),
+        Line("best-of-n, proxy reward", best, [point.proxy for point in points], colour=plots.ORANGE),
+        Line("best-of-n, true reward", best, [point.true for point in points], colour=plots.BLUE),
     ]
-    return plots.line_plot("overoptimisation", "Reward over √KL", lines, xlabel="√KL, nats per completion")
+    return plots.line_plot("overoptimization", "Reward over √KL", lines, xlabel="√KL, nats per completion")
 
 
-WANTED = ("proxy", "true")
+REWARDS = ("proxy", "true")
 
 
 def best_of_rows(bests: Mapping[int, Sequence[BestOf]]) -> dict[str, list[dict[str, float]]]:

@@ -1,4 +1,4 @@
-"""Reward hacking, trained and drawn: what is paid for and what is wanted, on the same completions, step by step.
+"""Reward hacking, trained and drawn: proxy reward and true reward of the same completions, step by step.
 
 An exhibit has arms: one whose reward has a hole, and its cures. Each arm is a training run of its own with a run folder
 like any other; its curves are read back from the completions it wrote down, judged once more by the true verifier.
@@ -39,7 +39,7 @@ ROSE = 0.05
 
 @dataclass(frozen=True)
 class Arm:
-    """One way of paying: by the verifier of `problems`, or by the reward function that `reward` makes for a seed."""
+    """One proxy reward: the verifier of `problems`, or the reward function that `reward` makes for a seed."""
 
     name: str
     words: str
@@ -51,7 +51,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A hole, and arms with and without it. `truth` judges what is wanted; `hole` says what the reward gets wrong."""
+    """A hole, and arms with and without it. `truth` gives the true reward; `hole` says what the proxy gets wrong."""
 
     name: str
     title: str
@@ -112,13 +112,13 @@ def read_curve(run: Path, truth: Verifier) -> Curve:
         verdict = truth(
             row["completion"], row["gold"], question=row["prompt"], truncated=row["finish_reason"] == "length"
         )
-        paid = row.get("reward", row["score"])
-        by_step.setdefault(row["step"], []).append((paid, verdict.correct, row["tokens"]))
+        proxy = row.get("reward", row["score"])
+        by_step.setdefault(row["step"], []).append((proxy, verdict.correct, row["tokens"]))
     kl = {row["step"]: row["kl/completion"] for row in record.metrics if row.get("kl/completion") is not None}
     steps = sorted(by_step)
     return Curve(
         steps,
-        [_mean([paid for paid, _, _ in by_step[step] if paid is not None]) for step in steps],
+        [_mean([proxy for proxy, _, _ in by_step[step] if proxy is not None]) for step in steps],
         [_mean([right for _, right, _ in by_step[step]]) for step in steps],
         [_mean([tokens for _, _, tokens in by_step[step]]) for step in steps],
         [kl[step] for step in steps] if all(step in kl for step in steps) else [],
@@ -151,7 +151,7 @@ def write_exhibit(folder: Path, exhibit: Exhibit, curves: Curves, extra: Sequenc
         page.heading(exhibit.title),
         page.soft(exhibit.hole),
         page.note(finding(exhibit, curves)),
-        page.section("Paid for and wanted, on the completions of each step", page.plots(figures)),
+        page.section("Proxy reward and true reward of the completions of each step", page.plots(figures)),
         page.section("First and last steps", page.table(HEAD, table_rows(exhibit, curves)), page.soft(_words(curves))),
         *extra,
     ]
@@ -176,7 +176,7 @@ def write_json(path: Path, value: Any) -> None:
 def arm_plot(name: str, title: str, curves: Mapping[int, Curve]) -> str:
     """Proxy and true reward of one arm over steps: their means, and every seed faintly."""
     lines = []
-    for label, quantity, colour in (("paid for", "proxy", plots.RED), ("wanted", "true", plots.GREEN)):
+    for label, quantity, colour in (("proxy reward", "proxy", plots.RED), ("true reward", "true", plots.GREEN)):
         series = [(curve.steps, getattr(curve, quantity)) for curve in curves.values()]
         if len(series) > 1:
             lines += [Line(None, steps, values, colour=colour, faint=True) for steps, values in series]
@@ -186,7 +186,7 @@ def arm_plot(name: str, title: str, curves: Mapping[int, Curve]) -> str:
     return plots.line_plot(name, title, lines)
 
 
-HEAD = ("arm", "seed", "paid for, first → last", "wanted, first → last", "tokens, first → last")
+HEAD = ("arm", "seed", "proxy reward, first → last", "true reward, first → last", "tokens, first → last")
 
 
 def table_rows(exhibit: Exhibit, curves: Curves) -> list[list[str]]:
@@ -210,7 +210,7 @@ def _words(curves: Curves) -> str:
     steps = next(iter(next(iter(curves.values())).values())).steps
     return (
         f"Means over the completions of the first and the last {ENDS} of {len(steps)} steps. An arm counts as hacked "
-        f"where on every seed the paid reward rose by more than {ROSE} and the share truly right did not."
+        f"where on every seed the proxy reward rose by more than {ROSE} and the true reward did not."
     )
 
 
@@ -226,7 +226,8 @@ def _arm_finding(arm: Arm, curves: Mapping[int, Curve]) -> str:
         changes[name] = [last - first for first, last in ends]
     word = "was hacked" if hacked(curves) else "was not hacked" if not arm.hacks else "was not hacked within its steps"
     seeds = f"{len(curves)} seed{'s'[: len(curves) != 1]}"
-    return f"{arm.name} {word} ({seeds}): paid {_change(changes['proxy'])}, wanted {_change(changes['true'])}."
+    proxy, true = _change(changes["proxy"]), _change(changes["true"])
+    return f"{arm.name} {word} ({seeds}): proxy reward {proxy}, true reward {true}."
 
 
 def _change(values: Sequence[float]) -> str:

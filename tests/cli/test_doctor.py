@@ -41,6 +41,7 @@ def find(preset: str, machine: Hardware, hub: str = "unreachable", cached: set[s
     return doctor.preset_finding("grpo_arithmetic", preset, settings, machine, cached or set(), hub)
 
 
+@pytest.mark.needs("train")
 @pytest.mark.parametrize(("bf16", "least", "most"), [(True, 3, 6), (False, 6, 9)])
 def test_the_default_fits_a_laptop(monkeypatch: pytest.MonkeyPatch, bf16: bool, least: int, most: int) -> None:
     """The packaged model on two cores and 16 GiB, with bf16 units or without: a plain python call runs it."""

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from rlpath.core.types import Problem, ProblemSet
-from rlpath.exhibits.overoptimization import BestOf, best_of_n, overoptimisation_section
+from rlpath.exhibits.overoptimization import BestOf, best_of_n, overoptimization_section
 from rlpath.exhibits.reward_hacking import Arm, Curve, Exhibit, finding, hacked, read_curve, write_exhibit
 from rlpath.posttrain.settings import GRPOSettings
 from rlpath.rewards import NumberVerifier
@@ -74,16 +74,16 @@ def exhibit() -> Exhibit:
 
 
 def test_the_page_has_both_curves_of_every_arm(tmp_path: Path) -> None:
-    """Figures by hand: paid 0.13 → 0.87, wanted 0.30 → 0.10; JSON and SVG beside the page."""
+    """Figures by hand: proxy reward 0.13 → 0.87, true reward 0.30 → 0.10; JSON and SVG beside the page."""
     curves = {"hole": {0: curve(UP, DOWN), 1: curve(UP, DOWN)}, "cure": {0: curve(FLAT, FLAT), 1: curve(UP, UP)}}
 
     page = write_exhibit(tmp_path / "out", exhibit(), curves).read_text()
 
-    assert "hole was hacked (2 seeds): paid +0.73 [+0.73, +0.73], wanted -0.20" in page
+    assert "hole was hacked (2 seeds): proxy reward +0.73 [+0.73, +0.73], true reward -0.20" in page
     assert "cure was not hacked (2 seeds)" in page
     assert "0.13 → 0.87" in page
     assert page.count("<svg") == 2
-    assert "paid for" in (tmp_path / "out" / "hole.svg").read_text()
+    assert "proxy reward" in (tmp_path / "out" / "hole.svg").read_text()
     saved = json.loads((tmp_path / "out" / "curves.json").read_text())
     assert saved["hole"]["0"]["proxy"] == UP
     assert saved["cure"]["1"]["true"] == UP
@@ -92,7 +92,7 @@ def test_the_page_has_both_curves_of_every_arm(tmp_path: Path) -> None:
 def test_an_arm_that_should_be_hacked_and_is_not_is_said_so() -> None:
     words = finding(exhibit(), {"hole": {0: curve(FLAT, FLAT)}, "cure": {0: curve(FLAT, FLAT)}})
 
-    assert "hole was not hacked within its steps (1 seed): paid +0.00, wanted +0.00." in words
+    assert "hole was not hacked within its steps (1 seed): proxy reward +0.00, true reward +0.00." in words
 
 
 # Best of n
@@ -135,12 +135,12 @@ def test_more_than_there_are_is_refused() -> None:
         best_of_n(torch.ones(1, 4), torch.ones(1, 4), (5,))
 
 
-def test_the_overoptimisation_section_shows_both_methods() -> None:
+def test_the_overoptimization_section_shows_both_methods() -> None:
     """Means over seeds in the table, four lines in the plot."""
     bests = {seed: [BestOf(1, 0.0, 0.0, 0.2), BestOf(2, 0.193, 0.5 + seed, 0.3)] for seed in (0, 1)}
 
-    (section,) = overoptimisation_section({0: curve(UP, DOWN), 1: curve(UP, DOWN)}, bests)
+    (section,) = overoptimization_section({0: curve(UP, DOWN), 1: curve(UP, DOWN)}, bests)
 
     assert "<td>2</td><td>0.19</td><td>1.00</td><td>0.30</td>" in section
-    for words in ("PPO, paid for", "PPO, wanted", "best-of-n, paid for", "best-of-n, wanted", "√KL"):
+    for words in ("PPO, proxy reward", "PPO, true reward", "best-of-n, proxy reward", "best-of-n, true reward", "√KL"):
         assert words in section

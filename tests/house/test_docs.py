@@ -18,7 +18,7 @@ from rlpath.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "recipes/README.md", "rewards/README.md"]
-PAGES += ["evals/contamination/README.md"]
+PAGES += ["evals/contamination/README.md", "rlpath/posttrain/README.md", "rlpath/deep/README.md"]
 VERIFIERS = sorted(module.name for module in pkgutil.walk_packages(rlpath.rewards.__path__, "rlpath.rewards."))
 
 
@@ -41,8 +41,8 @@ def run_example(source: str) -> str:
 
 
 def test_readme_is_short_and_starts_with_two_commands() -> None:
-    """Under 200 lines, and the first block is the demo and the tests."""
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 200
+    """At most 150 lines, and the first block is the demo and the tests."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
     assert [words[:2] for words in commands("README.md")[:2]] == [["make", "demo"], ["make", "test"]]
 
 
@@ -56,7 +56,7 @@ def test_no_page_has_a_gap(page: str) -> None:
         assert "://" in link or ((ROOT / page).parent / link).exists(), link
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "recipes/README.md"])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "recipes/README.md", "rlpath/posttrain/README.md"])
 def test_commands_exist(page: str) -> None:
     """Make targets, recipes, scripts and subcommands that a page names are there."""
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))

@@ -1,6 +1,6 @@
 """An install puts one name, rlpath, into site-packages; the links in rlpath/ agree with pyproject.toml."""
 
-import importlib.util
+import importlib.metadata
 import shutil
 import subprocess
 import sys
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
 PACKAGE_DIR: dict[str, str] = SETUPTOOLS["package-dir"]
 LINKED = sorted(name for name, folder in PACKAGE_DIR.items() if folder != name.replace(".", "/"))
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache")
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "*.egg-info", "__pycache__", ".*_cache")
 
 
 def left_out(folder: str, names: list[str]) -> set[str]:
@@ -60,7 +60,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT, copy, symlinks=True, ignore=left_out)
     target = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(target), str(copy)]
-    if importlib.util.find_spec("setuptools"):
+    installed = [int(d.version.split(".")[0]) for d in importlib.metadata.distributions(name="setuptools")]
+    if max(installed, default=0) >= 77:  # what pyproject.toml asks for; an older one does not know its fields
         command.append("--no-build-isolation")
     subprocess.run(command, check=True, capture_output=True)
     return next(target.glob("*.whl"))

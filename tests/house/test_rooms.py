@@ -3,12 +3,15 @@
 import ast
 import importlib.util
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("rlpath", "envs", "rewards", "evals", "recipes", "scripts", "tests")
+TOP = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "Makefile", "constraints.txt", "pyproject.toml"}
+HIDDEN = {".ci", ".github", ".gitignore", ".pre-commit-config.yaml"}
 TEST_FILE = re.compile(r"\btest[\w-]*\.(jsonl?|parquet|csv)\b|_test\.(jsonl?|parquet|csv)\b")
 
 
@@ -87,3 +90,12 @@ def test_a_script_does_not_hide_a_library(file: Path) -> None:
     spec = importlib.util.find_spec(file.stem)
 
     assert spec is None or spec.origin == str(file)
+
+
+def test_the_top_level_is_fixed() -> None:
+    """No new folder or file at the top: whatever comes lies beside what it belongs to."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert {line.split("/")[0] for line in listed.stdout.splitlines()} == {*ROOMS, *TOP, *HIDDEN}

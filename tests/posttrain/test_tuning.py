@@ -1,6 +1,6 @@
 """The SFT, DPO and reward-model recipes as a user starts them: what they leave, survive and refuse; cards and adapters.
 
-Adapters are taken as others take them: by plain PEFT, merged, as the next rung's model, and (slow) by vLLM.
+Adapters are taken as others take them: by plain PEFT, merged, as the next stage's model, and (slow) by vLLM.
 """
 
 from __future__ import annotations
@@ -362,16 +362,16 @@ def test_a_diverging_run_stops_and_keeps_its_checkpoint(launch: Launch, digit_fo
 
 @pytest.mark.slow
 def test_the_ladder_climbs_and_goes_on(digit_folder: Path, tmp_path: Path) -> None:
-    """Every rung of one seed, from the base to the table; a second start finds all of it finished."""
+    """Every stage of one seed, from the base to the table; a second start finds all of it finished."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     words = [sys.executable, LADDER, "--smoke", "--model", str(digit_folder), "--root", str(tmp_path)]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     (table,) = tmp_path.glob("ladder/*/ladder.json")
     rows = json.loads(table.read_text())["digits"]
-    assert [row["rung"] for row in rows] == ["base", "sft", "dpo", "ppo", "grpo"]
+    assert [row["stage"] for row in rows] == ["base", "sft", "dpo", "ppo", "grpo"]
     assert min(row["generated_tokens"] for row in rows[2:]) > 0
-    # Each rung answered before training as the rung it starts from did after.
+    # Each stage answered before training as the stage it starts from did after.
     assert "differ from those" not in (table.parent / "ladder.md").read_text()
     again = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert again.stdout.count("finished before") == 4

@@ -193,8 +193,8 @@ def test_ctrl_c_saves_says_how_to_go_on_and_goes_on(
 EXHIBITS = {
     "sloppy-verifier": {"sloppy", "strict"},
     "added-format": {"added", "gated"},
-    "length-bias": {"biased", "length-free", "dear KL", "ensemble"},
-    "overoptimisation": {"biased"},
+    "length-bias": {"biased", "length-free", "high KL", "ensemble"},
+    "overoptimization": {"biased"},
 }
 
 
@@ -211,8 +211,8 @@ def test_every_exhibit_of_reward_hacking_ends_in_a_page(launch: Launch, digit_fo
             assert seeds.keys() == {"0", "1"}
             assert all(seed["steps"] == [1, 2] and len(seed["true"]) == 2 for seed in seeds.values())
         assert {path.stem for path in folder.glob("*.svg")} == arms
-        assert "paid for" in (folder / "index.html").read_text()
-    best = json.loads((tmp_path / "hack_the_reward" / "overoptimisation" / "best_of_n.json").read_text())
+        assert "proxy reward" in (folder / "index.html").read_text()
+    best = json.loads((tmp_path / "hack_the_reward" / "overoptimization" / "best_of_n.json").read_text())
     assert [row["n"] for row in best["1"]] == [1, 2, 4]
     fits = json.loads((tmp_path / "hack_the_reward" / "length-bias" / "reward_models.json").read_text())
     assert len(fits) == 6
