@@ -23,7 +23,7 @@ from rlpath.rewards import (
     MathVerifier,
     NumberVerifier,
 )
-from rlpath.rewards.verifiers.guard import failures
+from rlpath.rewards.guard import failures
 
 QUESTION = "What is $37 \\cdot 43$? Simplify.\nA) Lyon\nB) Paris"
 TEXT = r"""\boxed{ } { \frac \sqrt \sqrt[3] ^ _ ( ) [ ] $ $$ #### <think> </think> <answer> </answer> or , ; 7 0.5 1e9

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from rlpath.core.types import Status, Verdict
+from rlpath.rewards.guard import guarded
 from rlpath.rewards.maths.compare import agree, synonyms
 from rlpath.rewards.maths.expressions import GoldTooLarge
 from rlpath.rewards.maths.form import form_problem, item_count
@@ -21,7 +22,6 @@ from rlpath.rewards.maths.wording import in_symbols, like_gold, without_names
 from rlpath.rewards.reading.extract import Said, Statement, doubtful, part_of_more, said
 from rlpath.rewards.reading.literals import ANY_NUMBER, hedged
 from rlpath.rewards.reading.vocabulary import denied
-from rlpath.rewards.verifiers.guard import guarded
 
 _ANNOUNCED = re.compile(r"^\\text\{[^{}]*(?:\bis|=|:)\s*\}")
 _EMPHASIS = re.compile(r"^(\*\*|__|\*|`)([^*_`]+)\1$")

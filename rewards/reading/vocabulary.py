@@ -17,7 +17,8 @@ _QUANTITY = r"(?:\$? ?-?\d|zero|one|two|three|four|five|six|seven|eight|nine|ten
 
 # What stands directly behind a number, and makes it a part of a calculation, of a range or of a larger number.
 CALCULATES_AFTER = re.compile(
-    rf"^[\s(-]*(?:(?:plus|minus|times(?= (?:the|a|an|{_QUANTITY}))|multiplied|divided|over|choose|mod|modulo|modulus|raised|to the|factorial"
+    rf"^[\s(-]*(?:(?:plus|minus|times(?= (?:the|a|an|{_QUANTITY}))|multiplied|divided|over|choose|mod|modulo|modulus"
+    r"|raised|to the|factorial"
     r"|squared?\b(?! (?:\w*(?:meters?|metres?|feet|inch(?:es)?|miles?|yards?|units?)|cm|km|mm|m|ft|in)\b)|cubed"
     r"|point|percent of|root|pi|negative|below zero|under zero|short of|through|thru|till|until|up to|upto|otherwise"
     r"|rather|else|log|sqrt|or (?:more|less|fewer|greater|higher|lower|so|over|under|above|below)|and (?:up|above|over)"
@@ -29,7 +30,8 @@ CALCULATES_AFTER = re.compile(
 )
 # "18 apples minus 2", "18 eggs times two": a calculation that begins behind the unit.
 CALCULATES_LATER = re.compile(
-    r"^\s*[A-Za-z]+\s+(?:plus|minus|times(?= (?:the|a|an|{_QUANTITY}))|multiplied by|divided by|squared|cubed|factorial|modulo|mod)\b",
+    rf"^\s*[A-Za-z]+\s+(?:plus|minus|times(?= (?:the|a|an|{_QUANTITY}))|multiplied by|divided by|squared|cubed"
+    r"|factorial|modulo|mod)\b",
     re.I,
 )
 # What stands directly before a number, and makes it a part of a calculation.

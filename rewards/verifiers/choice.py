@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from rlpath.core.types import Status, Verdict
+from rlpath.rewards.guard import guarded
 from rlpath.rewards.reading.extract import Said, doubtful, said
-from rlpath.rewards.verifiers.guard import guarded
 
 _OPTION_LINE = re.compile(r"(?m)^[ \t]*[*_]{0,2}(?:\(([A-Za-z])\)|([A-Za-z])[).:])[*_]{0,2}[ \t]+(\S[^\n]*)$")
 _OPTION_INLINE = re.compile(

@@ -6,8 +6,8 @@ import unicodedata
 from dataclasses import dataclass
 
 from rlpath.core.types import Status, Verdict
+from rlpath.rewards.guard import guarded
 from rlpath.rewards.reading.extract import said, spoken
-from rlpath.rewards.verifiers.guard import guarded
 
 
 @dataclass(frozen=True)

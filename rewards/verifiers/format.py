@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 
 from rlpath.core.types import Status, Verdict
+from rlpath.rewards.guard import guarded
 from rlpath.rewards.reading.extract import spoken
 from rlpath.rewards.verifiers import worker
-from rlpath.rewards.verifiers.guard import guarded
 from rlpath.rewards.verifiers.instruction import InstructionVerifier
 
 _THINK_ANSWER = re.compile(r"\s*<think>(.*?)</think>\s*<answer>(.*?)</answer>\s*", re.S)

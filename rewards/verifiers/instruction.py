@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from rlpath.core.types import Status, Verdict
+from rlpath.rewards.guard import guarded
 from rlpath.rewards.reading.extract import spoken
 from rlpath.rewards.reading.language import KNOWN, language_of, main_script, script_of
 from rlpath.rewards.verifiers import worker
-from rlpath.rewards.verifiers.guard import guarded
 
 # Some patterns take quadratic time: longer responses are checked in a process that can be stopped.
 MAX_IN_PROCESS = 4000

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from rlpath.core.types import Status, Verdict
+from rlpath.rewards.guard import guarded
 from rlpath.rewards.reading.extract import Said, Statement, doubtful, last_sentence, part_of_more, said
 from rlpath.rewards.reading.literals import (
     ANY_NUMBER,
@@ -26,7 +27,6 @@ from rlpath.rewards.reading.literals import (
     read_number,
 )
 from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE, denied
-from rlpath.rewards.verifiers.guard import guarded
 
 _MORE = re.compile(
     r"^[^\n.!?]{0,60}?\b(?:or|alternatively|maybe|possibly|perhaps|otherwise|instead|rather|actually|make "

@@ -13,9 +13,9 @@ import jsonschema
 from jsonschema.validators import validator_for
 
 from rlpath.core.types import Status, Verdict
+from rlpath.rewards.guard import guarded
 from rlpath.rewards.reading.extract import spoken
 from rlpath.rewards.verifiers import worker
-from rlpath.rewards.verifiers.guard import guarded
 
 MAX_LENGTH = 1_000_000
 MAX_DEPTH = 100
