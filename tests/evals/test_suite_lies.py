@@ -155,10 +155,10 @@ def test_first_k_is_the_luckiest_of_its_draws() -> None:
 
 
 def test_pass_at_k_beside_guessing() -> None:
-    """pass@4 of 50 %, less what the four most frequent sums of the set have."""
+    """pass@4 of 50 %, less what the four most frequent sums of the whole set have."""
     lie = stats.no_guess_baseline(material(HALF))
-    golds = [problem.gold for problem in HALF.problems.problems]
-    guessed = sum(sorted((golds.count(gold) for gold in set(golds)), reverse=True)[:4]) / 16
+    golds = [problem.gold for problem in TASK.load(None, 0).problems]
+    guessed = sum(sorted((golds.count(gold) for gold in set(golds)), reverse=True)[:4]) / len(golds)
     assert lie.flattering.value == 0.5
     assert lie.honest.value == pytest.approx(0.5 - guessed)
 

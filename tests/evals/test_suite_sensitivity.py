@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rlpath.core.errors import InputError
-from rlpath.core.stats import Interval
+from rlpath.core.stats import Interval, t_quantile
 from rlpath.evals.stress.sensitivity import rank, sensitivity, sensitivity_table, variants
 from rlpath.evals.suite.harness import Plan
 from rlpath.evals.suite.paired import Paired, paired
@@ -135,8 +135,10 @@ def test_seeds_widen_the_interval() -> None:
     after = np.stack([np.repeat([1.0, 0.0], [600, 400]), before[0], np.repeat([1.0, 0.0], [200, 800])])
     found = paired(before, after)
     assert found.difference.estimate == pytest.approx(0)
-    # t(0.975, 2) times 0.2 / sqrt(3)
-    assert found.difference.high == pytest.approx(4.3027 * 0.2 / 3**0.5, rel=1e-4)
+    # The variance over three seeds, 0.2^2 / 3, and that over 1,002 items (600 of them moved by a third), are added.
+    over_seeds, over_items = 0.2**2 / 3, (400 / 9 + 2) / 1002**2
+    df = (over_seeds + over_items) ** 2 / (over_seeds**2 / 2 + over_items**2 / 1001)
+    assert found.difference.high == pytest.approx(t_quantile(0.975, df) * (over_seeds + over_items) ** 0.5, rel=1e-6)
 
 
 def test_clusters_are_one_observation() -> None:
