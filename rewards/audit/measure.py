@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from rlpath.core.errors import InputError
 from rlpath.core.types import Status, Verdict
 
 KINDS = ("number", "math", "mcq", "format", "json", "code", "exact")
-Judge = Callable[["Case"], Verdict]
+VerifyCase = Callable[["Case"], Verdict]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,11 @@ class Tally:
 
     @property
     def undecided(self) -> int:
-        return sum(g.verdict.score is None for g in self.graded)
+        return sum(g.verdict.status is Status.UNDECIDED for g in self.graded)
+
+    @property
+    def errors(self) -> int:
+        return sum(g.verdict.status is Status.ERROR for g in self.graded)
 
     @property
     def precision(self) -> float:
@@ -139,62 +145,103 @@ def _case(where: str, line: str) -> Case:
     )
 
 
-def judge_for(kind: str) -> Judge:
+CLASSES = {
+    "number": "NumberVerifier",
+    "math": "MathVerifier",
+    "mcq": "ChoiceVerifier",
+    "format": "FormatVerifier",
+    "json": "JSONVerifier",
+    "code": "CodeVerifier",
+    "exact": "ExactVerifier",
+}
+
+
+def verifier_for(kind: str) -> VerifyCase:
     """The project's verifier for `kind`, as a function of a case."""
-    module_name, class_name = {
-        "number": ("number", "NumberVerifier"),
-        "math": ("maths", "MathVerifier"),
-        "mcq": ("choice", "ChoiceVerifier"),
-        "format": ("format", "FormatVerifier"),
-        "json": ("schema", "JSONVerifier"),
-        "code": ("code", "CodeVerifier"),
-        "exact": ("exact", "ExactVerifier"),
-    }[kind]
-    verifier_class = getattr(importlib.import_module(f"rlpath.rewards.{module_name}"), class_name)
+    verifier_class = getattr(importlib.import_module("rlpath.rewards"), CLASSES[kind])
     if kind == "code":
         return lambda case: verifier_class(hidden=case.hidden or None)(
             case.completion, case.gold, question=case.question
         )
     verifier = verifier_class()
 
-    def judge(case: Case) -> Verdict:
+    def verify(case: Case) -> Verdict:
         gold = case.gold
         if case.kind == "format" and gold.startswith("ifeval:"):
             gold = f"{gold} {json.dumps(dict(case.kwargs or {}))}"
         return verifier(case.completion, gold, question=case.question)
 
-    return judge
+    return verify
 
 
-def foreign_judge(reference: str) -> Judge:
-    """A judge made of `package.module:name`, a function `f(completion, gold)` that returns a score or a `Verdict`.
+def foreign_verifier(reference: str) -> VerifyCase:
+    """`package.module:name`, which may lie in the current folder, as a function of a case.
 
-    A score of at least 0.5 is an acceptance, None is undecided.
+    It names a function `f(completion, gold)` or a verifier; one that takes `question` is given it. A returned score of
+    at least 0.5 is an acceptance, None is undecided, and a `Verdict` stands for itself.
+    Raises InputError where it cannot be loaded or is not such a function.
     """
+    function = _load(reference)
+    if inspect.isclass(function):
+        raise InputError(
+            f"the verifier {reference!r} is a class; name an instance of it, as in `verify = {function.__name__}()`"
+        )
+    if not callable(function):
+        raise InputError(f"the verifier {reference!r} is a {type(function).__name__}, not a function")
+    with_question = _takes_question(function, reference)
+
+    def verify(case: Case) -> Verdict:
+        keywords = {"question": case.question} if with_question else {}
+        return _as_verdict(function(case.completion, case.gold, **keywords))
+
+    return verify
+
+
+def _load(reference: str) -> Any:
     module_name, _, name = reference.partition(":")
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     try:
-        function = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"cannot load the verifier {reference!r} ({error}); name it as package.module:name") from None
-
-    def judge(case: Case) -> Verdict:
-        score = function(case.completion, case.gold)
-        if isinstance(score, Verdict):
-            return score
-        if score is None:
-            return Verdict.of(Status.UNDECIDED, reason="returned None")
-        return Verdict.of(Status.CORRECT if float(score) >= 0.5 else Status.WRONG, reason=f"returned {score}")
-
-    return judge
+        return getattr(importlib.import_module(module_name), name)
+    except Exception as error:  # noqa: BLE001 - a module of the user's may fail in any way while it is imported
+        raise InputError(
+            f"cannot load the verifier {reference!r} ({type(error).__name__}: {error}); name it as package.module:name"
+        ) from None
 
 
-def grade(cases: Sequence[Case], judge: Judge | None = None) -> Iterator[Graded]:
+def _takes_question(function: Callable[..., Any], reference: str) -> bool:
+    """Whether `function` takes the keyword `question`; InputError if it cannot take a completion and a gold."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some built-in functions do not say
+        return False
+    for keywords in ({"question": None}, {}):
+        try:
+            signature.bind("", "", **keywords)
+        except TypeError:
+            continue
+        return bool(keywords)
+    raise InputError(f"the verifier {reference!r} takes {signature}; it must take (completion, gold)")
+
+
+def _as_verdict(score: Any) -> Verdict:
+    if isinstance(score, Verdict):
+        return score
+    if score is None:
+        return Verdict.of(Status.UNDECIDED, reason="returned None")
+    if isinstance(score, str) or math.isnan(float(score)):
+        raise TypeError(f"returned {score!r}, which is no score")
+    return Verdict.of(Status.CORRECT if float(score) >= 0.5 else Status.WRONG, reason=f"returned {score}")
+
+
+def grade(cases: Sequence[Case], verify: VerifyCase | None = None) -> Iterator[Graded]:
     """The cases with their verdicts, in order. What a verifier raises becomes an `error` verdict: an audit goes on."""
-    judges = {kind: judge or judge_for(kind) for kind in {case.kind for case in cases}}
+    by_kind = {kind: verify or verifier_for(kind) for kind in {case.kind for case in cases}}
     for case in cases:
         started = time.perf_counter()
         try:
-            verdict = judges[case.kind](case)
+            verdict = by_kind[case.kind](case)
         except InputError:
             raise
         except Exception as error:  # noqa: BLE001 - the verifier under audit may be anyone's

@@ -1,6 +1,6 @@
 """Several verifiers as one: a gate in front, a weighted sum, a gold answer of its own.
 
-What comes out is a verifier again, so it goes into `as_trl_reward`, `validate` and `verify_batch` like any other.
+What comes out is a verifier again, so it goes into `as_trl_reward`, `validate` and `BatchVerifier` like any other.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rlpath.core.types import Status, Verdict, Verifier
 
@@ -18,6 +19,8 @@ class WithGold:
 
     verifier: Verifier
     gold: str
+    structured_gold: ClassVar = True  # whatever the problem's gold is, it is not read
+    needs_gold: ClassVar = False
 
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         return self.verifier(completion, self.gold, question=question, truncated=truncated)
@@ -38,6 +41,11 @@ class Gated:
 
     gate: Verifier
     verifier: Verifier
+
+    @property
+    def structured_gold(self) -> bool:
+        """Whether both read golds that are lists or objects."""
+        return all(getattr(verifier, "structured_gold", False) for verifier in (self.gate, self.verifier))
 
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         passed = self.gate(completion, gold, question=question, truncated=truncated)
@@ -65,6 +73,11 @@ class Weighted:
     def __post_init__(self) -> None:
         if not self.parts or not all(math.isfinite(weight) for _, weight in self.parts):
             raise ValueError("a weighted sum needs at least one verifier, and finite weights")
+
+    @property
+    def structured_gold(self) -> bool:
+        """Whether all parts read golds that are lists or objects."""
+        return all(getattr(verifier, "structured_gold", False) for verifier, _ in self.parts)
 
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         verdicts = [v(completion, gold, question=question, truncated=truncated) for v, _ in self.parts]

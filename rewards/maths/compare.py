@@ -46,6 +46,11 @@ _ALL_REALS = frozenset({"all real numbers", "all reals", "real numbers", "all re
 MAX_ITEMS = 60
 
 
+def synonyms(words: str) -> frozenset[str]:
+    """The wordings that say the same as `words`."""
+    return next((group for group in (_NOTHING, _ALL_REALS) if words in group), frozenset({words}))
+
+
 def agree(answer: Node, gold: Node, clock: Clock) -> bool:
     """Whether `answer` is a right way to write `gold`."""
     answer, gold = _spread(answer), _spread(_exactly(gold))
@@ -54,6 +59,8 @@ def agree(answer: Node, gold: Node, clock: Clock) -> bool:
     if (letters := _choice_letters(gold)) and len(letters) > 1:
         return _choice_letters(answer) == letters
     match gold:
+        case Op("mod", (residue, modulus)):
+            return _same_residue(answer, residue, modulus, clock)
         case Text(words):
             return _same_words(answer, words)
         case Based():
@@ -75,11 +82,22 @@ def agree(answer: Node, gold: Node, clock: Clock) -> bool:
     return _same_expression(answer, gold, clock)
 
 
+def _same_residue(answer: Node, residue: Node, modulus: Node, clock: Clock) -> bool:
+    """Whether `answer` names the residue class: by itself, or "mod" the same modulus."""
+    match answer:
+        case Op("mod", (given, of)):
+            if not equal(of, modulus, clock):
+                return False
+            a, g, m = exact(given, clock), exact(residue, clock), exact(modulus, clock)
+            return a is not None and g is not None and bool(m) and ((a - g) / m).denominator == 1
+    return agree(answer, residue, clock)
+
+
 def _spread(node: Node) -> Node:
     """`node` with plus-minus written out as two answers and nested lists made one."""
     match node:
         case Text(words) if (value := words_to_number(words, alone=True)) is not None:
-            return Num(Fraction(value))
+            return Num(value)
         case Relation(("=",), (left, right)) if pairs := _componentwise(left, right):
             return Seq("list", pairs)
         case Seq(("list" | "set") as kind, items) if any(_has_sign(i) for i in items):
@@ -137,6 +155,12 @@ def _with_sign(node: Node, positive: str) -> Node:
             return Op(name, tuple(_with_sign(a, positive) for a in args))
         case Relation(ops, sides):
             return Relation(ops, tuple(_with_sign(s, positive) for s in sides))
+        case Seq(kind, items):
+            return Seq(kind, tuple(_with_sign(i, positive) for i in items))
+        case Interval(low, high, a, b):
+            return Interval(_with_sign(low, positive), _with_sign(high, positive), a, b)
+        case Matrix(kind, rows):
+            return Matrix(kind, tuple(tuple(_with_sign(c, positive) for c in row) for row in rows))
     return node
 
 
@@ -150,6 +174,10 @@ def is_label(node: Node) -> bool:
         case Op(name, args):
             if name.startswith("app:") or name in ("abs", "det"):
                 return True
+            if name in ("sin", "cos", "tan", "log", "ln"):
+                return bool(symbols(node))
+            if name == "div":
+                return all(isinstance(a, Sym) and is_label(a) for a in args)
             return name == "mul" and all(
                 isinstance(a, Text | Unit) or (isinstance(a, Sym) and is_label(a)) for a in args
             )
@@ -181,12 +209,39 @@ def _same_expression(answer: Node, gold: Node, clock: Clock) -> bool:
     """Every side of the answer's equation chain must be the gold value: "x = 9*2 = 18" is 18, "9*2 = 17" nothing."""
     if isinstance(answer, Seq) and answer.kind == "list":
         return all(not isinstance(item, Seq) and _same_expression(item, gold, clock) for item in answer.items)
+    if isinstance(answer, Op) and answer.name == "mod":
+        value, modulus = exact(answer.args[0], clock), exact(answer.args[1], clock)
+        reduced = value is not None and modulus is not None and 0 <= value < modulus
+        return reduced and isinstance(answer.args[0], Num) and equal(answer.args[0], gold, clock)
+    if isinstance(answer, Relation) and set(answer.ops) == {"="} and symbols(gold):
+        if all(_is_expression(s) and equal(s, gold, clock) for s in answer.sides):
+            return True
     label, sides = unlabelled(answer)
     if label is not None and _bare_symbols(label) & symbols(gold):
         return False
     if isinstance(answer, Relation) and len(sides) > 1 and answer.ops[-1] == "≈" and _rounds(sides[-1], gold, clock):
         sides = sides[:-1]
-    return all(_is_expression(s) for s in sides) and all(equal(s, gold, clock) for s in sides)
+    return all(_is_expression(s) and equal(_renamed(s, gold), gold, clock) for s in sides)
+
+
+def _renamed(answer: Node, gold: Node) -> Node:
+    """`answer` with its constant of integration, or the integer of its family of angles, named as in the gold."""
+    here, there = symbols(answer) - symbols(gold), symbols(gold) - symbols(answer)
+    if len(here) != 1 or len(there) != 1:
+        return answer
+    (old,), (new,) = here, there
+    constant = {old, new} <= {"C", "c", "K", "k"} and isinstance(gold, Op) and Sym(new) in gold.args
+    family = {old, new} <= {"k", "n", "m", "l", "j"} and Sym("pi") in set(walk(gold))
+    return _with_name(answer, old, new) if constant or family else answer
+
+
+def _with_name(node: Node, old: str, new: str) -> Node:
+    match node:
+        case Sym(name) if name == old:
+            return Sym(new)
+        case Op(name, args):
+            return Op(name, tuple(_with_name(a, old, new) for a in args))
+    return node
 
 
 def _rounds(shown: Node, gold: Node, clock: Clock) -> bool:
@@ -259,6 +314,9 @@ def _same_ratio(answer: Node, items: Sequence[Node], clock: Clock) -> bool:
 
 
 def _same_tuple(answer: Node, items: Sequence[Node], clock: Clock) -> bool:
+    match answer:
+        case Seq("set", (inner,)):
+            answer = inner
     entries = _entries(_last_side(answer))
     if entries is None:
         entries = _labelled_entries(answer)
@@ -305,7 +363,16 @@ def _collection(node: Node) -> tuple[str, tuple[Node, ...]] | None:
     return node.kind, node.items
 
 
+def _named(node: Node) -> set[str]:
+    """The first letters of the labels of a list: one for "x_1 = 1, x_2 = 2", two for "x = 1, y = 2"."""
+    items = node.items if isinstance(node, Seq) and node.kind == "list" else ()
+    labels = [unlabelled(item)[0] for item in items]
+    return {label.name[:1] for label in labels if isinstance(label, Sym)}
+
+
 def _same_collection(answer: Node, gold: Node, items: Sequence[Node], clock: Clock) -> bool:
+    if len(_named(answer)) > 1 and len(_named(gold)) < 2:
+        return False  # "x = 1, y = 2" is a point, not two solutions
     wanted, given = _collection(gold), _collection(answer)
     entries = _entries(answer)
     labelled = _labelled_entries(gold)
@@ -438,7 +505,7 @@ def _factor(answer: Relation, gold: Relation, clock: Clock) -> Node | None:
     for step in range(3):
         shifted = {name: Fraction(7 * step, 5) + 2 + n for n, name in enumerate(names)}
         try:
-            top, bottom = exact(a, shifted), exact(g, shifted)
+            top, bottom = exact(a, clock, shifted), exact(g, clock, shifted)
         except (TooLarge, Undefined):
             continue
         if top is None or bottom is None:

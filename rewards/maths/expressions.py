@@ -195,13 +195,13 @@ def _infinite(node: Node) -> int:
 
 def _same_constant(answer: Node, gold: Node, clock: Clock) -> bool:
     try:
-        wanted = exact(gold)
+        wanted = exact(gold, clock)
         if wanted is None:
             Evaluation(30, {}, clock).value(gold)
     except TooLarge:
         raise GoldTooLarge from None
     try:
-        given = exact(answer)
+        given = exact(answer, clock)
         if wanted is not None and given is not None:
             return given == wanted
         return bool(same_value(answer, gold, {}, clock))
@@ -216,7 +216,7 @@ def _same_function(answer: Node, gold: Node, clock: Clock) -> bool:
     if contains(gold, "fact", "binom", "fact2") or contains(answer, "fact", "binom", "fact2"):
         return _same_numerically(answer, gold, _points(names, answer, gold)[:4], clock)
     points = _points(names, answer, gold)
-    if (verdict := _same_exactly(answer, gold, points[:4])) is not None:
+    if (verdict := _same_exactly(answer, gold, points[:4], clock)) is not None:
         return verdict
     return _same_numerically(answer, gold, points, clock)
 
@@ -224,9 +224,10 @@ def _same_function(answer: Node, gold: Node, clock: Clock) -> bool:
 def _points(names: list[str], answer: Node, gold: Node) -> list[dict[str, Fraction]]:
     """Points that depend on both expressions, so that none can be written to agree at points known beforehand.
 
-    Every other one is positive, the others have mixed signs; values lie in (0, 1) and (1, 3).
+    Every other one is positive, the others have mixed signs; values lie in (0, 3), and up to beyond the constants.
     """
     seed = hashlib.sha256(f"{key(answer)}\0{key(gold)}".encode()).digest()
+    reach = 3 + 2 * max((abs(n.value) for e in (answer, gold) for n in walk(e) if isinstance(n, Num)), default=0)
     points = []
     for n in range(_POINTS):
         point = {}
@@ -234,12 +235,14 @@ def _points(names: list[str], answer: Node, gold: Node) -> list[dict[str, Fracti
             digest = hashlib.sha256(seed + f"{n}:{name}".encode()).digest()
             share = Fraction(int.from_bytes(digest[:5], "big") | 1, 1 << 40)
             value = share if digest[6] % 2 else 1 + 2 * share
+            # Some points lie beyond every constant, where |x - 5| and 5 - x, or |x + 10| - 10 and x, part.
+            value = value * reach if n % 3 == 2 and reach < 1000 else value
             point[name] = -value if n % 4 == 1 or (n % 4 == 3 and digest[7] % 2) else value
         points.append(point)
     return points
 
 
-def _same_exactly(answer: Node, gold: Node, points: list[dict[str, Fraction]]) -> bool | None:
+def _same_exactly(answer: Node, gold: Node, points: list[dict[str, Fraction]], clock: Clock) -> bool | None:
     """Exact comparison where both are rational functions, which differ at random points unless equal; else None."""
     if any(
         isinstance(n, Op) and n.name not in ("add", "mul", "neg", "div", "pow") for e in (answer, gold) for n in walk(e)
@@ -248,7 +251,7 @@ def _same_exactly(answer: Node, gold: Node, points: list[dict[str, Fraction]]) -
     compared = False
     for point in points:
         try:
-            a, b = exact(answer, point), exact(gold, point)
+            a, b = exact(answer, clock, point), exact(gold, clock, point)
         except Undefined:
             continue
         except TooLarge:

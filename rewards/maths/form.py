@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
-from fractions import Fraction
 from functools import lru_cache
 
 from rlpath.rewards.maths.compare import unlabelled
 from rlpath.rewards.maths.expressions import exact_or_none, measured
 from rlpath.rewards.maths.parser import parse
 from rlpath.rewards.maths.regions import spans
-from rlpath.rewards.maths.tree import Node, Num, Op, Seq, Sym, Unreadable, key, walk
+from rlpath.rewards.maths.tree import Node, Num, Op, Seq, Unreadable, key, symbols, walk
 
 _SQUASHED = (
     (re.compile(r"\\(?:left|right|displaystyle|big|Big|,|;|!|:|quad)|[$\s~]"), ""),
@@ -26,7 +24,7 @@ _SQUASHED = (
     (re.compile(r"\\div(?![A-Za-z])|÷"), "/"),
     (re.compile(r"\{(\w)\}"), r"\1"),
 )
-_NUMBERS = re.compile(r"\d+(?:\.\d+)?")
+_PLAIN_OPERATIONS = frozenset({"add", "mul", "neg", "div", "pow", "sqrt", "root", "percent", "pm", "mp"})
 
 
 def form_problem(answer: Node, text: str, gold: Node, question: str) -> str:
@@ -36,7 +34,7 @@ def form_problem(answer: Node, text: str, gold: Node, question: str) -> str:
     value, wanted = sides[-1], gold_sides[-1]
     if _face_percent(value, wanted, question):
         return "a percentage where no percentage is asked for"
-    if key(value) == key(wanted) or isinstance(value, Num | Sym):
+    if key(value) == key(wanted):
         return _decimal_problem(value, wanted, question)
     if _restated(value, text, wanted, question):
         return "the question's own expression, not its value"
@@ -52,17 +50,69 @@ def _face_percent(value: Node, wanted: Node, question: str) -> bool:
 
 
 def _restated(value: Node, text: str, wanted: Node, question: str) -> bool:
+    """True for an answer that still is to be computed: a normal form is asked for, and this is none."""
+    if isinstance(wanted, Num) or _is_ratio(wanted):
+        return not _is_numeral(measured(value).value)
     written = squash(text.rsplit("=", 1)[-1].strip(" .$"))
-    asked = squash(question)
-    if len(written) >= 3 and written in asked and squash(str(exact_or_none(wanted))) != written:
+    if len(written) >= 3 and written in squash(question) and squash(str(exact_or_none(wanted))) != written:
         return True
-    if isinstance(value, Op) and value.name != "neg" and key(value) in _asked_expressions(question):
-        return True
-    if isinstance(wanted, Num) and _unevaluated(value):
-        numbers = Counter(str(n.value) for n in walk(value) if isinstance(n, Num))
-        known = Counter(str(Fraction(n)) for n in _NUMBERS.findall(question.replace(",", "")))
-        return numbers.total() >= 2 and not numbers - known
+    plainest = without_nothings(value)
+    if isinstance(plainest, Op) and plainest.name != "neg" and key(plainest) in _asked_expressions(question):
+        return key(plainest) != key(wanted)
+    return not symbols(wanted) and bool(_functions(value) - _functions(wanted))
+
+
+def _is_ratio(node: Node) -> bool:
+    match node:
+        case Op("div", (Num(), Num())):
+            return True
+        case Op("neg", (inner,)):
+            return _is_ratio(inner)
     return False
+
+
+def _is_numeral(value: Node) -> bool:
+    """True for a number written out: signed, a fraction, mixed, a percentage, or times a power of ten."""
+    match value:
+        case Num():
+            return True
+        case Op("neg" | "percent", (inner,)):
+            return _is_numeral(inner)
+        case Op("div", (top, bottom)):
+            ratio = exact_or_none(value)
+            whole = ratio is None or ratio.denominator == 1  # a division left to the reader
+            return not whole and all(isinstance(_unsigned(n), Num) for n in (top, bottom))
+        case Op("add", (Num() as whole, Op("div", (Num(), Num())))):
+            return whole.value != 0
+        case Op("pow", (Num(base), exponent)):
+            return base == 10 and isinstance(_unsigned(exponent), Num)
+        case Op("mul", (Num() as factor, Op("pow", _) as power)):
+            return factor.value != 1 and _is_numeral(power)
+    return not isinstance(value, Op)
+
+
+def _unsigned(node: Node) -> Node:
+    return node.args[0] if isinstance(node, Op) and node.name == "neg" else node
+
+
+def without_nothings(node: Node) -> Node:
+    """`node` without what changes nothing: + 0, times 1, over 1, to the power 1."""
+    if not isinstance(node, Op):
+        return node
+    args = tuple(without_nothings(a) for a in node.args)
+    if node.name == "add":
+        args = tuple(a for a in args if exact_or_none(a) != 0) or args[:1]
+    if node.name == "mul":
+        args = tuple(a for a in args if exact_or_none(a) != 1) or args[:1]
+    if node.name in ("div", "pow") and exact_or_none(args[1]) == 1:
+        args = args[:1]
+    if len(args) == 1 and node.name in ("add", "mul", "div", "pow"):
+        return args[0]
+    return Op(node.name, args)
+
+
+def _functions(node: Node) -> set[str]:
+    return {n.name for n in walk(node) if isinstance(n, Op)} - _PLAIN_OPERATIONS
 
 
 @lru_cache(maxsize=256)
@@ -71,24 +121,11 @@ def _asked_expressions(question: str) -> frozenset[str]:
     keys: set[str] = set()
     for _, _, content in spans(question)[:40]:
         try:
-            keys.update(key(node) for node in walk(parse(content.strip(" .,?"))) if isinstance(node, Op))
+            nodes = walk(parse(content.strip(" .,?")))
+            keys.update(key(without_nothings(node)) for node in nodes if isinstance(node, Op))
         except Unreadable:
             continue
     return frozenset(keys)
-
-
-def _unevaluated(value: Node) -> bool:
-    """True for a calculation left standing: anything but a signed number, a reduced fraction, a mixed number."""
-    match value:
-        case Op("neg" | "percent", (inner,)):
-            return _unevaluated(inner)
-        case Op("div", (Num(a), Num(b))):
-            return a.denominator == b.denominator == 1 and (b == 0 or (a / b).denominator == 1)
-        case Op("add", (Num(), Op("div", (Num(), Num())))):
-            return False
-        case Op():
-            return True
-    return False
 
 
 def squash(text: str) -> str:
@@ -102,7 +139,8 @@ def _decimal_problem(value: Node, wanted: Node, question: str) -> str:
     if not (isinstance(wanted, Num) and wanted.decimals > 0) or isinstance(value, Num):
         return ""
     if re.search(
-        r"\b(?:as|in|to) (?:a )?decimal|decimal (?:form|places?|number)|nearest (?:tenth|hundredth|thousandth)",
+        r"\b(?:as|in|to) (?:an? )?(?:\w+ )?decimal|decimal (?:form|places?|number)"
+        r"|nearest (?:tenth|hundredth|thousandth)",
         question,
         re.I,
     ):
@@ -111,22 +149,63 @@ def _decimal_problem(value: Node, wanted: Node, question: str) -> str:
 
 
 def _shape_problem(value: Node, wanted: Node, question: str) -> str:
-    factored = isinstance(wanted, Op) and wanted.name in ("mul", "pow")
-    if factored and re.search(r"\bfactor(?:ed|ise|ize|isation|ization)?\b", question, re.I) and _is_sum(value):
-        return "not factored"
-    if _is_sum(wanted) and re.search(r"\b(?:expand|multiply out)", question, re.I) and not _is_sum(value):
+    """The asked form is a norm that the answer has to reach: as many factors, terms without brackets, lowest terms."""
+    if re.search(r"\bfactor(?:ed|ise|ize|isation|ization)?\b", question, re.I):
+        if isinstance(wanted, Op) and wanted.name in ("mul", "pow") and _factors(value) < _factors(wanted):
+            return "not factored"
+    if _is_sum(wanted) and re.search(r"\b(?:expand|multiply out)", question, re.I) and not _is_expanded(value):
         return "not expanded"
-    if re.search(r"\b(?:simplest form|lowest terms|reduced|simplify|fully simplified)\b", question, re.I):
+    if re.search(r"\b(?:simplest|lowest terms|reduced|simplify|simplified)\b", question, re.I):
         return _reduction_problem(value, wanted)
+    if re.search(r"\bas a (?:common )?fraction\b", question, re.I) and _is_ratio(wanted) and not _is_ratio(value):
+        return "not a fraction"
     return ""
+
+
+def _factors(node: Node) -> int:
+    """How many factors with a variable `node` is written as a product of."""
+    match node:
+        case Op("mul" | "neg", args):
+            return sum(_factors(a) for a in args)
+        case Op("div", (top, _)):
+            return _factors(top)
+        case Op("pow", (base, Num(n))) if n.denominator == 1 and 0 < n < 100:
+            return int(n) * _factors(base)
+    return 1 if symbols(node) else 0
+
+
+def _is_expanded(node: Node) -> bool:
+    terms = node.args if isinstance(node, Op) and node.name == "add" else ()
+    return len(terms) > 1 and not any(
+        isinstance(n, Op) and n.name in ("mul", "pow") and any(_is_sum(a) for a in n.args)
+        for t in terms
+        for n in walk(t)
+    )
 
 
 def _reduction_problem(value: Node, wanted: Node) -> str:
-    match value, wanted:
-        case Op("div", (Num(a), Num(b))), (Num() | Op("div", (Num(), Num()))):
-            if a.denominator == b.denominator == 1 and math.gcd(int(a), int(b)) > 1:
-                return "not in lowest terms"
+    if _is_ratio(wanted):
+        match _unsigned(value):
+            case Op("div", (top, bottom)):
+                a, b = _unsigned(top), _unsigned(bottom)
+                if not (isinstance(a, Num) and isinstance(b, Num) and a.decimals < 0 and b.decimals < 0):
+                    return "not a fraction of whole numbers"
+                return "not in lowest terms" if math.gcd(int(a.value), int(b.value)) > 1 else ""
+            case Op("add", _):
+                return ""
+        return "not a fraction"
+    if key(without_nothings(value)) != key(value):
+        return "not simplified"
+    if any(_square_inside(n) for n in walk(value)) and not any(_square_inside(n) for n in walk(wanted)):
+        return "not simplified: a square is left under the root"
     return ""
+
+
+def _square_inside(node: Node) -> bool:
+    match node:
+        case Op("sqrt", (Num(n),)) if n.denominator == 1 and 0 < n < 10**6:
+            return any(n % (k * k) == 0 for k in range(2, math.isqrt(int(n)) + 1))
+    return False
 
 
 def _is_sum(node: Node) -> bool:

@@ -39,6 +39,7 @@ from rlpath.rewards.maths.tree import (
     Unreadable,
     check_size,
 )
+from rlpath.rewards.maths.units import reads_as_unit
 
 _RELATIONS = frozenset({"=", "<", ">", "<=", ">=", "!=", "≈", "in"})
 _SEPARATORS = frozenset({",", ";", "and", "or"})
@@ -82,29 +83,8 @@ _BASES = {
     "sixteen": 16,
 }
 _MATRICES = frozenset({"pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "Bmatrix"})
-_TALK = frozenset(
-    {
-        "is",
-        "isn",
-        "are",
-        "was",
-        "be",
-        "not",
-        "no",
-        "never",
-        "or",
-        "but",
-        "if",
-        "too",
-        "wrong",
-        "incorrect",
-        "less",
-        "more",
-    }
-    | {"than", "least", "most", "about", "maybe", "perhaps"}
-)
 _NO_ATOM = frozenset(
-    ["cup", "cap", "setminus", "in", "and", "or", "pm", "mp", "choose", "not", "degree", "rfloor", "rceil"]
+    ["cup", "cap", "setminus", "in", "and", "or", "pm", "mp", "choose", "not", "degree", "rfloor", "rceil", "pmod"]
 )
 END = Token("end", "")
 
@@ -166,6 +146,9 @@ class _Parser:
 
     def answer(self) -> Node:
         items = self.items()
+        inequalities = all(isinstance(i, Relation) and i.ops[0] not in ("=", "in", "≈") for i in items)
+        if len(items) > 1 and inequalities and any(t.kind == "cmd" and t.text == "or" for t in self.stream):
+            return Seq("either", tuple(items))
         return items[0] if len(items) == 1 else Seq("list", tuple(items))
 
     def items(self) -> list[Node]:
@@ -187,6 +170,29 @@ class _Parser:
         return Seq("ratio", tuple(parts))
 
     def relation(self) -> Node:
+        node = self.comparison()
+        if self.at("pmod") or (self.at("(") and self.peek(1).text in ("pmod", "m") and self._spells_mod()):
+            return self.congruence(node)
+        return node
+
+    def _spells_mod(self) -> bool:
+        if self.peek(1).text == "pmod":
+            self.next()
+            return True
+        if [self.peek(n).text for n in (1, 2, 3)] == ["m", "o", "d"]:
+            self.position += 3
+            return True
+        return False
+
+    def congruence(self, node: Node) -> Node:
+        """Read "(mod m)" behind a residue or behind "x = residue"."""
+        self.next()
+        modulus = self.deeper(self.sum) if not self.at("{") else self.argument()
+        self.take(")")
+        residue = node.sides[-1] if isinstance(node, Relation) else node
+        return Op("mod", (residue, modulus))
+
+    def comparison(self) -> Node:
         sides, ops = [self.deeper(self.union)], []
         while self.at(*_RELATIONS):
             op = self.next().text
@@ -260,8 +266,13 @@ class _Parser:
             return Op(f"app:{left.name}", (right.low, right.high))
         if isinstance(left, Sym) and isinstance(right, Seq):
             return Op(f"app:{left.name}", right.items)
+        if isinstance(right, Matrix) and right.kind == "matrix" and not isinstance(left, Text):
+            return Matrix("matrix", tuple(tuple(multiplied(left, cell) for cell in row) for row in right.rows))
+        match right:
+            case Op("div", (Text(top), Text(bottom))) if isinstance(left, Num):
+                return Op("div", (multiplied(left, Unit(top)), Unit(bottom)))
         if isinstance(right, Text) and not isinstance(left, Text):
-            if _TALK & set(right.words.split()):
+            if not reads_as_unit(right.words):
                 raise Unreadable("words about a number that are no unit")
             right = Unit(right.words)
         if isinstance(right, Op) and right.name == "pow" and isinstance(right.args[0], Text):
@@ -301,6 +312,8 @@ class _Parser:
             exponent = number(self.next().text)
             return raised(self.subscripted(base.name), exponent)
         exponent = self.deeper(self.exponent)
+        if isinstance(base, Matrix) and exponent in (Sym("T"), Sym("top"), Text("t")):
+            return Matrix(base.kind, tuple(zip(*base.rows, strict=True)))
         chosen_from = base.name.removeprefix("C_") if isinstance(base, Sym) and base.name.startswith("C_") else ""
         if chosen_from.isdecimal() and isinstance(exponent, Num):
             return self.postfix(Op("binom", (number(chosen_from), exponent)))
@@ -347,7 +360,8 @@ class _Parser:
             case "num":
                 return self.numeral(token.text)
             case "sym":
-                return self.subscripted(token.text)
+                name = self.subscripted(token.text)
+                return self.applied(name) if self.at("(") and token.text in ("f", "g") else name
             case "text":
                 return Text(normal_words(token.text))
             case "cmd":
@@ -364,6 +378,11 @@ class _Parser:
         if token.text.startswith("begin:"):
             return self.matrix(token.text[6:])
         raise Unreadable(f"unexpected {token.text!r}")
+
+    def applied(self, function: Node) -> Node:
+        """`f(...)`, an application and no product."""
+        assert isinstance(function, Sym)
+        return Op(f"app:{function.name}", self.arguments())
 
     def numeral(self, digits: str) -> Node:
         if self.take("_"):
@@ -505,12 +524,24 @@ class _Parser:
         if self.take(closing):
             return Sym("set:0")
         bars, self.bars = self.bars, 1
-        items = self.items()
-        self.bars = bars
+        first = self.relation()
         if self.take("|", ":"):
             condition = self.items()
+            self.bars = bars
             self.expect(closing)
+            of_reals = isinstance(first, Sym) or (
+                isinstance(first, Relation) and first.ops == ("in",) and first.sides[1] == Sym("set:R")
+            )
+            match condition:
+                case [Relation(("in",), (Sym(), Sym("set:Z" | "set:N")))] if not isinstance(first, Relation):
+                    return first  # a family such as {pi/4 + k pi | k in Z}
+            if not of_reals:
+                raise Unreadable("a set of something else than the real numbers with a property")
             return condition[0] if len(condition) == 1 else Seq("list", tuple(condition))
+        items = [first]
+        while self.take(*_SEPARATORS):
+            items.append(self.item())
+        self.bars = bars
         self.expect(closing)
         return Seq("set", tuple(items))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from rlpath.rewards.reading.extract import Said, doubtful, last_sentence
 from rlpath.rewards.reading.literals import hedged, plain
+from rlpath.rewards.reading.vocabulary import DENIES, DOUBTS, denied
 
 MAX_TEXT = 2000
 _SPAN = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$((?:[^$\n\\]|\\.)+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
@@ -23,12 +24,13 @@ _LEAD = re.compile(
     re.I,
 )
 _JOINT = re.compile(r"[\s,.]*(?:and|or|,|;|and also)?[\s,]*", re.I)
-_DENIED = re.compile(
-    r"\b(?:not|cannot|whether|never|neither|nor|wrong|incorrect|unknown|impossible|maybe|perhaps|possibly|guess)\b|n['’]t\b",
-    re.I,
-)
 _SAYS = re.compile(
     r"\b(?:is|are|equals|be|gives?|get|obtain|have|becomes|yields?|namely|to)\b:?\s*|(?<=\w)['’]s\s+", re.I
+)
+_SAYS_NEXT = re.compile(r"\b(?:is|are|equals|be|gives?|get|obtain|becomes|yields?|namely)\b:?\s*$", re.I)
+_IS_THE_ANSWER = re.compile(
+    r"(?:^|,\s*|\b(?:so|thus|hence|therefore)\b,?\s*)(\S[^.\n]{0,80}?) is (?:the|our|my) (?:final |correct )?answer$",
+    re.I,
 )
 _OR_AFTER = re.compile(
     r"^[^\w\n]{0,12}(?:text\{\W*)?(?:or|alternatively|maybe|possibly|perhaps|otherwise|and|actually|no,|rather|instead|/)"
@@ -75,7 +77,7 @@ def region_of(text: str, before: str) -> str | None:
     """The answer in what follows "the answer is"; None where it does not start with one."""
     opened = next((mark for mark in ("$", "\\(", "\\[") if before.rstrip().endswith(mark)), "")
     text = opened + text
-    if _DENIED.match(text):
+    if DENIES.match(text) or DOUBTS.match(text):
         return None
     found = spans(text)
     if found and _LEAD.sub("", text[: found[0][0]]).strip(" :*_`(") == "":
@@ -106,18 +108,24 @@ def last_region(text: str, *, listed: bool = False) -> str | None:
     if found is None:
         return None
     sentence = found[0][-MAX_TEXT:].strip().rstrip(".").strip()
-    if (
-        sentence.endswith("?")
-        or _DENIED.search(sentence)
-        or doubtful(sentence)
-        or (not listed and hedged(plain(sentence)))
-    ):
+    if sentence.endswith("?") or denied(sentence) or doubtful(sentence) or (not listed and hedged(plain(sentence))):
         return None
+    if (
+        listed
+        and (bullets := re.findall(r"(?m)^[ \t]*[-*•][ \t]+(\S.*)$", text))
+        and text.rstrip().endswith(bullets[-1])
+    ):
+        return ", ".join(bullets)
+    if turned := _IS_THE_ANSWER.search(sentence):
+        return region_of(turned.group(1), "")
     if pieces := spans(sentence):
-        first = len(pieces) - 1
+        stated = [n for n, (start, _, _) in enumerate(pieces) if _SAYS_NEXT.search(sentence[:start])]
+        first = last = stated[-1] if stated else len(pieces) - 1
+        while last + 1 < len(pieces) and _JOINT.fullmatch(sentence[pieces[last][1] : pieces[last + 1][0]]):
+            last += 1
         while first > 0 and _JOINT.fullmatch(sentence[pieces[first - 1][1] : pieces[first][0]]):
             first -= 1
-        return ", ".join(content for _, _, content in pieces[first:])
+        return ", ".join(content for _, _, content in pieces[first : last + 1])
     said = list(_SAYS.finditer(sentence))
     return region_of(sentence[said[-1].end() :], "") if said else region_of(sentence, "")
 

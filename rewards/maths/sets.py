@@ -51,8 +51,8 @@ def real_set(node: Node, clock: Clock) -> RealSet | None:
             return RealSet(_merged([p for p in points if p])) if all(points) else None
         case Relation():
             return _described(node, clock)
-        case Seq("list", items) if all(isinstance(i, Relation) for i in items):
-            return _any_of([real_set(item, clock) for item in items])
+        case Seq(("list" | "either") as kind, items) if all(isinstance(i, Relation | Interval) for i in items):
+            return _together([real_set(item, clock) for item in items], clock, either=kind == "either")
     return None
 
 
@@ -172,12 +172,18 @@ def _absolute(node: Relation, clock: Clock) -> RealSet | None:
     return RealSet(tuple(_complement((outer,), clock)), name) if outer else None
 
 
-def _any_of(found: list[RealSet | None]) -> RealSet | None:
+def _together(found: list[RealSet | None], clock: Clock, *, either: bool) -> RealSet | None:
+    """Conditions in a list hold together; joined by "or", or where no number fulfils them all, one of them does."""
     sets = [s for s in found if s is not None]
     names = {s.variable for s in sets}
     if len(sets) != len(found) or len(names) != 1:
         return None
-    return RealSet(_merged([p for s in sets for p in s.pieces]), names.pop())
+    union = RealSet(_merged([p for s in sets for p in s.pieces]), names.pop())
+    if either:
+        return union
+    outside = _merged([gap for s in sets for gap in _complement(s.pieces, clock)])
+    common = _merged(_complement(outside, clock))
+    return RealSet(common, union.variable) if common else union
 
 
 def same_set(answer: RealSet, gold: RealSet, clock: Clock) -> bool:

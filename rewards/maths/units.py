@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
+
+from rlpath.rewards.reading.literals import words_to_number
+from rlpath.rewards.reading.vocabulary import CALCULATES_AFTER, CALCULATES_LATER
 
 _F = Fraction
 # name: (dimension, factor to the dimension's base unit). Plurals are derived.
@@ -35,7 +39,91 @@ _TABLE: dict[str, tuple[str, Fraction]] = {
     "v": ("voltage", _F(1)), "volt": ("voltage", _F(1)), "ohm": ("resistance", _F(1)), "mol": ("amount", _F(1)),
     "square": ("square", _F(1)), "cubic": ("cubic", _F(1)), "unit": ("unit", _F(1)), "sq": ("square", _F(1)),
 }  # fmt: skip
+_NO_UNIT = frozenset(
+    [
+        "is",
+        "isn",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "not",
+        "no",
+        "never",
+        "or",
+        "but",
+        "and",
+        "if",
+        "too",
+        "wrong",
+        "incorrect",
+        "less",
+        "more",
+        "than",
+        "least",
+        "most",
+        "about",
+        "maybe",
+        "perhaps",
+        "possibly",
+        "probably",
+        "to",
+        "through",
+        "otherwise",
+        "rather",
+        "either",
+        "versus",
+        "dozen",
+        "dozens",
+        "below",
+        "above",
+        "over",
+        "under",
+        "negative",
+        "minus",
+        "plus",
+        "times",
+        "divided",
+        "squares",
+        "cubed",
+        "root",
+        "mod",
+        "modulo",
+        "unless",
+        "except",
+        "without",
+        "instead",
+        "approximately",
+        "roughly",
+        "does",
+        "exist",
+        "undefined",
+        "infinite",
+        "solution",
+        "solutions",
+        "where",
+        "when",
+        "which",
+        "that",
+        "given",
+        "for",
+        "all",
+        "any",
+    ]
+)
 _LETTERS = frozenset(["m", "g", "s", "h", "l", "L", "N", "J", "W", "V", "A", "K", "F", "T", "C"])
+
+
+def reads_as_unit(words: str) -> bool:
+    """True where `words` behind a number can be a unit or what is counted: nouns, and no word that calculates or hedges.
+
+    >>> reads_as_unit("square inches"), reads_as_unit("eggs per day"), reads_as_unit("and a half"), reads_as_unit("to 9")
+    (True, True, False, False)
+    """
+    if re.search(r"\d", words) or CALCULATES_AFTER.match(f" {words}") or CALCULATES_LATER.match(f" {words}"):
+        return False
+    return not any(w in _NO_UNIT or words_to_number(w) is not None for w in re.findall(r"[a-z]+", words.lower()))
 
 
 def is_unit_word(word: str) -> bool:

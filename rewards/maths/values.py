@@ -18,7 +18,8 @@ from mpmath.ctx_mp import MPContext
 
 from rlpath.rewards.maths.tree import Based, Matrix, Node, Num, Op, Sym, Unit, Unreadable
 
-MAX_BITS = 60_000
+MAX_BITS = 20_000
+MAX_ROOT_BITS = 8_000
 MAX_FACTORIAL = 3000
 MAX_DIGITS = 6000
 MAX_SECONDS = 1.0
@@ -46,8 +47,10 @@ class Clock:
 # exact values
 
 
-def exact(node: Node, at: Mapping[str, Fraction] | None = None) -> Fraction | None:
+def exact(node: Node, clock: Clock | None = None, at: Mapping[str, Fraction] | None = None) -> Fraction | None:
     """The value of `node` as a fraction, its variables set as in `at`; None where it is not known to be rational."""
+    if clock is not None:
+        clock.check()
     match node:
         case Num(value):
             return value
@@ -56,7 +59,7 @@ def exact(node: Node, at: Mapping[str, Fraction] | None = None) -> Fraction | No
         case Based(digits, base):
             return Fraction(int(digits, base))
         case Op(name, args):
-            parts = [exact(a, at) for a in args]
+            parts = [exact(a, clock, at) for a in args]
             if any(p is None for p in parts):
                 return None
             return _exact_operation(name, [p for p in parts if p is not None])
@@ -66,7 +69,7 @@ def exact(node: Node, at: Mapping[str, Fraction] | None = None) -> Fraction | No
 def _exact_operation(name: str, args: list[Fraction]) -> Fraction | None:
     match name, args:
         case "add", _:
-            return sum(args, Fraction(0))
+            return _exact_sum(args)
         case "mul", _:
             return _exact_product(args)
         case "neg", [a]:
@@ -77,9 +80,9 @@ def _exact_operation(name: str, args: list[Fraction]) -> Fraction | None:
             return a / b
         case "pow", [a, b]:
             return exact_power(a, b)
-        case "sqrt", [a]:
+        case "sqrt", [a] if bits(a) <= MAX_ROOT_BITS:
             return _exact_root(a, 2)
-        case "root", [a, n] if n.denominator == 1 and 1 < n <= 100:
+        case "root", [a, n] if n.denominator == 1 and 1 < n <= 100 and bits(a) <= MAX_ROOT_BITS:
             return _exact_root(a, int(n))
         case "percent", [a]:
             return a / 100
@@ -105,6 +108,15 @@ def bits(value: Fraction) -> int:
     return value.numerator.bit_length() + value.denominator.bit_length()
 
 
+def _exact_sum(args: list[Fraction]) -> Fraction:
+    total = Fraction(0)
+    for a in args:
+        total += a
+        if bits(total) > MAX_BITS:
+            raise TooLarge("a sum beyond the bounds")
+    return total
+
+
 def _exact_product(args: list[Fraction]) -> Fraction:
     if sum(bits(a) for a in args) > MAX_BITS:
         raise TooLarge("a product beyond the bounds")
@@ -119,7 +131,7 @@ def exact_power(base: Fraction, exponent: Fraction) -> Fraction | None:
         if base not in (0, 1, -1) and abs(exponent) * bits(base) > MAX_BITS:
             raise TooLarge("a power beyond the bounds")
         return base ** int(exponent) if base not in (1, -1) else Fraction(1 if base == 1 or exponent % 2 == 0 else -1)
-    if exponent.denominator > 100 or base < 0:
+    if exponent.denominator > 100 or base < 0 or bits(base) > MAX_ROOT_BITS:
         return None
     root = _exact_root(base, exponent.denominator)
     return None if root is None else exact_power(root, Fraction(exponent.numerator))
@@ -248,6 +260,10 @@ class Evaluation:
             case "div", [a, b]:
                 return a / b
             case "pow", [a, b]:
+                # As in school, x^(1/3) is the real root: the same value as the root sign gives, in either order.
+                match node.args[1]:
+                    case Op("div", (Num(p), Num(q))) if q.denominator == 1 and q % 2 == 1 and p.denominator == 1:
+                        return self._root(self._power(a, c.mpf(int(p))) if p != 1 else a, c.mpf(int(q)))
                 return self._power(a, b)
             case "sqrt", [a]:
                 return c.sqrt(a)
@@ -260,7 +276,7 @@ class Evaluation:
             case "log", [a, *base]:
                 return c.log(a) / c.log(base[0] if base else 10)
             case (("max" | "min"), _) if all(c.im(a) == 0 for a in args):
-                return max(args) if name == "max" else min(args)
+                return (max if name == "max" else min)(c.re(a) for a in args)
             case (("floor" | "ceil"), [a]):
                 return getattr(c, name)(a)
             case _, [a] if name in _FUNCTIONS:
@@ -286,7 +302,7 @@ class Evaluation:
 
     def _root(self, value: Any, degree: Any) -> Any:
         c = self.context
-        if c.im(value) == 0 and value < 0 and c.isint(degree) and int(degree) % 2 == 1:
+        if c.im(value) == 0 and c.re(value) < 0 and c.isint(degree) and int(c.re(degree)) % 2 == 1:
             return -self._power(-value, 1 / degree)
         return self._power(value, 1 / degree)
 
@@ -306,7 +322,7 @@ class Evaluation:
     def _opaque(self, node: Op, args: list[Any]) -> Any:
         """An unknown function: any fixed value that depends on its name and its arguments."""
         total = self.context.mpf(sum(ord(ch) * (n + 1) for n, ch in enumerate(node.name)) % 97 + 2)
-        return total + sum((n + 2) * self.context.sqrt(a * a + n + 1) for n, a in enumerate(args))
+        return total + sum((n + 2) * self.context.sqrt(a * a + a + n + 1) for n, a in enumerate(args))
 
 
 _EXPONENTIALS = frozenset({"exp", "sinh", "cosh", "tanh", "coth", "sech", "csch"})

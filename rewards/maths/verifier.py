@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from rlpath.core.types import Status, Verdict
-from rlpath.rewards.maths.compare import agree
+from rlpath.rewards.maths.compare import agree, synonyms
 from rlpath.rewards.maths.expressions import GoldTooLarge
 from rlpath.rewards.maths.form import form_problem, item_count
 from rlpath.rewards.maths.parser import parse
 from rlpath.rewards.maths.regions import is_sentence, last_region, offered_elsewhere, region_of
 from rlpath.rewards.maths.tree import Node, Text, Unreadable
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined
-from rlpath.rewards.reading.extract import Said, Statement, part_of_more, said
+from rlpath.rewards.maths.wording import in_symbols, like_gold
+from rlpath.rewards.reading.extract import Said, Statement, doubtful, part_of_more, said
 from rlpath.rewards.reading.literals import ANY_NUMBER, hedged
+from rlpath.rewards.reading.vocabulary import denied
+from rlpath.rewards.verifiers.guard import guarded
 
 _ANNOUNCED = re.compile(r"^\\text\{[^{}]*(?:\bis|=|:)\s*\}")
 _EMPHASIS = re.compile(r"^(\*\*|__|\*|`)([^*_`]+)\1$")
@@ -47,6 +50,7 @@ class MathVerifier:
 
     seconds: float = 1.0
 
+    @guarded
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         wanted = read_gold(gold)
         if not wanted.text:
@@ -82,7 +86,7 @@ def read_gold(gold: str) -> Gold:
     if len(stated) == 1:
         text = stated.pop()
     try:
-        return Gold(text, parse(text.rstrip(".")))
+        return Gold(text, parse(in_symbols(text.rstrip("."))))
     except Unreadable:
         return Gold(text, None)
 
@@ -96,8 +100,8 @@ class _Judge:
     def statements(self, heard: Said) -> Verdict:
         strong = [s for s in heard.statements if s.channel != "phrase"]
         for s in strong:
-            if part_of_more(heard.text, s):
-                return Verdict.of(Status.WRONG, s.text[:200], "the box is part of a larger expression")
+            if problem := part_of_more(heard.text, s):
+                return Verdict.of(Status.WRONG, s.text[:200], problem)
         verdicts = self._all_of(strong) if strong else []
         for statement in heard.statements:
             if statement.channel == "phrase":
@@ -157,10 +161,29 @@ class _Judge:
             whole = self.text(text)
             if whole.status is not Status.NO_ANSWER:
                 return whole
+        if isinstance(self.gold.tree, Text):
+            return self._in_words(heard.text)
         region = last_region(heard.text, listed=self._listed())
         if region is None:
             return Verdict.of(Status.NO_ANSWER, text[-200:], "no final answer is stated")
         return self.text(region)
+
+    def _in_words(self, said_text: str) -> Verdict:
+        """Judge the last sentence where the gold is words: it has to say them, undenied and with no alternative."""
+        assert isinstance(self.gold.tree, Text)
+        words = self.gold.tree.words
+        sentence = re.split(r"(?<=[.!])\s+|\n", said_text.strip().rstrip(".!"))[-1][-300:]
+        whole = self.text(sentence)
+        if whole.correct:
+            return whole
+        plain = re.sub(r"[^a-z0-9 ]", " ", sentence.lower())
+        named = next((w for w in sorted(synonyms(words)) if re.search(rf"\b{re.escape(w)}\b", plain)), None)
+        if named is None:
+            return Verdict.of(Status.NO_ANSWER, sentence[:200], "no final answer is stated")
+        rest = plain.replace(named, " ")
+        if denied(rest) or doubtful(sentence) or sentence.endswith("?") or re.search(r"\b(?:or|and|but|if)\b", rest):
+            return Verdict.of(Status.WRONG, sentence[:200], "the answer is denied or hedged")
+        return Verdict.of(Status.CORRECT, sentence[:200], "the same words")
 
     def text(self, text: str) -> Verdict:
         """The verdict on one piece of text that is said to be the answer; `no_answer` where it cannot be read."""
@@ -172,12 +195,21 @@ class _Judge:
                 Status.CORRECT if same else Status.WRONG, shown, "equal" if same else "a different number"
             )
         try:
-            tree = parse(_ANNOUNCED.sub("", text))
+            tree = self._parsed(like_gold(_ANNOUNCED.sub("", text), self.gold.text))
         except Unreadable as problem:
             return self._unparsed(text, str(problem))
         if self.gold.tree is None:
+            if _folded(text) == _folded(self.gold.text):
+                return Verdict.of(Status.CORRECT, shown, "the same text")
             return Verdict.of(Status.WRONG, shown, "not the gold answer's text, and that cannot be parsed")
         return self._compared(tree, text)
+
+    def _parsed(self, text: str) -> Node:
+        """The tree of `text`; where a list is asked for, a comma before three digits separates."""
+        text = in_symbols(text)
+        if self._listed() and "," in text:
+            text = re.sub(r"(?<=\d),(?=\d)", ", ", text)
+        return parse(text)
 
     def _unparsed(self, text: str, problem: str) -> Verdict:
         if _folded(text) == _folded(self.gold.text):

@@ -16,6 +16,8 @@ from functools import lru_cache
 from itertools import islice
 from typing import Literal
 
+from rlpath.rewards.reading import surroundings
+
 MAX_STATEMENTS = 400
 MAX_REGION = 500
 
@@ -37,10 +39,7 @@ _INVISIBLE = re.compile(
 _CALCULATOR = re.compile(r"<<[^<>\n]*>>")
 
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])\s*")
-_GOES_ON = re.compile(r"\s*(?:\^|!(?=[\^!$]|\\)|\.\d|[*/+]\s*[\d\\(]|-[\d\\(]|\\(?:times|cdot|div|pm)\b|[×·÷±%])")
-_COMES_FROM = re.compile(
-    r"(?:[=($]\s*[-−+]\s*|(?<=[\w})$])[-−/^]|(?<=[\d})])\s*[*+·×]\s*|\\(?:times|cdot|div|sqrt|pm|[dt]?frac)\s*\{?|\^\{?)$"
-)
+_PERCENT_BEHIND = re.compile(r"\s*(?:\\\)|\$)?\s*(?:\\?%|percent\b|°|\^\{?\\circ\}?)")
 _TAG = re.compile(r"<(answer|final_answer|final)\b[^<>]*>", re.I)
 _HASHES = re.compile(r"####+[ \t]*((?:(?!####)[^\n])*)")
 _IS = r"(?:is|are|equals|comes(?: out)? to|(?:would|will|should|must|has to|ought to) (?:then |thus |therefore )?be)\b"
@@ -50,8 +49,17 @@ _PHRASE = re.compile(
     rf"|answers?[ \t]+(?:to|for)\b[^.\n:=]{{0,80}}?[ \t](?:{_IS})"
     r"|final answer[*_`#]{0,3}[ \t]*\n"
     r"|ans[.:](?=[ \t])"
+    r"|(?:answers?|result)[ \t]+(?:-|–|—|->|=>|→)[ \t]"
+    r"|(?:respuesta|r[ée]ponse|risposta|resposta|antwort|ответ|lösung|ergebnis|resultado)(?: final| finale| correcta| correcte)?"
+    r"[ \t]*(?:[*_`]{0,3}[:：=]|(?:es|est|è|é|ist|lautet|равен|это|—|-)(?!\w))"
     r")[*_`]{0,3}[ \t]*:?[*_`]{0,3}",
     re.I,
+)
+_NAMES_AN_ANSWER = re.compile("ans|result|respuesta|r[ée]ponse|risposta|resposta|antwort|ответ|lösung|ergebnis")
+_ANNOUNCES = re.compile(r"\W*(?:(?:the|my|our|final|correct|is|a) ?)*\W*", re.I)
+_CJK_PHRASE = re.compile(
+    r"(?:(?:最终|正确|最後の|最終)?(?:答案|答え|解答|答|结果|结论|정답|답변|답)\s*(?:[:：]|是|为|為|は|이|은|는|=)+\s*[:：]?"
+    r"|故?答案为)"
 )
 _SHORT_PHRASE = re.compile(r"^[ \t*_]*A(?:ns|nswer)?[ \t]*[*_]{0,2}:[*_]{0,2}", re.M)
 _SENTENCE_END = re.compile(r"[.?。](?=[\s\"'”’)*_]|$)|(?<!\\)!(?=[\"'”’)*_]*(?:\s+[A-Z]|\s*$))|\n")
@@ -209,7 +217,10 @@ def _boxes(text: str) -> Iterator[Statement]:
             done = bare.end() if bare else -1
             content = text[start:done] if bare else ""
         if content.strip(" \\,;$~\n\t"):
-            yield Statement("box", content, match.start(), done + 1, complete=True)
+            end = done + 1 if text[start : start + 1] == "{" else done
+            if sign := _PERCENT_BEHIND.match(text, end):
+                content, end = content + sign.group().strip(" $)").removeprefix("\\)"), sign.end()
+            yield Statement("box", content, match.start(), end, complete=True)
 
 
 def matching_braces(text: str) -> dict[int, int]:
@@ -246,10 +257,13 @@ def _hash_lines(text: str) -> Iterator[Statement]:
 
 def _phrases(text: str, stronger: list[Statement]) -> Iterator[Statement]:
     lowered = text.lower()
-    markers = list(islice(_PHRASE.finditer(text), 2 * MAX_STATEMENTS)) if "ans" in lowered else []
+    named = _NAMES_AN_ANSWER.search(lowered)
+    markers = list(islice(_PHRASE.finditer(text), 2 * MAX_STATEMENTS)) if named else []
     if "A:" in text or "A*" in text or "A :" in text:
         taken = {m.end() for m in markers}
         markers += [m for m in islice(_SHORT_PHRASE.finditer(text), 2 * MAX_STATEMENTS) if m.end() not in taken]
+    if not text.isascii():
+        markers += islice(_CJK_PHRASE.finditer(text), 2 * MAX_STATEMENTS)
     starts = sorted(m.start() for m in markers)
     for marker in markers:
         end = _region_end(text, marker.end())
@@ -257,6 +271,8 @@ def _phrases(text: str, stronger: list[Statement]) -> Iterator[Statement]:
         if following < len(starts):
             end = max(marker.end(), min(end, starts[following]))
         region = text[marker.end() : end]
+        if following < len(starts) and end == starts[following] and _ANNOUNCES.fullmatch(region):
+            continue  # "Final Answer: The final answer is 18" announces one answer
         if not region.strip() or text[end : end + 1] == "?":
             continue
         inside = any(s.start < end and marker.start() < s.end for s in stronger)
@@ -295,12 +311,9 @@ def _retracted(text: str, found: tuple[Statement, ...]) -> bool:
     return bool(found) and _RETRACTION.search(text, found[-1].end) is not None
 
 
-def part_of_more(text: str, statement: Statement) -> bool:
-    r"""True where a box is only a part of a larger expression, as in `-\boxed{3}`, `\boxed{3}^2` or `\boxed{3}.5`."""
-    if statement.channel != "box":
-        return False
-    before = text[max(0, statement.start - 12) : statement.start]
-    return _GOES_ON.match(text, statement.end) is not None or _COMES_FROM.search(before) is not None
+def part_of_more(text: str, statement: Statement) -> str:
+    """Why what is stated is only a part of something else, or denied; an empty string where it stands alone."""
+    return surroundings.part_of_more(text, statement.start, statement.end) if statement.channel == "box" else ""
 
 
 def last_sentence(text: str, has: re.Pattern[str]) -> tuple[str, int] | None:

@@ -11,6 +11,14 @@ import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
 
+from rlpath.rewards.reading.vocabulary import (
+    CALCULATES_AFTER,
+    CALCULATES_BEFORE,
+    CALCULATES_LATER,
+    DENIES_BEFORE,
+    FRACTION_WORDS,
+)
+
 MAX_DIGITS = 1000
 MAX_EXPONENT = 1000
 
@@ -72,6 +80,15 @@ LITERAL = re.compile(
 )
 _SIMPLE = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?")
 _GROUPED = re.compile(r"-?\d{1,3}(?:,\d{3}){1,5}")
+_TEN_TO_THE = re.compile(r"10 ?\^ ?\{? ?(-?\d{1,4}) ?\}?(?![\d.])")
+_FULL_HOUR = re.compile(r"^:00(?= ?[ap]\.?m\b)", re.I)
+_ALSO = re.compile(r"[\s,;/]*(?:or|and|maybe|perhaps|to)\s+(?:maybe |perhaps |possibly )?", re.I)
+_ASIDE = re.compile(r"^ (?:\([^()]{2,120}\)|[-–—] (?=[a-z]{3,})[^\n]*)\W*$|^ [—–] .*$", re.S | re.I)
+_TWO_UNITS = re.compile(
+    r"^ ?(?:feet|foot|ft|hours?|hrs?|h|minutes?|min|pounds?|lbs?|yards?|weeks?|days?|years?|meters?|km|kg|m)"
+    r"[\s,]+(?:and )?\d+ ?(?:inch(?:es)?|in|minutes?|mins?|m|seconds?|secs?|ounces?|oz|feet|ft|days?|hours?|months?|cm|g)\b",
+    re.I,
+)
 ANY_NUMBER = re.compile(r"\d")
 _NUMBER_SPAN = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?|\.\d+")
 
@@ -87,6 +104,7 @@ _LEAD = re.compile(
     r"approximately|approx\.?|equal to|usd|rs\.?|us|~|=|the (?:number|integer|value)|that|is|an?(?= ))+",
     re.I,
 )
+_BEFORE_NUMBER = re.compile(r"[^\d=]{1,60}(?=\d)")
 _SPELLED_MINUS = re.compile(r"(?:minus|negative) ?(?=[\d$.])", re.I)
 _ASSIGNED = re.compile(r"^[A-Za-z][\w{}\\]{0,12}(?:\([^()]{0,12}\))? ?=")
 _JOINED = re.compile(
@@ -95,7 +113,7 @@ _JOINED = re.compile(
     re.I,
 )
 _OPERATOR = re.compile(
-    r"^\s*(?:[*^<>≤≥≠%]?\s*[+*^<>≤≥≠]|/|-\s*[\d(\\a-zA-Z]|\\(?:times|cdot|div|le|ge|lt|gt|neq?|pm)\b|!|:\d|[xX]\s*\d|\(\d|\\(?:sqrt|pi)\b)"
+    r"^\s*(?:[*^<>≤≥≠%]?\s*[+*^<>≤≥≠]|/(?! ?[a-z]{2})|-\s*[\d(\\a-zA-Z]|\\(?:times|cdot|div|le|ge|lt|gt|neq?|pm)\b|!|:\d|[xX]\s*\d|\(\d|\\(?:sqrt|pi)\b)"
 )
 _ALTERNATIVE = re.compile(
     r"\b(?:or|either|alternatively|maybe|possibly|perhaps|otherwise|unless|versus|vs|instead|rather|could "
@@ -162,8 +180,9 @@ def plain(text: str) -> str:
     """`text` without LaTeX and Markdown dress, in ASCII digits and operators."""
     if not text.isascii():
         text = "".join(_ascii(c) for c in text.translate(_TRANSLATION))
+    text = text.replace("{,}", ",")
     if "\\" in text:
-        text = text.replace("\\$", "$").replace("\\%", "%").replace("{,}", ",").replace(",\\!", ",")
+        text = text.replace("\\$", "$").replace("\\%", "%").replace(",\\!", ",")
         text = text.replace("\\times", "*").replace("\\cdot", "*").replace("\\div", "/").replace("\\approx", "=")
         for _ in range(2):
             text = _LATEX_TEXT.sub(r" \1 ", text)
@@ -214,9 +233,14 @@ def _read_side(text: str) -> Number | NotANumber:
     if spelled := _SPELLED_MINUS.match(bare):
         bare = "-" + bare[spelled.end() :]
     match = LITERAL.match(bare)
+    power = _TEN_TO_THE.match(bare)
+    if power and abs(int(power.group(1))) <= MAX_EXPONENT:
+        return _with_rest(Fraction(10) ** int(power.group(1)), power.group(), bare[power.end() :], bare)
     if not match:
-        spoken = words_to_number(bare)
-        return Number(Fraction(spoken)) if spoken is not None else NotANumber("no number where the answer is stated")
+        spoken = spoken_number(bare)
+        if spoken is None or (words_to_number(bare) is None and not re.match(r" ?(?:%|percent\b)", spoken[1])):
+            return NotANumber("no number where the answer is stated")
+        return _with_rest(spoken[0], "", spoken[1], bare)
     face = literal_value(match)
     if face is None:
         return NotANumber("a malformed or oversized number")
@@ -226,14 +250,27 @@ def _read_side(text: str) -> Number | NotANumber:
 def _trim(text: str) -> str:
     if len(text) > 2 and text[0] == "(" and text[-1] == ")":
         text = text[1:-1]
+    if before := _BEFORE_NUMBER.match(text):
+        if CALCULATES_BEFORE.search(before.group()):
+            return "the calculation " + text
     lead = _LEAD.match(text)
     text = text[lead.end() :] if lead else text
     return text.lstrip("$ ") if text[:2] == "$-" and text.endswith("$") else text
 
 
 def _with_rest(face: Fraction, literal: str, rest: str, whole: str) -> Number | NotANumber:
+    rest = _FULL_HOUR.sub("", rest)
     if not rest or rest in (".", "$", "$."):
         return Number(face)
+    rest = _ASIDE.sub("", rest) or "."
+    if CALCULATES_AFTER.match(rest) or CALCULATES_LATER.match(rest):
+        return NotANumber("a part of a calculation or of a larger number")
+    if DENIES_BEFORE.match(rest):
+        return NotANumber("the number is denied")
+    if (also := _ALSO.match(rest)) and spoken_number(rest[also.end() :]):
+        return NotANumber("hedges between numbers")
+    if two := _TWO_UNITS.match(rest):
+        return NotANumber(f"an amount in two units: {two.group().strip()[:40]}")
     if hedged(whole):
         return NotANumber("hedges between numbers")
     if _JOINED.match(rest) or re.match(r" [-+$]?\.?\d", rest) or re.search(r"\bor\W*$", rest):
@@ -244,9 +281,9 @@ def _with_rest(face: Fraction, literal: str, rest: str, whole: str) -> Number | 
         return NotANumber("a second number behind a command")
     if rest[:2] in ("..", ".…") or rest[0] == "…":
         return NotANumber("digits that go on")
-    percent = re.match(r" ?%|\s*percent\b", rest) is not None
+    percent = re.match(r" ?%|\s*per ?cent\b", rest) is not None
     if percent:
-        rest = re.sub(r"^ ?%|^\s*percent\b", "", rest)
+        rest = re.sub(r"^ ?%|^\s*per ?cent\b", "", rest)
     if re.match(r"[xyzabcnpqruvwije](?![A-Za-z.])| ?[xyzn]$|[⁰¹²³⁴-⁹]", rest):
         return NotANumber("an expression with a variable or a power")
     if (
@@ -344,36 +381,81 @@ _UNITS_WORDS = [
     "nineteen",
 ]
 _TENS_WORDS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_WORD = re.compile(r"[A-Za-z]+|\d[\d.,]*|[^\sA-Za-z\d-]")
+_WORD_SCALES = frozenset({"thousand", "million", "billion", "trillion", "dozen"})
+_NO_UNIT = re.compile(r"\s*(?:of|or|and|point|thing|to|by|more|less|is|was|are|from)\b", re.I)
 _WORD_VALUES = {w: i for i, w in enumerate(_UNITS_WORDS)} | {w: 20 + 10 * i for i, w in enumerate(_TENS_WORDS)}
 
 
-def words_to_number(text: str, *, alone: bool = False) -> int | None:
-    """The value of a number written out in English, if the first words of `text` are one, or all with `alone`.
+def words_to_number(text: str, *, alone: bool = False) -> Fraction | None:
+    """The value of a number written out in English, if `text` begins with one, or is one with `alone`.
 
-    >>> words_to_number("one hundred and twenty-three dollars"), words_to_number("one of them")
-    (123, None)
+    >>> words_to_number("one hundred and twenty-three dollars"), words_to_number("two thirds")
+    (Fraction(123, 1), Fraction(2, 3))
+    >>> words_to_number("one and a half"), words_to_number("one of them"), words_to_number("two dozen", alone=True)
+    (Fraction(3, 2), None, Fraction(24, 1))
     """
-    words = re.findall(r"[a-z]+", text[:120].lower())
-    negative = bool(words) and words[0] in ("minus", "negative")
-    total, group, used = 0, 0, 0
-    words = words[1:] if negative else words
-    for word in words:
+    found = spoken_number(text[:200])
+    if found is None:
+        return None
+    value, rest = found
+    if rest.strip(" .!") and (alone or len(rest.split()) > 4 or _NO_UNIT.match(rest)):
+        return None
+    return value
+
+
+def only_spoken_number(sentence: str) -> Number | NotANumber:
+    """The one number that `sentence`, which has no digits, writes out in words."""
+    found: list[Number | NotANumber] = []
+    at = 0
+    for word in _WORD.finditer(sentence):
+        if word.start() < at or word.group().lower() == "one":
+            continue
+        if spoken := spoken_number(sentence[word.start() :]):
+            before = sentence[: word.start()]
+            tied = CALCULATES_BEFORE.search(before[-60:]) or bounded_before(before)
+            found.append(NotANumber("a calculation") if tied else _with_rest(spoken[0], "", spoken[1], spoken[1]))
+            at = len(sentence) - len(spoken[1])
+    return found[0] if len(found) == 1 else NotANumber("not one number in words")
+
+
+def spoken_number(text: str) -> tuple[Fraction, str] | None:
+    """The value of the number words that `text` begins with, and the text behind them; None where there are none."""
+    words = list(_WORD.finditer(text))
+    at = 0
+    negative = bool(words) and words[0].group().lower() in ("minus", "negative")
+    at += negative
+    if at < len(words) and words[at].group().lower() in ("a", "an") and at + 1 < len(words):
+        following = words[at + 1].group().lower()
+        at += following in FRACTION_WORDS or following in SCALES
+    total, group, used, end = Fraction(0), Fraction(0), 0, 0
+    while at < len(words):
+        word = words[at].group().lower()
+        following = words[at + 1].group().lower() if at + 1 < len(words) else ""
+        last = words[at + 2].group().lower() if at + 2 < len(words) else ""
         if word in _WORD_VALUES:
             group += _WORD_VALUES[word]
-        elif word == "hundred" and group:
-            group *= 100
-        elif word in ("thousand", "million", "billion", "trillion") and group:
-            total, group = total + group * SCALES[word], 0
-        elif not (word == "and" and used):
+        elif word == "hundred" and (group or not used):
+            group = (group or 1) * 100
+        elif word in _WORD_SCALES and (group or not used):
+            total, group = total + (group or 1) * SCALES[word], Fraction(0)
+        elif word in FRACTION_WORDS or (word[:-1] in FRACTION_WORDS and word[-1] == "s") or word == "halves":
+            part = Fraction(1, 2 if word == "halves" else FRACTION_WORDS.get(word) or FRACTION_WORDS[word[:-1]])
+            if used and not group and not total:
+                return None
+            total, group = total + (group or 1) * part, Fraction(0)
+            end, used = words[at].end(), used + 1
             break
-        used += 1
-    rest = words[used:]
-    if (
-        not used
-        or (alone and rest)
-        or len(rest) > 3
-        or (rest and rest[0] in ("of", "or", "and", "point", "half", "thing", "to"))
-    ):
+        elif word == "and" and used and following in ("a", "an", "one") and last in FRACTION_WORDS:
+            total, group = total + group + Fraction(1, FRACTION_WORDS[last]), Fraction(0)
+            end, used = words[at + 2].end(), used + 1
+            break
+        elif not (word == "and" and used and following in _WORD_VALUES and (group >= 100 or total)):
+            break
+        if word != "and":
+            end = words[at].end()
+        at, used = at + 1, used + 1
+    if not used or text[: words[0].start()].strip(" \"'*_("):
         return None
     value = total + group
-    return -value if negative else value
+    return (-value if negative else value), text[end:]

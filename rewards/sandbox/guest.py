@@ -8,17 +8,28 @@ from __future__ import annotations
 
 import ast
 import atexit
+import builtins
 import gc
+import importlib
+import operator
 import os
 import sys
 import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from rlpath.rewards.sandbox.wire import Wire, WireError, decode, encode
 
 MESSAGE_LIMIT = 300  # characters of an error message
+BUILT_IN = "len str repr int float complex abs round format bool"
+OPERATOR = "index neg pos invert getitem contains add sub mul matmul truediv floordiv mod pow and or xor lshift rshift"
+OPERATORS: dict[str, Callable[..., Any]] = {
+    **{name: getattr(builtins, name) for name in BUILT_IN.split()},
+    **{name: getattr(operator, f"__{name}__") for name in OPERATOR.split()},
+    "reversed": lambda value: list(reversed(value)),
+}
+EVENT_LOOPS: list[Any] = []
 
 
 class Objects:
@@ -148,7 +159,7 @@ def defined_functions(module: types.ModuleType) -> list[str]:
 
 
 def answer(request: dict[str, Any], module: types.ModuleType, objects: Objects) -> object:
-    """One request of the tests: look up a name, call, read or set an attribute, iterate."""
+    """One request of the tests: look up a name, call, read or set an attribute, apply an operator, run, iterate."""
 
     def read(wire: Any) -> Any:
         return decode(wire, objects.resolve)
@@ -164,6 +175,10 @@ def answer(request: dict[str, Any], module: types.ModuleType, objects: Objects) 
             return getattr(read(target), name)
         case {"set": name, "of": target, "value": value}:
             return setattr(read(target), name, read(value))
+        case {"apply": name, "args": packed}:
+            return OPERATORS[name](*read(packed))
+        case {"run": target}:
+            return run_coroutine(read(target))
         case {"iterate": target}:
             return Items(iter(read(target)))
         case {"next": items}:
@@ -181,6 +196,49 @@ def look_up(name: str, module: types.ModuleType) -> object:
     raise NameError(f"the program does not define {name}")
 
 
+def run_coroutine(coroutine: Any) -> object:
+    """The result of a coroutine, in an event loop that is kept for the next."""
+    asyncio = importlib.import_module("asyncio")
+    if not EVENT_LOOPS:
+        EVENT_LOOPS.append(asyncio.new_event_loop())
+    return EVENT_LOOPS[0].run_until_complete(coroutine)
+
+
+class Pipe:
+    """One end of a pair of pipes, which is all an event loop needs of a socket: the box has none."""
+
+    def __init__(self, reader: int, writer: int) -> None:
+        self.reader, self.writer = reader, writer
+
+    def fileno(self) -> int:
+        """The descriptor to wait on."""
+        return self.reader
+
+    def setblocking(self, blocking: bool) -> None:
+        """As of a socket."""
+        os.set_blocking(self.reader, blocking)
+        os.set_blocking(self.writer, blocking)
+
+    def recv(self, size: int) -> bytes:
+        """As of a socket."""
+        return os.read(self.reader, size)
+
+    def send(self, data: bytes) -> int:
+        """As of a socket."""
+        return os.write(self.writer, data)
+
+    def close(self) -> None:
+        """As of a socket."""
+        os.close(self.reader)
+        os.close(self.writer)
+
+
+def pipe_pair(*_: object) -> tuple[Pipe, Pipe]:
+    """In place of `socket.socketpair`, whose system call the filter refuses."""
+    (first, second), (third, fourth) = os.pipe(), os.pipe()
+    return Pipe(first, fourth), Pipe(third, second)
+
+
 class Items:
     """An iterator on its way to the tests: each item comes in a list of one, the end as an empty list."""
 
@@ -194,8 +252,8 @@ class Items:
 
 
 def describe(error: BaseException) -> list[str]:
-    """Type and message of an exception; its `__str__` may itself be hostile."""
+    """Class, message and further classes of an exception; its `__str__` may itself be hostile."""
     try:
-        return [type(error).__name__, str(error)[:MESSAGE_LIMIT]]
+        return [type(error).__name__, str(error)[:MESSAGE_LIMIT], *(base.__name__ for base in type(error).__mro__[1:9])]
     except BaseException:  # noqa: BLE001 - the program's own __str__
         return [type(error).__name__, ""]

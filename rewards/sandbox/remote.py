@@ -1,20 +1,34 @@
 """The program under test as its tests see it: names that stand for what lives in another process.
 
 A call becomes a message and an answer becomes plain data, so every comparison in the tests is between objects their
-own process made. A `Remote`, which stands for anything else, refuses to be compared, counted or taken for true.
+own process made. A `Remote` stands for anything else. Its length, text, items or sum with another are asked of the
+program, which learns no value of the tests by that and could as well have answered with plain data. It refuses what
+would have the program decide: to be compared, or to be combined with a value of the tests.
+
+Refusal is a TypeError, so a program that answers with an object in place of a number fails. Where the tests made the
+object themselves (`Point(1, 2) == Point(1, 2)`), or compare two of the program's, they are undecided instead.
 """
 
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from rlpath.rewards.sandbox.wire import Wire, WireError, decode, encode
 
+PLAIN = (
+    type(None), bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict, range, deque, date, Decimal,
+    Fraction, type,
+)  # fmt: skip
 
-class Undecided(Exception):
-    """The tests themselves are at fault."""
+
+class Undecided(BaseException):
+    """The tests themselves are at fault; no `except Exception` of theirs may hide it."""
 
 
 class Program:
@@ -24,6 +38,7 @@ class Program:
         self.wire = wire
         self.calls = 0
         self.gone = False
+        self.exceptions: dict[str, type[Exception]] = {}  # the program's own, as the tests know them
 
     def load(self) -> list[str]:
         """Wait until it is loaded; the names of its functions."""
@@ -32,7 +47,11 @@ class Program:
 
     def ask(self, **request: Any) -> Any:
         """The answer to one request, as plain data or a Remote; raises what the program raised."""
-        return decode(self.exchange(request).get("value"), lambda number, name: Remote(self, number, name))
+        return decode(self.exchange(request).get("value"), self.remote)
+
+    def remote(self, number: int, kind: str) -> Remote:
+        """What stands for the program's object of that number."""
+        return (RemoteCoroutine if kind == "coroutine" else Remote)(self, number, kind)
 
     def exchange(self, request: dict[str, Any] | None) -> dict[str, Any]:
         if request is not None and not self.gone:
@@ -42,7 +61,7 @@ class Program:
             self.gone = True
             raise WireError("the program ended its process")
         if "error" in reply:
-            raise as_exception(reply["error"])
+            raise as_exception(reply["error"], self.exceptions)
         return reply
 
     def call(self, function: Remote, args: tuple[object, ...], kwargs: dict[str, object], in_place: bool) -> Any:
@@ -50,24 +69,34 @@ class Program:
         self.calls += 1
         packed = [encode(value, pack_remote) for value in args]
         keywords = {name: encode(value, pack_remote) for name, value in kwargs.items()}
-        found = self.ask(call=pack_remote(function), args=packed, kwargs=keywords, in_place=in_place)
-        if not in_place:
-            return found
-        value, changed = found
-        for before, after in zip(args, changed, strict=True):
-            replace_content(before, after)
+        value = self.ask(call=pack_remote(function), args=packed, kwargs=keywords, in_place=in_place)
+        if in_place:
+            value, changed = value
+            for before, after in zip(args, changed, strict=True):
+                replace_content(before, after)
+        if isinstance(value, Remote) and object.__getattribute__(function, "_class"):
+            object.__setattr__(value, "_made", True)
         return value
 
 
-def as_exception(error: Any) -> Exception:
-    """The program's exception, rebuilt here if it is an ordinary built-in one, so that tests may expect it."""
-    name, message = (str(part) for part in (*error, "", "")[:2])
-    kind = getattr(builtins, name, None)
-    ordinary = isinstance(kind, type) and issubclass(kind, Exception) and kind not in (AssertionError, StopIteration)
-    try:
-        return kind(message) if ordinary else RuntimeError(f"{name}: {message}")  # type: ignore[misc]
-    except TypeError:  # UnicodeDecodeError wants more arguments
-        return RuntimeError(f"{name}: {message}")
+def as_exception(error: Any, own: dict[str, type[Exception]]) -> Exception:
+    """The program's exception, rebuilt here so that tests may expect it.
+
+    Its class is the first of its classes' names that is one of the tests' `own` or an ordinary built-in exception.
+    """
+    name, message, *bases = (str(part) for part in (error if isinstance(error, list) and len(error) > 1 else ["", ""]))
+    for base in (name, *bases):
+        if base in own:
+            return own[base](message)
+        kind = getattr(builtins, base, None)
+        if isinstance(kind, type) and issubclass(kind, Exception) and kind not in (AssertionError, StopIteration):
+            try:
+                return kind(message) if base == name else type(name, (kind,), {})(message)
+            except TypeError:  # UnicodeDecodeError wants more arguments
+                break
+        if kind is Exception:
+            break
+    return RuntimeError(f"{name}: {message}")
 
 
 def pack_remote(value: object) -> dict[str, Any]:
@@ -82,6 +111,9 @@ def replace_content(before: object, after: object) -> None:
         return
     if isinstance(before, list):
         before[:] = after  # type: ignore[call-overload]
+    elif isinstance(before, deque):
+        before.clear()
+        before.extend(after)  # type: ignore[arg-type]
     elif isinstance(before, dict | set):
         before.clear()
         before.update(after)  # type: ignore[call-overload]
@@ -95,16 +127,13 @@ def for_effect(function: Any) -> Any:
     return lambda *args, **kwargs: program.call(function, args, kwargs, in_place=True)
 
 
-def refuse(self: Remote, *_: object) -> Any:
-    """Any use of a Remote that would need the object itself."""
-    raise TypeError(f"the program returned a {object.__getattribute__(self, '_kind')}, not plain data")
-
-
 class Remote:
     """Something of the program's that is not plain data: to be called, asked for attributes, iterated, passed back."""
 
     def __init__(self, program: Program, number: int, kind: str) -> None:
-        for name, value in (("_program", program), ("_number", number), ("_kind", kind)):
+        for name, value in (
+            ("_program", program), ("_number", number), ("_kind", kind), ("_class", False), ("_made", False)
+        ):  # fmt: skip
             object.__setattr__(self, name, value)
 
     def _ask(self, **request: Any) -> Any:
@@ -114,7 +143,7 @@ class Remote:
         return object.__getattribute__(self, "_program").call(self, args, kwargs, in_place=False)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("__") and name not in ("__name__", "__doc__"):
             raise AttributeError(name)
         return self._ask(attribute=name, of=pack_remote(self))
 
@@ -126,5 +155,92 @@ class Remote:
         while item := self._ask(next=pack_remote(items)):
             yield item[0]
 
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __len__ = __hash__ = __contains__ = refuse
-    __int__ = __float__ = __str__ = __repr__ = __format__ = __index__ = refuse
+    def __contains__(self, value: object) -> bool:
+        if object.__getattribute__(self, "_made"):
+            return bool(apply("contains", self, value))
+        return any(item is value or item == value for item in self)
+
+    def __bool__(self) -> bool:
+        if object.__getattribute__(self, "_made"):
+            return apply("bool", self)
+        return refuse(self, None)
+
+    def __instancecheck__(self, instance: object) -> bool:
+        if isinstance(instance, Remote):
+            raise Undecided("the tests ask whether an object of the program's is of a class of the program's")
+        return False
+
+
+class RemoteCoroutine(Remote, Coroutine[Any, Any, Any]):
+    """A coroutine of the program's: awaited here, it runs to its end there."""
+
+    __hash__ = object.__hash__  # `asyncio.gather` keeps coroutines in a table
+    cr_code = gi_code = None  # an event loop's own messages ask for these
+    cr_running = gi_running = False
+
+    def send(self, _value: object) -> Any:
+        """Run it, as an event loop does."""
+        raise StopIteration(self._ask(run=pack_remote(self)))
+
+    def throw(self, *error: Any) -> Any:
+        """End it with an exception of the event loop's."""
+        raise error[0]
+
+    def close(self) -> None:
+        """Leave it be."""
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._ask(run=pack_remote(self))
+        yield
+
+
+def apply(name: str, *operands: object) -> Any:
+    """The program's answer to an operator of its own object."""
+    packed = [encode(operand, pack_remote) for operand in operands]
+    first = next(operand for operand in operands if isinstance(operand, Remote))
+    found = first._ask(apply=name, args=packed)
+    if isinstance(found, Remote) and object.__getattribute__(first, "_made"):
+        object.__setattr__(found, "_made", True)
+    return found
+
+
+def refuse(remote: Remote, other: object) -> Any:
+    """What would have the program decide over `other`, a value of the tests, or over itself."""
+    kind, made = (object.__getattribute__(remote, name) for name in ("_kind", "_made"))
+    if made or not isinstance(other, PLAIN):
+        raise Undecided(f"the tests compare a {kind} of the program's own making")
+    raise TypeError(f"the program returned a {kind}, not plain data")
+
+
+def alone(name: str) -> Callable[..., Any]:
+    """The operator `name` of one object, or of an object and a key or format."""
+    return lambda self, *others: apply(name, self, *others)
+
+
+def of_two(name: str) -> Callable[[Remote, object], Any]:
+    """The operator `name` of two objects, both the program's: with a value of the tests it is refused."""
+    return lambda self, other: apply(name, self, other) if isinstance(other, Remote) else refuse(self, other)
+
+
+def compared(self: Remote, other: object) -> Any:
+    """An order or equality, which only plain data has."""
+    return refuse(self, other)
+
+
+def same_as_none(equal: bool) -> Callable[[Remote, object], bool]:
+    """Equality and inequality, which are known where the other is None: a Remote never stands for it."""
+    return lambda self, other: not equal if other is None else refuse(self, other)
+
+
+ALONE = "len str repr int float complex index abs neg pos invert round format getitem reversed"
+OF_TWO = "add sub mul matmul truediv floordiv mod pow and or xor lshift rshift"
+for _name in ALONE.split():
+    setattr(Remote, f"__{_name}__", alone(_name))
+for _name in OF_TWO.split():
+    setattr(Remote, f"__{_name}__", of_two(_name))
+    setattr(Remote, f"__r{_name}__", compared)
+for _name in ("lt", "le", "gt", "ge"):
+    setattr(Remote, f"__{_name}__", compared)
+setattr(Remote, "__eq__", same_as_none(equal=True))  # noqa: B010 - as the others
+setattr(Remote, "__ne__", same_as_none(equal=False))  # noqa: B010
+setattr(Remote, "__hash__", lambda self: refuse(self, None))  # noqa: B010

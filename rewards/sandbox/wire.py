@@ -5,21 +5,26 @@ compares. Values that JSON lacks are written as an object with one tag:
 
     {"t": [..]} tuple    {"s": [..]} set    {"f": [..]} frozenset    {"d": [[key, value], ..]} dict
     {"b": hex} bytes     {"c": [re, im]} complex    {"i": hex} an int of more than 64 bits
-    {"x": [kind, argument, ..]} a Fraction, Decimal, date, datetime or range    {"T": name} a built-in type
+    {"x": [kind, argument, ..]} a Fraction, Decimal, date, datetime, range, deque, Counter or OrderedDict
+    {"n": [type name, [field, ..], [item, ..]]} a named tuple    {"T": name} a built-in type
+    {"e": [name, value]} a member of an enum of ints or strings
     {"r": id, "n": type name} anything else: it stays where it is, only its number travels
 """
 
 from __future__ import annotations
 
 import builtins
+import functools
 import json
 import os
 import select
 import struct
 import time
+from collections import Counter, OrderedDict, deque, namedtuple
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
+from enum import EnumMeta
 from fractions import Fraction
 from typing import Any
 
@@ -98,7 +103,37 @@ EXACT: dict[str, tuple[type, Callable[..., Any], Callable[[Any], tuple[Any, ...]
     "date": (date, date.fromisoformat, lambda value: (value.isoformat(),)),
     "datetime": (datetime, datetime.fromisoformat, lambda value: (value.isoformat(),)),
     "range": (range, range, lambda value: (value.start, value.stop, value.step)),
+    "deque": (deque, deque, lambda value: (list(value), value.maxlen)),
+    "Counter": (Counter, Counter, lambda value: (dict(value),)),
+    "OrderedDict": (OrderedDict, OrderedDict, lambda value: (dict(value),)),
 }
+
+
+class IntMember(int):
+    """A member of an IntEnum: its number, with a name."""
+
+    name = ""
+    value = property(int)
+
+
+class StrMember(str):
+    """A member of a StrEnum: its text, with a name."""
+
+    name = ""
+    value = property(str)
+
+
+@functools.lru_cache(maxsize=64)
+def named_tuple(name: str, fields: tuple[str, ...]) -> Callable[..., Any]:
+    """The class of a named tuple; ValueError for names that are no identifiers."""
+    return namedtuple(name, fields)
+
+
+def member(name: str, value: Any) -> Any:
+    """A member of an enum as the tests see it."""
+    found = (IntMember if type(value) is int else StrMember)(value)
+    found.name = name
+    return found
 
 
 def encode(value: object, register: Register) -> Any:
@@ -108,6 +143,10 @@ def encode(value: object, register: Register) -> Any:
     """
     if value is None or type(value) in (bool, float, str):
         return value
+    if type(value) in (Counter, OrderedDict):
+        return _encode_rarer(value, register)
+    if isinstance(value, int | str) and isinstance(type(value), EnumMeta):
+        return _encode_member(value, register)
     if isinstance(value, int):
         value = int.__int__(value)
         return value if -(1 << 63) <= value < 1 << 63 else {"i": hex(value)}
@@ -117,12 +156,28 @@ def encode(value: object, register: Register) -> Any:
         return str.__str__(value)
     if isinstance(value, list):
         return [encode(item, register) for item in value]
+    if isinstance(value, tuple) and (fields := _fields_of(value)):
+        return {"n": [type(value).__name__, fields, [encode(item, register) for item in value]]}
     for tag, kind in (("t", tuple), ("s", set), ("f", frozenset)):
         if isinstance(value, kind):
             return {tag: [encode(item, register) for item in value]}
     if isinstance(value, dict):
         return {"d": [[encode(key, register), encode(item, register)] for key, item in value.items()]}
     return _encode_rarer(value, register)
+
+
+def _fields_of(value: tuple[object, ...]) -> list[str]:
+    """The field names of a named tuple, [] for another tuple."""
+    fields = getattr(type(value), "_fields", ())
+    if not (isinstance(fields, tuple) and len(fields) == len(value)):
+        return []
+    return [str(field) for field in fields]
+
+
+def _encode_member(value: Any, register: Register) -> Any:
+    if getattr(value, "name", None) is None:
+        return encode(int(value) if isinstance(value, int) else str.__str__(value), register)
+    return {"e": [str(value.name), encode(value.value, register)]}
 
 
 def _encode_rarer(value: object, register: Register) -> Any:
@@ -169,6 +224,10 @@ def _decode(wire: Any, resolve: Callable[[int, str], object]) -> Any:
             return int(body, 16)
         case "x":
             return EXACT[body[0]][1](*(_decode(item, resolve) for item in body[1:]))
+        case "n":
+            return named_tuple(body[0], tuple(body[1]))(*(_decode(item, resolve) for item in body[2]))
+        case "e":
+            return member(str(body[0]), _decode(body[1], resolve))
         case "T" if isinstance(found := getattr(builtins, body), type):
             return found
     raise ValueError(tag)

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.reading.extract import Said, doubtful, said
+from rlpath.rewards.verifiers.guard import guarded
 
 _OPTION_LINE = re.compile(r"(?m)^[ \t]*[*_]{0,2}(?:\(([A-Za-z])\)|([A-Za-z])[).:])[*_]{0,2}[ \t]+(\S[^\n]*)$")
 _OPTION_INLINE = re.compile(
@@ -17,11 +18,11 @@ _OPTION_INLINE = re.compile(
 _NUMBERED = re.compile(r"\b(?:answer|option|choice|ending|solution) ?([1-9])\b", re.I)
 _DRESS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|boxed|bf|rm)\b\*?|\\[()\[\],;! ]|[*_`${}~\"“”']")
 _INTRO = re.compile(
-    r"^(?:\s|:|the|correct|right|best|final|answer|is|option|choice|letter|therefore|thus|so|clearly|definitely|choose|pick|select|i)+"
+    r"^(?:\s|:|=>|->|[-–—=](?=\s)|hence|it|it's|that|must|be|would|my|a?nswer|the|correct|right|best|final|answer|is|option|choice|letter|therefore|thus|so|clearly|definitely|choose|pick|select|i)+"
     r"(?![A-Za-z])",
     re.I,
 )
-_LETTER = re.compile(r"^\(?([A-Za-z])(?:\s*\)|(?![A-Za-z'’]))[.:)]?\s*")
+_LETTER = re.compile(r"^[(\[<]{0,2}([A-Za-z])(?:\s*[)\]>]{1,2}|(?![A-Za-z'’]))[.:)]?\s*")
 _SEVERAL = re.compile(
     r"^[\s,;/&+|-]*(?:(?:and|or|and/or|as well as|also|but also|maybe|possibly|perhaps|"
     r"plus)\b[\s,]*(?:also|maybe|possibly|perhaps|option|choice|either)*)?"
@@ -40,9 +41,11 @@ _OTHER_STATEMENTS = re.compile(
     re.I,
 )
 _IS_CORRECT = re.compile(
-    r"(?:\b[Oo]ption |\b[Cc]hoice |(?<![A-Za-z]))\(?([A-Z])\)?,? is (?:the )?(?:correct|right|best)(?: "
-    r"(?:answer|option|choice))?\b"
+    r"(?:\b[Oo]ption |\b[Cc]hoice |(?<![A-Za-z]))\(?([A-Z])\)?,? (?:is|seems|looks|must be)(?: to be)?(?: also)?"
+    r"(?: the| my)?(?: only| final)? (?:correct|right|best|answer|true)(?: (?:answer|option|choice))?\b"
 )
+_CHINESE = re.compile(r"(?:故|所以|因此|应|應)?选(?:择)?\s*[:：]?\s*\(?([A-Z])\)?")
+_NOT_BUT = re.compile(r"\bnot (?:option )?\(?[A-Z]\)?,? but (?:rather )?(?=(?:option )?\(?[A-Z]\b)")
 _FURTHER = re.compile(
     r"^[^\n.]{0,40}\b(?:or|alternatively|maybe|possibly|perhaps|actually|no,|rather|instead|could also be|"
     r"might also be)\b(?P<rest>[^\n]{0,80})",
@@ -66,7 +69,12 @@ class ChoiceVerifier:
     [False, False, False, False]
     """
 
+    @guarded
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
+        if question and _numbered(question):
+            options = options_of(_letter_digits(question, {}))
+            completion, question = _letter_digits(completion, options), _letter_digits(question, options)
+            gold = _letter_digits(gold, {})
         completion, gold, question = _lettered(completion), _lettered(gold), _lettered(question or "")
         options = options_of(question)
         wanted = gold_letter(gold, options)
@@ -85,6 +93,23 @@ class ChoiceVerifier:
 def _lettered(text: str) -> str:
     """`text` with numbered options ("Answer1", "option 2") called A, B, ... as lettered ones are."""
     return _NUMBERED.sub(lambda m: chr(ord("A") + int(m.group(1)) - 1), text)
+
+
+_DIGIT_LINE = re.compile(r"(?m)^([ \t]*\(?)([1-9])(?=[).:][ \t])")
+
+
+def _numbered(question: str) -> bool:
+    """True where the options of `question` are the lines 1, 2, 3, ..."""
+    digits = [m.group(2) for m in _DIGIT_LINE.finditer(question)]
+    return len(digits) > 1 and digits == [str(n + 1) for n in range(len(digits))] and not _options(question)
+
+
+def _letter_digits(text: str, options: Mapping[str, str]) -> str:
+    """`text` with the numbers of options as letters, on lines of their own and as the whole text."""
+    text = _DIGIT_LINE.sub(lambda m: m.group(1) + chr(64 + int(m.group(2))), text)
+    whole = re.fullmatch(r"(\W*)([1-9])(\W*)", text)
+    is_option = whole is not None and whole.group(2) in options.values()
+    return text if whole is None or is_option else f"{whole.group(1)}{chr(64 + int(whole.group(2)))}{whole.group(3)}"
 
 
 def _without_options(completion: str, question: str) -> str:
@@ -151,9 +176,9 @@ def _chosen(heard: Said, options: Mapping[str, str]) -> tuple[set[str], str]:
     texts += [m.group(1) for m in _OTHER_STATEMENTS.finditer(heard.text) if not doubtful(m.group())]
     found: set[str] = set()
     for text in texts:
-        found |= letters_in(text, options)
+        found |= letters_in(_NOT_BUT.sub("", text), options)
     plain = _DRESS.sub(" ", heard.text)
-    for m in _IS_CORRECT.finditer(plain):
+    for m in (*_IS_CORRECT.finditer(plain), *_CHINESE.finditer(plain)):
         found.add(m.group(1))
     if found:
         return found | _offered_after(heard, options), (texts or [heard.text])[-1]
@@ -165,10 +190,14 @@ def _chosen(heard: Said, options: Mapping[str, str]) -> tuple[set[str], str]:
 def _offered_after(heard: Said, options: Mapping[str, str]) -> set[str]:
     if not heard.statements:
         return set()
-    after = _DRESS.sub(" ", heard.text[heard.statements[-1].end : heard.statements[-1].end + 300]).lstrip(" .")
-    match = _FURTHER.match(after)
+    after = _DRESS.sub(" ", heard.text[heard.statements[-1].end : heard.statements[-1].end + 300])
+    match = _FURTHER.match(after.lstrip(" ."))
     if not match:
-        beside = _SEVERAL.match(after)
+        # Behind a full stop "A planet ..." begins the next sentence: only a letter that stands alone is an option.
+        sentence = re.match(r"\s*[.!]\s+", after)
+        beside = _SEVERAL.match(after[sentence.end() :] if sentence else after)
+        if sentence and beside and not re.match(r"\s*(?:[.,;)]|$)", after[sentence.end() + beside.end() :]):
+            beside = None
         return {beside.group(1)} if beside and beside.group(1) in (options or "ABCDEFGHIJ") else set()
     return letters_in(match.group("rest"), options)
 
@@ -177,7 +206,9 @@ def letters_in(text: str, options: Mapping[str, str]) -> set[str]:
     """The options that a stated answer names: one where it names one, several or none otherwise."""
     plain = " ".join(_DRESS.sub(" ", text).split())
     plain = re.sub(r"(?<=\w\)|\w\w|\W\w)[,;] ?(?:not|rather than|instead of)\b.*$", "", plain)
-    if _NEGATED.search(plain) and _plain(plain) not in options.values():
+    if own := _lettered_option(_INTRO.sub("", plain, count=1).strip(), options):
+        return {own}
+    if _NEGATED.search(plain) and _plain(_INTRO.sub("", plain, count=1)) not in options.values():
         return {SEVERAL} if len(plain) < 200 else set()
     by_text = {letter for letter, option in options.items() if option == _plain(plain)}
     if len(by_text) == 1 and len(plain.strip("(). :")) > 1:
@@ -192,12 +223,20 @@ def letters_in(text: str, options: Mapping[str, str]) -> set[str]:
     return _with_rest(letter.upper(), bare[: match.end()], rest, options)
 
 
+def _lettered_option(text: str, options: Mapping[str, str]) -> str | None:
+    """The letter of a text that is an option's letter and its own text, whatever that says: "(D) none of these"."""
+    lettered = re.match(r"[(\[]?([A-Za-z])[)\].:]+ *(.+)$", " ".join(_DRESS.sub(" ", text).split()))
+    if lettered and options.get(lettered.group(1).upper()) == _plain(lettered.group(2)):
+        return lettered.group(1).upper()
+    return None
+
+
 def _with_rest(letter: str, head: str, rest: str, options: Mapping[str, str]) -> set[str]:
     if more := _SEVERAL.match(rest):
         return {letter, more.group(1)}
     if not rest:
         return {letter}
-    plain_rest = _plain(rest)
+    plain_rest = _plain(re.sub(r"^\((.*)\)\W*$", r"\1", rest))
     named = {other for other, option in options.items() if option == plain_rest}
     if named:
         return {letter} if letter in named else {letter, *named}
@@ -222,10 +261,12 @@ def _texts_within(plain: str, options: Mapping[str, str]) -> set[str]:
 
 def _last_line(text: str, options: Mapping[str, str]) -> tuple[set[str], str]:
     """The choice of a completion that announces none: its last line is a letter, a lettered option or an option."""
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip(" `")]
     if not lines:
         return set(), ""
     line = lines[-1][-400:]
+    if len(lines) == 1 and (own := _lettered_option(line, options)):
+        return {own}, line
     whole = {letter for letter, option in options.items() if option == _plain(text)}
     first = re.fullmatch(r"\(?([A-Z])\)?[.:]?", " ".join(_DRESS.sub(" ", lines[0]).split()))
     if first and len(lines) > 1 and not re.match(r"\W*[A-Za-z]\W*$|\(?[A-Z][).:]", lines[1]):
@@ -234,16 +275,20 @@ def _last_line(text: str, options: Mapping[str, str]) -> tuple[set[str], str]:
     if len(whole) == 1 and len(text.strip("(). :\n")) > 1:
         return whole, line
     bare = " ".join(_DRESS.sub(" ", line).split())
+    bare = re.sub(r"^(?:(?:hence|thus|so|therefore)\b,?|=>|->|→)\s*(?=[(\[<]*[A-Z]\b)", "", bare, flags=re.I)
+    bare = re.sub(r"^[\[<]{1,2}([A-Z])[\]>]{1,2}(?=\W*$)", r"\1", bare)
     lettered = re.fullmatch(r"(?:(?:option|choice|answer)\s*:?\s*)?\(?([A-Za-z])(?:\)|[.:)])?(?:\s+.*)?", bare, re.I)
     alone = len(bare.strip("(). :")) == 1 or re.fullmatch(r"(?:option|choice)\s*\(?[A-Z]\)?\.?", bare, re.I)
-    if lettered and (alone or re.match(r"(?:(?:option|choice|answer)\s*:?\s*)?\(?[A-Z](?:\)|[.:,])", bare, re.I)):
+    if lettered and (alone or re.match(r"(?:(?:option|choice|answer)\s*:?\s*)?\(?[A-Z](?:\)|[.:,]| ?\()", bare, re.I)):
         if len(lines) > 1 and _restates_another(lines[-2], bare):
             return {SEVERAL}, line
         return letters_in(re.sub(r"^(?:option|choice|answer)\s*:?\s*", "", bare, flags=re.I), options), line
     sentence = re.split(r"(?<=[.!])\s+", bare.rstrip(" .!"))[-1]
     if _NEGATED.search(sentence) or sentence.endswith("?"):
         return set(), line
-    if spelled := re.fullmatch(r"(?:it|this|that)(?: is|['’]s)\s+(?:option |choice )?\(?([A-Z])\)?", sentence):
+    if spelled := re.fullmatch(
+        r"(?:so |thus |hence )?(?:[Ii]t|[Tt]his|[Tt]hat)(?: is|['’]?\s?s)\s+(?:option |choice )?\(?([A-Z])\)?", sentence
+    ):
         return {spelled.group(1)}, line
     several = re.match(r"\(?([A-Z])\)?(?=\W)", sentence)
     if several and _SEVERAL.match(sentence[several.end() :]):

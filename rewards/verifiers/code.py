@@ -17,17 +17,22 @@ How a program could fool its grader, and why it cannot here:
 
 from __future__ import annotations
 
+import functools
 import os
-import re
 import select
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Status, Verdict
-from rlpath.rewards.sandbox import Box, BoxError, Limits, Walls, best_walls
+from rlpath.rewards.sandbox import Box, BoxError, Isolation, Limits, best_isolation
+from rlpath.rewards.sandbox.remote import Undecided
+from rlpath.rewards.sandbox.rewrite import STANDARD, asked_names, take_imports
+from rlpath.rewards.sandbox.rewrite import parse_tests as parse_tests_source
+from rlpath.rewards.sandbox.run_tests import target_of
 from rlpath.rewards.sandbox.wire import WireError
+from rlpath.rewards.verifiers.code_blocks import find_program
 from rlpath.rewards.verifiers.code_tests import (
     AssertTests,
     BadTests,
@@ -36,45 +41,46 @@ from rlpath.rewards.verifiers.code_tests import (
     Tests,
     parse_tests,
     same_output,
-    same_value,
 )
 
-OPENING = re.compile(r"(`{3,}|~{3,})[ \t]*([\w+.{}-]*)[^`~]*$")
-CLOSING = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*$")
 Finding = tuple[Status, str]
 
 
 @dataclass(frozen=True)
 class CodeVerifier:
-    """Judges a program by the tests of the gold answer (forms in code_tests.py) and by `hidden` ones of the same forms.
+    """Runs a program against the tests of the gold (forms in code_tests.py) and against `hidden` ones of those forms.
 
-    The program is the last fenced block of the completion, or all of it where it has none. A `question` that is itself
-    Python (imports, helpers, a stub, as in HumanEval) is run before the program, and its helpers are the tests' own.
-    Where tests need a helper that only the program defines, the reason says so; `trust_helpers=False` makes that
-    `undecided`. `allow_weaker` runs programs where the kernel refuses namespaces or the filter, and says so in every
-    reason; without it the first call raises InputError there.
+    The program is the last fenced or tagged piece of the completion that defines what the tests ask for
+    (code_blocks.py), or all of it where it has none. A `question` that is itself Python (imports, helpers, a stub, as
+    in HumanEval) is run before the program, and its helpers are the tests' own. Tests that take the program at its
+    word, as `assert approx(add(1, 2), 3)` does where only the program defines `approx`, are `undecided`; with
+    `trust_helpers` they count, and the reason says so.
+
+    `allow_weaker` runs programs where the kernel refuses namespaces or the filter, and says so in every reason; without
+    it the first call raises InputError there.
     """
 
     hidden: Any = None
     limits: Limits = field(default_factory=Limits)
-    trust_helpers: bool = True
+    trust_helpers: bool = False
     allow_weaker: bool = False
+    structured_gold: ClassVar = True
 
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
-        walls, note = self._protections()
-        sources, whole = find_program(completion)
-        if truncated and not whole:
-            return Verdict.of(Status.TRUNCATED, None, "the completion was cut before its program ended")
-        if not sources:
-            return Verdict.of(Status.NO_ANSWER, None, "the completion holds no program")
+        isolation, note = self._protections()
         try:
             suites = self._suites(gold)
         except BadTests as fault:
             return Verdict.of(Status.UNDECIDED, None, str(fault))
-        program = Subject(sources, question or "", self.limits, walls, self.trust_helpers)
+        sources, whole = find_program(completion, wanted_names(suites["tests"], question or ""))
+        if truncated and not whole:
+            return Verdict.of(Status.TRUNCATED, None, "the completion was cut before its program ended")
+        if not sources:
+            return Verdict.of(Status.NO_ANSWER, None, "the completion holds no program")
+        program = Submission(sources, question or "", self.limits, isolation, self.trust_helpers)
         status, reasons = Status.CORRECT, []
         for name, tests in suites.items():
-            status, reason = program.judge(tests)
+            status, reason = program.run(tests)
             reasons.append(f"{name}: {reason}")
             if status is not Status.CORRECT:
                 break
@@ -92,11 +98,11 @@ class CodeVerifier:
             suites["hidden tests"] = hidden
         return suites
 
-    def _protections(self) -> tuple[Walls, list[str]]:
-        """The walls to run within, and the words for what they lack; InputError where that was not agreed to."""
-        walls, missing = best_walls()
+    def _protections(self) -> tuple[Isolation, list[str]]:
+        """The isolation to run within, and the words for what they lack; InputError where that was not agreed to."""
+        isolation, missing = best_isolation()
         if not missing:
-            return walls, []
+            return isolation, []
         words = " and ".join(f"{name} ({why})" for name, why in missing.items())
         if len(missing) == 2:
             raise InputError(f"programs cannot be contained here: the kernel refuses {words}; use another machine")
@@ -105,36 +111,36 @@ class CodeVerifier:
                 f"the kernel refuses to sandbox programs fully: {words}; allow unprivileged user namespaces, or pass "
                 "allow_weaker=True to run programs without that protection"
             )
-        return walls, [f"run without {words}"]
+        return isolation, [f"run without {words}"]
 
 
 @dataclass(frozen=True)
-class Subject:
+class Submission:
     """A program under test, with what it takes to run it."""
 
     sources: list[str]
     question: str
     limits: Limits
-    walls: Walls
+    isolation: Isolation
     trust_helpers: bool
 
-    def judge(self, tests: Tests) -> Finding:
+    def run(self, tests: Tests) -> Finding:
         """Status and reason for one set of tests."""
         try:
             match tests:
                 case AssertTests():
-                    return self.judge_asserts(tests)
+                    return self.run_asserts(tests)
                 case FunctionTests():
-                    return self.judge_function(tests)
+                    return self.run_function_cases(tests)
                 case ProgramTests():
-                    return self.judge_program(tests)
+                    return self.run_script(tests)
         except BoxError as error:
             return Status.ERROR, f"sandbox: {error}"
 
     def job(self, prelude: str = "") -> dict[str, Any]:
         return {"sources": self.sources, "prelude": prelude or self.question}
 
-    def judge_asserts(self, tests: AssertTests) -> Finding:
+    def run_asserts(self, tests: AssertTests) -> Finding:
         """Program in one box, tests in another, a socket between them; the verdict comes from the tests' box alone."""
         job = {
             "tests": tests.source,
@@ -143,29 +149,29 @@ class Subject:
             "trust_helpers": self.trust_helpers,
             "answer_limit": self.limits.output_kb << 10,
         }
-        with Box("functions", self.limits, walls=self.walls) as program:
+        with Box("functions", self.limits, isolation=self.isolation) as program:
             try:
                 program.wire.send(self.job(tests.prompt))
             except WireError as error:
                 return Status.WRONG, f"the program was not taken: {error}"
-            with Box("judge", self.limits, [program.channel.fileno()], self.walls) as judge:
+            with Box("tests", self.limits, [program.channel.fileno()], self.isolation) as runner:
                 program.channel.close()
                 try:
-                    judge.wire.send(job)
-                    found = judge.wire.receive()
+                    runner.wire.send(job)
+                    found = runner.wire.receive()
                 except WireError as error:
                     return Status.WRONG, f"no verdict: {error}"
                 if found is None:
-                    return Status.WRONG, f"no verdict: the tests' process ended ({ending(judge.end())})"
+                    return Status.WRONG, f"no verdict: the tests' process ended ({ending(runner.end())})"
             reason = found["reason"]
             if "the program ended its process" in reason:
                 reason += f" ({ending(program.end())})"
         statuses = {"passed": Status.CORRECT, "failed": Status.WRONG, "undecided": Status.UNDECIDED}
         return statuses[found["status"]], reason
 
-    def judge_function(self, tests: FunctionTests) -> Finding:
+    def run_function_cases(self, tests: FunctionTests) -> Finding:
         """Arguments go in, values come out, and are compared here."""
-        with Box("functions", self.limits, walls=self.walls) as box:
+        with Box("functions", self.limits, isolation=self.isolation) as box:
 
             def ask(message: dict[str, Any]) -> Any:
                 box.wire.send(message)
@@ -182,7 +188,7 @@ class Subject:
                         "args": as_wire(values),
                         "kwargs": {k: as_wire(v) for k, v in keywords.items()},
                     }
-                    if not same_value(ask(call), expected, tests.tolerance):
+                    if not tests.accepts(ask(call), expected):
                         return Status.WRONG, f"case {number} of {len(tests.cases)}: another value was expected"
             except Ended:
                 return Status.WRONG, f"the program ended its process ({ending(box.end())})"
@@ -190,7 +196,7 @@ class Subject:
                 return Status.WRONG, str(error)
         return Status.CORRECT, f"{len(tests.cases)} cases passed"
 
-    def judge_program(self, tests: ProgramTests) -> Finding:
+    def run_script(self, tests: ProgramTests) -> Finding:
         """One fresh box for each text of stdin; exit status 0 and the expected stdout."""
         for number, (stdin, expected) in enumerate(tests.cases, start=1):
             status, reason = self.run_once(stdin, expected)
@@ -201,7 +207,7 @@ class Subject:
     def run_once(self, stdin: str, expected: str) -> Finding:
         source, (reader, writer) = memory_file(stdin.encode(errors="replace")), os.pipe2(os.O_CLOEXEC)
         try:
-            box = Box("program", self.limits, [source, writer], self.walls)
+            box = Box("program", self.limits, [source, writer], self.isolation)
         except BoxError:
             os.close(reader)
             raise
@@ -220,6 +226,31 @@ class Subject:
         if not same_output(output.decode(errors="replace"), expected):
             return Status.WRONG, "another output was expected"
         return Status.CORRECT, ""
+
+
+def wanted_names(tests: Tests, question: str) -> frozenset[str] | None:
+    """What tests ask a program to define; empty where they do not say, None for tests of a script."""
+    match tests:
+        case ProgramTests():
+            return None
+        case FunctionTests(function=name):
+            return frozenset({name})
+        case AssertTests(source=source, entry_point=name, prompt=prompt):
+            return names_in_asserts(source, name or target_of(prompt or question))
+    return frozenset()
+
+
+@functools.lru_cache(maxsize=1024)
+def names_in_asserts(source: str, target: str) -> frozenset[str]:
+    """The function under test, or the names that the tests read and do not define."""
+    if target:
+        return frozenset({target})
+    try:
+        tree = parse_tests_source(source)
+        imported = take_imports(tree)
+        return frozenset(asked_names(tree, set()) | set(imported.values())) - STANDARD.keys()
+    except (Undecided, SyntaxError, ValueError, RecursionError):
+        return frozenset()
 
 
 class ProgramError(Exception):
@@ -296,47 +327,3 @@ def read_until(descriptor: int, deadline: float, limit: int) -> bytes:
         if size > limit:
             raise WireError(f"the output is over the limit of {limit} bytes")
     raise WireError("time limit")
-
-
-def find_program(completion: str) -> tuple[list[str], bool]:
-    """Where the program may be, likeliest last, and whether it is whole should the completion have been cut.
-
-    The last fenced block if there is one; before it the whole text, which is the program should it be Python as it
-    stands (a raw program may hold a fence in a string).
-    """
-    text = without_thinking(completion)
-    block, closed = last_block(text)
-    if not block.strip():
-        return ([text] if text.strip() else []), False
-    return [text, block], closed
-
-
-def without_thinking(text: str) -> str:
-    """`text` without what is between <think> tags; a lone closing tag means that the prompt opened it."""
-    head, *rest = text.split("<think>")
-    text = head + "".join(part.partition("</think>")[2] for part in rest)
-    return text.rpartition("</think>")[2]
-
-
-def last_block(text: str) -> tuple[str, bool]:
-    """The last fenced block that may hold Python ("" if none), and whether it is closed and nothing opens after it."""
-    block, mark, tag, indent = "", "", "", 0
-    lines: list[str] = []
-    for line in text.splitlines(keepends=True):
-        if not mark:
-            opening = OPENING.search(line.rstrip())
-            if opening and line.count(opening[1]) == 1:  # else the line holds a fenced phrase and opens nothing
-                mark, tag, lines = opening[1], opening[2].lower(), []
-                indent = len(line) - len(line.lstrip())
-        elif (closing := CLOSING.match(line.rstrip("\r\n"))) and closing[1].startswith(mark):
-            block = "".join(lines) if is_python(tag) else block
-            mark = ""
-        else:
-            lines.append(line[min(indent, len(line) - len(line.lstrip(" "))) :])
-    if mark and is_python(tag):
-        return "".join(lines), False
-    return block, not mark
-
-
-def is_python(tag: str) -> bool:
-    return tag.strip("{}.") in ("", "python", "python3", "py", "py3")

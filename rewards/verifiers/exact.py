@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.reading.extract import said, spoken
+from rlpath.rewards.verifiers.guard import guarded
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class ExactVerifier:
 
     ignore_case: bool = False
 
+    @guarded
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         wanted = self._normal(gold)
         if not wanted:

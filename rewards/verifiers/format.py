@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.reading.extract import spoken
 from rlpath.rewards.verifiers import worker
+from rlpath.rewards.verifiers.guard import guarded
 from rlpath.rewards.verifiers.instruction import InstructionVerifier
 
 _THINK_ANSWER = re.compile(r"\s*<think>(.*?)</think>\s*<answer>(.*?)</answer>\s*", re.S)
@@ -35,6 +36,7 @@ class FormatVerifier:
 
     seconds: float = 1.0
 
+    @guarded
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         verdict = self._verdict(completion, gold, question)
         if truncated and not (gold == "think_answer" and verdict.correct) and verdict.score is not None:
@@ -61,7 +63,8 @@ class FormatVerifier:
         except (RecursionError, OverflowError, worker.WorkFailed) as error:
             return Verdict.of(Status.UNDECIDED, reason=f"the pattern cannot be used: {error}")
         except worker.OutOfTime:
-            return Verdict.of(Status.UNDECIDED, reason=f"matching took more than {self.seconds} s")
+            # Not undecided: a text made to be slow would leave its group instead of scoring 0.
+            return Verdict.of(Status.WRONG, reason=f"matching took more than {self.seconds} s")
         return _decided("" if matched else "no full match")
 
 

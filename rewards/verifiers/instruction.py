@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.reading.extract import spoken
 from rlpath.rewards.reading.language import KNOWN, language_of, main_script, script_of
+from rlpath.rewards.verifiers import worker
+from rlpath.rewards.verifiers.guard import guarded
+
+# Some patterns take quadratic time: longer responses are checked in a process that can be stopped.
+MAX_IN_PROCESS = 4000
 
 Check = Callable[[str, Mapping[str, Any]], bool]
 
@@ -39,26 +44,38 @@ class InstructionVerifier:
     <Status.UNDECIDED: 'undecided'>
     """
 
+    structured_gold: ClassVar = True
     loose: bool = False
+    seconds: float = 2.0
 
+    @guarded
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         try:
             asked = read_instructions(gold)
             response = spoken(completion)
             if not response.strip():
                 return Verdict.of(Status.NO_ANSWER, reason="nothing is said")
-            failed = [name for name, kwargs in asked if not self._follows(response, name, kwargs)]
-        except Unchecked as problem:
+            failed = self._failed(response, asked)
+        except (Unchecked, worker.WorkFailed) as problem:
             return Verdict.of(Status.UNDECIDED, reason=str(problem))
+        except worker.OutOfTime:
+            return Verdict.of(Status.WRONG, reason=f"checking took more than {self.seconds} s")
         if truncated:
             return Verdict.of(Status.TRUNCATED, reason="cut off by the length limit")
         if failed:
             return Verdict.of(Status.WRONG, reason=f"not followed: {', '.join(failed)}")
         return Verdict.of(Status.CORRECT, reason="every instruction is followed")
 
-    def _follows(self, response: str, name: str, kwargs: Mapping[str, Any]) -> bool:
-        texts = loose_variants(response) if self.loose else [response]
-        return any(text.strip() and follows(text, name, kwargs) for text in texts)
+    def _failed(self, response: str, asked: list[tuple[str, Mapping[str, Any]]]) -> list[str]:
+        if len(response) > MAX_IN_PROCESS:
+            return worker.run("instructions", response, asked, self.loose, seconds=self.seconds)
+        return failed_instructions(response, asked, self.loose)
+
+
+def failed_instructions(response: str, asked: Sequence[tuple[str, Mapping[str, Any]]], loose: bool) -> list[str]:
+    """The names of the instructions that `response` does not follow; raises `Unchecked`."""
+    texts = loose_variants(response) if loose else [response]
+    return [name for name, kwargs in asked if not any(t.strip() and follows(t, name, kwargs) for t in texts)]
 
 
 def read_instructions(gold: str) -> list[tuple[str, Mapping[str, Any]]]:

@@ -21,16 +21,13 @@ from rlpath.rewards.reading.literals import (
     bounded_before,
     hedged,
     literal_value,
+    only_spoken_number,
     plain,
     read_number,
 )
+from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE, denied
+from rlpath.rewards.verifiers.guard import guarded
 
-_DENIED = re.compile(
-    r"\b(?:not|never|neither|nor|wrong|incorrect|instead of|rather than|no longer|cannot|unknown|"
-    r"impossible|undetermined|too \w+|"
-    r"maybe|perhaps|possibly|either|guess)\b|n['’]t\b",
-    re.I,
-)
 _MORE = re.compile(
     r"^[^\n.!?]{0,60}?\b(?:or|alternatively|maybe|possibly|perhaps|otherwise|instead|rather|actually|make "
     r"that|i mean|no,|correction|"
@@ -46,6 +43,8 @@ _LATER = re.compile(
 _BEFORE_OR = re.compile(r"\d[^.\n]{0,24}\b(?:or|and/or)\s*(?:else |maybe |perhaps |possibly )?\W{0,4}$", re.I)
 _SPELLED_MINUS = re.compile(r"(\d\s*)?\b(?:minus|negative)\s*$", re.I)
 _TIED = re.compile(r"[\w)] ?[*/^+<>-] ?$|\d:$|[A-Za-z0-9_.^]$")
+_COMPARED = re.compile(r",? which is (?:less|more|fewer|greater|higher|lower|also|about|\w+er) .*\d")
+_TEN_TO_THE = re.compile(r"\W*10 ?\^ ?\{? ?-?\d{1,4} ?\}?\W*")
 _ADJACENT = re.compile(r"^[\s,;/&{(\[$\\]{0,8}(-?\d[\d,.]*)")
 _ONLY_NUMBER_LINE = re.compile(r"^\W*[-+]?[\d][\d.,]*\W*$")
 
@@ -71,6 +70,7 @@ class NumberVerifier:
 
     require_statement: bool = False
 
+    @guarded
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         wanted = gold_number(gold)
         if isinstance(wanted, NotANumber):
@@ -135,13 +135,11 @@ def _judge_statements(heard: Said, wanted: Number, question: str | None) -> Verd
     unread: list[tuple[Statement, NotANumber]] = []
     for statement in heard.statements:
         number = _read_statement(statement)
+        if statement.channel == "hashes" and isinstance(number, NotANumber) and "number where" in number.reason:
+            number = _in_sentence(statement.text)
         if isinstance(number, Number):
             read.append((statement, number))
-        elif (
-            statement.channel != "phrase"
-            or "number where" not in number.reason
-            or not ANY_NUMBER.search(statement.text)
-        ):
+        elif statement.channel != "phrase" or "number where" not in number.reason or denied(statement.text):
             unread.append((statement, number))
     if unread:
         statement, problem = unread[-1]
@@ -150,13 +148,25 @@ def _judge_statements(heard: Said, wanted: Number, question: str | None) -> Verd
     if not read:
         return _judge_sentence(heard.statements[-1].text, wanted, question)
     statement, number = read[-1]
-    if any(part_of_more(heard.text, s) for s, _ in read):
-        return Verdict.of(Status.WRONG, statement.text[:200], "the box is part of a larger expression")
+    if problem := next(filter(None, (part_of_more(heard.text, s) for s, _ in read)), ""):
+        return Verdict.of(Status.WRONG, statement.text[:200], problem)
     if any(not equal(other, number) for _, other in read[:-1]):
         return Verdict.of(Status.WRONG, statement.text[:200], "two different final answers")
     if more := _offers_more(heard.text, read):
         return Verdict.of(Status.WRONG, statement.text[:200], more)
     return _compare(number, wanted, statement.text, question)
+
+
+def _in_sentence(sentence: str) -> Number | NotANumber:
+    """The one number of a short sentence behind `####`: "Seth is 16 years old"."""
+    sentence = plain(sentence)
+    literals = list(LITERAL.finditer(sentence))
+    if len(literals) != 1 or denied(sentence) or doubtful(sentence):
+        return NotANumber("no one number in the sentence")
+    before = sentence[: literals[0].start()] + (" " if literals[0].group()[0] == " " else "")
+    if bounded_before(before) or CALCULATES_BEFORE.search(before[-60:]) or _TIED.search(before):
+        return NotANumber("a bound or an unfinished calculation")
+    return read_number(sentence[literals[0].start() :].strip())
 
 
 def _read_statement(statement: Statement) -> Number | NotANumber:
@@ -200,6 +210,10 @@ def _judge_last(heard: Said, wanted: Number, question: str | None) -> Verdict:
     text = heard.text.rstrip()
     found = last_sentence(text, ANY_NUMBER)
     if found is None:
+        sentence = re.split(r"(?<=[.!?])\s+|\n", text.strip())[-1][-300:]  # "She has eighteen", without a digit
+        number = only_spoken_number(sentence.rstrip(". "))
+        if isinstance(number, Number) and not denied(sentence) and not doubtful(sentence) and sentence[-1:] != "?":
+            return _compare(number, wanted, sentence, question)
         return Verdict.of(Status.NO_ANSWER, reason="no number in the completion")
     sentence, start = found
     if text[start + len(sentence) - 1 : start + len(sentence) + 1].startswith("?") or sentence.rstrip().endswith("?"):
@@ -207,14 +221,14 @@ def _judge_last(heard: Said, wanted: Number, question: str | None) -> Verdict:
     before = text[:start].rstrip().rsplit("\n", 1)[-1]
     if _ONLY_NUMBER_LINE.match(sentence) and _ONLY_NUMBER_LINE.match(before) and before.strip() != sentence.strip():
         return Verdict.of(Status.WRONG, sentence.strip()[:200], "a list of numbers")
-    return _judge_sentence(sentence.strip(), wanted, question)
+    return _judge_sentence(sentence.strip()[-2000:], wanted, question)
 
 
 def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verdict:
     """Judge a sentence that mentions a number without announcing it: its last number, unless denied or hedged."""
     sentence = plain(sentence).rstrip(" .!")
     shown = sentence[:200]
-    if _DENIED.search(sentence) or doubtful(sentence) or hedged(sentence):
+    if denied(sentence) or doubtful(sentence) or hedged(sentence):
         return Verdict.of(Status.WRONG, shown, "the number is denied or hedged")
     if "=" in sentence:
         sentence = sentence.rsplit("=", 1)[1].strip()
@@ -222,8 +236,13 @@ def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verd
     if not literals:
         return Verdict.of(Status.NO_ANSWER, shown, "no number after the equals sign")
     last = literals[-1]
+    if len(literals) > 1 and (compared := _COMPARED.search(sentence, literals[-2].end(), last.end())):
+        sentence, last = sentence[: compared.start()], literals[-2]  # "$18 daily, which is less than $20"
+        literals.pop()
     before = sentence[: last.start()] + (" " if last.group()[0] == " " else "")
-    if bounded_before(before) or _TIED.search(before):
+    if _TEN_TO_THE.fullmatch(sentence):
+        return _compare_read(read_number(sentence), wanted, shown, question)
+    if bounded_before(before) or _TIED.search(before) or CALCULATES_BEFORE.search(before[-60:]):
         return Verdict.of(Status.WRONG, shown, "a bound or an unfinished calculation")
     if len(literals) > 1 and _listed(sentence[literals[-2].end() : last.start()]):
         return Verdict.of(Status.WRONG, shown, "a list of numbers")
@@ -231,6 +250,10 @@ def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verd
     if spelled and spelled.group(1):
         return Verdict.of(Status.WRONG, shown, "a bound or an unfinished calculation")
     number = read_number(("-" if spelled else "") + sentence[last.start() :].lstrip())
+    return _compare_read(number, wanted, shown, question)
+
+
+def _compare_read(number: Number | NotANumber, wanted: Number, shown: str, question: str | None) -> Verdict:
     if isinstance(number, NotANumber):
         return Verdict.of(Status.WRONG, shown, number.reason)
     return _compare(number, wanted, shown, question)

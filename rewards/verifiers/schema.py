@@ -7,7 +7,7 @@ import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import jsonschema
 from jsonschema.validators import validator_for
@@ -15,9 +15,11 @@ from jsonschema.validators import validator_for
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.reading.extract import spoken
 from rlpath.rewards.verifiers import worker
+from rlpath.rewards.verifiers.guard import guarded
 
 MAX_LENGTH = 1_000_000
 MAX_DEPTH = 100
+MAX_IN_PROCESS = 2000
 
 _FENCE = re.compile(r"^[ \t]*(```+|~~~+)[ \t]*([\w+-]*)[ \t]*\n(.*?)^[ \t]*\1[ \t]*$", re.M | re.S)
 _TAG = re.compile(r"^\s*<answer>(.*)</answer>\s*$", re.S)
@@ -45,8 +47,10 @@ class JSONVerifier:
     True
     """
 
+    structured_gold: ClassVar = True
     seconds: float = 1.0
 
+    @guarded
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         try:
             wanted = strict_json(gold.removeprefix("equal:"), exact=gold.startswith("equal:"))
@@ -74,17 +78,18 @@ class JSONVerifier:
                 Status.UNDECIDED, reason=f"the gold is no JSON Schema: {str(error).splitlines()[0][:200]}"
             )
         try:
-            problem = self._problem(cls, value, schema)
+            problem = self._problem(cls, value, schema, len(text))
         except worker.OutOfTime:
-            return Verdict.of(Status.UNDECIDED, text[:200], f"validation took more than {self.seconds} s")
+            # Not undecided: a document made to be slow would leave its group instead of scoring 0.
+            return Verdict.of(Status.WRONG, text[:200], f"validation took more than {self.seconds} s")
         except worker.WorkFailed as error:
             return Verdict.of(Status.UNDECIDED, text[:200], str(error))
         if problem:
             return Verdict.of(Status.WRONG, text[:200], problem)
         return Verdict.of(Status.CORRECT, text[:200], "valid")
 
-    def _problem(self, cls: Any, value: Any, schema: Any) -> str | None:
-        if _SLOW.search(json.dumps(schema)):
+    def _problem(self, cls: Any, value: Any, schema: Any, size: int) -> str | None:
+        if size > MAX_IN_PROCESS or _SLOW.search(json.dumps(schema)):
             return worker.run("schema", schema, value, seconds=self.seconds)
         error = next(iter(cls(schema).iter_errors(value)), None)
         return None if error is None else f"{error.json_path}: {error.message}"[:300]

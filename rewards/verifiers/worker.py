@@ -30,11 +30,16 @@ def schema(schema, instance):
     error = next(iter(checker.iter_errors(instance)), None)
     return None if error is None else f"{error.json_path}: {error.message}"[:300]
 
+def instructions(response, asked, loose):
+    from rlpath.rewards.verifiers.instruction import failed_instructions
+    return failed_instructions(response, asked, loose)
+
+tasks = {"regex": regex, "schema": schema, "instructions": instructions}
 print(flush=True)
 for line in sys.stdin:
     task, args = json.loads(line)
     try:
-        reply = {"value": {"regex": regex, "schema": schema}[task](*args)}
+        reply = {"value": tasks[task](*args)}
     except Exception as error:
         reply = {"error": f"{type(error).__name__}: {error}"[:300]}
     print(json.dumps(reply), flush=True)
@@ -116,7 +121,7 @@ _lock = threading.Lock()
 
 
 def run(task: str, *args: Any, seconds: float = 1.0) -> Any:
-    """The value of `task` ("regex" with pattern and text, or "schema" with schema and instance).
+    """The value of `task` ("regex" with pattern and text, "schema" with schema and instance, "instructions").
 
     Raises `OutOfTime` after `seconds`, `WorkFailed` where the task itself cannot be done.
 

@@ -1,4 +1,4 @@
-"""Gates, sums, penalties, batches and the commands around the verifiers."""
+"""Gates, sums, penalties, batches and the command that verifies one completion."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import asyncio
 import json
 import math
 import pickle
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from rlpath.core.errors import InputError
 from rlpath.core.types import Status, Verdict, Verifier
 from rlpath.rewards import (
     BatchVerifier,
@@ -33,8 +29,7 @@ from rlpath.rewards import (
     repetition_penalty,
     soft_overlong_penalty,
 )
-from rlpath.rewards.audit.commands import Audit, Verify
-from rlpath.rewards.audit.measure import read_cases
+from rlpath.rewards.audit.commands import Verify
 
 ALL = (
     ChoiceVerifier(),
@@ -55,15 +50,6 @@ def test_verifiers_are_picklable_values(verifier: Verifier) -> None:
     assert pickle.loads(pickle.dumps(verifier)) == verifier
     assert isinstance(hash(verifier), int)
     assert isinstance(verifier("", "x"), Verdict)
-
-
-def test_import_needs_no_torch() -> None:
-    """Importing the verifiers brings in neither torch nor trl nor sympy."""
-    code = (
-        "import sys, rlpath.rewards; print([m for m in ('torch', 'trl', 'transformers', 'sympy') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 def test_gate_never_adds() -> None:
@@ -117,7 +103,7 @@ def test_verifiers_work_in_threads_and_event_loops() -> None:
     thread = threading.Thread(target=lambda: results.append(slow("a" * 60, "regex:(a+)+b").status))
     thread.start()
     thread.join(10)
-    assert results == [Status.UNDECIDED]
+    assert results == [Status.WRONG]
 
     async def judge() -> list[Verdict]:
         return await asyncio.gather(*(asyncio.to_thread(MathVerifier(), c, g) for c, g in hard))
@@ -129,62 +115,3 @@ def test_verify_command_prints_the_verdict(capsys: pytest.CaptureFixture[str]) -
     """The verdict comes as one JSON line."""
     assert Verify(kind="math", gold="18", text=r"\boxed{\frac{36}{2}}").run() == 0
     assert json.loads(capsys.readouterr().out)["status"] == "correct"
-
-
-def case(**fields: object) -> str:
-    return json.dumps({"id": "a", "kind": "number", "gold": "18", "completion": "18", "expected": True} | fields)
-
-
-def test_audit_counts_and_lists_disagreements(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """False accepts and rejects are counted per kind, listed, and every verdict is written in order."""
-    cases = tmp_path / "cases.jsonl"
-    cases.write_text("\n".join([case(), case(id="b", expected=False), case(id="c", kind="math", completion="17")]))
-    assert Audit(cases, verdicts=tmp_path / "out.jsonl").run() == 0
-    shown = capsys.readouterr().out
-    assert "false accept  b" in shown
-    assert "false reject  c" in shown
-    assert "2 disagreements" in shown
-    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert [(r["id"], r["status"], r["score"]) for r in rows] == [
-        ("a", "correct", 1.0),
-        ("b", "correct", 1.0),
-        ("c", "wrong", 0.0),
-    ]
-    assert set(rows[0]) == {"id", "status", "score", "seconds", "reason"}
-
-
-def test_audit_takes_a_foreign_verifier(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Scores, None and exceptions of a foreign function become verdicts."""
-    (tmp_path / "anyones.py").write_text(
-        "def f(completion, gold):\n    return None if not completion else 1 / int(completion != '0')\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    cases = tmp_path / "cases.jsonl"
-    cases.write_text("\n".join([case(), case(id="b", completion=""), case(id="c", completion="0")]))
-    Audit(cases, verdicts=tmp_path / "out.jsonl", verifier="anyones:f").run()
-    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert [r["status"] for r in rows] == ["correct", "undecided", "error"]
-    assert "ZeroDivisionError" in rows[2]["reason"]
-    with pytest.raises(InputError, match=r"package\.module:name"):
-        Audit(cases, verifier="nowhere:f").run()
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("{", "not JSON"),
-        ("[]", "not a JSON object"),
-        ('{"id": 1}', "no field 'kind'"),
-        (case(kind="poem"), "the kinds are"),
-        (case(expected=1), "true or false"),
-        ("", "holds no case"),
-    ],
-)
-def test_bad_cases_are_named(tmp_path: Path, line: str, message: str) -> None:
-    """A malformed case file names the line and what is wrong."""
-    path = tmp_path / "cases.jsonl"
-    path.write_text(line + "\n")
-    with pytest.raises(InputError, match=message):
-        read_cases(path)

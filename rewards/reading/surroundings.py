@@ -1,0 +1,99 @@
+r"""Does a box stand alone, or is it a part of what surrounds it, as in `-\boxed{3}`, `\boxed{3}^2` or `2\boxed{3}`?
+
+Before and behind a box there may stand what a list of harmless neighbours allows: words, punctuation, the dress of
+TeX and Markdown, an equals sign, a unit. Everything else makes the box a part of a larger expression.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rlpath.rewards.reading.vocabulary import CALCULATES_AFTER, CALCULATES_BEFORE, DENIES_BEFORE, DENIES_NEXT
+
+_SPACE = re.compile(r"(?:\s|\\[,;:! >]|\\q?quad\b|~|\\(?:displaystyle|left|right|bf|rm|Large|large)\b)+")
+_DRESSED_BEFORE = re.compile(
+    r"(?:\$|(?<=\$)\{|\\\(|\\\[|[*_`\"'“‘#>|&]|\\\\|\\(?:textbf|textit|text|mathbf|mathrm|boldsymbol|bm|underline|color|textcolor"
+    r"|Large|large)\s*(?:\{[a-z]*\})?\s*\{|\\color\{\w+\}|\\begin\{[a-z*]+\}(?:\{[^{}]*\})?)$"
+)
+_COMMANDS_BEFORE = re.compile(
+    r"\\(?:implies|Rightarrow|Longrightarrow|rightarrow|to|therefore|approx|equiv|iff|Leftrightarrow|quad|qquad|because"
+    r"|longrightarrow|leadsto|simeq|cong|ldots|dots|le|leq|ge|geq|in|colon|newline|hfill|centering|item)$"
+)
+_WORD_BEFORE = re.compile(r"(?:[A-Za-z][\w'’-]*[A-Za-z]\d*|\b[aAI]|[^\x00-\x7f\W]+)[).:]?$")
+_DASH_BEFORE = re.compile(r"(?<!is)(?<!are)(?<!equals)(?<!be)(?<![\d)}$]) [-–—]$|—$|--$")
+_BULLET = re.compile(r"(?:^|\n)[ \t]*(?:[-–—*+•]|\d+[.)])[ \t]+$")
+_SET_BEFORE = re.compile(r"[=:;,.!?<>≤≥≈→⇒∴：。，]$|\}$")
+_GROUP_BEFORE = re.compile(r"\\(?:text|textbf|mbox|mathrm|begin|end|color|tag|label|textit)\*?\{[^{}]*\}$")
+
+_AFTER_OPERATOR = re.compile(
+    r"(?:\^|!(?=[\^!$]|\\)|!!|\.\d|\d|[*/+×·÷±]\s*[\w\\($]|[-−–](?=\d|\\[a-z]|\(|[a-z]\b)|[-−]\s+\d[^\n]*$|²|³|√|π"
+    r"|\\(?:times|cdot|div|pm|mp|sqrt|pi|log|ln|sin|cos|tan|left|theta|alpha|beta|binom|[dt]?frac|boxed|infty|bmod)"
+    r"(?![A-Za-z])|\(|[)\]|]+\s*[\^²³*/])"
+)
+_LETTERS_AFTER = re.compile(r"([A-Za-z]+)")
+_UNIT_LETTERS = frozenset("mgshlLNJWVAKFCaI")
+_SCALE_WORDS = re.compile(r"(?:hundred|thousand|million|billion|trillion|dozen|k)\b", re.I)
+
+
+def part_of_more(text: str, start: int, end: int) -> str:
+    """Why the box at `text[start:end]` is not an answer by itself, or an empty string where it is."""
+    before, after = text[max(0, start - 200) : start], text[end : end + 200]
+    if DENIES_NEXT.search(before):
+        return "the box holds an answer that is denied"
+    if DENIES_BEFORE.match(after):
+        return "the answer is taken back after it was stated"
+    if not (_may_stand_before(before) and _may_stand_behind(after)):
+        return "the box is part of a larger expression"
+    return ""
+
+
+def _may_stand_before(before: str) -> bool:
+    if _BULLET.search(before):
+        return True
+    opened = False
+    while True:
+        spaced = _SPACE.sub(lambda m: " " * len(m.group()), before[-40:])
+        trimmed = before[: len(before) - (len(spaced) - len(spaced.rstrip(" ")))]
+        if "\n" in before[len(trimmed) :] or not trimmed:
+            return True
+        dress = _DRESSED_BEFORE.search(trimmed)
+        if not dress or (opened and trimmed.endswith("$")):
+            break
+        opened = opened or dress.group() in ("$", "\\(", "\\[")
+        before = trimmed[: dress.start()]
+        if not before.strip():
+            return True
+    if _DASH_BEFORE.search(trimmed) or (opened and not re.search(r"[-−+*/^=]$", trimmed)):
+        return CALCULATES_BEFORE.search(trimmed) is None
+    if before != trimmed and re.search(r"\\boxed\s*\{[^{}]*\}[\s,;$]*$", trimmed):
+        return True
+    if _COMMANDS_BEFORE.search(trimmed) or _GROUP_BEFORE.search(trimmed):
+        return True
+    if trimmed[-1] == "(":
+        return re.search(r"[A-Za-z\d})]\($", trimmed) is None
+    if trimmed.endswith("."):
+        return re.search(r"\d\.$", trimmed) is None or before != trimmed
+    if _SET_BEFORE.search(trimmed):
+        return trimmed[-1] != "}"
+    if not _WORD_BEFORE.search(trimmed) or re.search(r"\\[A-Za-z]+$", trimmed):
+        return trimmed[-1] in ")]" and before != trimmed
+    return CALCULATES_BEFORE.search(trimmed) is None
+
+
+def _may_stand_behind(after: str) -> bool:
+    space = _SPACE.match(after)
+    rest = after[space.end() :] if space else after
+    if not rest or (space and "\n" in space.group()):
+        return True
+    if _AFTER_OPERATOR.match(rest) and not (space and rest.startswith(("(", "\\boxed"))):
+        return False
+    closed = re.match(r"(?:\$|\\\)|\\\]|[*_`}])+\s*", rest)
+    inner = rest[closed.end() :] if closed else rest
+    if CALCULATES_AFTER.match(inner) or _SCALE_WORDS.match(inner):
+        return False
+    if closed:
+        return re.match(r"[\^²³!]", inner) is None or inner.startswith("!")
+    letters = _LETTERS_AFTER.match(rest)
+    if letters and len(letters.group()) == 1 and not rest[1:2].isalnum():
+        return letters.group() in _UNIT_LETTERS and space is not None
+    return not (letters and len(letters.group()) <= 2 and space is None and rest[1:2] in "(^_")

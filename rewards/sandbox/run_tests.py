@@ -1,0 +1,192 @@
+"""Inside a second box: tests written as Python, whose calls travel to the program in the first box.
+
+Tests and program never share a process: what the tests name of the program's is a `Remote` (remote.py).
+
+Only one thing makes a pass: the tests ran to their end, called the program at least once, and at least one assert
+held. A loop over an empty answer checks nothing and passes nothing. Where the tests take the program at its word
+(flow.py), they decide nothing unless that was asked for.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import random
+from types import TracebackType
+from typing import Any
+
+from rlpath.rewards.sandbox.flow import Flow
+from rlpath.rewards.sandbox.guest import is_task_code
+from rlpath.rewards.sandbox.remote import Program, Remote, Undecided, for_effect
+from rlpath.rewards.sandbox.rewrite import (
+    CANDIDATE,
+    CHECKED,
+    FOR_EFFECT,
+    MODULE_ALIASES,
+    STANDARD,
+    TESTS,
+    asked_names,
+    case_classes,
+    exception_names,
+    failing_source,
+    free_names,
+    guess_target,
+    instrument,
+    missing_calls,
+    parse_tests,
+    take_imports,
+    wanted_modules,
+)
+from rlpath.rewards.sandbox.wire import Wire
+
+REASON_LIMIT = 300
+ALWAYS_STANDARD = {"typing", "unittest"}  # modules whose names are never asked of the program
+
+
+def serve(wire: Wire, extras: list[int]) -> None:
+    """Role "tests": take a job (tests, entry_point, prelude, trust_helpers, answer_limit) and send one verdict."""
+    job = wire.receive()
+    program = Program(Wire(extras[0], wire.deadline, job["answer_limit"]))
+    random.seed(0)
+    try:
+        status, reason = run_tests(job, program)
+    except Undecided as fault:
+        status, reason = "undecided", str(fault)
+    wire.send({"status": status, "reason": reason[:REASON_LIMIT]})
+
+
+def run_tests(job: dict[str, Any], program: Program) -> tuple[str, str]:
+    """("passed" or "failed", reason) of running the tests; Undecided if they cannot be run at all."""
+    tree = parse_tests(job["tests"])
+    imported = take_imports(tree)
+    namespace = run_helpers(job["prelude"], job["entry_point"])
+    try:
+        functions = program.load()
+    except Exception as error:  # noqa: BLE001 - whatever the program raised while it was loaded
+        return "failed", f"the program does not load: {type(error).__name__}: {error}"
+    target = job["entry_point"] or target_of(job["prelude"])
+    calls = missing_calls(tree)
+    if not target and any(CANDIDATE in ast.unparse(node) for node in calls):
+        target = guess_target(functions, job["prelude"])
+    tree.body += calls
+    try:
+        own, compared = bind_names(tree, target, imported, program, namespace)
+        if own and not job["trust_helpers"]:
+            raise Undecided(f"the tests rely on {', '.join(own)}, which only the program defines")
+        exec(compile(instrument(tree, compared), TESTS, "exec", dont_inherit=True), namespace)
+        for name in case_classes(tree):
+            run_cases(namespace[name])
+    except Undecided:
+        raise
+    except AssertionError as error:
+        return "failed", f"an assert failed: {failing_source(tree, error)}"
+    except BaseException as error:  # noqa: BLE001 - tests meet whatever the program returns or raises
+        return "failed", f"{type(error).__name__}: {error}: {failing_source(tree, error)}"
+    if not program.calls or not namespace[CHECKED].count:
+        return "failed", "the tests ended without a call to the program and an assert that held"
+    note = f", relying on {', '.join(own)} of the program itself" if own else ""
+    return "passed", f"{namespace[CHECKED].count} asserts held{note}"
+
+
+class Counter:
+    """Counts the asserts that held."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self) -> None:
+        self.count += 1
+
+
+def run_cases(case: type) -> None:
+    """Run a `unittest.TestCase`; raises the first error or failure of its tests."""
+    unittest = importlib.import_module("unittest")
+    raised: list[BaseException] = []
+
+    class Result(unittest.TestResult):
+        def addError(self, test: object, err: tuple[type, BaseException, TracebackType]) -> None:
+            raised.append(err[1])
+
+        addFailure = addError
+
+        def addSubTest(self, test: object, subtest: object, err: Any) -> None:
+            if err is not None:
+                raised.append(err[1])
+
+        def addUnexpectedSuccess(self, test: object) -> None:
+            raised.append(AssertionError("a test that should fail did not"))
+
+    unittest.defaultTestLoader.loadTestsFromTestCase(case).run(Result())
+    for error in raised:
+        if isinstance(error, Undecided):
+            raise error
+    if raised:
+        raise raised[0]
+
+
+def run_helpers(prelude: str, entry_point: str) -> dict[str, Any]:
+    """A namespace for the tests with what the task's own code defines besides the function asked for."""
+    namespace: dict[str, Any] = {"__name__": "tests", CHECKED: Counter(), FOR_EFFECT: for_effect}
+    if not is_task_code(prelude):
+        return namespace
+    target = entry_point or target_of(prelude)
+    body = [node for node in ast.parse(prelude).body if getattr(node, "name", None) != target]
+    try:
+        exec(compile(ast.Module(body, []), "<helpers>", "exec", dont_inherit=True), namespace)
+    except Exception as error:  # noqa: BLE001 - the task's own code may fail in any way
+        raise Undecided(f"the task's own code does not run: {type(error).__name__}: {error}") from None
+    return namespace
+
+
+def target_of(prelude: str) -> str:
+    """The function a task's code asks for: its last one."""
+    if not is_task_code(prelude):
+        return ""
+    return [node.name for node in ast.parse(prelude).body if isinstance(node, ast.FunctionDef)][-1]
+
+
+def bind_names(
+    tree: ast.Module, target: str, imported: dict[str, str], program: Program, namespace: dict[str, Any]
+) -> tuple[list[str], set[str]]:
+    """Give the tests what they name but do not define: the program's functions, or a standard module they forgot.
+
+    Returns the program's names that the tests take at its word, and the variables that calls must not change.
+    """
+    asked = asked_names(tree, namespace.keys() - {target}) | imported.keys()
+    if target and target in free_names(ast.unparse(tree)):
+        asked.add(target)
+    for name in wanted_modules(tree, free_names(ast.unparse(tree)) - namespace.keys() - asked):
+        namespace[name] = importlib.import_module(MODULE_ALIASES.get(name, name))
+    for name in exception_names(tree) & asked:  # by name, since no class of the program's can come here
+        namespace[name] = program.exceptions[imported.get(name, name)] = type(name, (Exception,), {})
+    names = {name: imported.get(name, name) for name in asked - namespace.keys()}
+    if CANDIDATE in free_names(ast.unparse(tree)):
+        names[CANDIDATE] = target
+    own = Flow(tree, names).at_its_word()
+    for name in [name for name in names if name in STANDARD and names[name] != target]:
+        if name in own or name[:1].isupper() or STANDARD[name] in ALWAYS_STANDARD:
+            namespace[name] = standard(name)
+            del names[name]
+    if not names:
+        raise Undecided("the tests do not say which function they ask for")
+    flow = Flow(tree, names)
+    for name in sorted(names):
+        namespace[name] = ask_for(names[name], name, program)
+    return sorted(flow.at_its_word() - {target}), flow.compared_arguments()
+
+
+def ask_for(name: str, name_in_tests: str, program: Program) -> Any:
+    """What the program calls `name`, or the standard library where the program has nothing of a standard name."""
+    try:
+        found = program.ask(get=name)
+    except NameError:
+        if name_in_tests not in STANDARD:
+            raise
+        return standard(name_in_tests)
+    if isinstance(found, Remote):
+        object.__setattr__(found, "_class", name[:1].isupper())
+    return found
+
+
+def standard(name: str) -> Any:
+    return getattr(importlib.import_module(STANDARD[name]), name)
