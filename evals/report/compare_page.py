@@ -9,7 +9,8 @@ import numpy as np
 
 from rlpath.core.files import disk_errors, write_atomic
 from rlpath.core.stats import BOOTSTRAP_FROM, Interval, mean_band, performance_profile
-from rlpath.evals.compare.run_sets import Contrast, SetComparison, number, signed
+from rlpath.core.types import Outcome
+from rlpath.evals.compare.run_sets import Contrast, SetComparison, Verdict, number, signed
 from rlpath.evals.measure.scores import WORDS
 from rlpath.report import page, plots
 from rlpath.report.plots import Line, Points
@@ -18,6 +19,11 @@ from rlpath.runs.curves import has_curve, learning_curve
 from rlpath.runs.seed_sets import SeedSet
 
 COLOURS = {"A": plots.GREY, "B": plots.BLUE}
+OUTCOMES: dict[Verdict, Outcome] = {
+    "B is better": Outcome.IMPROVED,
+    "B is worse": Outcome.WORSE,
+    "no detectable difference": Outcome.NO_EVIDENCE,
+}
 HEAD = ("score", "A", "B", "difference", "p", "p, permutation", "P(B beats A)", "smallest visible")
 
 
@@ -33,7 +39,7 @@ def write_comparison(found: SetComparison, a: SeedSet, b: SeedSet, folder: Path)
     title = f"A: {found.a} against B: {found.b}"
     body = [
         page.heading(title),
-        page.verdict_box(found.verdict, found.sentence),
+        page.outcome_box(OUTCOMES[found.verdict], *_opening(found)),
         *(page.note(text) for text in found.notes),
         page.section("What differs", difference_table(found)),
         page.section("Scores", page.table(HEAD, rows(found)), page.soft(method(found))),
@@ -43,6 +49,12 @@ def write_comparison(found: SetComparison, a: SeedSet, b: SeedSet, folder: Path)
     ]
     write_atomic(folder / "report.html", page.page(title, [part for part in body if part]))
     return folder / "report.html"
+
+
+def _opening(found: SetComparison) -> tuple[str, str]:
+    """The verdict as a heading, and the rest of the sentence."""
+    rest = found.sentence.removeprefix(found.verdict).lstrip(":; ")
+    return found.verdict[:1].upper() + found.verdict[1:], f"{rest[:1].upper()}{rest[1:]}."
 
 
 def text(found: SetComparison) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from rlpath.core.types import Outcome
 from rlpath.evals.report.suite_tables import gain, metric_name, test_name
 from rlpath.evals.suite.answers import headline_of, ordered
 from rlpath.evals.suite.result import Contrast, Entrant, Probe, Sensitivity, SuiteResult
 from rlpath.report import plots
 from rlpath.report.plots import Mark, Points, Row
 
-VERDICTS = {"improved": plots.GREEN, "got worse": plots.RED}
+COLOURS = {Outcome.IMPROVED: plots.GREEN, Outcome.WORSE: plots.RED, Outcome.NO_EVIDENCE: plots.GREY}
 MODELS = (plots.BLUE, plots.PURPLE, plots.ORANGE, plots.GREEN, plots.RED)
 OTHERS = {"baseline": plots.GREY, "base": "#a07a4c"}
 LABEL = 30
@@ -23,7 +24,7 @@ def forest(result: SuiteResult) -> str:
 
 def _forest_row(result: SuiteResult, contrast: Contrast) -> Row:
     aggregate = contrast.aggregates[0]
-    found, colour = aggregate.difference, VERDICTS.get(contrast.verdict, plots.GREY)
+    found, colour = aggregate.difference, COLOURS[Outcome(contrast.verdict)]
     mark = Mark(found.estimate, found.low, found.high, colour) if found else Mark(gain(aggregate), colour=colour)
     label = f"{test_name(result, contrast)} ({metric_name(aggregate)})"
     return Row(label, (mark,), band=min(1.0, aggregate.detectable))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from html import escape
 from pathlib import Path
 
 from rlpath.core.files import disk_errors, write_atomic
+from rlpath.core.types import Outcome
 from rlpath.evals.contamination.verdict import UNCHECKED
 from rlpath.evals.report import suite_figures as report_figures
 from rlpath.evals.report import suite_sections as sections
@@ -103,13 +103,12 @@ def _verdicts(result: SuiteResult) -> Iterable[str]:
 def _standing(result: SuiteResult) -> str:
     """The count of every verdict in one line, with the limit that none may go without, and how many warnings follow."""
     counts = Counter(contrast.verdict for contrast in result.contrasts)
-    words = ", ".join(f"{word} on {counts[word]}" for word in ("improved", "got worse") if counts[word])
+    words = ", ".join(f"{word} on {counts[word]}" for word in (Outcome.IMPROVED, Outcome.WORSE) if counts[word])
     line = f"{words or 'No evidence of improvement on any'} of {_counted(len(result.contrasts), 'test')}"
-    if any(each.verdict == "improved" and UNCHECKED in each.claim for each in result.contrasts):
+    if any(each.verdict == Outcome.IMPROVED and UNCHECKED in each.claim for each in result.contrasts):
         line += f", {UNCHECKED}"
-    warned = _counted(len(result.warnings), "warning")
-    link = f'<a href="#red">{warned}</a>' if result.warnings else "No warnings."
-    return f'<p class="standing">{escape(line[:1].upper() + line[1:])}. {link}</p>'
+    warned = _counted(len(set(result.warnings)), "warning")
+    return page.standing(f"{line[:1].upper()}{line[1:]}.", warned if result.warnings else "")
 
 
 def _counted(count: int, word: str) -> str:
@@ -118,13 +117,12 @@ def _counted(count: int, word: str) -> str:
 
 def _verdict(result: SuiteResult, contrast: Contrast) -> str:
     """What may be said with its limits large, the figures behind it under it."""
-    kind = page.KINDS.get(contrast.verdict, "none")
-    declared = "" if tables.declared(result, contrast) else ' <span class="chip">not declared: exploratory</span>'
+    label = "" if tables.declared(result, contrast) else "not declared: exploratory"
     said, bracket, figures = contrast.claim.partition(" (")
     large, _, small = said.partition("; ")
     rest = small[:1].upper() + small[1:] + bracket + figures if small else figures.removesuffix(")")
     name = f"{tables.test_name(result, contrast)}: {large}"
-    return f'<div class="verdict {kind}"><strong>{escape(name)}{declared}</strong>{escape(_sentence(rest))}</div>'
+    return page.outcome_box(Outcome(contrast.verdict), name, _sentence(rest), label)
 
 
 def _sentence(text: str) -> str:
@@ -134,8 +132,7 @@ def _sentence(text: str) -> str:
 def _red_lines(result: SuiteResult) -> str:
     if not result.warnings:
         return ""
-    items = "".join(f"<li>{escape(_sentence(warning))}</li>" for warning in result.warnings)
-    return f'<div class="red" id="red" role="alert"><strong>What stands against it</strong><ul>{items}</ul></div>'
+    return page.warnings("What stands against it", [_sentence(warning) for warning in result.warnings])
 
 
 def _curves(result: SuiteResult) -> Iterable[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from typing import Any
 
 from rlpath.evals.compare.comparison import points
@@ -34,13 +33,13 @@ def sensitivity(result: SuiteResult) -> Iterator[str]:
     if not result.sensitivity:
         yield page.soft("Not asked: every figure here is of one template a task. --sensitivity asks all of them.")
     for i, found in enumerate(result.sensitivity):
-        yield f"<h3>{escape(found.task)}: {escape(found.model)} vs {escape(found.versus)}</h3>"
-        word = f'<span class="{"" if found.ranking == "robust" else "bad"}">{escape(found.ranking.capitalize())}</span>'
+        yield page.subheading(f"{found.task}: {found.model} vs {found.versus}")
         said = found.sentence.removeprefix(f"{found.ranking}: ") or RANKINGS[found.ranking]
-        yield (
-            f"<p>{word}: {escape(said)}. Spread over {len(found.variants)} variants: "
-            f"{points(found.spread)} points for {escape(found.model)}, {points(found.versus_spread)} for "
-            f"{escape(found.versus)}.</p>"
+        yield page.paragraph(
+            f"{said}. Spread over {len(found.variants)} variants: {points(found.spread)} points for {found.model}, "
+            f"{points(found.versus_spread)} for {found.versus}.",
+            found.ranking.capitalize(),
+            bad=found.ranking != "robust",
         )
         if found.left_out:
             yield page.soft(f"Left out, as a model has no chat template: {', '.join(found.left_out)}.")
@@ -56,7 +55,7 @@ def _variants(found: Sensitivity) -> str:
         )
     ]
     table = page.table(("variant", found.versus, found.model, "difference, points", "p"), rows)
-    return f"<details><summary>The figures</summary>{table}</details>"
+    return page.folded("The figures", table)
 
 
 def _compared(found: Sensitivity, i: int, gain: float) -> tuple[str, str]:
@@ -105,7 +104,7 @@ def contamination(result: SuiteResult) -> Iterator[str]:
         )
     for label, found in result.contamination.items():
         if found:
-            yield f"<h3>{escape(label)}</h3>"
+            yield page.subheading(label)
             yield from _finding(found)
 
 
@@ -116,10 +115,10 @@ def _found(result: SuiteResult, labels: Sequence[str]) -> bool:
 def _finding(found: Any) -> Iterator[str]:
     """A finding as its sentence, its tables (lists of rows) and what else it holds, whatever the check was."""
     if not isinstance(found, Mapping):
-        yield f"<p>{escape(str(found))}</p>"
+        yield page.paragraph(str(found))
         return
     if "sentence" in found:
-        yield f"<p>{escape(str(found['sentence']))}</p>"
+        yield page.paragraph(str(found["sentence"]))
     tables = {name: value for name, value in found.items() if _is_table(value)}
     yield from (_rows(value) for value in tables.values())
     rest = {name: value for name, value in found.items() if name not in tables and name != "sentence"}
@@ -153,15 +152,15 @@ def preregistration(result: SuiteResult) -> Iterator[str]:
     if not result.prereg:
         yield page.note("No preregistration was recorded before this evaluation: every test in it is exploratory.")
         return
-    yield f'<ul class="plain">{"".join(_prereg_line(line) for line in result.prereg)}</ul>'
+    yield page.items(_prereg_line(line) for line in result.prereg)
 
 
-def _prereg_line(line: str) -> str:
+def _prereg_line(line: str) -> tuple[str, str, str]:
     opening, colon, rest = line.partition(": ")
     if not colon or opening not in OPENINGS:
-        return f"<li>{escape(line)}</li>"
+        return "", "", line
     kind = "correct" if opening in GOOD else "wrong" if opening in BAD else ""
-    return f'<li><span class="chip {kind}">{escape(opening)}</span>{escape(rest)}</li>'
+    return kind, opening, rest
 
 
 def references(result: SuiteResult) -> Iterator[str]:
@@ -212,9 +211,8 @@ def protocol(result: SuiteResult, answers: Answers) -> Iterator[str]:
     yield from _templates(result)
     yield page.table(("entrant", "role", "parameters", "training seeds", "trained from", "sha256"), _entrants(result))
     if result.family:
-        items = "".join(f"<li>{escape(name)}</li>" for name in result.family)
         title = f"The {len(result.family)} declared tests, over which p is adjusted"
-        yield f'<details><summary>{title}</summary><ul class="plain">{items}</ul></details>'
+        yield page.folded(title, page.items(("", "", name) for name in result.family))
 
 
 def _templates(result: SuiteResult) -> Iterator[str]:

@@ -46,7 +46,7 @@ def headlines(result: SuiteResult) -> Iterable[str]:
     if result.headlines:
         yield page.soft(READINGS)
     for task in tasks(result):
-        yield f"<h3>{escape(task)}</h3>"
+        yield page.subheading(task)
         yield from _task_table(result, task)
 
 

@@ -16,6 +16,14 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, runtime
 from rlpath.core.errors import InputError
 
 
+class Outcome(StrEnum):
+    """What a comparison with a baseline found."""
+
+    IMPROVED = "improved"
+    NO_EVIDENCE = "no evidence of improvement"
+    WORSE = "got worse"
+
+
 class Status(StrEnum):
     """What a verifier found. Only `correct` earns reward by default; `undecided` and `error` carry no score at all."""
 

@@ -143,7 +143,7 @@ def test_report_of_a_finished_run(tmp_path: Path) -> None:
     assert page.tags.count("svg") == 6
     assert text.count('class="sample"') == 10
     assert text.count('<span class="soft">before</span>') == text.count('<span class="soft">after</span>') == 10
-    assert "smollm2-135m-instruct" in text and "&quot;torch&quot;: &quot;2.13.0&quot;" in text
+    assert "smollm2-135m-instruct" in text and "&#34;torch&#34;: &#34;2.13.0&#34;" in text
     assert "cut short" not in text
 
 
@@ -151,7 +151,7 @@ def test_model_text_is_escaped(tmp_path: Path) -> None:
     """A completion that is HTML is shown, not run; a run without effect says what it could have seen."""
     text = write_report(make_run(tmp_path, text=HOSTILE, after=0.2)).read_text(encoding="utf-8")
     assert "script" not in Page(text).tags and "b" not in Page(text).tags
-    assert "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;" in text
+    assert "&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt;" in text
     assert Page(text).open == []
     assert "No evidence of improvement" in text
     assert "The smallest effect this run could have seen is" in text

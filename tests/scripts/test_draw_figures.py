@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +19,7 @@ def figures() -> ModuleType:
     spec = importlib.util.spec_from_file_location("draw_figures", ROOT / "scripts" / "draw_figures.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
+    sys.modules["draw_figures"] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 
