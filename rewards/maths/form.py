@@ -150,15 +150,14 @@ def _decimal_problem(value: Node, wanted: Node, question: str) -> str:
 
 def _shape_problem(value: Node, wanted: Node, question: str) -> str:
     """The asked form is a norm that the answer has to reach: as many factors, terms without brackets, lowest terms."""
-    factored = bool(re.search(r"\bfactor(?:ed|ise|ize|isation|ization)?\b", question, re.I))
-    is_product = isinstance(wanted, Op) and wanted.name in ("mul", "pow")
-    if factored and is_product and _factors(value) < _factors(wanted):
+    factored = re.search(r"\bfactor(?:ed|ise|ize|isation|ization)?\b", question, re.I)
+    if factored and isinstance(wanted, Op) and wanted.name in ("mul", "pow") and _factors(value) < _factors(wanted):
         return "not factored"
     if _is_sum(wanted) and re.search(r"\b(?:expand|multiply out)", question, re.I) and not _is_expanded(value):
         return "not expanded"
     if re.search(r"\b(?:simplest|lowest terms|reduced|simplify|simplified)\b", question, re.I):
         return _reduction_problem(value, wanted)
-    if re.search(r"\bas a (?:common )?fraction\b", question, re.I) and _is_ratio(wanted) and not _is_ratio(value):
+    if re.search(r"\bas a (?:common )?fraction\b", question, re.I) and _is_ratio(wanted) and isinstance(value, Num):
         return "not a fraction"
     return ""
 

@@ -76,7 +76,7 @@ def in_symbols(text: str) -> str:
 
 def without_names(text: str) -> str:
     """A list without the names of its values: "Paolo: 18, Qing: 14", "minimum 1, maximum 3"."""
-    return _NAMED.sub("", text) if len(_NAMED.findall(text)) > 1 else text
+    return _NAMED.sub("", text)
 
 
 def like_gold(text: str, gold: str) -> str:

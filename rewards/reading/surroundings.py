@@ -32,6 +32,9 @@ _AFTER_OPERATOR = re.compile(
 )
 _LETTERS_AFTER = re.compile(r"([A-Za-z]+)")
 _UNIT_LETTERS = frozenset("mgshlLNJWVAKFCaI")
+_OPTION = re.compile(r"boxed\s*\{\s*\\(?:text|textbf|mathrm|mathbf)\s*\{\s*\(?[A-J]\)?\s*\}\s*\}")
+# "1/8 of 2 feet": what the share is of, named again.
+_SHARE = re.compile(r"of (?:\d[\d.,]* (?!\d)|that\b|it\b)[a-z]*", re.I)
 _SCALE_WORDS = re.compile(r"(?:hundred|thousand|million|billion|trillion|dozen|k)\b", re.I)
 
 
@@ -42,7 +45,8 @@ def part_of_more(text: str, start: int, end: int) -> str:
         return "the box holds an answer that is denied"
     if DENIES_BEFORE.match(after):
         return "the answer is taken back after it was stated"
-    if not (_may_stand_before(before) and _may_stand_behind(after)):
+    lettered = _OPTION.search(text, start, end) is not None  # the letter of an option, its text behind it
+    if not (_may_stand_before(before) and (lettered or _may_stand_behind(after))):
         return "the box is part of a larger expression"
     return ""
 
@@ -90,7 +94,7 @@ def _may_stand_behind(after: str) -> bool:
     closed = re.match(r"(?:\$|\\\)|\\\]|[*_`}])+\s*", rest)
     inner = rest[closed.end() :] if closed else rest
     if CALCULATES_AFTER.match(inner) or _SCALE_WORDS.match(inner):
-        return False
+        return _SHARE.match(inner) is not None
     if closed:
         return re.match(r"[\^²³!]", inner) is None or inner.startswith("!")
     letters = _LETTERS_AFTER.match(rest)

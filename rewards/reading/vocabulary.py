@@ -38,7 +38,7 @@ CALCULATES_LATER = re.compile(
 CALCULATES_BEFORE = re.compile(
     rf"(?:\b(?:roots?|power|factorial|logarithm|square|cube|multiple|{_PARTS}|percent|%|negation|reciprocal|inverse"
     r"|opposite|complement|sum|product|sine|cosine|tangent) of(?: the| an?)?|\b(?:twice|thrice|double|triple|half)"
-    r"|\b(?:log|ln|lg|exp|sin|cos|tan|sqrt|cbrt|abs|floor|ceil|gcd|lcm|mod|modulo|times|plus|over|choose|by|point)\b"
+    r"|\b(?:log|ln|lg|exp|sin|cos|tan|sqrt|cbrt|abs|floor|ceil|gcd|lcm|mod|modulo|times|plus|over|choose|(?:divided|multiplied) by|point)\b"
     r"|[√∛])[\s(:$]*$",
     re.I,
 )
