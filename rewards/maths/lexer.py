@@ -75,7 +75,8 @@ _WRAPPERS = {
 _TEXTS = {"text", "mbox", "textbf", "textit", "textrm", "textnormal", "texttt", "hbox", "textsf", "emph"}
 _BOXES = {"boxed", "fbox", "framebox", "displaystyle", "ensuremath", "bbox", "color", "large", "Large"}
 _ALIASES = {
-    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "nicefrac": "frac", "sfrac": "frac", "flatfrac": "frac", "bmod": "pmod", "mod": "pmod", "tbinom": "binom", "dbinom": "binom", "choose": "choose",
+    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "nicefrac": "frac", "sfrac": "frac", "flatfrac": "frac",
+    "bmod": "pmod", "mod": "pmod", "tbinom": "binom", "dbinom": "binom", "choose": "choose",
     "times": "*", "cdot": "*",
     "ast": "*", "div": "/", "le": "<=", "leq": "<=", "leqslant": "<=", "ge": ">=", "geq": ">=",
     "geqslant": ">=", "lt": "<", "gt": ">",

@@ -116,10 +116,10 @@ _LETTERS = frozenset(["m", "g", "s", "h", "l", "L", "N", "J", "W", "V", "A", "K"
 
 
 def reads_as_unit(words: str) -> bool:
-    """True where `words` behind a number can be a unit or what is counted: nouns, and no word that calculates or hedges.
+    """True where `words` behind a number can be a unit or what is counted: nouns, none that calculates or hedges.
 
-    >>> reads_as_unit("square inches"), reads_as_unit("eggs per day"), reads_as_unit("and a half"), reads_as_unit("to 9")
-    (True, True, False, False)
+    >>> [reads_as_unit(words) for words in ("square inches", "eggs per day", "and a half", "to 9")]
+    [True, True, False, False]
     """
     if re.search(r"\d", words) or CALCULATES_AFTER.match(f" {words}") or CALCULATES_LATER.match(f" {words}"):
         return False

@@ -36,7 +36,8 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"\\mathbb{R}",
         ),
         (
-            r"^\s*(?:\\text\{)?\s*(?:[Tt]here (?:is|are) )?([Nn]o (?:real |integer )?solutions?)(?: exists?)?\s*\}?\s*$",
+            r"^\s*(?:\\text\{)?\s*(?:[Tt]here (?:is|are) )?"
+            r"([Nn]o (?:real |integer )?solutions?)(?: exists?)?\s*\}?\s*$",
             r"\\text{\1}",
         ),
         (r"(?<=[\d}])\s*(?:\\ )?\s*\(\s*\\text\{[A-Za-z -]+\}\s*\)\s*$", ""),
@@ -55,7 +56,8 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 _AM_PM = re.compile(r"\s*(?:\\text\{)?\s*[ap]\.?\s?m\.?\s*\}?\s*$", re.I)
 _LETTERED = re.compile(r"^\s*\\(?:text|textbf|mathrm|mathbf)\s*\{\s*\(([A-J])\)\s*\}.*$", re.S)
 _NAMED = re.compile(
-    r"(?:\\text\{)?\s*\b(?:[A-Z][a-z]+\s*[:=]|(?:the )?(?:minimum|maximum|min|max)(?: is| value)?:?)\s*\}?\s*(?=[-\d\\$])"
+    r"(?:\\text\{)?\s*\b(?:[A-Z][a-z]+\s*[:=]|(?:the )?(?:minimum|maximum|min|max)(?: is| value)?:?)"
+    r"\s*\}?\s*(?=[-\d\\$])"
 )
 _ONLY_WORDS = re.compile(r"^\s*(?:\\text\{)?\s*([A-Za-z]{2,}[A-Za-z -]*)\}?\s*$")
 _HAS_MORE = re.compile(r"\\|[A-Za-z]|\d \d|=|…")

@@ -50,7 +50,8 @@ _PHRASE = re.compile(
     r"|final answer[*_`#]{0,3}[ \t]*\n"
     r"|ans[.:](?=[ \t])"
     r"|(?:answers?|result)[ \t]+(?:-|–|—|->|=>|→)[ \t]"
-    r"|(?:respuesta|r[ée]ponse|risposta|resposta|antwort|ответ|lösung|ergebnis|resultado)(?: final| finale| correcta| correcte)?"
+    r"|(?:respuesta|r[ée]ponse|risposta|resposta|antwort|ответ|lösung|ergebnis|resultado)"
+    r"(?: final| finale| correcta| correcte)?"
     r"[ \t]*(?:[*_`]{0,3}[:：=]|(?:es|est|è|é|ist|lautet|равен|это|—|-)(?!\w))"
     r")[*_`]{0,3}[ \t]*:?[*_`]{0,3}",
     re.I,

@@ -86,7 +86,8 @@ _ALSO = re.compile(r"[\s,;/]*(?:or|and|maybe|perhaps|to)\s+(?:maybe |perhaps |po
 _ASIDE = re.compile(r"^ (?:\([^()]{2,120}\)|[-–—] (?=[a-z]{3,})[^\n]*)\W*$|^ [—–] .*$", re.S | re.I)
 _TWO_UNITS = re.compile(
     r"^ ?(?:feet|foot|ft|hours?|hrs?|h|minutes?|min|pounds?|lbs?|yards?|weeks?|days?|years?|meters?|km|kg|m)"
-    r"[\s,]+(?:and )?\d+ ?(?:inch(?:es)?|in|minutes?|mins?|m|seconds?|secs?|ounces?|oz|feet|ft|days?|hours?|months?|cm|g)\b",
+    r"[\s,]+(?:and )?\d+ ?(?:inch(?:es)?|in|minutes?|mins?|m|seconds?|secs?|ounces?|oz|feet|ft"
+    r"|days?|hours?|months?|cm|g)\b",
     re.I,
 )
 ANY_NUMBER = re.compile(r"\d")
@@ -113,7 +114,8 @@ _JOINED = re.compile(
     re.I,
 )
 _OPERATOR = re.compile(
-    r"^\s*(?:[*^<>≤≥≠%]?\s*[+*^<>≤≥≠]|/(?! ?[a-z]{2})|-\s*[\d(\\a-zA-Z]|\\(?:times|cdot|div|le|ge|lt|gt|neq?|pm)\b|!|:\d|[xX]\s*\d|\(\d|\\(?:sqrt|pi)\b)"
+    r"^\s*(?:[*^<>≤≥≠%]?\s*[+*^<>≤≥≠]|/(?! ?[a-z]{2})|-\s*[\d(\\a-zA-Z]|\\(?:times|cdot|div|le|ge|lt|gt|neq?|pm)\b"
+    r"|!|:\d|[xX]\s*\d|\(\d|\\(?:sqrt|pi)\b)"
 )
 _ALTERNATIVE = re.compile(
     r"\b(?:or|either|alternatively|maybe|possibly|perhaps|otherwise|unless|versus|vs|instead|rather|could "
@@ -250,9 +252,8 @@ def _read_side(text: str) -> Number | NotANumber:
 def _trim(text: str) -> str:
     if len(text) > 2 and text[0] == "(" and text[-1] == ")":
         text = text[1:-1]
-    if before := _BEFORE_NUMBER.match(text):
-        if CALCULATES_BEFORE.search(before.group()):
-            return "the calculation " + text
+    if (before := _BEFORE_NUMBER.match(text)) and CALCULATES_BEFORE.search(before.group()):
+        return "the calculation " + text
     lead = _LEAD.match(text)
     text = text[lead.end() :] if lead else text
     return text.lstrip("$ ") if text[:2] == "$-" and text.endswith("$") else text
