@@ -9,10 +9,10 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; \
 	done)
 
-.PHONY: help setup demo test test-slow check fix clean reproduce-grpo-arithmetic reproduce-grpo-gsm8k reproduce-speed \
+.PHONY: help setup demo test test-slow check check-gpu fix clean reproduce-grpo-arithmetic reproduce-grpo-gsm8k reproduce-speed \
 	reproduce-tabular reproduce-ppo reproduce-off-policy reproduce-ablation reproduce-ppo-speed reproduce-tuning \
 	reproduce-ladder reproduce-hacking reproduce-train-speed reproduce-eval reproduce-eval-speed \
-	reproduce-contamination
+	reproduce-contamination reproduce-null
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -34,6 +34,9 @@ check: $(READY) ## lint, format, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
+
+check-gpu: $(READY) ## what only a GPU can show, in under ten minutes
+	$(BIN)/python scripts/check_gpu.py
 
 fix: $(READY) ## mend what ruff can mend, and format
 	$(BIN)/ruff check --fix .
@@ -97,6 +100,9 @@ reproduce-eval: reproduce-grpo-arithmetic ## the suite on those runs against the
 reproduce-eval-speed: $(READY) ## the suite beside lm-evaluation-harness, which is installed for it (7 minutes)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,math,bench]'
 	$(BIN)/python scripts/bench_eval.py
+
+reproduce-null: $(READY) ## how often the suite's verdicts see an improvement where there is none (20 minutes)
+	$(BIN)/python scripts/simulate_null.py
 
 reproduce-contamination: $(READY) ## error rates of the contamination detectors, and the n-gram check's speed (30 minutes)
 	$(BIN)/rlpath contamination lab --seeds 0 1 2 --out runs/reproduced/contamination-lab

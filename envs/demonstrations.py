@@ -1,6 +1,6 @@
 """Answers to imitate: the worked solutions of a problem set, and instruction data.
 
-Instruction data are JSON lines with the texts `prompt` and `completion`. `$RLPATH_DATA/sft` holds the set that
+Instruction data are JSON lines in the shapes that `conversations` lists. `$RLPATH_DATA/sft` holds the set that
 OctoPack (arXiv 2308.07124) chose by hand from OpenAssistant and CommitPackFT.
 """
 
@@ -12,7 +12,9 @@ from pathlib import Path
 
 from rlpath.core.errors import InputError, Unreachable
 from rlpath.core.types import Demonstration, ExampleSet, ProblemSet, Turn
-from rlpath.envs.files import data_file, read_jsonl
+from rlpath.envs.conversations import demonstration_of
+from rlpath.envs.files import data_file, numbered_rows
+from rlpath.envs.preferences import whole_prompt
 from rlpath.envs.splits import Side, check_split, side_of
 
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
@@ -46,12 +48,11 @@ def instructions(
             f"no instruction data: set RLPATH_DATA to a folder that holds {OCTOPACK}, or name a JSON-lines file with "
             "prompt and completion"
         )
-    rows = read_jsonl(found, ("prompt", "completion"))
-    side = [
-        Demonstration(f"line-{number}", (Turn("user", row["prompt"].strip()),), row["completion"].strip())
-        for number, row in enumerate(rows, start=1)
-        if side_of(f"instructions/{row['prompt'].strip()}", HELD_OUT_FRACTION) == split
+    rows = [
+        Demonstration(f"line-{number}", *demonstration_of(row, f"{found}, line {number}"))
+        for number, row in numbered_rows(found)
     ]
+    side = [row for row in rows if side_of(f"instructions/{whole_prompt(row.prompt)}", HELD_OUT_FRACTION) == split]
     random.Random(f"{seed}/{split}").shuffle(side)
     if not side or (size or 0) > len(side):
         raise InputError(f"{found} has {len(side)} {split} examples, fewer than {size or 1}: ask for fewer")

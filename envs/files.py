@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 from pathlib import Path
@@ -25,16 +26,25 @@ def data_file(relative: str) -> Path | None:
 
 
 def read_jsonl(path: Path | str, fields: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """The objects of a JSON-lines file, row i from line i + 1; each must have the text `fields`.
+    """The objects of a JSON-lines file, in order; each must have the text `fields`.
 
-    Raises InputError naming the file, and the line where there is one: unreadable, empty, a blank line, not UTF-8, not
-    JSON, not an object, a field missing, empty or not text.
+    A byte-order mark and blank lines are passed over. Raises InputError naming the file, and the line where there is
+    one: unreadable, empty, not UTF-8, not JSON, not an object, a field missing, empty or not text.
     """
+    return [row for _, row in numbered_rows(path, fields)]
+
+
+def numbered_rows(path: Path | str, fields: tuple[str, ...] = ()) -> list[tuple[int, dict[str, Any]]]:
+    """The same, each with the number of its line, from 1."""
     path = Path(path)
-    lines = _read_lines(path)
-    if not lines:
+    rows = [
+        (number, _row(line, f"{path}, line {number}", fields))
+        for number, line in enumerate(_read_lines(path), start=1)
+        if line.strip()
+    ]
+    if not rows:
         raise InputError(f"{path} is empty: one JSON object per line is expected")
-    return [_row(line, f"{path}, line {number}", fields) for number, line in enumerate(lines, start=1)]
+    return rows
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -43,7 +53,7 @@ def _read_lines(path: Path) -> list[str]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     lines = []
-    for number, line in enumerate(data.rstrip().split(b"\n") if data.strip() else [], start=1):
+    for number, line in enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
         try:
             lines.append(line.decode("utf-8"))
         except UnicodeDecodeError as error:

@@ -53,6 +53,8 @@ def gsm8k_problems(rows: Sequence[Mapping[str, Any]], source: str, prefix: str) 
     """Problems from rows of the published format, ids `prefix-<row number from 0>`; gold is the number after ####."""
     problems: dict[str, Problem] = {}
     for index, row in enumerate(rows):
+        if not all(isinstance(row.get(field), str) for field in FIELDS):
+            raise InputError(f"{source}, line {index + 1}: the question or the answer is missing or not text")
         question = row["question"].strip()
         gold = _GOLD.search(row["answer"])
         if gold is None:

@@ -1,4 +1,4 @@
-"""Problem sets by name, as recipes take them: `gsm8k`, `arithmetic:add-2`, `word-problems`,
+"""Problem sets by name, as recipes take them: `gsm8k`, `arithmetic:add-2`, `word-problems`, `countdown:3`,
 `reasoning-gym:gsm_symbolic`."""
 
 from __future__ import annotations
@@ -6,12 +6,19 @@ from __future__ import annotations
 from rlpath.core.errors import InputError
 from rlpath.core.types import ProblemSet
 from rlpath.envs.arithmetic import LEVELS, arithmetic
+from rlpath.envs.countdown import countdown
 from rlpath.envs.gsm8k import gsm8k
 from rlpath.envs.reasoning_gym import reasoning_gym
 from rlpath.envs.splits import Side
 from rlpath.envs.word_problems import word_problems
 
-NAMES = (*(f"arithmetic:{level}" for level in LEVELS), "gsm8k", "word-problems", "reasoning-gym:<task>")
+NAMES = (
+    *(f"arithmetic:{level}" for level in LEVELS),
+    "gsm8k",
+    "word-problems",
+    "countdown:<2 to 6>",
+    "reasoning-gym:<task>",
+)
 
 
 def problem_set(
@@ -27,6 +34,9 @@ def problem_set(
         return arithmetic(split, level, size=size, seed=seed, held_out_fraction=held_out_fraction)
     if family == "reasoning-gym" and variant:
         return reasoning_gym(variant, split, size=size or 500, seed=seed, held_out_fraction=held_out_fraction)
+    if family == "countdown" and (variant or "3").isdecimal():
+        count = int(variant or 3)
+        return countdown(split, count=count, size=size or 1000, seed=seed, held_out_fraction=held_out_fraction)
     if family == "word-problems":
         size = size or 1000
         return word_problems(split, variant or "mixed", size=size, seed=seed, held_out_fraction=held_out_fraction)

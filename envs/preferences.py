@@ -1,47 +1,43 @@
 """Pairs of answers of which one was preferred: files of your own, pairs that a verifier makes, and how sides are split.
 
-A file has JSON lines with `prompt` (text, or a list of messages), `chosen` and `rejected`. Published sets of human
-preferences are opened in `rlpath.evals.measure.preferences`: what is at hand of them is their authors' test files.
+A file has JSON lines with `prompt`, `chosen` and `rejected`, in the shapes that `conversations` lists. Published sets
+of human preferences are opened in `rlpath.evals.measure.preferences`: what is at hand of them is their authors' test
+files.
 """
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import ExampleSet, Preference, Turn
-from rlpath.envs.files import read_jsonl
+from rlpath.envs.conversations import preference_of
+from rlpath.envs.files import numbered_rows
 from rlpath.envs.splits import Side, check_split, side_of
 
 HELD_OUT_FRACTION = 0.25
 
 
 def read_preferences(path: Path) -> list[Preference]:
-    """The pairs of a JSON-lines file. Raises InputError naming the line where one side or the prompt is missing."""
-    rows = read_jsonl(path, ("chosen", "rejected"))
+    """The pairs of a JSON-lines file, in any shape of `conversations`. Raises InputError naming a malformed line."""
     return [
-        Preference(f"line-{number}", read_prompt(row.get("prompt"), f"{path}, line {number}"), chosen, rejected)
-        for number, row in enumerate(rows, start=1)
-        for chosen, rejected in [(row["chosen"].strip(), row["rejected"].strip())]
+        Preference(f"line-{number}", *preference_of(row, f"{path}, line {number}"))
+        for number, row in numbered_rows(path)
     ]
 
 
-def read_prompt(prompt: object, place: str) -> tuple[Turn, ...]:
-    """A prompt from text or from messages that end with the user's. Raises InputError naming `place`."""
-    if isinstance(prompt, str) and prompt.strip():
-        return (Turn("user", prompt.strip()),)
-    if isinstance(prompt, list) and prompt and all(map(_is_message, prompt)) and prompt[-1]["role"] == "user":
-        return tuple(Turn(message["role"], message["content"]) for message in prompt)
-    raise InputError(
-        f"{place}: the field 'prompt' must be text, or messages of role and content that end with a user's"
-    )
+def whole_prompt(prompt: Sequence[Turn]) -> str:
+    """A prompt as one text that is equal for equal prompts alone; a single user's turn is itself.
 
-
-def _is_message(message: object) -> bool:
-    return isinstance(message, Mapping) and all(isinstance(message.get(name), str) for name in ("role", "content"))
+    The first turn would not do: a system message is the same everywhere.
+    """
+    if len(prompt) == 1:
+        return prompt[0].content
+    return json.dumps([list(turn) for turn in prompt], ensure_ascii=False)
 
 
 def one_side(
@@ -54,8 +50,9 @@ def one_side(
     seed: int = 0,
     left_out: Iterable[str] = (),
     held_out_fraction: float = HELD_OUT_FRACTION,
+    together: Callable[[Sequence[Turn]], str] = whole_prompt,
 ) -> ExampleSet[Preference]:
-    """One side of the pairs in an order fixed by `seed`: all pairs of one opening turn are together, by its hash.
+    """One side of the pairs in an order fixed by `seed`; pairs alike in what `together` makes of a prompt share a side.
 
     Pairs of two equal answers say nothing; they are left out and counted. Raises InputError where nothing is left on
     this side, or less than `size`.
@@ -65,7 +62,7 @@ def one_side(
     useful = [pair for pair in pairs if pair.chosen != pair.rejected]
     if len(useful) < len(pairs):
         told.append(f"{len(pairs) - len(useful)} of {len(pairs)} pairs of {name} have two equal answers: left out")
-    side = [pair for pair in useful if side_of(f"preferences/{pair.prompt[0].content}", held_out_fraction) == split]
+    side = [pair for pair in useful if side_of(f"preferences/{together(pair.prompt)}", held_out_fraction) == split]
     random.Random(f"{seed}/{split}").shuffle(side)
     if not side or (size or 0) > len(side):
         raise InputError(f"{name} has {len(side)} {split} pairs, fewer than {size or 1}: ask for fewer, or give more")

@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import Any
+from typing import Any, ClassVar
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Problem, ProblemSet, Status, Verdict, Verifier
@@ -102,6 +102,7 @@ class ReasoningGymVerifier(Verifier):
     dataset: Any = field(repr=False)
     entries: Mapping[str, Mapping[str, Any]] = field(repr=False)
     partial_credit: bool = False
+    needs_gold: ClassVar = False  # some tasks have many right answers and name none
 
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         """Raises ValueError where `question` is no prompt of this set: without it nothing can be judged."""

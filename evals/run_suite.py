@@ -12,19 +12,23 @@ from rlpath.core.errors import InputError
 from rlpath.core.files import disk_errors
 from rlpath.evals.compare.comparison import Aggregate
 from rlpath.evals.compare.prereg_check import Analysis, Result, check_prereg
-from rlpath.evals.suite.begin import Protocol, begin, hold
-from rlpath.evals.suite.entrants import Entered, enter
-from rlpath.evals.suite.harness import Asked, Plan, Progress, ask, check_chat
+from rlpath.evals.measure.clusters import clusters_of, copies
+from rlpath.evals.suite.entrants import ModelEntry, resolve_models
+from rlpath.evals.suite.harness import Plan, Progress, TaskRun, check_chat, run_tasks
 from rlpath.evals.suite.headline import Headline, headline
+from rlpath.evals.suite.own_tasks import find_task, loaded_once
 from rlpath.evals.suite.references import references
 from rlpath.evals.suite.result import Contrast, Entrant, Probe, Sensitivity, SuiteResult
+from rlpath.evals.suite.start import SuiteProtocol, hold_folder, start_suite
 from rlpath.evals.suite.task import Task
-from rlpath.evals.suite.tasks import TASKS, find_task
+from rlpath.evals.suite.tasks import TASKS
 from rlpath.evals.suite.training import UNCHECKED, Findings, as_json, remark, search_training_text
 from rlpath.evals.suite.verdict import Declared, Evidence, decide, declare, millions, same_size
 from rlpath.runs.prereg import read_prereg
 
 ANSWERS = "answers"
+TRUNCATION_GAP = 0.05
+"""Difference in the share of truncated answers from which it is named as a confound."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,8 @@ class _Suite:
     """What all steps need."""
 
     folder: Path
-    entered: tuple[Entered, ...]
-    protocol: Protocol
+    entered: tuple[ModelEntry, ...]
+    protocol: SuiteProtocol
     family: tuple[Declared, ...]
     facts: Mapping[str, Any]
     findings: Findings
@@ -68,15 +72,18 @@ def run_suite(
     InputError for whatever the user can mend, before the first question where it can be seen.
     """
     folder = Path(out)
-    with hold(folder):
+    with hold_folder(folder):
         protocol = _protocol(tasks, plan or Plan(), template)
-        entered = enter(models, [baseline] if isinstance(baseline, str) else baseline)
+        entered = resolve_models(models, [baseline] if isinstance(baseline, str) else baseline)
         for one in entered:
             for subject in one.subjects:
-                check_chat(subject, [each for _, each in protocol.jobs])
+                check_chat(subject, [each for _, each in protocol.jobs], protocol.plan.chat_template)
+        # One precision for all: the largest model's.
+        dtype = protocol.plan.precision(max(one.entrant.parameters for one in entered))
+        protocol = replace(protocol, plan=replace(protocol.plan, dtype=dtype))
         family = declare([one.entrant for one in entered], [task.name for task, _ in protocol.jobs])
         findings = search_training_text(entered, protocol.problems, train_files)
-        facts = begin(folder, entered, protocol, family, prereg)
+        facts = start_suite(folder, entered, protocol, family, prereg)
         suite = _Suite(folder, tuple(entered), protocol, family, facts, findings, cache, progress)
         result = _result(suite, _ask(suite), prereg)
         # Saved before what may take longer still.
@@ -91,28 +98,28 @@ def run_suite(
     return result
 
 
-def _protocol(tasks: Sequence[str | Task], plan: Plan, template: str | None) -> Protocol:
-    found = [find_task(task) if isinstance(task, str) else task for task in tasks]
+def _protocol(tasks: Sequence[str | Task], plan: Plan, template: str | None) -> SuiteProtocol:
+    found = [loaded_once(find_task(task) if isinstance(task, str) else task) for task in tasks]
     names = [task.name for task in found]
     if not names or len(set(names)) < len(names):
         raise InputError("no task was given: name one with --tasks" if not names else f"one task twice: {names}")
-    jobs = tuple((task, task.template(template) if template else task.templates[0]) for task in found)
-    return Protocol(jobs, {task.name: plan.problems(task) for task in found}, plan)
+    jobs = tuple((task, plan.put(task, task.template(template) if template else task.templates[0])) for task in found)
+    return SuiteProtocol(jobs, {task.name: plan.problems(task) for task in found}, plan)
 
 
 # Asking
 
 
-def _ask(suite: _Suite) -> dict[tuple[str, str], Asked]:
+def _ask(suite: _Suite) -> dict[tuple[str, str], TaskRun]:
     """Every subject's evaluations by its label and the task's name."""
     subjects = [subject for one in suite.entered for subject in one.subjects]
-    found: dict[tuple[str, str], Asked] = {}
+    found: dict[tuple[str, str], TaskRun] = {}
     for number, subject in enumerate(subjects, start=1):
 
         def say(text: str, number: int = number) -> None:
             suite.progress(f"[model {number} of {len(subjects)}] {text}")
 
-        for one in ask(subject, suite.protocol.jobs, suite.protocol.plan, cache=suite.cache, progress=say):
+        for one in run_tasks(subject, suite.protocol.jobs, suite.protocol.plan, cache=suite.cache, progress=say):
             found[subject.label, one.task.name] = one
     return found
 
@@ -159,14 +166,23 @@ def _probes(suite: _Suite) -> tuple[Probe, ...]:
 # The result
 
 
-def _result(suite: _Suite, asked: Mapping[tuple[str, str], Asked], prereg: Path | None) -> SuiteResult:
+def _result(suite: _Suite, asked: Mapping[tuple[str, str], TaskRun], prereg: Path | None) -> SuiteResult:
     headlines = tuple(headline(one, suite.protocol.plan.ks) for one in asked.values())
     evidence = Evidence(
-        {key: one.evaluation for key, one in asked.items()}, _clusters(suite.protocol), _remarks(suite, headlines)
+        {key: one.evaluation for key, one in asked.items()},
+        {name: clusters_of(found) for name, found in suite.protocol.problems.items()},
+        _remarks(suite, headlines),
     )
     contrasts = decide(suite.family, suite.entrants, evidence)
     analyses = tuple(analysis for one in contrasts for analysis in _analyses(one, suite.entrants))
-    warnings = [*_warnings(suite.entrants, headlines), *_unchecked(suite), *_asked_before_the_plan(suite, asked)]
+    warnings = [
+        *_warnings(suite.entrants, headlines),
+        *_copies(suite),
+        *_truncation(contrasts, suite.entrants, headlines),
+        *_batches(suite),
+        *_unchecked(suite),
+        *_asked_before_the_plan(suite, asked),
+    ]
     baseline = next(entrant for entrant in suite.entrants if entrant.role == "baseline")
     return SuiteResult(
         manifest=suite.facts,
@@ -183,18 +199,6 @@ def _result(suite: _Suite, asked: Mapping[tuple[str, str], Asked], prereg: Path 
     )
 
 
-def _clusters(protocol: Protocol) -> dict[str, dict[str, object]]:
-    """By task, the template (or story) that each problem was made from, where all say so."""
-    found: dict[str, dict[str, object]] = {}
-    for name, problems in protocol.problems.items():
-        made_from = {
-            problem.id: problem.meta.get("template", problem.meta.get("story")) for problem in problems.problems
-        }
-        if None not in made_from.values():
-            found[name] = made_from
-    return found
-
-
 def _remarks(suite: _Suite, headlines: Sequence[Headline]) -> dict[tuple[str, str], list[str]]:
     """What limits a claim about an entrant on a task: training text, and trivial baselines."""
     found: dict[tuple[str, str], list[str]] = {}
@@ -208,7 +212,7 @@ def _remarks(suite: _Suite, headlines: Sequence[Headline]) -> dict[tuple[str, st
     return found
 
 
-def _kept(suite: _Suite, asked: Asked) -> str:
+def _kept(suite: _Suite, asked: TaskRun) -> str:
     """The evaluation copied beside the result, so that the folder says all by itself; its path from there."""
     kept = suite.folder / ANSWERS / asked.path.name
     with disk_errors(kept):
@@ -237,6 +241,45 @@ def _warnings(entrants: Sequence[Entrant], headlines: Sequence[Headline]) -> lis
     return found
 
 
+def _copies(suite: _Suite) -> list[str]:
+    return [
+        f"{name}: {copies(found)} of {len(found)} problems repeat the question of another; copies count once"
+        for name, found in suite.protocol.problems.items()
+        if copies(found)
+    ]
+
+
+def _truncation(contrasts: Sequence[Contrast], entrants: Sequence[Entrant], headlines: Sequence[Headline]) -> list[str]:
+    """A difference in accuracy may be one of length alone where one side hits the length limit more often."""
+    members = {entrant.label: entrant.members for entrant in entrants}
+    found = []
+    for one in contrasts:
+        shares = [
+            [each.truncated for each in headlines if each.task == one.task and each.model in members[label]]
+            for label in (one.model, one.versus)
+        ]
+        model, versus = (sum(side) / len(side) if side else 0.0 for side in shares)
+        if abs(model - versus) >= TRUNCATION_GAP:
+            found.append(
+                f"{one.task}: {model:.0%} of the answers of {one.model} are truncated at the length limit, "
+                f"{versus:.0%} of those of {one.versus}: the difference may be one of length; raise --max-tokens"
+            )
+    return found
+
+
+def _batches(suite: _Suite) -> list[str]:
+    """Whether greedy answers depend on what else was asked at once."""
+    plan = suite.protocol.plan
+    remote = [one.entrant.label for one in suite.entered if any(each.is_endpoint for each in one.subjects)]
+    found = [f"size, precision and batches of {name} are its server's, and were not seen" for name in remote]
+    if plan.dtype != "float32":
+        found.append(
+            f"asked in {plan.dtype}, {plan.batch} problems at once: a greedy answer can change with what else is in "
+            "the batch; --dtype float32 makes it stand"
+        )
+    return found
+
+
 def _unchecked(suite: _Suite) -> list[str]:
     models = [one.entrant.label for one in suite.entered if one.entrant.role == "model"]
     sets = suite.protocol.problems
@@ -246,9 +289,9 @@ def _unchecked(suite: _Suite) -> list[str]:
     return [f"{UNCHECKED} for {model} on {', '.join(names)}" for model, names in tasks.items() if names]
 
 
-def _asked_before_the_plan(suite: _Suite, asked: Mapping[tuple[str, str], Asked]) -> list[str]:
+def _asked_before_the_plan(suite: _Suite, asked: Mapping[tuple[str, str], TaskRun]) -> list[str]:
     plan = suite.facts.get("prereg")
-    early = [key for key, one in asked.items() if plan and one.begun < plan["time"]]
+    early = [key for key, one in asked.items() if plan and one.started < plan["time"]]
     if not early:
         return []
     named = ", ".join(f"{label} on {task}" for label, task in early)
@@ -271,7 +314,7 @@ def _analyses(contrast: Contrast, entrants: Sequence[Entrant]) -> list[Analysis]
         Analysis(task, one.metric, contrast.model, contrast.problems, seeds, *_figures(one), p)
         for one, p in zip(
             contrast.aggregates,
-            [contrast.p_holm, *(one.p_over_problems for one in contrast.aggregates[1:])],
+            [contrast.p_holm, *(one.p for one in contrast.aggregates[1:])],
             strict=True,
         )
     ]

@@ -149,7 +149,7 @@ def rows(outcomes: Sequence[Outcome], reference: Reference) -> list[tuple[str, .
                 with_interval(final_K),
                 f"{final_K.min():.4f}",
                 f"{final_K.max():.4f}",
-                f"{reference.optimum - final_K.mean():.4f}",
+                f"{reference.optimum - final_K.mean():z.4f}",
                 with_interval(outcome.behaviour_return_K),
                 "no episode ended" if (online_K != online_K).any() else f"{online_K.mean():.4f}",
             )
@@ -160,7 +160,7 @@ def rows(outcomes: Sequence[Outcome], reference: Reference) -> list[tuple[str, .
 def with_interval(values_K: Array) -> str:
     """Mean over seeds with Student's interval; of a single seed the value alone."""
     limits = interval(values_K)
-    return f"{values_K.mean():.4f}" + (f" [{limits.low:.4f}, {limits.high:.4f}]" if limits else "")
+    return f"{values_K.mean():z.4f}" + (f" [{limits.low:z.4f}, {limits.high:z.4f}]" if limits else "")
 
 
 def as_text(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rlpath.rewards.sandbox import Limits
     from rlpath.rewards.verifiers.choice import ChoiceVerifier
     from rlpath.rewards.verifiers.code import CodeVerifier
+    from rlpath.rewards.verifiers.countdown import CountdownVerifier
     from rlpath.rewards.verifiers.exact import ExactVerifier
     from rlpath.rewards.verifiers.format import FormatVerifier
     from rlpath.rewards.verifiers.instruction import InstructionVerifier
@@ -35,6 +36,7 @@ __all__ = [
     "BatchVerifier",
     "ChoiceVerifier",
     "CodeVerifier",
+    "CountdownVerifier",
     "ExactVerifier",
     "FormatVerifier",
     "Gated",
@@ -71,6 +73,7 @@ _MODULES = {
     "sandbox": ("Limits",),
     "verifiers.choice": ("ChoiceVerifier",),
     "verifiers.code": ("CodeVerifier",),
+    "verifiers.countdown": ("CountdownVerifier",),
     "verifiers.exact": ("ExactVerifier",),
     "verifiers.format": ("FormatVerifier",),
     "verifiers.instruction": ("InstructionVerifier",),

@@ -34,7 +34,7 @@ import tyro
 
 from rlpath.core.errors import InputError, run_command
 from rlpath.core.types import Completion, Decoding, ProblemSet
-from rlpath.evals.measure.evaluation import judge
+from rlpath.evals.measure.evaluation import complete_and_verify
 from rlpath.evals.suite.agreement import (
     Answered,
     Item,
@@ -43,9 +43,9 @@ from rlpath.evals.suite.agreement import (
     report_completions,
     report_verdicts,
 )
+from rlpath.evals.suite.own_tasks import find_task
 from rlpath.evals.suite.subject import LazySampler, resolve_subject
-from rlpath.evals.suite.task import Prompted
-from rlpath.evals.suite.tasks import find_task
+from rlpath.evals.suite.task import TemplatedSampler
 from rlpath.models.load import load_model, resolve_model
 from rlpath.runs.hardware import cores, cpu_name
 from rlpath.runs.processes import pinned
@@ -94,7 +94,7 @@ class Args:
 # Both arms
 
 
-def load(args: Args) -> tuple[ProblemSet, Prompted]:
+def load(args: Args) -> tuple[ProblemSet, TemplatedSampler]:
     """The problems, and our sampler under the template; no weights are read yet."""
     task = find_task("gsm8k")
     usable = {template.name: template for template in task.templates if not (template.chat and template.shots)}
@@ -102,7 +102,9 @@ def load(args: Args) -> tuple[ProblemSet, Prompted]:
         raise InputError(f"--template is {args.template!r}: only {', '.join(usable)} can be put to both")
     template = usable[args.template]
     sampler = LazySampler(resolve_subject(args.model), "hf", max_length=LONGEST, dtype=args.dtype)
-    return task.load(args.items, args.seed), Prompted(sampler, template, task.exemplars() if template.shots else ())
+    return task.load(args.items, args.seed), TemplatedSampler(
+        sampler, template, task.exemplars() if template.shots else ()
+    )
 
 
 def write_task(args: Args, folder: Path) -> None:
@@ -112,7 +114,7 @@ def write_task(args: Args, folder: Path) -> None:
     rows = [
         {
             "id": problem.id,
-            "prompt": template.ask(problem.prompt) if template.chat else prompted.text(problem.prompt),
+            "prompt": template.render(problem.prompt) if template.chat else prompted.text(problem.prompt),
             "ids": prompted.encode(problem.prompt),
             "gold": problem.gold,
         }
@@ -164,7 +166,7 @@ class Clock:
 # Ours
 
 
-class Recorded(Prompted):
+class Recorded(TemplatedSampler):
     """Keeps each completion's tokens, of which a `Sample` only has the number."""
 
     def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
@@ -183,7 +185,7 @@ def run_ours(args: Args) -> dict[str, Any]:
     plain.generate([plain.encode("1 + 1")], replace(decoding, max_tokens=1))
     prompted, clock = Recorded(plain.sampler, plain.template, plain.exemplars), Clock()
     for start in range(0, len(problems), args.chunk):
-        list(judge(prompted, problems, problems.problems[start : start + args.chunk], decoding, "greedy"))
+        list(complete_and_verify(prompted, problems, problems.problems[start : start + args.chunk], decoding, "greedy"))
     clock.stop()
     answers = [Answered(c.text, list(c.token_ids), c.truncated) for c in prompted.kept]
     return {"seconds": clock.seconds, "answers": [asdict(answer) for answer in answers]}
@@ -312,7 +314,7 @@ def compare(args: Args, mine: dict[str, Any], theirs: dict[str, Any]) -> list[It
     for problem, a, b, readings in pairs:
         mine_one, theirs_one = Answered(**a), Answered(**b)
         ours, reread = (
-            problems.verifier(one.text, problem.gold, question=problem.prompt, truncated=one.cut)
+            problems.verifier(one.text, problem.gold, question=problem.prompt, truncated=one.truncated)
             for one in (mine_one, theirs_one)
         )
         read = {name: Reading(**reading) for name, reading in readings.items()}
@@ -324,8 +326,8 @@ def time_line(name: str, result: dict[str, Any]) -> str:
     """Seconds, and tokens a second; tokens after the end of a turn are not counted."""
     wall, cpu = result["seconds"]["wall"], result["seconds"]["cpu"]
     tokens = sum(len(answer["tokens"]) for answer in result["answers"])
-    cut = sum(answer["cut"] for answer in result["answers"])
-    return f"{name:32}{wall:9.1f}{cpu:9.1f}{tokens:9,}{tokens / wall:10.1f}{cut:6}"
+    truncated = sum(answer["truncated"] for answer in result["answers"])
+    return f"{name:32}{wall:9.1f}{cpu:9.1f}{tokens:9,}{tokens / wall:10.1f}{truncated:10}"
 
 
 def main(args: Args) -> int:
@@ -337,7 +339,7 @@ def main(args: Args) -> int:
     with TemporaryDirectory() as name:
         folder = Path(name)
         write_task(args, folder)
-        print(f"{'':32}{'seconds':>9}{'cpu-s':>9}{'tokens':>9}{'tokens/s':>10}{'cut':>6}")
+        print(f"{'':32}{'seconds':>9}{'cpu-s':>9}{'tokens':>9}{'tokens/s':>10}{'truncated':>10}")
         ours = run_arm("ours", args, folder, threads)
         print(time_line("rlpath", ours), flush=True)
         peers: dict[int, dict[str, Any]] = {}

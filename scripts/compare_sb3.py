@@ -74,7 +74,7 @@ def off_policy(args: Any) -> dict[str, Any]:
 
 def dqn(args: Any, env: DummyVecEnv) -> BaseAlgorithm:
     """DQN."""
-    only(args, double=False, dueling=False, prioritised=False, huber=True, target_first=True, random_start=True)
+    only(args, double=False, dueling=False, prioritized=False, huber=True, target_first=True, random_start=True)
     return DQN(
         "MlpPolicy",
         env,

@@ -14,6 +14,7 @@ from rlpath.core.errors import InputError
 from rlpath.evals.contamination.benchmarks import NAMES, Benchmark, benchmark
 from rlpath.evals.contamination.canary import make_canary, search
 from rlpath.evals.contamination.check import CLEAN, HITS, REPORT, Check, check_files, refuse_unless_rows, write
+from rlpath.evals.contamination.disguises import markdown, measure, save, unseen
 from rlpath.evals.contamination.documents import documents, training_files
 from rlpath.evals.contamination.error_rates import quote
 from rlpath.evals.contamination.overlap import COVERAGE, LONG, Rule
@@ -22,10 +23,10 @@ from rlpath.evals.contamination.screen import OnHit
 
 @dataclass(frozen=True)
 class CheckFiles:
-    """Compare training files with test sets, word for word; nothing is sent anywhere."""
+    """Compare training files with test sets, word for word; exit status 1 where a copy is found."""
 
     train_files: tyro.conf.Positional[tuple[Path, ...]]
-    """Files or folders: .jsonl, .json, .txt, .md, each also .gz."""
+    """Files or folders: .jsonl, .json, .csv, .tsv, .txt, .md, each also .gz, and .parquet."""
     against: str = "gsm8k,svamp,math500"
     """Test sets, separated by commas: known names (gsm8k, math500, svamp, arc, humaneval, mbpp, ifeval) or files."""
     on_hit: OnHit = "flag"
@@ -44,7 +45,7 @@ class CheckFiles:
     """Folder of contamination.json, hits.jsonl and, with drop, clean/."""
 
     def run(self) -> int:
-        """Check, print the table, write the report."""
+        """Check, print the table, write the report; the exit status is 1 where anything was found."""
         if self.on_hit == "drop":
             refuse_unless_rows(self.train_files)
         check = check_files(
@@ -59,7 +60,7 @@ class CheckFiles:
         print("\n".join(report_lines(check)))
         written = [REPORT, *([HITS] if self.on_hit != "keep" else []), *([CLEAN] if self.on_hit == "drop" else [])]
         print(", ".join(str(self.out / name) for name in written))
-        return 0
+        return int(bool(check.flagged))
 
 
 @dataclass(frozen=True)
@@ -153,14 +154,40 @@ class Lab:
 
 
 @dataclass(frozen=True)
+class Disguises:
+    """Plant test items in disguise (look-alikes, dropped words, pieces) and measure how many the overlap check sees."""
+
+    against: str = "gsm8k"
+    """The test set whose items are planted: a known name or a file."""
+    size: int = 1000
+    """Items, drawn by the seed."""
+    seed: int = 0
+    """Fixes the draw."""
+    record: bool = False
+    """Make the outcome what a check that finds nothing quotes (disguises.json in the package)."""
+
+    def run(self) -> int:
+        """Measure and print."""
+        chosen = named_benchmarks(self.against)
+        if len(chosen) > 1 or self.size < 1:
+            raise InputError(f"--against {self.against} --size {self.size}: one test set and at least one item")
+        record = measure(chosen[0], self.size, self.seed)
+        print("\n".join(markdown(record)))
+        if self.record:
+            save(record)
+        return 0
+
+
+@dataclass(frozen=True)
 class Contamination:
-    """Has the model seen the test? Check training files, or measure how well the detectors work."""
+    """Has the model seen the test? Check training files, ask a model, or measure how well the detectors work."""
 
     action: tyro.conf.OmitSubcommandPrefixes[
         Annotated[CheckFiles, tyro.conf.subcommand("check")]
         | Annotated[Canaries, tyro.conf.subcommand("canary")]
         | Annotated[ProbeModel, tyro.conf.subcommand("probe")]
         | Annotated[Lab, tyro.conf.subcommand("lab")]
+        | Annotated[Disguises, tyro.conf.subcommand("disguises")]
     ]
 
     def run(self) -> int:
@@ -203,6 +230,8 @@ def report_lines(check: Check) -> list[str]:
     for method, hits in check.alike.items():
         flagged = len({hit.document.name for hit in hits})
         lines.append(f"{method}: {flagged} documents flagged; {quote(method)}")
+    if not check.flagged:
+        lines.append(unseen())
     return lines
 
 

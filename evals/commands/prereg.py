@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,10 @@ import tyro
 
 from rlpath.core.errors import InputError
 from rlpath.core.files import disk_errors, write_atomic
+from rlpath.envs.load import NAMES
 from rlpath.evals.compare.prereg_check import check_prereg, read_result
+from rlpath.evals.measure.scores import WORDS
+from rlpath.evals.suite.own_tasks import find_task
 from rlpath.runs.prereg import parse_prereg, prereg_text, read_prereg
 
 
@@ -25,18 +29,21 @@ class New:
     baseline: str
     """What they are compared with."""
     tasks: tuple[str, ...]
-    """Where: problem sets."""
+    """Where: tasks as `rlpath eval` takes them, or problem sets as recipes do."""
     n: int
     """Problems a task; `rlpath power` says how many are needed."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Training seeds."""
     metric: str = "pass@1"
-    """The one metric that decides."""
+    """The one metric that decides: greedy, pass@K, maj@K, or a score of reinforcement learning such as final."""
     out: Path = Path("prereg.toml")
     """The file to write; one that exists is never overwritten."""
 
     def run(self) -> int:
-        """Write and print the path."""
+        """Write and print the path. Raises InputError for a task or metric that no command knows."""
+        for task in self.tasks:
+            _check_task(task)
+        _check_metric(self.metric)
         text = prereg_text(
             self.hypothesis,
             models=self.models,
@@ -54,6 +61,25 @@ class New:
             write_atomic(self.out, text)
         print(f"{self.out}: edit its rules now; once a run has begun, every change shows")
         return 0
+
+
+_COUNTED = re.compile(r"(pass|maj)@[1-9]\d*")
+
+
+def _check_task(name: str) -> None:
+    """A plan that names a task wrongly can never be checked."""
+    family, _, level = name.partition(":")
+    if name in NAMES or (family in ("word-problems", "reasoning-gym") and level):
+        return
+    try:
+        find_task(name)
+    except InputError as error:
+        raise InputError(f"--tasks: {error}; or a problem set: {', '.join(NAMES)}") from None
+
+
+def _check_metric(name: str) -> None:
+    if name not in WORDS and not _COUNTED.fullmatch(name):
+        raise InputError(f"--metric {name!r} is none of pass@K, maj@K, {', '.join(WORDS)}")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from rlpath.evals.report.compare_page import text, write_comparison
 from rlpath.report import plots
 from rlpath.runs.seed_sets import SeedSet, read_set
 
-CURVES = Path("recipes/curves")
+CURVES = Path(__file__).resolve().parents[2] / "recipes" / "curves"
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -26,14 +27,17 @@ class Eval:
     """
 
     model: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
-    """Runs, model folders, adapters, hub ids or smollm2-135m-instruct; runs of one configuration are its seeds."""
+    """Runs, model folders, adapters, hub ids, smollm2-135m-instruct or endpoints (http://host:port/v1#name); runs of
+    one configuration are its seeds."""
     baseline: tuple[str, ...] = ()
-    """What they are compared with: a model of the same size, or the seeds of another recipe."""
+    """What they are compared with: a model of the same size, or the seeds of another recipe. One model without a
+    baseline is evaluated alone, with intervals and without a verdict."""
     tasks: tuple[str, ...] = tuple(TASKS)
-    """Tasks by name, or Python files that define a TASK; commas are allowed."""
+    """Tasks by name, files of questions (.jsonl, .csv, .parquet), hub:owner/data-set, or Python files with a TASK;
+    commas are allowed. Columns of other names: "exam.csv?question=ask&answer=key&verifier=number"."""
     samples: int = 8
     """Sampled completions of a problem; 0 for greedy alone."""
-    size: int | None = None
+    size: Annotated[int | None, tyro.conf.arg(aliases=["--limit"])] = None
     """Problems of a task at most; all by default."""
     k: int | None = None
     """Largest k of pass@k and maj@k, at most `samples`, which it is by default."""
@@ -42,7 +46,24 @@ class Eval:
     seed: int = 0
     """Fixes the choice of problems and every draw."""
     template: str | None = None
-    """How questions are put, by name, or "text" for plain text; by default each task's first."""
+    """How questions are put, by name, "text" for plain text, "likelihood" for the likeliest option; by default each
+    task's first."""
+    shots: int | None = None
+    """Solved examples before each question; by default the template's own number."""
+    system_prompt: str = ""
+    """What the system turn of every chat says."""
+    chat_template: Path | None = None
+    """A file with a chat template (Jinja) instead of each tokenizer's own."""
+    chat_options: str = "{}"
+    """Further values for the chat template as JSON, such as '{"enable_thinking": false}'."""
+    temperature: float = 1.0
+    """Of the sampled completions; greedy ones are always asked."""
+    top_p: float = 1.0
+    """Of the sampled completions."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Precision; auto is float32 up to 2 billion parameters, where an answer does not depend on its batch."""
+    batch_size: int = 64
+    """Problems asked at once."""
     backend: Literal["auto", "hf", "vllm"] = "auto"
     """What samples."""
     max_tokens: int | None = None
@@ -74,8 +95,8 @@ class Eval:
 
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
-        if not self.baseline:
-            raise InputError(f"no baseline was given: name a model of the same size with --baseline, such as {DEFAULT}")
+        if not self._models():
+            raise InputError(f"no model was given: name at least one with --model, such as {DEFAULT}")
         result = run_suite(
             self._models(),
             self.baseline,
@@ -118,7 +139,42 @@ class Eval:
     def _plan(self) -> Plan:
         from rlpath.evals.suite.harness import Plan
 
-        return Plan(self.samples, self.size, self.seed, max_tokens=self.max_tokens, backend=self.backend, k=self.k)
+        return Plan(
+            self.samples,
+            self.size,
+            self.seed,
+            self.temperature,
+            max_tokens=self.max_tokens,
+            backend=self.backend,
+            dtype=self.dtype,
+            k=self.k,
+            top_p=self.top_p,
+            batch=self.batch_size,
+            shots=self.shots,
+            system=self.system_prompt,
+            chat_template=_file_text(self.chat_template),
+            chat_options=_values(self.chat_options),
+        )
+
+
+def _file_text(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--chat-template {path} cannot be read: {error}") from None
+
+
+def _values(text: str) -> tuple[tuple[str, Any], ...]:
+    """The items of a JSON object."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"--chat-options {text} is no JSON object: write it like '{{\"enable_thinking\": false}}'")
+    return tuple(found.items())
 
 
 def show(text: str) -> None:

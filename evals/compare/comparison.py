@@ -1,42 +1,46 @@
 """Before against after on the same problems: difference, interval, p, and the one sentence that may be said of it.
 
-One run is compared over problems. Several runs are compared over problems and over training seeds, and count as an
-improvement only where both levels say so: the same few problems measured on every seed do not become more problems.
+One run is compared over problems. Several runs are compared by one error that holds the variance over problems and the
+variance over training seeds: the same few problems measured on every seed do not become more problems. Copies of a
+question, and problems of one template, count once.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from rlpath.core.errors import InputError
 from rlpath.core.files import read_json, write_atomic
 from rlpath.core.stats import (
     Interval,
     detectable_by_sign_flip,
-    interval_over_seeds,
     mcnemar,
     mean_over_problems,
     minimal_detectable_effect,
     paired_difference,
     pass_at_k,
     sign_flip,
-    t_quantile,
+    two_level_difference,
+    two_level_mean,
     wilson,
 )
 from rlpath.evals.compare.power import detectable_by_mcnemar
+from rlpath.evals.measure.clusters import cluster_by_question
 from rlpath.evals.measure.evaluation import Evaluation, Protocol
 
 VerdictWord = Literal["improved", "no evidence of improvement", "got worse"]
 ALPHA = 0.05
 POWER = 0.8
+MCNEMAR = "exact McNemar"
+FEWEST = 30
+"""Problems, or clusters, below which there is no verdict but McNemar's: rare large losses may not have been drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class Outcome:
     greedy_after: int
     sampled_before: int
     sampled_after: int
+    cluster: str = ""
+    """What the problem was made from, or the id of the first problem that asks the same; "" for the problem itself."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,11 @@ class Comparison:
     verdict: VerdictWord
     sentence: str
 
+    @property
+    def observations(self) -> int:
+        """Clusters, or problems where each is its own."""
+        return len({outcome.cluster or outcome.problem_id for outcome in self.outcomes})
+
     def change(self, metric: str) -> Change:
         """The change of one metric: "greedy", "pass@1" or "pass@n" with n in figures."""
         return next(change for change in self.changes if change.metric == metric)
@@ -92,7 +103,7 @@ class Comparison:
 class Testing:
     """How differences are tested.
 
-    clusters: what each problem was made from, by its id; signs of a cluster flip together
+    clusters: what each problem was made from, by its id; without, copies of one question are a cluster
     alpha: the level at which the detectable effect is given, below 5 % where several tests share them
     assured: the detectable effect is that of the test itself and errs on the large side, instead of the normal formula
     resamples, seed: of the permutation test where it cannot be exact
@@ -103,10 +114,6 @@ class Testing:
     assured: bool = False
     resamples: int = 20_000
     seed: int = 0
-
-    def of(self, ids: Sequence[str]) -> list[object] | None:
-        """The clusters of these problems."""
-        return None if self.clusters is None else [self.clusters[id] for id in ids]
 
     def detectable(self, before: ArrayLike, after: ArrayLike, clusters: Sequence[object] | None) -> float:
         """The smallest true difference of two models on these problems that a permutation would show."""
@@ -128,12 +135,22 @@ def compare(before: Evaluation, after: Evaluation, seed: int = 0, testing: Testi
     if not (before.complete and after.complete):
         raise InputError("an evaluation was cut short: run the same command again to complete it before comparing")
     testing = testing or Testing(seed=seed)
-    outcomes = _outcomes(before, after)
-    n = before.protocol.samples
+    return compare_outcomes(before.protocol, _outcomes(before, after, testing), testing)
+
+
+def compare_outcomes(protocol: Protocol, outcomes: tuple[Outcome, ...], testing: Testing | None = None) -> Comparison:
+    """The comparison of one run from what became of every problem."""
+    testing, n = testing or Testing(), protocol.samples
     changes = (_greedy(outcomes, testing), *(_pass_at(outcomes, n, k, testing) for k in sorted({1, n}) if n))
-    primary = deciding(changes)
-    word = _word(primary.difference.estimate, primary.p < ALPHA)
-    return Comparison(before.protocol, changes, outcomes, word, _sentence(word, primary, f"{len(outcomes)} problems"))
+    primary, names = deciding(changes), _clusters(outcomes)
+    word = _word(primary.difference.estimate, primary.p < ALPHA and enough(primary.test, len(set(names or outcomes))))
+    over = f"{len(outcomes)} problems" + (f" in {len(set(names))} clusters" if names else "")
+    return Comparison(protocol, changes, outcomes, word, _sentence(word, primary, over))
+
+
+def enough(test: str, observations: int) -> bool:
+    """Whether a test may give a verdict on so many problems or clusters; McNemar's exact one always may."""
+    return test == MCNEMAR or observations >= FEWEST
 
 
 def read_comparison(path: Path) -> Comparison:
@@ -152,9 +169,8 @@ def read_comparison(path: Path) -> Comparison:
 class Aggregate:
     """One metric over training seeds: every seed's value before and after, and the means.
 
-    An interval is over seeds or over problems, the wider of the two: seeds that agree do not make the problems more,
-    and many problems do not make the seeds more. For a single seed, which says nothing about training's variance, the
-    intervals are None.
+    Intervals and `p` are of both levels together, see `two_level_difference`. For a single seed, which says nothing
+    about training's variance, the intervals are None and `p` is over problems alone.
     """
 
     metric: str
@@ -163,7 +179,7 @@ class Aggregate:
     before: Interval | None
     after: Interval | None
     difference: Interval | None
-    p_over_problems: float
+    p: float
     detectable: float
 
 
@@ -193,8 +209,8 @@ def deciding(metrics: Sequence[Metric]) -> Metric:
 def aggregate(comparisons: Sequence[Comparison], seed: int = 0, testing: Testing | None = None) -> SeedComparison:
     """Mean over runs, one a training seed, with the intervals that `Aggregate` tells of.
 
-    Verdict: pass@1 changed where its interval excludes zero and the permutation test over problems of the seed-averaged
-    differences is significant. Raises InputError for no runs, and for runs of different protocols.
+    Verdict: pass@1 changed where the test of both levels is below 5 %, on at least 30 problems or clusters.
+    Raises InputError for no runs, and for runs of different protocols.
     """
     if not comparisons:
         raise InputError("no finished run was given: name at least one run folder with a verdict")
@@ -207,7 +223,7 @@ def aggregate(comparisons: Sequence[Comparison], seed: int = 0, testing: Testing
     if primary.difference is None:
         only = comparisons[0]
         return SeedComparison(1, problems, aggregates, only.verdict, f"{only.sentence}; one training seed only")
-    sure = primary.p_over_problems < ALPHA and not primary.difference.low <= 0 <= primary.difference.high
+    sure = primary.p < ALPHA and enough("", comparisons[0].observations)
     word = _word(primary.difference.estimate, sure)
     sentence = _seeds_sentence(word, primary, len(comparisons), problems)
     return SeedComparison(len(comparisons), problems, aggregates, word, sentence)
@@ -216,46 +232,55 @@ def aggregate(comparisons: Sequence[Comparison], seed: int = 0, testing: Testing
 # One run
 
 
-def _outcomes(before: Evaluation, after: Evaluation) -> tuple[Outcome, ...]:
+def _outcomes(before: Evaluation, after: Evaluation, testing: Testing) -> tuple[Outcome, ...]:
     greedy, sampled = before.correct("greedy"), before.correct("sample")
     greedy_after, sampled_after = after.correct("greedy"), after.correct("sample")
+    names = testing.clusters or cluster_by_question({each.problem_id: each.prompt for each in before.of("greedy")})
     return tuple(
-        Outcome(id, greedy[id], greedy_after[id], sampled.get(id, 0), sampled_after.get(id, 0)) for id in greedy
+        Outcome(id, greedy[id], greedy_after[id], sampled.get(id, 0), sampled_after.get(id, 0), _name(names.get(id)))
+        for id in greedy
     )
+
+
+def _name(cluster: object) -> str:
+    return "" if cluster is None else str(cluster)
+
+
+def _clusters(outcomes: Sequence[Outcome]) -> list[str] | None:
+    """The cluster of every problem, None where each is its own."""
+    names = [outcome.cluster or outcome.problem_id for outcome in outcomes]
+    return names if len(set(names)) < len(names) else None
 
 
 def _greedy(outcomes: Sequence[Outcome], testing: Testing) -> Change:
     before, after = [o.greedy_before for o in outcomes], [o.greedy_after for o in outcomes]
+    if _clusters(outcomes) is not None:
+        return _change_of("greedy", before, after, outcomes, testing)
     intervals = (wilson(sum(before), len(before)), wilson(sum(after), len(after)))
-    if testing.clusters is None:
-        changed = sum(o.greedy_before != o.greedy_after for o in outcomes)
-        by_test = detectable_by_mcnemar(len(outcomes), changed, testing.alpha, POWER) if testing.assured else None
-        detectable = testing.detectable(before, after, None) if by_test is None else by_test
-        difference = paired_difference(before, after)
-        return Change("greedy", *intervals, difference, mcnemar(before, after), "exact McNemar", detectable)
-    return _change_of("greedy", before, after, intervals, testing.of([o.problem_id for o in outcomes]), testing)
+    changed = sum(o.greedy_before != o.greedy_after for o in outcomes)
+    by_test = detectable_by_mcnemar(len(outcomes), changed, testing.alpha, POWER) if testing.assured else None
+    detectable = testing.detectable(before, after, None) if by_test is None else by_test
+    return Change("greedy", *intervals, paired_difference(before, after), mcnemar(before, after), MCNEMAR, detectable)
 
 
 def _pass_at(outcomes: Sequence[Outcome], n: int, k: int, testing: Testing) -> Change:
     before = [pass_at_k(n, o.sampled_before, k) for o in outcomes]
     after = [pass_at_k(n, o.sampled_after, k) for o in outcomes]
-    intervals = (mean_over_problems(before), mean_over_problems(after))
-    return _change_of(f"pass@{k}", before, after, intervals, testing.of([o.problem_id for o in outcomes]), testing)
+    return _change_of(f"pass@{k}", before, after, outcomes, testing)
 
 
 def _change_of(
-    metric: str,
-    before: Sequence[float],
-    after: Sequence[float],
-    intervals: tuple[Interval, Interval],
-    clusters: Sequence[object] | None,
-    testing: Testing,
+    metric: str, before: Sequence[float], after: Sequence[float], outcomes: Sequence[Outcome], testing: Testing
 ) -> Change:
-    """By permutation."""
-    p = sign_flip(np.subtract(after, before), clusters, resamples=testing.resamples, seed=testing.seed)
-    test = f"sign-flip permutation, clustered by {'problem' if clusters is None else 'template'}"
+    """By permutation, and by the t-test of the padded differences, which knows of losses that were not drawn."""
+    clusters = _clusters(outcomes)
+    gains = np.subtract(after, before)
+    p = sign_flip(gains, clusters, resamples=testing.resamples, seed=testing.seed)
+    p = max(p, two_level_difference([gains], clusters=clusters).p)
+    test = f"sign-flip permutation and t, over {'problems' if clusters is None else 'clusters'}"
     detectable = testing.detectable(before, after, clusters)
     difference = paired_difference(before, after, clusters=clusters)
+    intervals = (mean_over_problems(before, clusters=clusters), mean_over_problems(after, clusters=clusters))
     return Change(metric, *intervals, difference, p, test, detectable)
 
 
@@ -268,34 +293,16 @@ def _change(row: dict[str, Any]) -> Change:
 
 
 def _aggregate(comparisons: Sequence[Comparison], metric: str, testing: Testing) -> Aggregate:
-    seed, clusters = testing.seed, testing.of(sorted(outcome.problem_id for outcome in comparisons[0].outcomes))
+    clusters = _clusters(sorted(comparisons[0].outcomes, key=lambda outcome: outcome.problem_id))
     # [runs, before and after, problems]
     values = np.array([_values(comparison, metric) for comparison in comparisons])
-    before_R, after_R = values.mean(2).T
-    before_P, after_P = values.mean(0)
-    detectable = testing.detectable(before_P, after_P, clusters)
-    p = sign_flip(after_P - before_P, clusters, resamples=testing.resamples, seed=seed)
-    gain_R = after_R - before_R
+    before_R, after_R = (tuple(side.tolist()) for side in values.mean(2).T)
     if len(comparisons) == 1:
-        return Aggregate(metric, tuple(before_R.tolist()), tuple(after_R.tolist()), None, None, None, p, detectable)
-    return Aggregate(
-        metric,
-        tuple(before_R.tolist()),
-        tuple(after_R.tolist()),
-        _wider(interval_over_seeds(before_R, seed=seed), mean_over_problems(before_P), lowest=0.0),
-        _wider(interval_over_seeds(after_R, seed=seed), mean_over_problems(after_P), lowest=0.0),
-        _wider(
-            interval_over_seeds(gain_R, seed=seed), paired_difference(before_P, after_P, clusters=clusters), lowest=-1.0
-        ),
-        p,
-        max(detectable, _detectable_over_seeds(gain_R, testing.alpha)),
-    )
-
-
-def _wider(over_seeds: Interval, over_problems: Interval, lowest: float) -> Interval:
-    """The wider interval, cut to the range that a share or a difference of shares can have."""
-    wider = max(over_seeds, over_problems, key=lambda interval: interval.high - interval.low)
-    return replace(wider, low=max(lowest, wider.low), high=min(1.0, wider.high))
+        change = comparisons[0].change(metric)
+        return Aggregate(metric, before_R, after_R, None, None, None, change.p, change.detectable)
+    found = two_level_difference(values[:, 1] - values[:, 0], clusters=clusters, alpha=testing.alpha)
+    levels = [two_level_mean(values[:, side], clusters=clusters) for side in (0, 1)]
+    return Aggregate(metric, before_R, after_R, *levels, found.interval, found.p, found.detectable)
 
 
 def _values(comparison: Comparison, metric: str) -> tuple[list[float], list[float]]:
@@ -308,13 +315,6 @@ def _values(comparison: Comparison, metric: str) -> tuple[list[float], list[floa
         [pass_at_k(n, o.sampled_before, k) for o in outcomes],
         [pass_at_k(n, o.sampled_after, k) for o in outcomes],
     )
-
-
-def _detectable_over_seeds(gain_R: NDArray[np.float64], alpha: float) -> float:
-    """(t(1 - alpha/2) + t(power)) standard errors, t in place of z since the deviation is estimated from few runs."""
-    runs = len(gain_R)
-    factor = t_quantile(1 - alpha / 2, runs - 1) + t_quantile(POWER, runs - 1)
-    return factor * float(np.std(gain_R, ddof=1)) / math.sqrt(runs)
 
 
 # Words
@@ -348,8 +348,8 @@ def _seeds_sentence(word: VerdictWord, metric: Aggregate, runs: int, problems: i
     assert metric.before is not None and metric.after is not None and metric.difference is not None
     figures = (
         f"{metric.metric} {points(metric.before.estimate)} % before, {points(metric.after.estimate)} % after, "
-        f"difference {_signed(metric.difference)} over {runs} seeds, {p_text(metric.p_over_problems)} over "
-        f"{problems} problems"
+        f"difference {_signed(metric.difference)} over {runs} seeds and "
+        f"{problems} problems, {p_text(metric.p)}"
     )
     return _claim(word, figures, metric.detectable)
 

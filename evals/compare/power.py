@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlpath.core.errors import InputError
-from rlpath.core.stats import normal_quantile, t_quantile
+from rlpath.core.stats import normal_quantile, t_power
 
 DIFFER = (0.05, 0.1, 0.2, 0.3)
 SPREADS = (0.005, 0.01, 0.02, 0.03)
 EXACT_UP_TO = 20_000
 """Items beyond which Connor's formula is taken as it is: the exact test needs less than 1 % more there."""
+FEWEST_SEEDS = 3
 SEEDS_BY_T_UP_TO = 500
 """Training seeds beyond which the normal formula is taken as it is: Student's t needs two more there."""
 
@@ -95,14 +96,16 @@ def seeds_per_arm(effect: float, spread: float, alpha: float = 0.05, power: floa
     return _seeds(effect / spread, 2, alpha, power)
 
 
+def seeds_power(ratio: float, seeds: int, arms: int, alpha: float = 0.05) -> float:
+    """The power of the t-test where an effect is `ratio` deviations, by the non-central t."""
+    return t_power(ratio * math.sqrt(seeds / arms), arms * (seeds - 1), alpha)
+
+
 def _seeds(ratio: float, arms: int, alpha: float, power: float) -> int:
-    """The normal formula, then with quantiles of t in place of z; at least two seeds, for one has no deviation."""
+    """The fewest seeds with that power, never below three: of two, the deviation is hardly known."""
     normal = (normal_quantile(1 - alpha / 2) + normal_quantile(power)) ** 2 * arms / ratio**2
-    seeds = max(2, math.ceil(normal))
-    while seeds < SEEDS_BY_T_UP_TO:
-        df = arms * (seeds - 1)
-        if (t_quantile(1 - alpha / 2, df) + t_quantile(power, df)) ** 2 * arms / ratio**2 <= seeds:
-            break
+    seeds = max(FEWEST_SEEDS, math.ceil(normal))
+    while seeds < SEEDS_BY_T_UP_TO and seeds_power(ratio, seeds, arms, alpha) < power:
         seeds += 1
     return seeds
 
@@ -142,6 +145,8 @@ class Power:
     """Level of the two-sided test."""
     power: float = 0.8
     """Chance to see the effect where it is real."""
+    tests: int = 1
+    """Tests of the family (models times tasks) that Holm's adjustment is over: planned for its strictest step."""
 
     def check(self) -> None:
         """Raises InputError naming the field that is impossible."""
@@ -154,6 +159,8 @@ class Power:
             raise InputError(
                 f"--alpha {self.alpha} must lie within 0 and 0.5, and --power {self.power} within 0.5 and 1"
             )
+        if self.tests < 1:
+            raise InputError(f"--tests is {self.tests}: a family has one test or more")
         most = self.largest_differ
         if self.differ is not None and not self.effect <= self.differ <= most:
             raise InputError(
@@ -185,10 +192,11 @@ class Power:
     def lines(self) -> list[str]:
         """The printed answer."""
         self.check()
-        options = (self.alpha, self.power)
+        options = (self.alpha / self.tests, self.power)
+        family = f" over {self.tests} tests by Holm" if self.tests > 1 else ""
         lines = [
             f"from {_percent(self.baseline)} to {_percent(self.baseline + self.effect)}, two-sided level "
-            f"{_percent(self.alpha)}, power {_percent(self.power)}",
+            f"{_percent(self.alpha)}{family}, power {_percent(self.power)}",
             "items",
             f"  {unpaired_items(self.baseline, self.effect, *options):>8,}  each, where each model has its own items",
         ]

@@ -157,7 +157,13 @@ def _departures(recorded: Preregistration, plan: Preregistration, result: Result
     """Where problems, seeds or the file itself are not as declared."""
     found = []
     if recorded.text != plan.text:
-        found.append(f"the file has changed since the run: sha256 {recorded.sha256[:12]} then, {plan.sha256[:12]} now")
+        changes = [
+            f"{field.name} was {getattr(recorded, field.name)!r}, is {getattr(plan, field.name)!r}"
+            for field in fields(Preregistration)
+            if field.name not in ("rules", "text") and getattr(recorded, field.name) != getattr(plan, field.name)
+        ]
+        hashes = f"sha256 {recorded.sha256[:12]} then, {plan.sha256[:12]} now"
+        found.append("; ".join([f"the file has changed since the run: {hashes}", *changes]))
     for analysis in result.analyses:
         if analysis.task not in recorded.tasks or analysis.metric != recorded.metric:
             continue
@@ -237,7 +243,7 @@ def _figures(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, tuple[flo
     for one in aggregate(comparisons).aggregates:
         assert one.after is not None and one.before is not None and one.difference is not None
         means = (one.after.estimate, one.before.estimate)
-        yield one.metric, (*means, *_limits(one.difference), one.p_over_problems)
+        yield one.metric, (*means, *_limits(one.difference), one.p)
 
 
 def _limits(interval: Interval) -> tuple[float, float, float]:

@@ -141,7 +141,8 @@ def find_reference(seeds: SeedSet, folder: Path) -> Path:
 def conflicts(reference: Reference, seeds: SeedSet) -> dict[str, tuple[Any, Any]]:
     """Fields that both know and that differ: the reference's value and the run's."""
     ours = json.loads(json.dumps(seeds.config, default=str))
-    shared = [field for field in reference.config if field in ours]
+    # How often a run was saved changes nothing that it learns.
+    shared = [field for field in reference.config if field in ours and field != "checkpoint_every"]
     return {f: (reference.config[f], ours[f]) for f in shared if reference.config[f] != ours[f]}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from rlpath.core.errors import InputError
 from rlpath.core.types import Demonstration, ExampleSet, Preference, ProblemSet
 from rlpath.envs.files import data_file
-from rlpath.evals.contamination.documents import json_array, json_rows, texts_of
+from rlpath.evals.contamination.documents import rows, texts_of
 
 QUESTION_FIELDS = ("question", "prompt", "problem", "instruction", "text")
 ANSWER_FIELDS = ("answer", "solution", "output", "completion", "gold")
@@ -76,7 +76,7 @@ NAMES = tuple(_KNOWN)
 
 
 def benchmark(name: str) -> Benchmark:
-    """A known test set by name, or the items of a JSON or JSON-lines file by path.
+    """A known test set by name, or the items of a file by path (JSON, JSON lines, CSV or Parquet).
 
     A row of a file of one's own needs one of `QUESTION_FIELDS` and may have one of `ANSWER_FIELDS`. Raises InputError
     for an unknown name, a set that RLPATH_DATA does not have, a row without a question, naming file and line, and an
@@ -91,9 +91,9 @@ def benchmark(name: str) -> Benchmark:
     path = Path(name)
     if not path.is_file():
         raise InputError(f"{name!r} is neither a file nor a known test set: one of {', '.join(NAMES)}")
-    items = tuple(_own_item(path, line, row) for line, row in _rows(path))
+    items = tuple(_own_item(path, line, row) for line, row in rows(path))
     if not items:
-        raise InputError(f"the test set {path} is empty: one JSON object per line is expected")
+        raise InputError(f"the test set {path} is empty: one JSON object per line, or a row per item, is expected")
     repeated = next((id for id, count in Counter(item.id for item in items).items() if count > 1), None)
     if repeated is not None:
         raise InputError(f"the test set {path} holds the id {repeated!r} more than once: give every row its own")
@@ -140,10 +140,10 @@ def _read_known(name: str) -> Benchmark | None:
     found = [path for path in paths if path is not None]
     if len(found) < len(paths):
         return None
-    rows = [(path, line, row) for path in found for line, row in _rows(path)]
+    read = [(path, line, row) for path in found for line, row in rows(path)]
     if name == "mbpp":
-        rows = [(path, line, row) for path, line, row in rows if _is_mbpp_test(row)]
-    items = tuple(_known_item(name, make, index, *place) for index, place in enumerate(rows))
+        read = [(path, line, row) for path, line, row in read if _is_mbpp_test(row)]
+    items = tuple(_known_item(name, make, index, *place) for index, place in enumerate(read))
     return Benchmark(name, items, ", ".join(map(str, found)))
 
 
@@ -161,13 +161,6 @@ def _own_item(path: Path, line: int, row: Any) -> Item:
             answer = next((row[field] for field in ANSWER_FIELDS if row.get(field)), "")
             return Item(str(row.get("id", f"{path.stem}-{line}")), _text(question), _text(answer))
     raise InputError(f"{path}, row {line} has no question: a field {', '.join(QUESTION_FIELDS[:-1])} or text is needed")
-
-
-def _rows(path: Path) -> Iterator[tuple[int, Any]]:
-    if ".jsonl" in path.suffixes:
-        yield from json_rows(path)
-        return
-    yield from enumerate(json_array(path), start=1)
 
 
 def _text(value: Any) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from rlpath.core.errors import InputError
 from rlpath.core.files import disk_errors, write_atomic
 from rlpath.evals.contamination.benchmarks import Benchmark
+from rlpath.evals.contamination.disguises import unseen
 from rlpath.evals.contamination.documents import documents, lines, training_files
 from rlpath.evals.contamination.error_rates import quote
 from rlpath.evals.contamination.overlap import Overlap, Rule, check_overlap
@@ -78,6 +79,7 @@ class Check:
             **alike,
             "flagged_documents": len(self.flagged),
             "measured": {method: quote(method) for method in ("overlap", *self.alike)},
+            "unseen": unseen(),
         }
 
 

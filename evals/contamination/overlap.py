@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rlpath.core.errors import InputError
 from rlpath.evals.contamination.benchmarks import Benchmark
 from rlpath.evals.contamination.documents import Document
-from rlpath.evals.contamination.ngrams import Match, N, NgramIndex, Part, Passage
+from rlpath.evals.contamination.ngrams import LOOSE, Match, N, NgramIndex, Part, Passage
 
 LONG = 13
 COVERAGE = 0.5
+OPENING = 10
+"""A question's first so many words are a copy of it: fewer than `LONG`, as no text begins so by chance."""
+
+LOOSE_COVERAGE = 0.7
+LOOSE_WORDS = 20
+"""What share of a passage, and how many words, common runs of five must cover to be a copy with changes."""
+
+ROWS_APART = 2
+"""Rows over which a passage may be dealt out: its pieces lie at most so many rows apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """When a document holds a copy of a passage: a common run of `n` words, or `coverage` of it in common 8-grams.
 
-    Those 8-grams must cover `n` words, or all of a passage that has fewer: one 8-gram is half of a short question.
+    Those 8-grams must cover `n` words, or all of a passage that has fewer: one 8-gram is half of a short question. Also
+    a question's first `OPENING` words, and a copy with changes: runs of five words in common that cover most of it.
     """
 
     n: int = LONG
@@ -34,12 +44,22 @@ class Rule:
 
     def __call__(self, match: Match) -> bool:
         """Whether this match is a copy."""
+        if match.is_loose:
+            return is_copied_loosely(match.covered, match.coverage)
+        if match.opening >= min(OPENING, self.n):
+            return True
         much = match.covered >= self.n or match.coverage == 1.0
         return match.longest >= self.n or (match.coverage >= self.coverage and much)
 
     def __str__(self) -> str:
         share = f"{self.coverage:.0%} of the passage (and {self.n} words, or all of fewer) in common {N}-grams"
-        return f"a run of {self.n} words in common, or {share}"
+        loose = f"{LOOSE_COVERAGE:.0%} and {LOOSE_WORDS} words in runs of {LOOSE}, within {ROWS_APART + 1} rows"
+        return f"a run of {self.n} words in common, its first {OPENING}, {share}, or {loose}"
+
+
+def is_copied_loosely(covered: int, coverage: float) -> bool:
+    """Whether common runs of five words cover enough of a passage."""
+    return coverage >= LOOSE_COVERAGE and covered >= LOOSE_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +143,7 @@ def check_overlap(documents: Iterable[Document], benchmarks: Sequence[Benchmark]
     best: dict[int, _Best] = {}
     hits: dict[tuple[str, int], Hit] = {}
     read, last, size = 0, "", 0
+    pieces, read_before = _Pieces(index.passages), 0
     for block, length, matches in index.matches(documents):
         size += length
         for document in block:
@@ -130,14 +151,18 @@ def check_overlap(documents: Iterable[Document], benchmarks: Sequence[Benchmark]
             read += document.name != last
             last = document.name
         for match in matches:
+            if match.is_loose:
+                for document, one in pieces.add(read_before + match.document, block[match.document], match):
+                    hits.setdefault((document.name, match.passage), _hit(document, index, one))
+                continue
             seen = best.setdefault(match.passage, _Best())
             seen.coverage, seen.longest = max(seen.coverage, match.coverage), max(seen.longest, match.longest)
-            passage = index.passages[match.passage]
             if rule(match):
-                hit = _hit(block[match.document], index, passage, match)
+                hit = _hit(block[match.document], index, match)
                 known = hits.get((hit.document, match.passage))
                 if known is None or hit.coverage > known.coverage:
                     hits[hit.document, match.passage] = hit
+        read_before += len(block)
     copied = [
         {index.passages[passage].item for _, passage in hits if index.passages[passage].benchmark == number}
         for number in range(len(benchmarks))
@@ -146,7 +171,33 @@ def check_overlap(documents: Iterable[Document], benchmarks: Sequence[Benchmark]
     return Overlap(rule, read, size / 1e6, time.perf_counter() - started, found, tuple(hits.values()))
 
 
-def _hit(document: Document, index: NgramIndex, passage: Passage, match: Match) -> Hit:
+class _Pieces:
+    """Loose matches of neighbouring rows, put together: what no row holds enough of, a few may hold between them."""
+
+    def __init__(self, passages: Sequence[Passage]) -> None:
+        self.passages = passages
+        self._recent: dict[int, list[tuple[int, Document, Match]]] = {}
+
+    def add(self, number: int, document: Document, match: Match) -> list[tuple[Document, Match]]:
+        """The rows, of which `document` is the last and the `number`-th read, that hold a copy between them."""
+        if is_copied_loosely(match.covered, match.coverage):
+            return [(document, match)]
+        held = [
+            one
+            for one in self._recent.get(match.passage, [])
+            if number - ROWS_APART <= one[0] < number and one[1].file == document.file
+        ]
+        held.append((number, document, match))
+        self._recent[match.passage] = held
+        together = frozenset().union(*(one.positions or () for _, _, one in held))
+        coverage = len(together) / self.passages[match.passage].loose
+        if not is_copied_loosely(len(together), coverage):
+            return []
+        return [(document, replace(one, coverage=coverage)) for _, document, one in held]
+
+
+def _hit(document: Document, index: NgramIndex, match: Match) -> Hit:
+    passage = index.passages[match.passage]
     benchmark = index.benchmarks[passage.benchmark]
     item = benchmark.items[passage.item].id
     return Hit(document.name, benchmark.name, item, passage.part, round(match.coverage, 4), match.longest)

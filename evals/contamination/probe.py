@@ -61,31 +61,33 @@ class Probe:
 
     def lines(self) -> list[str]:
         """The printed report."""
-        gap, done, twins = self.gap, self.completed, self.twins_completed
-        lines = [
-            f"items against twins with other numbers and names, {self.items} items: mean log-probability a token "
-            f"{gap.difference.estimate:+.4f} [{gap.difference.low:+.4f}, {gap.difference.high:+.4f}], "
-            f"one-sided p = {gap.p_greater:.2g}; {quote('set twin gap')}",
+        done, twins = self.completed, self.twins_completed
+        lines = []
+        if self.gap_beside_references is not None:
+            more = self.gap_beside_references
+            lines.append(
+                f"gap to twins with other numbers and names beside that of the references, {self.items} items: mean "
+                f"log-probability a token {more.difference.estimate:+.4f} [{more.difference.low:+.4f}, "
+                f"{more.difference.high:+.4f}], one-sided p = {more.p_greater:.2g}; "
+                f"{quote('set twin gap beside references')}"
+            )
+        lines += [
             f"second half completed greedily: {done.estimate:.1%} of its tokens [{done.low:.1%}, {done.high:.1%}], of "
             f"twins {twins.estimate:.1%} [{twins.low:.1%}, {twins.high:.1%}]; {quote('prefix completion')}",
             f"completed better than its twins: {100 * self.performance.difference.estimate:+.1f} points, one-sided "
             f"p = {self.performance.p_greater:.2g}; {quote('performance gap')}",
+            f"published order preferred: p = {self.order.p:.2g}; {quote('exchangeability')}",
         ]
-        lines.append(f"published order preferred: p = {self.order.p:.2g}; {quote('exchangeability')}")
-        if self.gap_beside_references is not None:
-            more = self.gap_beside_references
-            lines.append(
-                f"gap to the twins beside that of the references: {more.difference.estimate:+.4f} "
-                f"[{more.difference.low:+.4f}, {more.difference.high:+.4f}], one-sided p = {more.p_greater:.2g}; "
-                f"{quote('set twin gap beside references')}"
-            )
         for name, found in self.membership.items():
             lines.append(
                 f"{name} against {found.references} references: AUC {found.auc:.2f}, {found.flagged.estimate:.1%} "
                 f"[{found.flagged.low:.1%}, {found.flagged.high:.1%}] above all but 5 % of them; {quote(name)}"
             )
         if not self.membership:
-            lines.append("min-k, min-k++ and the gap beside references: not asked, they need --references")
+            lines.append(
+                "min-k, min-k++ and the gap to twins: not asked, they need --references (a twin is less likely than "
+                "any published item, seen or not, so the gap says nothing without unseen items beside it)"
+            )
         return lines
 
 

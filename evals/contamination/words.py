@@ -1,10 +1,11 @@
 """Text to words and word hashes: the normal form in which training text and test items are compared.
 
 Normal form: letters in lower case; everything but letters, digits and the operators + / = ^ % separates words;
-each operator is a word of its own. Text that is not ASCII is first put into NFKC and case-folded, and its punctuation
-separates too; letters beyond ASCII stay letters. Formatting (spaces, line ends, commas, quotes, Markdown, most of
-LaTeX) therefore makes no difference, and "1,000" is the two words "1" and "000". Scripts that do not separate words,
-such as Chinese, give few and long words: their overlap is understated.
+each operator is a word of its own. Text that is not ASCII is first put into NFKC and case-folded, without characters
+that are not seen and with look-alikes of Latin letters folded; its punctuation separates too; other letters stay.
+Formatting (spaces, line ends, commas, quotes, Markdown, most of LaTeX) therefore makes no difference, and "1,000" is
+the two words "1" and "000". Scripts that do not separate words, such as Chinese, give few and long words: their
+overlap is understated.
 
 Hashing is numpy over a whole block of text. Different words have different hashes but for an accident of 64 bits.
 """
@@ -20,6 +21,8 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rlpath.evals.contamination.lookalikes import plain_text
 
 Hashes = NDArray[np.uint64]
 OPERATORS = b"+/=^%"
@@ -71,8 +74,7 @@ def _fold(error: UnicodeError) -> tuple[bytes, int]:
 
 @lru_cache(maxsize=4096)
 def _folded(run: str) -> bytes:
-    folded = unicodedata.normalize("NFKC", run).casefold()
-    return _FOREIGN_PUNCTUATION.sub(" ", folded).encode("utf-8", "replace")
+    return _FOREIGN_PUNCTUATION.sub(" ", plain_text(run)).encode("utf-8", "replace")
 
 
 codecs.register_error(_FOLD, _fold)

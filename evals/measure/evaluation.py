@@ -85,7 +85,9 @@ class Protocol:
         if self.sampled is None:
             return f"greedy, at most {self.greedy.max_tokens} tokens"
         sampled = self.sampled
-        return f"{sampled.n} samples each at temperature {sampled.temperature:g}, at most {sampled.max_tokens} tokens"
+        nucleus = f" and top-p {sampled.top_p:g}" if sampled.top_p < 1 else ""
+        how = f"at temperature {sampled.temperature:g}{nucleus}"
+        return f"{sampled.n} samples each {how}, at most {sampled.max_tokens} tokens"
 
     def comparable(self, other: Protocol) -> bool:
         """Whether the two differ in nothing but where the problems were read and the seed of the draws."""
@@ -100,8 +102,9 @@ class Protocol:
 class Summary:
     """The figures of one evaluation. Shares are of all completions of a mode, so an undecided one is not correct.
 
-    `pass_at` maps k to pass@k of the sampled completions; `cut` is the share of completions that the length limit cut.
-    `cut`, `mean_tokens` and `sampled_status` are of the sampled completions, else of the greedy ones.
+    `pass_at` maps k to pass@k of the sampled completions; `truncated` is the share of completions that hit
+    the length limit.
+    `truncated`, `mean_tokens` and `sampled_status` are of the sampled completions, else of the greedy ones.
     """
 
     problems: int
@@ -110,7 +113,7 @@ class Summary:
     pass_at: dict[int, Interval]
     greedy_status: dict[str, float]
     sampled_status: dict[str, float]
-    cut: float
+    truncated: float
     mean_tokens: float
 
 
@@ -150,7 +153,7 @@ class Evaluation:
             pass_at={k: mean_pass_at_k(n, counts, k) for k in ks(n)},
             greedy_status=status_shares(greedy),
             sampled_status=status_shares(sampled),
-            cut=sum(sample.finish_reason == "length" for sample in sampled) / len(sampled),
+            truncated=sum(sample.finish_reason == "length" for sample in sampled) / len(sampled),
             mean_tokens=sum(sample.tokens for sample in sampled) / len(sampled),
         )
 
@@ -193,7 +196,7 @@ def evaluate(
         asked = problems.problems[start : start + chunk]
         if not all((mode, p.id, i) in done for p in asked for i in range(decoding.n)):
             seeded = replace(decoding, seed=derive(decoding.seed, "evaluate", mode, start))
-            rows = list(judge(sampler, problems, asked, seeded, mode))
+            rows = list(complete_and_verify(sampler, problems, asked, seeded, mode))
             done.update({(row.mode, row.problem_id, row.index): row for row in rows})
             if path:
                 _append(path, rows)
@@ -243,10 +246,10 @@ def _append(path: Path, rows: Sequence[Sample]) -> None:
         os.fsync(file.fileno())
 
 
-def judge(
+def complete_and_verify(
     sampler: Sampler, problems: ProblemSet, asked: Sequence[Problem], decoding: Decoding, mode: Mode
 ) -> Iterator[Sample]:
-    """Complete the problems `asked`, all in one call of the sampler, and judge each completion."""
+    """Complete the problems `asked`, all in one call of the sampler, and verify each completion."""
     prompts = [sampler.encode(problem.prompt) for problem in asked]
     for problem, completions in zip(asked, sampler.generate(prompts, decoding), strict=True):
         for index, completion in enumerate(completions):

@@ -44,7 +44,12 @@ def human_preferences(name: str, split: Side, *, size: int | None = None, seed: 
         return one_side(read_preferences(path), path.stem, str(path), split, size=size, seed=seed)
     path = _find(HH if name == "hh-harmless" else PANDALM)
     pairs, left_out = _hh(path) if name == "hh-harmless" else _pandalm(path)
-    return one_side(pairs, name, f"{path}{OUR_SPLIT}", split, size=size, seed=seed, left_out=left_out)
+    return one_side(pairs, name, f"{path}{OUR_SPLIT}", split, size=size, seed=seed, left_out=left_out, together=opening)
+
+
+def opening(prompt: Sequence[Turn]) -> str:
+    """The first turn: HH-RLHF has several cuts of one conversation, which must not be divided."""
+    return prompt[0].content
 
 
 def llmbar(part: str) -> ExampleSet[Preference]:

@@ -189,7 +189,7 @@ def _change_row(change: Change) -> tuple[str, ...]:
 
 
 def _measures(evaluations: Mapping[str, Evaluation | None]) -> str:
-    """Status shares of the sampled completions, cut share and length, before and after."""
+    """Status shares of the sampled completions, truncated share and length, before and after."""
     found = {side: e.summary() for side, e in evaluations.items() if e is not None and e.complete}
     if not found:
         return ""
@@ -197,7 +197,7 @@ def _measures(evaluations: Mapping[str, Evaluation | None]) -> str:
         [status.replace("_", " "), *(_percent(summary.sampled_status[status]) for summary in found.values())]
         for status in STATUSES
     ]
-    rows.append(["cut by the length limit", *(_percent(s.cut) for s in found.values())])
+    rows.append(["truncated by the length limit", *(_percent(s.truncated) for s in found.values())])
     rows.append(["mean tokens", *(f"{s.mean_tokens:.1f}" for s in found.values())])
     return page.table(["sampled completions", *found], rows)
 

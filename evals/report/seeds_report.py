@@ -61,11 +61,11 @@ def _without_seed(record: RunRecord) -> dict[str, object]:
 
 
 def _tables(result: SeedComparison, seeds: Sequence[str]) -> Iterable[str]:
-    head = ("metric", "before", "after", "difference, points", "p over problems", "smallest visible effect")
+    head = ("metric", "before", "after", "difference, points", "p", "smallest visible effect")
     yield page.table(head, [_mean_row(metric) for metric in result.aggregates])
     yield page.soft(
-        "Brackets are 95 % intervals, over training seeds (Student's t below 10, bootstrap from 10) or over problems, "
-        "the wider of the two; p is the permutation test over problems of the seed-averaged difference."
+        "Brackets are 95 % intervals that hold the variance over training seeds and over problems, by Student's t with "
+        "Satterthwaite's degrees of freedom; p is of the same test."
     )
     yield page.table(["seed", *(f"{metric.metric}, before and after" for metric in result.aggregates)], [
         [seed, *(f"{points(m.before_R[i])} % → {points(m.after_R[i])} %" for m in result.aggregates)]
@@ -74,7 +74,7 @@ def _tables(result: SeedComparison, seeds: Sequence[str]) -> Iterable[str]:
 
 
 def _mean_row(metric: Aggregate) -> tuple[str, ...]:
-    p = p_cell(metric.p_over_problems)
+    p = p_cell(metric.p)
     name = "greedy accuracy" if metric.metric == "greedy" else metric.metric
     if metric.before is None or metric.after is None or metric.difference is None:
         before, after = metric.before_R[0], metric.after_R[0]

@@ -6,7 +6,19 @@ from rlpath.evals.suite.headline import Headline
 from rlpath.evals.suite.result import SuiteResult
 from rlpath.report.tables import text_table
 
-HEAD = ("model", "task", "ours", "strict", "flexible", "pass@1", "cut", "no answer", "undecided", "tokens", "trivial")
+HEAD = (
+    "model",
+    "task",
+    "ours",
+    "strict",
+    "flexible",
+    "pass@1",
+    "truncated",
+    "no answer",
+    "undecided",
+    "tokens",
+    "trivial",
+)
 
 
 def result_lines(result: SuiteResult) -> list[str]:

@@ -138,7 +138,7 @@ def _test_row(result: SuiteResult, contrast: Contrast, aggregate: Aggregate) -> 
         difference(aggregate.difference) if aggregate.difference else f"{100 * gain(aggregate):+.1f}, no interval",
         p_cell(contrast.p_holm) if decides else "",
         points(aggregate.detectable),
-        p_cell(contrast.p if decides else aggregate.p_over_problems),
+        p_cell(contrast.p if decides else aggregate.p),
         share(aggregate.before) if aggregate.before else percent(mean(aggregate.before_R)),
         share(aggregate.after) if aggregate.after else percent(mean(aggregate.after_R)),
     )

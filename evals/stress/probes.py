@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rlpath.core.stats import cluster_means, holm, mean_over_problems
+from rlpath.core.stats import holm, two_level_mean
 from rlpath.core.types import Problem, ProblemSet
 from rlpath.evals.compare.comparison import points
 from rlpath.evals.stress.sensitivity import Job, clusters
@@ -24,7 +24,7 @@ from rlpath.evals.stress.variants import (
     tellings,
     with_other_numbers,
 )
-from rlpath.evals.suite.harness import Asked, Plan, Progress, ask
+from rlpath.evals.suite.harness import Plan, Progress, TaskRun, run_tasks
 from rlpath.evals.suite.paired import paired, right_R_P, signed
 from rlpath.evals.suite.result import Probe
 from rlpath.evals.suite.subject import Subject
@@ -59,7 +59,7 @@ def changes(task: Task, protocol: Template) -> list[Change]:
     # Solved examples show a format of their own: without them it would not be the format alone that changes.
     formats = {} if protocol.shots else FORMATS
     return [
-        *(told if task is STORIES_TASK else ()),
+        *(told if task.name == STORIES_TASK.name else ()),
         Change("irrelevant sentence", "one more sentence, with a number that must not be used", _distracted),
         *(Change(f"answer as {name}", what, template=_format(name, protocol)) for name, what in formats.items()),
     ]
@@ -101,17 +101,20 @@ def probes(
 
     `jobs` are tasks with their protocol's template; those whose answers are not numbers are passed over. The stories
     are asked in chat where every protocol is. `plan.size` bounds each task's items, `plan.seed` draws the changes.
-    Raises what `ask` raises.
+    Raises what `run_tasks` raises.
     """
     fitting = [(task, template) for task, template in jobs if _has_numbers(task, plan)]
     chat = all(template.chat for _, template in jobs)
-    if STORIES_TASK not in [task for task, _ in fitting]:
+    if STORIES_TASK.name not in [task.name for task, _ in fitting]:
         fitting.insert(0, (STORIES_TASK, STORIES_TASK.templates[0] if chat else PLAIN_TEXT))
     pairs = [(job, change) for job in fitting for change in changes(*job)]
     asking = [*fitting, *(_changed(job, change, plan) for job, change in pairs)]
     # By job, then by training seed.
     asked = list(
-        zip(*(ask(s, asking, plan, cache=cache, modes=("greedy",), progress=progress) for s in subjects), strict=True)
+        zip(
+            *(run_tasks(s, asking, plan, cache=cache, modes=("greedy",), progress=progress) for s in subjects),
+            strict=True,
+        )
     )
     originals = dict(zip([task.name for task, _ in fitting], asked, strict=False))
     changed = asked[len(fitting) :]
@@ -123,7 +126,7 @@ def probes(
     return tuple(replace(each, p_holm=p) for each, p in zip(found, adjusted, strict=True))
 
 
-def probe(label: str, change: Change, original: Sequence[Asked], changed: Sequence[Asked]) -> Probe:
+def probe(label: str, change: Change, original: Sequence[TaskRun], changed: Sequence[TaskRun]) -> Probe:
     """One probe from the answers to the same items before and after the change, by training seed."""
     before_R_P, after_R_P = right_R_P(original), right_R_P(changed)
     names = clusters(original[0])
@@ -133,8 +136,8 @@ def probe(label: str, change: Change, original: Sequence[Asked], changed: Sequen
         model=label,
         name=change.name,
         items=len(names),
-        original=mean_over_problems(cluster_means(before_R_P.mean(0), names)),
-        changed=mean_over_problems(cluster_means(after_R_P.mean(0), names)),
+        original=two_level_mean(before_R_P, clusters=names),
+        changed=two_level_mean(after_R_P, clusters=names),
         difference=found.difference,
         p=found.p,
         clusters=len(set(names)),

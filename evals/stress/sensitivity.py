@@ -18,7 +18,8 @@ from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
 from rlpath.core.stats import holm
 from rlpath.evals.compare.comparison import points
-from rlpath.evals.suite.harness import Asked, Plan, Progress, ask
+from rlpath.evals.measure.clusters import clusters_of
+from rlpath.evals.suite.harness import Plan, Progress, TaskRun, run_tasks
 from rlpath.evals.suite.paired import Paired, paired, right_R_P, signed
 from rlpath.evals.suite.result import Ranking, Sensitivity
 from rlpath.evals.suite.subject import Subject, has_chat_template
@@ -33,11 +34,13 @@ ORDERS = 2
 def variants(task: Task, protocol: Template | None = None, *, orders: int = ORDERS, seed: int = 0) -> list[Job]:
     """The ways to put the task, the protocol (the first template unless given) first; each has a name of its own."""
     first = protocol or task.templates[0]
-    jobs = [(task, template) for template in (first, *(t for t in task.templates if t != first))]
-    jobs.insert(
-        1, (task, replace(first, name=f"{first.name}, {'no chat' if first.chat else 'chat'}", chat=not first.chat))
-    )
-    for template in task.templates:
+    # A choice by likelihood is another measurement, not another way to ask.
+    alike = [template for template in task.templates if template.likelihood == first.likelihood]
+    jobs = [(task, template) for template in (first, *(t for t in alike if t != first))]
+    if not first.likelihood:
+        other = replace(first, name=f"{first.name}, {'no chat' if first.chat else 'chat'}", chat=not first.chat)
+        jobs.insert(1, (task, other))
+    for template in alike:
         jobs += _reordered(task, template, orders, derive(seed, "order of examples", template.name))
     return jobs
 
@@ -75,7 +78,7 @@ def sensitivity(
     """Ask both entrants (label, and one subject a training seed) every variant, and judge what becomes of the ranking.
 
     Variants in chat are left out, by name, where a subject has no chat template. Raises InputError where fewer than two
-    are left, and whatever `ask` raises.
+    are left, and whatever `run_tasks` raises.
     """
     jobs = variants(task, protocol, orders=orders, seed=plan.seed)
     chats = all(has_chat_template(subject) for subject in (*model[1], *versus[1]))
@@ -85,7 +88,12 @@ def sensitivity(
         raise InputError(f"{task.name} has no two ways to be put without a chat: give it templates with chat=False")
     # By variant, then by training seed.
     after, before = (
-        list(zip(*(ask(s, kept, plan, cache=cache, modes=("greedy",), progress=progress) for s in side), strict=True))
+        list(
+            zip(
+                *(run_tasks(s, kept, plan, cache=cache, modes=("greedy",), progress=progress) for s in side),
+                strict=True,
+            )
+        )
         for side in (model[1], versus[1])
     )
     return summarise(model[0], versus[0], after, before, left_out)
@@ -94,8 +102,8 @@ def sensitivity(
 def summarise(
     model: str,
     versus: str,
-    after: Sequence[Sequence[Asked]],
-    before: Sequence[Sequence[Asked]],
+    after: Sequence[Sequence[TaskRun]],
+    before: Sequence[Sequence[TaskRun]],
     left_out: tuple[str, ...] = (),
 ) -> Sensitivity:
     """The figures of two entrants' answers, by variant (the protocol first) and training seed."""
@@ -121,9 +129,9 @@ def summarise(
     )
 
 
-def clusters(asked: Asked) -> list[str]:
-    """What the items count by: the story they were made from, where they were, else themselves."""
-    return [str(problem.meta.get("story", problem.id)) for problem in asked.problems.problems]
+def clusters(asked: TaskRun) -> list[str]:
+    """What the items count by, in their order: template or story, else copies of one question together."""
+    return list(clusters_of(asked.problems).values())
 
 
 def rank(contrasts: Sequence[Paired]) -> Ranking:

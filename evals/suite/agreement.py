@@ -19,11 +19,11 @@ INVALID = "[invalid]"
 
 @dataclass(frozen=True)
 class Answered:
-    """One completion: its text, the tokens up to the end of the turn, and whether the length limit cut it."""
+    """One completion: its text, the tokens up to the end of the turn, and whether the length limit truncated it."""
 
     text: str
     tokens: Sequence[int]
-    cut: bool
+    truncated: bool
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def why_verdicts_differ(item: Item, reading: Reading) -> str | None:
         return "different completion"
     if reading.correct:
         if item.reread.status is Status.TRUNCATED:
-            return "truncation: the pattern takes a number from a text that was cut"
+            return "truncation: the pattern takes a number from a truncated text"
         return f"ours refuses the text: {item.reread.reason or item.reread.status}"
     if reading.answer == INVALID:
         return "the pattern finds nothing; ours reads the answer elsewhere"

@@ -12,20 +12,29 @@ from rlpath.evals.suite.subject import Subject, base_of, resolve_subject
 
 
 @dataclass(frozen=True, slots=True)
-class Entered:
+class ModelEntry:
     """An entrant with its subjects, one a training seed."""
 
     entrant: Entrant
     subjects: tuple[Subject, ...]
 
 
-def enter(models: Sequence[str], baseline: Sequence[str]) -> list[Entered]:
+def resolve_models(models: Sequence[str], baseline: Sequence[str]) -> list[ModelEntry]:
     """All that a suite asks: `models`, the `baseline` and the bases of the models, each once.
 
     Runs of one recipe and configuration are the training seeds of one entrant. The baseline is one entrant: a model,
-    or several runs of one recipe. Raises InputError for no model, one named twice, or several baselines.
+    or several runs of one recipe, and may be a model once more, drawn anew; one model without a baseline takes part
+    alone. Raises InputError for no model, one named twice, or several baselines.
     """
-    if not models:
+    if models and not baseline:
+        alone = _groups([resolve_subject(spec) for spec in models])
+        if len(alone) > 1:
+            raise InputError(
+                f"{len(alone)} models and no baseline were given: name what they are compared with by --baseline, or "
+                "evaluate each alone"
+            )
+        models, baseline = (), models
+    elif not models:
         raise InputError("no model was given: name at least one with --model")
     asked = _groups([resolve_subject(spec) for spec in models])
     baselines = _groups([resolve_subject(spec) for spec in baseline])
@@ -33,7 +42,8 @@ def enter(models: Sequence[str], baseline: Sequence[str]) -> list[Entered]:
         raise InputError(f"{len(baselines)} baselines were given: name one with --baseline, or the seeds of one recipe")
     known = {_weights(group): "model" for group in asked}
     if _weights(baselines[0]) in known:
-        raise InputError(f"the baseline {baselines[0][0].label} is among the models: leave it out of one of the two")
+        # A model against itself shows what the procedure makes of no difference.
+        baselines = [[subject.once_more() for subject in baselines[0]]]
     bases = [[base] for group in (*asked, *baselines) if (base := base_of(group[0])) is not group[0]]
     groups: dict[tuple[str, ...], tuple[Role, list[Subject]]] = {}
     roles: tuple[tuple[Role, list[list[Subject]]], ...] = (("model", asked), ("baseline", baselines), ("base", bases))
@@ -41,7 +51,7 @@ def enter(models: Sequence[str], baseline: Sequence[str]) -> list[Entered]:
         for group in members:
             groups.setdefault(_weights(group), (role, group))
     labels = _labels([group for _, group in groups.values()])
-    found = [Entered(_entrant(role, group, label), tuple(group)) for (role, group), label in _zip(groups, labels)]
+    found = [ModelEntry(_entrant(role, group, label), tuple(group)) for (role, group), label in _zip(groups, labels)]
     by_weights = {_weights(entered.subjects): entered.entrant.label for entered in found}
     return [_with_base(entered, by_weights) for entered in found]
 
@@ -83,9 +93,9 @@ def _entrant(role: Role, group: Sequence[Subject], label: str) -> Entrant:
     return Entrant(label, role, members, seeds, group[0].parameters, _weights(group))
 
 
-def _with_base(entered: Entered, by_weights: dict[tuple[str, ...], str]) -> Entered:
+def _with_base(entered: ModelEntry, by_weights: dict[tuple[str, ...], str]) -> ModelEntry:
     """The entrant knowing its base, and its subjects under the labels that tables use."""
     base = base_of(entered.subjects[0])
     name = "" if base is entered.subjects[0] else by_weights[(base.sha256,)]
     named = zip(entered.subjects, entered.entrant.members, strict=True)
-    return Entered(replace(entered.entrant, base=name), tuple(replace(one, label=label) for one, label in named))
+    return ModelEntry(replace(entered.entrant, base=name), tuple(replace(one, label=label) for one, label in named))

@@ -1,4 +1,4 @@
-"""The figures of one model on one task, none hidden: what was cut, what held no answer, what other readings say."""
+"""The figures of one model on one task, none hidden: what was truncated, what held no answer, other readings."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import numpy as np
 from rlpath.core.seeding import derive
 from rlpath.core.stats import Interval, mean_over_problems, mean_pass_at_k, wilson
 from rlpath.core.types import Status, Verifier
+from rlpath.evals.measure.clusters import clusters_of
 from rlpath.evals.measure.evaluation import Sample
 from rlpath.evals.measure.evaluation import ks as evaluation_ks
 from rlpath.evals.suite.baselines import TrivialScore, guess_pass_at, trivial_scores
-from rlpath.evals.suite.harness import Asked
+from rlpath.evals.suite.harness import TaskRun
 
 
 @dataclass(frozen=True)
 class Headline:
-    """One model on one task. Accuracies are greedy, with Wilson intervals; the rest is of the sampled completions, or
-    of the greedy ones where nothing was sampled.
+    """One model on one task. Accuracies are greedy, with Wilson intervals (cluster-robust ones where
+    problems are in clusters); the rest is of the sampled completions, or of the greedy ones where nothing was sampled.
 
     strict, flexible, ours: three readings of the same completions
-    truncated: share that the length limit cut; no_answer, undecided: shares of verdicts
+    truncated: share that the length limit truncated; no_answer, undecided: shares of verdicts
     pass_at: unbiased, by k; guess_at: what guessing would have; majority: of all samples' answers, by k
     trivial: baselines without a model, best first
     """
@@ -53,12 +54,12 @@ class Headline:
         return best if best and self.ours.estimate <= best.accuracy else None
 
 
-def headline(asked: Asked, ks: Sequence[int] | None = None) -> Headline:
+def headline(asked: TaskRun, ks: Sequence[int] | None = None) -> Headline:
     """The figures of one evaluation; pass@k and maj@k for `ks`, by default 1, 2, 4 … samples."""
     evaluation, task, problems = asked.evaluation, asked.task, asked.problems
-    summary = evaluation.summary()
+    summary, names = evaluation.summary(), _clusters(asked)
     counts, n = list(evaluation.correct("sample").values()), evaluation.protocol.samples
-    pass_at = {k: mean_pass_at_k(n, counts, k) for k in (evaluation_ks(n) if ks is None else ks)}
+    pass_at = {k: mean_pass_at_k(n, counts, k, clusters=names) for k in (evaluation_ks(n) if ks is None else ks)}
     greedy, sampled = evaluation.of("greedy"), evaluation.of("sample")
     return Headline(
         model=asked.subject.label,
@@ -66,14 +67,14 @@ def headline(asked: Asked, ks: Sequence[int] | None = None) -> Headline:
         template=asked.template.name,
         problems=len(problems),
         samples=summary.samples,
-        strict=reread(greedy, task.strict),
-        flexible=reread(greedy, task.flexible),
-        ours=summary.greedy,
-        truncated=summary.cut,
+        strict=reread(greedy, task.strict, names),
+        flexible=reread(greedy, task.flexible, names),
+        ours=_share(list(evaluation.correct("greedy").values()), names),
+        truncated=summary.truncated,
         no_answer=summary.sampled_status[Status.NO_ANSWER],
         undecided=summary.sampled_status[Status.UNDECIDED],
         pass_at=pass_at,
-        guess_at={k: guess_pass_at(task, problems, k) for k in pass_at},
+        guess_at={k: guess_pass_at(task, k) for k in pass_at},
         majority_at={k: majority_at(asked, k) for k in pass_at},
         mean_tokens=summary.mean_tokens,
         tokens=sum(sample.tokens for sample in (*greedy, *sampled)),
@@ -81,39 +82,78 @@ def headline(asked: Asked, ks: Sequence[int] | None = None) -> Headline:
     )
 
 
-def reread(samples: Sequence[Sample], verifier: Verifier) -> Interval:
+def _clusters(asked: TaskRun) -> list[str] | None:
+    """Clusters in the order of the problems, None where each is its own."""
+    names = list(clusters_of(asked.problems).values())
+    return names if len(set(names)) < len(names) else None
+
+
+def reread(samples: Sequence[Sample], verifier: Verifier, clusters: Sequence[str] | None = None) -> Interval:
     """Accuracy of the same completions under another verifier."""
     verdicts = [
         verifier(sample.completion, sample.gold, question=sample.prompt, truncated=sample.finish_reason == "length")
         for sample in samples
     ]
-    return wilson(sum(verdict.correct for verdict in verdicts), len(verdicts))
+    return _share([verdict.correct for verdict in verdicts], clusters)
 
 
-def majority_at(asked: Asked, k: int, draws: int = 100) -> Interval:
+def _share(right: Sequence[int], clusters: Sequence[str] | None) -> Interval:
+    """Wilson's interval, or the cluster-robust one."""
+    if clusters is None:
+        return wilson(sum(right), len(right))
+    return mean_over_problems([float(one) for one in right], clusters=clusters)
+
+
+def majority_at(asked: TaskRun, k: int, draws: int = 100) -> Interval:
     """Expected accuracy of the most frequent answer among k samples, over problems.
 
     The k are drawn without replacement from the n, `draws` times unless k = n; ties share the point among the tied.
-    Completions without an answer do not vote. Self-consistency, arXiv:2203.11171.
+    Completions without an answer do not vote. Answers that the verifier calls equal are one: 1/2, 0.5 and \\frac12.
+    Self-consistency, arXiv:2203.11171.
     """
     by_problem: dict[str, list[Sample]] = {}
     for sample in asked.evaluation.of("sample"):
         by_problem.setdefault(sample.problem_id, []).append(sample)
+    ballots = [_ballots(samples, asked) for samples in by_problem.values()]
     protocol = asked.evaluation.protocol
     n = protocol.samples
     rng = np.random.default_rng(derive(protocol.greedy.seed, "majority", k))
     subsets = [range(n)] if k == n else [rng.permutation(n)[:k] for _ in range(draws)]
-    values = [
-        float(np.mean([_vote([samples[i] for i in subset]) for subset in subsets])) for samples in by_problem.values()
+    values = [float(np.mean([_vote([votes[i] for i in subset]) for subset in subsets])) for votes in ballots]
+    return mean_over_problems(values, clusters=_clusters(asked))
+
+
+RIGHT = "the right answer"
+
+
+def _ballots(samples: Sequence[Sample], asked: TaskRun) -> list[str | None]:
+    """What each sample votes for: one name for all right answers, the first of those called equal for the others."""
+    kinds: list[str] = []
+
+    def kind(answer: str) -> str:
+        found = next((each for each in kinds if each == answer or _equal(answer, each, asked)), answer)
+        if found is answer:
+            kinds.append(answer)
+        return found
+
+    return [
+        RIGHT if each.status is Status.CORRECT else None if each.answer is None else kind(each.answer)
+        for each in samples
     ]
-    return mean_over_problems(values)
 
 
-def _vote(samples: Sequence[Sample]) -> float:
-    votes = Counter(sample.answer for sample in samples if sample.answer is not None)
-    if not votes:
+def _equal(answer: str, other: str, asked: TaskRun) -> bool:
+    """Whether the verifier accepts one answer for the other, in any of the forms that it may look for."""
+    if not asked.task.guessable:
+        return False  # programs and the like: their golds are tests, not answers
+    forms = (f"#### {answer}", f"\\boxed{{{answer}}}", answer)
+    return any(asked.problems.verifier(form, other).correct for form in forms)
+
+
+def _vote(votes: Sequence[str | None]) -> float:
+    counts = Counter(vote for vote in votes if vote is not None)
+    if not counts:
         return 0.0
-    most = max(votes.values())
-    winners = [answer for answer, count in votes.items() if count == most]
-    right = {sample.answer for sample in samples if sample.status is Status.CORRECT}
-    return sum(answer in right for answer in winners) / len(winners)
+    most = max(counts.values())
+    winners = [answer for answer, count in counts.items() if count == most]
+    return sum(answer == RIGHT for answer in winners) / len(winners)

@@ -18,7 +18,7 @@ from rlpath.evals.compare.comparison import Aggregate, VerdictWord
 from rlpath.evals.suite.baselines import TrivialScore
 from rlpath.evals.suite.headline import Headline
 
-VERSION = 1
+VERSION = 2
 FILE = "result.json"
 Role = Literal["model", "baseline", "base"]
 Ranking = Literal["robust", "fragile", "reversed", "undecided"]
@@ -49,7 +49,7 @@ class Contrast:
     same_size: whether their parameters differ by at most 10 %; without it there is no verdict of "improved"
     p_holm: of the deciding metric, adjusted over the declared family of the whole suite
     claim: the sentence that may be quoted, with whatever limits it ("contamination unchecked", "one training seed")
-    p, test: of the deciding metric before adjustment, and the test; over several seeds the larger p of both levels
+    p, test: of the deciding metric before adjustment, and the test
     """
 
     model: str
@@ -190,8 +190,12 @@ def _headline(row: dict[str, Any]) -> Headline:
     for name in ("pass_at", "majority_at"):
         row[name] = {int(k): Interval(**value) for k, value in row[name].items()}
     row["guess_at"] = {int(k): value for k, value in row["guess_at"].items()}
-    row["trivial"] = tuple(TrivialScore(**each) for each in row["trivial"])
+    row["trivial"] = tuple(_trivial(each) for each in row["trivial"])
     return Headline(**row)
+
+
+def _trivial(row: dict[str, Any]) -> TrivialScore:
+    return TrivialScore(**(row | {"interval": None if row["interval"] is None else Interval(**row["interval"])}))
 
 
 def _contrast(row: dict[str, Any]) -> Contrast:

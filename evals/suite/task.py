@@ -23,6 +23,8 @@ class Template:
     chat: as a user turn under the model's chat template; otherwise as plain text to be continued
     shots: solved examples before the question, from the task's exemplars: turns of a chat, or text blocks
     stop: plain text is cut at the first of these, as it has no end of turn
+    likelihood: nothing is written; of the question's options the likeliest continuation of the text is the answer
+    system: what the system turn of a chat says, "" for none; options: further values for the chat template, by name
     """
 
     name: str
@@ -30,12 +32,15 @@ class Template:
     chat: bool = True
     shots: int = 0
     stop: tuple[str, ...] = ()
+    likelihood: bool = False
+    system: str = ""
+    options: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if self.text.count("{question}") != 1:
             raise ValueError(f"template {self.name} must hold {{question}} once")
 
-    def ask(self, question: str) -> str:
+    def render(self, question: str) -> str:
         """The question under this template."""
         return self.text.replace("{question}", question)
 
@@ -111,7 +116,7 @@ def _bare(text: str) -> str:
     return text.lower()
 
 
-class Prompted:
+class TemplatedSampler:
     """A sampler that is asked bare questions and puts them by a template; a `Sampler` itself.
 
     `calls` counts how often the sampler was asked.
@@ -133,17 +138,20 @@ class Prompted:
         """Token ids of the question under the template."""
         if not self.template.chat:
             return self.tokenizer(self.text(prompt))["input_ids"]
-        turns = [turn for exemplar in self.exemplars for turn in self._turns(exemplar)]
-        turns.append({"role": "user", "content": self.template.ask(prompt)})
-        return self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+        turns = [{"role": "system", "content": self.template.system}] if self.template.system else []
+        turns += [turn for exemplar in self.exemplars for turn in self._turns(exemplar)]
+        turns.append({"role": "user", "content": self.template.render(prompt)})
+        return self.tokenizer.apply_chat_template(
+            turns, add_generation_prompt=True, return_dict=False, **dict(self.template.options)
+        )
 
     def text(self, question: str) -> str:
         """What is put, as plain text: exemplars and question a blank line apart."""
-        shown = [f"{self.template.ask(example.question)} {example.answer}" for example in self.exemplars]
-        return "\n\n".join([*shown, self.template.ask(question)])
+        shown = [f"{self.template.render(example.question)} {example.answer}" for example in self.exemplars]
+        return "\n\n".join([*shown, self.template.render(question)])
 
     def _turns(self, exemplar: Exemplar) -> list[dict[str, str]]:
-        question, answer = self.template.ask(exemplar.question), exemplar.answer
+        question, answer = self.template.render(exemplar.question), exemplar.answer
         return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
     def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:

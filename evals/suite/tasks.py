@@ -1,4 +1,4 @@
-"""The tasks of the suite, one declaration each, and the loader of a user's own.
+"""The tasks of the suite, one declaration each. Data is read from RLPATH_DATA, or fetched from the hub.
 
 gsm8k       grade-school word problems, test split (arXiv:2110.14168)
 svamp       one-step word problems with distractors (arXiv:2103.07191)
@@ -6,6 +6,7 @@ math500     competition mathematics (arXiv:2305.20050, split of arXiv:2103.03874
 arc         ARC-Challenge test, multiple choice (arXiv:1803.05457)
 arithmetic  sums of one and two digits, the validation side of our own generator
 humaneval   Python functions with tests (arXiv:2107.03374)
+mbpp        Python functions from a sentence, three tests each, the test split (arXiv:2108.07732)
 ifeval      instructions that can be checked (arXiv:2311.07911)
 """
 
@@ -15,20 +16,19 @@ import gzip
 import json
 import random
 import re
-import runpy
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from rlpath.core.errors import InputError, Unreachable
+from rlpath.core.errors import Unreachable
 from rlpath.core.types import Problem, ProblemSet, Verdict, Verifier
 from rlpath.envs.files import data_file, read_jsonl
 from rlpath.envs.gsm8k import gsm8k, take
 from rlpath.envs.load import problem_set
 from rlpath.evals.measure.held_out import gsm8k_test
+from rlpath.evals.suite.hub import load_split
 from rlpath.evals.suite.task import Exemplar, PatternVerifier, Task, Template
 from rlpath.rewards.maths import MathVerifier
 from rlpath.rewards.verifiers.choice import ChoiceVerifier, options_of
@@ -38,6 +38,12 @@ from rlpath.rewards.verifiers.number import NumberVerifier
 
 NUMBER = r"(-?\$?\d[\d,]*(?:\.\d+)?)"
 Trivial = Mapping[str, Callable[[Problem, Sequence[Problem]], str]]
+
+ARC = ("allenai/ai2_arc", "ARC-Challenge")
+MBPP = ("google-research-datasets/mbpp", "full")
+LIKELIHOOD = Template("likelihood", "Question: {question}\nAnswer:", chat=False, likelihood=True)
+"""Of the options the one that is likeliest a byte as the text's continuation: no answer is written, so none can fail to
+be read, and a base model is asked as it was trained."""
 
 NUMBER_TEMPLATES = (
     Template("hash", "{question}\n\nThink step by step, then give the final answer as one number after ####."),
@@ -49,19 +55,33 @@ NUMBER_TEMPLATES = (
 )
 
 
-def _local(relative: str, what: str) -> Path:
+def _rows(
+    relative: str, read: Callable[[Path], list[dict[str, Any]]], hub: tuple[str, str | None, str]
+) -> tuple[list[dict[str, Any]], str]:
+    """The rows of a file of RLPATH_DATA, else of the hub's data set (id, configuration, split), and their source.
+
+    Raises `Unreachable` where both are missing.
+    """
     path = data_file(relative)
-    if path is None:
-        raise Unreachable(f"{what} was not found: set RLPATH_DATA to a folder that holds {relative}")
-    return path
+    if path is not None:
+        return read(path), str(path)
+    try:
+        return load_split(*hub), f"hub:{hub[0]}"
+    except Unreachable as error:
+        raise Unreachable(f"{relative} was not found: set RLPATH_DATA to a folder that holds it ({error})") from None
 
 
-def _problem_set(
-    name: str, problems: Sequence[Problem], size: int | None, seed: int, verifier: Verifier, source: Path
+def _read_json(path: Path) -> list[dict[str, Any]]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def drawn(
+    name: str, problems: Sequence[Problem], size: int | None, seed: int, verifier: Verifier, source: str
 ) -> ProblemSet:
+    """The problems, or `size` of them, in an order drawn by the seed."""
     shuffled = list(problems)
     random.Random(f"{seed}/test").shuffle(shuffled)
-    return ProblemSet(name, "test", tuple(take(shuffled, size, name)), verifier, str(source))
+    return ProblemSet(name, "test", tuple(take(shuffled, size, name)), verifier, source)
 
 
 # Trivial baselines: what can be had without reading the question
@@ -113,10 +133,9 @@ def _gsm8k_exemplars() -> list[Exemplar]:
 
 
 def _svamp(size: int | None, seed: int) -> ProblemSet:
-    path = _local("svamp/SVAMP.json", "SVAMP")
-    rows = json.loads(path.read_text(encoding="utf-8"))
+    rows, path = _rows("svamp/SVAMP.json", _read_json, ("ChilleD/SVAMP", None, "train+test"))
     problems = [_svamp_problem(row) for row in rows]
-    return _problem_set("svamp", problems, size, seed, NumberVerifier(), path)
+    return drawn("svamp", problems, size, seed, NumberVerifier(), path)
 
 
 def _svamp_problem(row: Mapping[str, Any]) -> Problem:
@@ -143,46 +162,74 @@ def _arithmetic_exemplars() -> list[Exemplar]:
 
 
 def _math500(size: int | None, seed: int) -> ProblemSet:
-    path = _local("math/math500.jsonl", "MATH-500")
-    rows = read_jsonl(path, ("problem", "answer"))
+    hub = ("HuggingFaceH4/MATH-500", None, "test")
+    rows, path = _rows("math/math500.jsonl", lambda file: read_jsonl(file, ("problem", "answer")), hub)
     problems = [Problem(f"math500-{i}", row["problem"], row["answer"]) for i, row in enumerate(rows)]
-    return _problem_set("math500", problems, size, seed, MathVerifier(), path)
+    return drawn("math500", problems, size, seed, MathVerifier(), path)
 
 
 # Choices, programs, instructions
 
 
 def _arc(size: int | None, seed: int) -> ProblemSet:
-    path = _local("arc/ARC-Challenge_test.json", "ARC-Challenge")
-    rows = json.loads(path.read_text(encoding="utf-8"))
+    rows, path = _rows("arc/ARC-Challenge_test.json", _read_json, (*ARC, "test"))
     problems = [_arc_problem(i, row) for i, row in enumerate(rows)]
-    return _problem_set("arc", problems, size, seed, ChoiceVerifier(), path)
+    return drawn("arc", problems, size, seed, ChoiceVerifier(), path)
 
 
 def _arc_problem(index: int, row: Mapping[str, Any]) -> Problem:
-    """The question with lettered options, from the instruction text the set is distributed in."""
-    text = row["instruction"].removeprefix("Please choose the correct answer to the question: ")
-    question, options = text.split("\n\nAnswer format:")[0].split("\n\nAnswer1: ", 1)
-    parts = re.split(r" ?Answer(\d): ", options)
-    texts = [parts[0], *parts[2::2]]
-    lines = [f"{chr(ord('A') + i)}) {option.strip()}" for i, option in enumerate(texts)]
-    gold = chr(ord("A") + int(row["answer"].removeprefix("answer")) - 1)
-    return Problem(f"arc-{index}", "\n".join([question.strip(), *lines]), gold)
+    """The question with lettered options, from the hub's fields or the instruction text the set is distributed in."""
+    if "choices" in row:
+        question, texts = row["question"], row["choices"]["text"]
+        at = row["choices"]["label"].index(row["answerKey"])
+    else:
+        text = row["instruction"].removeprefix("Please choose the correct answer to the question: ")
+        question, options = text.split("\n\nAnswer format:")[0].split("\n\nAnswer1: ", 1)
+        parts = re.split(r" ?Answer(\d): ", options)
+        texts, at = [parts[0], *parts[2::2]], int(row["answer"].removeprefix("answer")) - 1
+    question, texts = question.strip(), tuple(option.strip() for option in texts)
+    lines = [f"{chr(ord('A') + i)}) {option}" for i, option in enumerate(texts)]
+    meta = {"options": texts, "stem": question}
+    return Problem(f"arc-{index}", "\n".join([question, *lines]), chr(ord("A") + at), meta)
 
 
 def _arc_exemplars() -> list[Exemplar]:
     """Four questions of the training split."""
-    rows = json.loads(_local("arc/ARC-Challenge_train.json", "ARC-Challenge").read_text(encoding="utf-8"))
+    rows, _ = _rows("arc/ARC-Challenge_train.json", _read_json, (*ARC, "train"))
     chosen = random.Random("exemplars").sample(range(len(rows)), 4)
     shown = [_arc_problem(index, rows[index]) for index in chosen]
     return [Exemplar(problem.prompt, f"The answer is {problem.gold}.") for problem in shown]
 
 
 def _humaneval(size: int | None, seed: int) -> ProblemSet:
-    path = _local("humaneval/HumanEval.jsonl.gz", "HumanEval")
-    rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+    hub = ("openai/openai_humaneval", None, "test")
+    rows, path = _rows("humaneval/HumanEval.jsonl.gz", _read_gzip, hub)
     problems = [Problem(row["task_id"], row["prompt"], _tests(row)) for row in rows]
-    return _problem_set("humaneval", problems, size, seed, CodeVerifier(), path)
+    return drawn("humaneval", problems, size, seed, CodeVerifier(), path)
+
+
+def _read_gzip(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+
+
+def _mbpp(size: int | None, seed: int) -> ProblemSet:
+    rows, path = _rows("mbpp/mbpp.jsonl", read_jsonl, (*MBPP, "test"))
+    problems = [_mbpp_problem(row) for row in rows if 11 <= row["task_id"] <= 510]
+    return drawn("mbpp", problems, size, seed, CodeVerifier(), path)
+
+
+def _mbpp_problem(row: Mapping[str, Any]) -> Problem:
+    """The sentence, and the tests, which say what the function is called, as its authors put it."""
+    tests = "\n".join(row["test_list"])
+    gold = json.dumps({"test_list": row["test_list"], "test_setup_code": row.get("test_setup_code", "")})
+    return Problem(f"mbpp-{row['task_id']}", f"{row['text']} Your code should satisfy these tests:\n\n{tests}", gold)
+
+
+def _mbpp_exemplars() -> list[Exemplar]:
+    """Three of the ten programs that the authors set aside for prompts."""
+    rows, _ = _rows("mbpp/mbpp.jsonl", read_jsonl, (*MBPP, "prompt"))
+    shown = [row for row in rows if row["task_id"] in (2, 3, 4)]
+    return [Exemplar(_mbpp_problem(row).prompt, f"```python\n{row['code'].strip()}\n```") for row in shown]
 
 
 def _tests(row: Mapping[str, Any]) -> str:
@@ -199,10 +246,18 @@ class Continuation:
 
 
 def _ifeval(size: int | None, seed: int) -> ProblemSet:
-    path = _local("ifeval/input_data.jsonl", "IFEval")
-    rows = read_jsonl(path, ("prompt",))
+    hub = ("google/IFEval", None, "train")
+    rows, path = _rows("ifeval/input_data.jsonl", lambda file: read_jsonl(file, ("prompt",)), hub)
+    # The hub's table has a column for every argument that any instruction takes, most of them empty.
+    rows = [
+        {**row, "kwargs": [{k: v for k, v in one.items() if v is not None} for one in row["kwargs"]]} for row in rows
+    ]
     problems = [Problem(f"ifeval-{row['key']}", row["prompt"], json.dumps(row)) for row in rows]
-    return _problem_set("ifeval", problems, size, seed, InstructionVerifier(), path)
+    return drawn("ifeval", problems, size, seed, InstructionVerifier(), path)
+
+
+def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
 BOXED = r"\\boxed\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
@@ -248,6 +303,7 @@ TASKS = {
                 Template("text", "Question: {question}\nAnswer:", chat=False, stop=("Question:", "\n\n")),
                 Template("few-shot-chat", "{question}", shots=4),
                 Template("few-shot-text", "Question: {question}\nAnswer:", chat=False, shots=4, stop=("Question:",)),
+                LIKELIHOOD,
             ),
             exemplars=_arc_exemplars,
             max_tokens=64,
@@ -290,6 +346,24 @@ TASKS = {
             trivial={"empty": _empty, "pass": lambda problem, _: f"```python\n{problem.prompt}    pass\n```"},
         ),
         Task(
+            "mbpp",
+            _mbpp,
+            templates=(
+                Template("block", "{question}\n\nAnswer with one Python code block."),
+                Template("plain", "{question}"),
+                Template("before", "Write a Python function.\n\n{question}"),
+                Template("few-shot-chat", "{question}", shots=3),
+                Template("few-shot-text", "Task: {question}\nAnswer:", chat=False, shots=3, stop=("Task:",)),
+                Template("text", "Task: {question}\nAnswer:\n```python\n", chat=False, stop=("```", "Task:")),
+            ),
+            exemplars=_mbpp_exemplars,
+            max_tokens=384,
+            strict=CodeVerifier(),
+            flexible=CodeVerifier(),
+            guessable=False,
+            trivial=ANY_TRIVIAL,
+        ),
+        Task(
             "ifeval",
             _ifeval,
             templates=(
@@ -307,71 +381,3 @@ TASKS = {
         ),
     )
 }
-
-
-def find_task(name: str) -> Task:
-    """A task of the suite by its name, or the `TASK` of a Python file of the user's own.
-
-    Raises InputError for an unknown name, with the nearest ones, and for a file without a `TASK`.
-    """
-    if name in TASKS:
-        return TASKS[name]
-    if name.endswith(".py"):
-        return _own(Path(name))
-    near = get_close_matches(name, TASKS, n=2)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"one of {', '.join(TASKS)}, or a Python file with a TASK"
-    raise InputError(f"there is no task {name!r}; {hint}")
-
-
-def _own(path: Path) -> Task:
-    if not path.is_file():
-        raise InputError(f"task file {path} does not exist")
-    found = runpy.run_path(str(path)).get("TASK")
-    if not isinstance(found, Task):
-        raise InputError(f"{path} defines no TASK = Task(...): see rlpath.evals.suite.tasks for examples")
-    return found
-
-
-def _made_from(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {"template": row["template"]} if "template" in row else {}
-
-
-def jsonl_task(
-    name: str,
-    path: Path | str,
-    verifier: Verifier,
-    templates: Sequence[Template] = (Template("plain", "{question}"),),
-    *,
-    max_tokens: int = 256,
-) -> Task:
-    """A task from a JSON-lines file with the fields `question` and `answer`, and optionally `id` and `template`.
-
-    A Python file of one's own, given to `rlpath eval --tasks my_task.py`, is:
-
-        from rlpath.evals.suite.task import Template
-        from rlpath.evals.suite.tasks import jsonl_task
-        from rlpath.rewards.verifiers.number import NumberVerifier
-
-        TASK = jsonl_task(
-            "capitals", "capitals.jsonl", NumberVerifier(),
-            [Template("plain", "{question}"), Template("text", "Q: {question} A:", chat=False, stop=("Q:",))],
-            max_tokens=32,
-        )
-
-    and a row of its data {"question": "How many …?", "answer": "12"}. Where all rows have a `template`, those of one
-    template count as one cluster. Strict and flexible readings are the verifier's own. Raises InputError, when it is
-    loaded, for a malformed file, an empty answer, or two rows of one id.
-    """
-
-    def load(size: int | None, seed: int) -> ProblemSet:
-        rows = read_jsonl(path, ("question", "answer"))
-        problems = [
-            Problem(str(row.get("id", f"{name}-{i}")), row["question"], row["answer"], _made_from(row))
-            for i, row in enumerate(rows)
-        ]
-        repeated = [id for id, count in Counter(problem.id for problem in problems).items() if count > 1]
-        if repeated:
-            raise InputError(f"{path} holds the id {repeated[0]!r} more than once: give every row its own")
-        return _problem_set(name, problems, size, seed, verifier, Path(path))
-
-    return Task(name, load, tuple(templates), max_tokens, verifier, verifier, trivial=ANY_TRIVIAL)

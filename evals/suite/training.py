@@ -13,14 +13,14 @@ from typing import Any
 
 from rlpath.core.types import ProblemSet
 from rlpath.evals.contamination.verdict import UNCHECKED, ContaminationFinding, from_run, of_files
-from rlpath.evals.suite.entrants import Entered
+from rlpath.evals.suite.entrants import ModelEntry
 from rlpath.runs.run_folder import read_run
 
 Findings = Mapping[str, Sequence[ContaminationFinding]]
 
 
 def search_training_text(
-    entered: Sequence[Entered], problems: Mapping[str, ProblemSet], train_files: Sequence[Path]
+    entered: Sequence[ModelEntry], problems: Mapping[str, ProblemSet], train_files: Sequence[Path]
 ) -> Findings:
     """Findings by entrant's label, none where nobody looked. Raises InputError for files that cannot be read."""
     named = of_files(train_files, list(problems.values())) if train_files else None

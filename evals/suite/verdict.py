@@ -1,9 +1,9 @@
 """What may be said: every declared comparison tested, adjusted over the whole family, and worded with its limits.
 
 The family is declared before anything is asked. A difference counts where its two-sided p-value, adjusted by Holm over
-the family, is below 5 %: for one model the exact McNemar test (greedy) or a permutation (samples, or problems made from
-templates); for several training seeds the larger of the p-values over problems and over seeds, so that both levels
-must say so.
+the family, is below 5 %: for one model the exact McNemar test (greedy), or permutation and t-test both (samples, or
+problems in clusters); for several training seeds the t-test whose error holds the variance over seeds and over
+problems. But for McNemar's test, fewer than 30 problems or clusters give no verdict.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rlpath.core.errors import InputError
-from rlpath.core.stats import holm, paired_difference_of_runs
+from rlpath.core.stats import holm
 from rlpath.evals.compare.comparison import (
     ALPHA,
+    FEWEST,
     Aggregate,
     Change,
     Comparison,
@@ -23,6 +24,7 @@ from rlpath.evals.compare.comparison import (
     aggregate,
     compare,
     deciding,
+    enough,
     p_text,
     points,
 )
@@ -79,6 +81,12 @@ class _Tested:
     problems: int
     p: float
     test: str
+    observations: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are problems, or clusters, enough for a verdict."""
+        return enough(self.test, self.observations)
 
 
 def decide(declared: Sequence[Declared], entrants: Sequence[Entrant], evidence: Evidence) -> tuple[Contrast, ...]:
@@ -110,10 +118,11 @@ def _test(model: Entrant, versus: Entrant, task: str, evidence: Evidence, alpha:
     if len(comparisons) == 1:
         return _one(comparisons[0], problems)
     found = aggregate(comparisons, testing=testing)
-    decides = deciding(found.aggregates)
-    over_seeds = paired_difference_of_runs(decides.before_R, decides.after_R)
-    p = max(decides.p_over_problems, over_seeds.p)
-    return _Tested(_first(found.aggregates), problems, p, f"permutation over problems, and {over_seeds.test}")
+    observations = comparisons[0].observations
+    units = "problems" if observations == problems else "clusters"
+    test = f"t over {len(comparisons)} training seeds and {observations} {units}"
+    p = deciding(found.aggregates).p
+    return _Tested(_first(found.aggregates), problems, p, test, observations)
 
 
 def _paired(model: Entrant, versus: Entrant) -> list[tuple[str, str]]:
@@ -131,7 +140,13 @@ def _paired(model: Entrant, versus: Entrant) -> list[tuple[str, str]]:
 def _one(comparison: Comparison, problems: int) -> _Tested:
     """One model: intervals are over problems."""
     decides = deciding(comparison.changes)
-    return _Tested(_first([_of_change(change) for change in comparison.changes]), problems, decides.p, decides.test)
+    return _Tested(
+        _first([_of_change(change) for change in comparison.changes]),
+        problems,
+        decides.p,
+        decides.test,
+        comparison.observations,
+    )
 
 
 def _of_change(change: Change) -> Aggregate:
@@ -172,13 +187,15 @@ def _contrast(
     model, versus = entrants[declared.model], entrants[declared.versus]
     decides, fair = tested.aggregates[0], same_size(model, versus)
     assert decides.difference is not None
-    word = _word(decides.difference.estimate, p_holm)
+    word = _word(decides.difference.estimate, p_holm if tested.enough else 1.0)
     unfair = word == "improved" and not fair
     word = "no evidence of improvement" if unfair else word
     remarks = [*evidence.remarks.get((declared.model, declared.task), ())]
     if len(model.seeds) == 1:
         remarks.append("one training seed")
     start = _unfair(model, versus) if unfair else _head(word, decides, remarks)
+    if not tested.enough:
+        start = f"no verdict: {tested.observations} problems or clusters, fewer than {FEWEST}"
     claim = f"{start} ({_figures(decides, tested, p_holm, family)})"
     return Contrast(
         declared.model,

@@ -19,7 +19,8 @@ class WithGold:
 
     verifier: Verifier
     gold: str
-    structured_gold: ClassVar = True  # whatever the gold is, it is not read
+    structured_gold: ClassVar = True  # whatever the problem's gold is, it is not read
+    needs_gold: ClassVar = False
 
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         return self.verifier(completion, self.gold, question=question, truncated=truncated)

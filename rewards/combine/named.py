@@ -1,4 +1,4 @@
-"""Verifiers by name, as settings choose them: who rewards training, and who judges the evaluation."""
+"""Verifiers by name, as settings choose them: the one that rewards training, and the one of the evaluation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def verifier_named(name: VerifierName, own: Verifier) -> Verifier:
 
 
 def judges(training: object, evaluation: object) -> dict[str, Any]:
-    """Who rewards training and who judges the evaluation, for a manifest, and whether both are the same code.
+    """What rewards training and what verifies the evaluation, for a manifest, and whether both are the same code.
 
     `training` is a verifier or a reward function. The same class with other settings is still the same code.
     """
@@ -31,9 +31,9 @@ def judges(training: object, evaluation: object) -> dict[str, Any]:
     }
 
 
-def _kind(judge: object) -> object:
-    return judge if isinstance(judge, type) or hasattr(judge, "__code__") else type(judge)
+def _kind(verifier: object) -> object:
+    return verifier if isinstance(verifier, type) or hasattr(verifier, "__code__") else type(verifier)
 
 
-def _name(judge: object) -> str:
-    return str(getattr(judge, "__name__", type(judge).__name__))
+def _name(verifier: object) -> str:
+    return str(getattr(verifier, "__name__", type(verifier).__name__))

@@ -81,7 +81,7 @@ def enter_namespaces(scratch_mb: int) -> None:
 
 
 def bubblewrap_command(request: dict[str, Any]) -> list[str]:
-    """The same walls by bubblewrap, for systems that let only it make user namespaces.
+    """The same isolation by bubblewrap, for systems that let only it make user namespaces.
 
     It starts a Python of its own, some 50 ms dearer than a fork of the zygote.
     """

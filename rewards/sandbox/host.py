@@ -1,7 +1,7 @@
 """The host's side of a box: start one, talk to it, end it and know that nothing of it is left.
 
 A box hears two sockets. Over its channel go frames (wire.py) to and from whatever runs inside. Over its status socket,
-which is closed inside before the program starts, the supervisor reports how it ended; hanging that socket up kills it.
+which is closed inside before the program starts, the supervisor reports how it ended; closing that socket kills it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import Literal
 from rlpath.rewards.sandbox.boot import BOOT
 from rlpath.rewards.sandbox.wire import Wire, WireError
 
-Role = Literal["functions", "program", "judge"]
-GRACE = 10.0  # seconds a supervisor may take to bury a killed box on a busy machine
+Role = Literal["functions", "program", "tests"]
+GRACE = 10.0  # seconds a supervisor may take to end a killed box on a busy machine
 
 
 class BoxError(Exception):
@@ -53,7 +53,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Walls:
+class Isolation:
     """What is between a box and its host: who makes the namespaces, and whether system calls are filtered."""
 
     namespaces: Literal["own", "bubblewrap", "none"] = "own"
@@ -83,7 +83,7 @@ class Zygote:
             )
 
     def close(self) -> None:
-        """Hang up, and the zygote leaves."""
+        """Close the connection, and the zygote ends."""
         self.control.close()
         try:
             self.process.wait(GRACE)
@@ -147,8 +147,8 @@ if hasattr(os, "register_at_fork"):
 class Box:
     """One process in its own namespaces, playing `role`; a context manager that leaves nothing behind.
 
-    `extras` are descriptors the role needs (judge: the channel of another box; program: stdin and stdout). The box has
-    its own copies afterwards. `walls` default to whole ones, and RefusedError is raised where there are none.
+    `extras` are descriptors the role needs (tests: the channel of another box; program: stdin and stdout). The box has
+    its own copies afterwards. `isolation` default to whole ones, and RefusedError is raised where there are none.
     """
 
     def __init__(
@@ -156,21 +156,21 @@ class Box:
         role: Role,
         limits: Limits,
         extras: Sequence[int] = (),
-        walls: Walls | None = None,
+        isolation: Isolation | None = None,
     ) -> None:
-        if walls is None:
-            walls = whole_walls()
+        if isolation is None:
+            isolation = full_isolation()
         self.deadline = time.monotonic() + limits.seconds
         self.status, status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel, channel = socket.socketpair()
         self.ending: int | None = None
-        bubblewrap = shutil.which("bwrap") if walls.namespaces == "bubblewrap" else None
+        bubblewrap = shutil.which("bwrap") if isolation.namespaces == "bubblewrap" else None
         request = {
             "role": role,
             "limits": asdict(limits),
             "extras": len(extras),
             "bubblewrap": bubblewrap,
-            **asdict(walls),
+            **asdict(isolation),
         }
         with status, channel:
             try:
@@ -223,52 +223,52 @@ class Box:
             raise BoxError("the supervisor of a sandbox was lost")
 
 
-def probe(walls: Walls) -> None:
-    """Start a box within `walls`; RefusedError if the kernel, or bubblewrap, refuses one of them."""
-    if walls.namespaces == "bubblewrap" and not shutil.which("bwrap"):
+def probe(isolation: Isolation) -> None:
+    """Start a box within `isolation`; RefusedError if the kernel, or bubblewrap, refuses one of them."""
+    if isolation.namespaces == "bubblewrap" and not shutil.which("bwrap"):
         raise RefusedError("bubblewrap is not installed")
-    with Box("functions", Limits(), walls=walls) as box:
+    with Box("functions", Limits(), isolation=isolation) as box:
         try:
             box.wire.send({"sources": ["def probe(): pass"], "prelude": ""})
             answered = box.wire.receive() is not None
         except WireError:
             answered = False
         if not answered and (code := box.end()):
-            raise RefusedError(f"{walls.namespaces} ended with status {code}")
+            raise RefusedError(f"{isolation.namespaces} ended with status {code}")
 
 
 @functools.cache
-def best_walls() -> tuple[Walls, dict[str, str]]:
-    """The best walls this machine allows, and what they lack: "namespaces" or "seccomp" → the kernel's words.
+def best_isolation() -> tuple[Isolation, dict[str, str]]:
+    """The best isolation this machine allows, and what they lack: "namespaces" or "seccomp" → the kernel's words.
 
     Found once per process, by starting boxes.
     """
     if sys.platform != "linux":
-        return Walls("none", False), {"namespaces": "this is not Linux", "seccomp": "this is not Linux"}
+        return Isolation("none", False), {"namespaces": "this is not Linux", "seccomp": "this is not Linux"}
     refusals = []
     for namespaces in ("own", "bubblewrap"):
         try:
-            probe(Walls(namespaces))
-            return Walls(namespaces), {}
+            probe(Isolation(namespaces))
+            return Isolation(namespaces), {}
         except RefusedError as error:
             refusals.append(str(error))
         if "seccomp" in refusals[-1]:
-            return Walls(namespaces, filter=False), {"seccomp": refusals[-1]}
+            return Isolation(namespaces, filter=False), {"seccomp": refusals[-1]}
     missing = {"namespaces": "; ".join(refusals)}
     try:
-        probe(Walls("none"))
+        probe(Isolation("none"))
     except RefusedError as error:
         missing["seccomp"] = str(error)
-    return Walls("none", filter="seccomp" not in missing), missing
+    return Isolation("none", filter="seccomp" not in missing), missing
 
 
 def missing_protections() -> dict[str, str]:
     """What a sandbox lacks on this machine, and why; empty where it is whole."""
-    return best_walls()[1]
+    return best_isolation()[1]
 
 
-def whole_walls() -> Walls:
-    walls, missing = best_walls()
+def full_isolation() -> Isolation:
+    isolation, missing = best_isolation()
     if missing:
         raise RefusedError("; ".join(missing.values()))
-    return walls
+    return isolation

@@ -4,8 +4,8 @@ It hears requests on a sequenced-packet socket, each with the file descriptors o
 it leaves when its host has closed the socket. It never sees a program, an argument or an expected value: those travel
 over the box's own descriptors, so no box can inherit another's.
 
-A supervisor stays outside its box. It kills the box when its host hangs up, or at the deadline if the host cannot,
-and reports the exit status only when every process of the box is dead.
+A supervisor stays outside its box. It kills the box when its host closes the connection, or at the deadline if the host
+cannot, and reports the exit status only when every process of the box is dead.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from rlpath.rewards.sandbox import confine, guest, judge, seccomp
+from rlpath.rewards.sandbox import confine, guest, run_tests, seccomp
 from rlpath.rewards.sandbox.wire import Wire
 
 STATUS, CHANNEL, EXTRAS = 3, 4, 5  # descriptor numbers inside a box; STATUS is closed before the program runs
@@ -31,13 +31,13 @@ PRELOADED = """
     array bisect cmath collections copy dataclasses datetime decimal enum fractions functools hashlib heapq io
     itertools math operator queue random re statistics string sys threading time traceback types typing
 """
-ROLES = {"functions": guest.serve_functions, "program": guest.run_program, "judge": judge.serve}
+ROLES = {"functions": guest.serve_functions, "program": guest.run_program, "tests": run_tests.serve}
 
 
 def main(descriptor: int) -> None:
     """Serve until the socket ends."""
     control = socket.socket(fileno=descriptor)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors need no burial
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel removes ended supervisors
     for name in PRELOADED.split():
         importlib.import_module(name)
     seccomp.assemble(platform.machine(), 1, True)  # ready for every box
@@ -54,7 +54,7 @@ def main(descriptor: int) -> None:
 
 
 def supervise(request: dict[str, Any], descriptors: list[int]) -> NoReturn:
-    """Build the box, fork its process, wait for its end or for the host's word, report, exit."""
+    """Build the box, fork its process, wait for its end or for the host to close the connection, report, exit."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     status, inside = socket.socket(fileno=descriptors[0]), descriptors[1:]
     confine.die_with_parent()

@@ -26,11 +26,11 @@ from typing import Any, ClassVar
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Status, Verdict
-from rlpath.rewards.sandbox import Box, BoxError, Limits, Walls, best_walls
-from rlpath.rewards.sandbox.judge import target_of
+from rlpath.rewards.sandbox import Box, BoxError, Isolation, Limits, best_isolation
 from rlpath.rewards.sandbox.remote import Undecided
 from rlpath.rewards.sandbox.rewrite import STANDARD, asked_names, take_imports
 from rlpath.rewards.sandbox.rewrite import parse_tests as parse_tests_source
+from rlpath.rewards.sandbox.run_tests import target_of
 from rlpath.rewards.sandbox.wire import WireError
 from rlpath.rewards.verifiers.code_blocks import find_program
 from rlpath.rewards.verifiers.code_tests import (
@@ -48,7 +48,7 @@ Finding = tuple[Status, str]
 
 @dataclass(frozen=True)
 class CodeVerifier:
-    """Judges a program by the tests of the gold answer (forms in code_tests.py) and by `hidden` ones of the same forms.
+    """Runs a program against the tests of the gold (forms in code_tests.py) and against `hidden` ones of those forms.
 
     The program is the last fenced or tagged piece of the completion that defines what the tests ask for
     (code_blocks.py), or all of it where it has none. A `question` that is itself Python (imports, helpers, a stub, as
@@ -67,7 +67,7 @@ class CodeVerifier:
     structured_gold: ClassVar = True
 
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
-        walls, note = self._protections()
+        isolation, note = self._protections()
         try:
             suites = self._suites(gold)
         except BadTests as fault:
@@ -77,10 +77,10 @@ class CodeVerifier:
             return Verdict.of(Status.TRUNCATED, None, "the completion was cut before its program ended")
         if not sources:
             return Verdict.of(Status.NO_ANSWER, None, "the completion holds no program")
-        program = Subject(sources, question or "", self.limits, walls, self.trust_helpers)
+        program = Submission(sources, question or "", self.limits, isolation, self.trust_helpers)
         status, reasons = Status.CORRECT, []
         for name, tests in suites.items():
-            status, reason = program.judge(tests)
+            status, reason = program.run(tests)
             reasons.append(f"{name}: {reason}")
             if status is not Status.CORRECT:
                 break
@@ -98,11 +98,11 @@ class CodeVerifier:
             suites["hidden tests"] = hidden
         return suites
 
-    def _protections(self) -> tuple[Walls, list[str]]:
-        """The walls to run within, and the words for what they lack; InputError where that was not agreed to."""
-        walls, missing = best_walls()
+    def _protections(self) -> tuple[Isolation, list[str]]:
+        """The isolation to run within, and the words for what they lack; InputError where that was not agreed to."""
+        isolation, missing = best_isolation()
         if not missing:
-            return walls, []
+            return isolation, []
         words = " and ".join(f"{name} ({why})" for name, why in missing.items())
         if len(missing) == 2:
             raise InputError(f"programs cannot be contained here: the kernel refuses {words}; use another machine")
@@ -111,36 +111,36 @@ class CodeVerifier:
                 f"the kernel refuses to sandbox programs fully: {words}; allow unprivileged user namespaces, or pass "
                 "allow_weaker=True to run programs without that protection"
             )
-        return walls, [f"run without {words}"]
+        return isolation, [f"run without {words}"]
 
 
 @dataclass(frozen=True)
-class Subject:
+class Submission:
     """A program under test, with what it takes to run it."""
 
     sources: list[str]
     question: str
     limits: Limits
-    walls: Walls
+    isolation: Isolation
     trust_helpers: bool
 
-    def judge(self, tests: Tests) -> Finding:
+    def run(self, tests: Tests) -> Finding:
         """Status and reason for one set of tests."""
         try:
             match tests:
                 case AssertTests():
-                    return self.judge_asserts(tests)
+                    return self.run_asserts(tests)
                 case FunctionTests():
-                    return self.judge_function(tests)
+                    return self.run_function_cases(tests)
                 case ProgramTests():
-                    return self.judge_program(tests)
+                    return self.run_script(tests)
         except BoxError as error:
             return Status.ERROR, f"sandbox: {error}"
 
     def job(self, prelude: str = "") -> dict[str, Any]:
         return {"sources": self.sources, "prelude": prelude or self.question}
 
-    def judge_asserts(self, tests: AssertTests) -> Finding:
+    def run_asserts(self, tests: AssertTests) -> Finding:
         """Program in one box, tests in another, a socket between them; the verdict comes from the tests' box alone."""
         job = {
             "tests": tests.source,
@@ -149,29 +149,29 @@ class Subject:
             "trust_helpers": self.trust_helpers,
             "answer_limit": self.limits.output_kb << 10,
         }
-        with Box("functions", self.limits, walls=self.walls) as program:
+        with Box("functions", self.limits, isolation=self.isolation) as program:
             try:
                 program.wire.send(self.job(tests.prompt))
             except WireError as error:
                 return Status.WRONG, f"the program was not taken: {error}"
-            with Box("judge", self.limits, [program.channel.fileno()], self.walls) as judge:
+            with Box("tests", self.limits, [program.channel.fileno()], self.isolation) as runner:
                 program.channel.close()
                 try:
-                    judge.wire.send(job)
-                    found = judge.wire.receive()
+                    runner.wire.send(job)
+                    found = runner.wire.receive()
                 except WireError as error:
                     return Status.WRONG, f"no verdict: {error}"
                 if found is None:
-                    return Status.WRONG, f"no verdict: the tests' process ended ({ending(judge.end())})"
+                    return Status.WRONG, f"no verdict: the tests' process ended ({ending(runner.end())})"
             reason = found["reason"]
             if "the program ended its process" in reason:
                 reason += f" ({ending(program.end())})"
         statuses = {"passed": Status.CORRECT, "failed": Status.WRONG, "undecided": Status.UNDECIDED}
         return statuses[found["status"]], reason
 
-    def judge_function(self, tests: FunctionTests) -> Finding:
+    def run_function_cases(self, tests: FunctionTests) -> Finding:
         """Arguments go in, values come out, and are compared here."""
-        with Box("functions", self.limits, walls=self.walls) as box:
+        with Box("functions", self.limits, isolation=self.isolation) as box:
 
             def ask(message: dict[str, Any]) -> Any:
                 box.wire.send(message)
@@ -196,7 +196,7 @@ class Subject:
                 return Status.WRONG, str(error)
         return Status.CORRECT, f"{len(tests.cases)} cases passed"
 
-    def judge_program(self, tests: ProgramTests) -> Finding:
+    def run_script(self, tests: ProgramTests) -> Finding:
         """One fresh box for each text of stdin; exit status 0 and the expected stdout."""
         for number, (stdin, expected) in enumerate(tests.cases, start=1):
             status, reason = self.run_once(stdin, expected)
@@ -207,7 +207,7 @@ class Subject:
     def run_once(self, stdin: str, expected: str) -> Finding:
         source, (reader, writer) = memory_file(stdin.encode(errors="replace")), os.pipe2(os.O_CLOEXEC)
         try:
-            box = Box("program", self.limits, [source, writer], self.walls)
+            box = Box("program", self.limits, [source, writer], self.isolation)
         except BoxError:
             os.close(reader)
             raise

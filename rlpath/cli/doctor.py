@@ -23,7 +23,7 @@ from rlpath.core.errors import InputError
 from rlpath.envs.files import data_file
 from rlpath.models import load as models
 from rlpath.models.hub import hub_state
-from rlpath.models.packaged import DISK_NEEDED, cache_folder
+from rlpath.models.packaged import MODELS, cache_folder
 from rlpath.runs import hardware
 from rlpath.runs.hardware import GIB, Gpu, Hardware
 
@@ -198,8 +198,9 @@ def obstacle(
         return "too little memory: lower --micro-batch or add --gradient-checkpointing"
     if settings.model in cached or Path(settings.model).is_dir():
         return ""
-    if settings.model == models.DEFAULT:
-        return "" if disk()["cache_free"] > DISK_NEEDED else "too little disk for the model: set RLPATH_CACHE"
+    if settings.model in MODELS:
+        enough = disk()["cache_free"] > MODELS[settings.model].disk_needed
+        return "" if enough else "too little disk for the model: set RLPATH_CACHE"
     return "" if hub == "reachable" else f"model not cached and the hub is {hub}: name another with --model"
 
 

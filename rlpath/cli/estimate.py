@@ -55,29 +55,38 @@ class Shape:
     vocabulary: int
     tied: bool = True
     qkv_bias: bool = False
+    head_size: int = 0
+    """numbers in one head; 0: hidden / heads"""
 
     @property
     def kv_width(self) -> int:
         """Numbers in one token's keys of one layer."""
-        return self.kv_heads * (self.hidden // self.heads)
+        return self.kv_heads * (self.head_size or self.hidden // self.heads)
+
+    @property
+    def query_width(self) -> int:
+        """Numbers in one token's queries of one layer, which need not be `hidden` (Qwen3)."""
+        return self.heads * (self.head_size or self.hidden // self.heads)
 
     @property
     def parameters(self) -> int:
         """Parameters of the whole model, tied embeddings counted once."""
-        attention = 2 * self.hidden**2 + 2 * self.hidden * self.kv_width
-        bias = (self.hidden + 2 * self.kv_width) * self.qkv_bias
+        attention = 2 * self.hidden * (self.query_width + self.kv_width)
+        bias = (self.query_width + 2 * self.kv_width) * self.qkv_bias
         layer = attention + bias + 3 * self.hidden * self.intermediate + 2 * self.hidden
         embeddings = self.vocabulary * self.hidden * (1 if self.tied else 2)
         return embeddings + self.layers * layer + self.hidden
 
     def lora_parameters(self, rank: int) -> int:
         """Parameters of an adapter of `rank` on all linear layers: rank · (inputs + outputs) of each (2106.09685)."""
-        attention = 2 * (2 * self.hidden) + 2 * (self.hidden + self.kv_width)
+        attention = 2 * (self.hidden + self.query_width) + 2 * (self.hidden + self.kv_width)
         return self.layers * rank * (attention + 3 * (self.hidden + self.intermediate))
 
 
 SHAPES = {
     "smollm2-135m-instruct": Shape(576, 1536, 30, 9, 3, 49152),
+    "qwen2.5-coder-0.5b-instruct": Shape(896, 4864, 24, 14, 2, 151936, qkv_bias=True),
+    "qwen2.5-coder-1.5b-instruct": Shape(1536, 8960, 28, 12, 2, 151936, qkv_bias=True),
     "Qwen/Qwen2.5-0.5B-Instruct": Shape(896, 4864, 24, 14, 2, 151936, qkv_bias=True),
     "Qwen/Qwen2.5-1.5B-Instruct": Shape(1536, 8960, 28, 12, 2, 151936, qkv_bias=True),
 }
@@ -126,6 +135,7 @@ def shape_of(model: str) -> Shape | None:
         vocabulary=config["vocab_size"],
         tied=config.get("tie_word_embeddings", False),
         qkv_bias=config.get("model_type") == "qwen2",
+        head_size=config.get("head_dim") or 0,
     )
 
 

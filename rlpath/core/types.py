@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+from rlpath.core.errors import InputError
+
 
 class Status(StrEnum):
     """What a verifier found. Only `correct` earns reward by default; `undecided` and `error` carry no score at all."""
@@ -78,13 +80,27 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class ProblemSet:
-    """Problems with a name, the split they are from, the verifier that judges them, and where they were read."""
+    """Problems with a name, the split they are from, the verifier that judges them, and where they were read.
+
+    Raises InputError for a problem without a gold answer, unless the verifier says `needs_gold = False`: it would be
+    undecided for every completion, in every step of a training run.
+    """
 
     name: str
     split: Literal["train", "validation", "test"]
     problems: tuple[Problem, ...]
     verifier: Verifier
     source: str
+
+    def __post_init__(self) -> None:
+        blank_is_missing = getattr(self.verifier, "needs_gold", True)
+        for problem in self.problems:
+            gold: object = problem.gold
+            if not isinstance(gold, str) or (blank_is_missing and not gold.strip()):
+                raise InputError(
+                    f"problem {problem.id!r} of {self.name} ({self.source}) has no gold answer: it is {gold!r}, "
+                    "and must be text that is not blank"
+                )
 
     def __len__(self) -> int:
         return len(self.problems)

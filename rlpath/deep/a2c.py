@@ -12,7 +12,7 @@ Stable-Baselines3's A2C is the reference, and the defaults are its own. What it 
     value loss not halved, coefficient 0.5                             vf_coef, doubled
     a truncated episode's last value is added                          bootstrap_truncated
     a schedule counts the rollout as done before its update            anneal_lr, with anneal_late
-    advantages are not standardised                                    norm_adv
+    advantages are not normalized                                    norm_adv
 The original adds ε inside the root, begins the mean square at 1 and shares the networks' first layers: none is here.
 """
 
@@ -27,19 +27,13 @@ from torch import Tensor, nn
 
 from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
-from rlpath.deep.parts.actor_critic import (
-    ActorCritic,
-    Batch,
-    agent_for,
-    collect,
-    explained_variance,
-    make_batch,
-    standardised,
-)
+from rlpath.deep.parts.networks import MakeNetwork
 from rlpath.deep.parts.normalize import Normalize, make_envs
 from rlpath.deep.parts.training import Args as Common
-from rlpath.deep.parts.training import Result, Training
-from rlpath.deep.ppo_continuous import policy_on
+from rlpath.deep.parts.training import Result, Training, explained_variance
+from rlpath.deep.parts.vec import MakeEnv
+from rlpath.deep.ppo import Agent, Batch, collect, make_batch, normalize_advantages
+from rlpath.deep.ppo_continuous import agent_for, policy_on
 from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
@@ -51,7 +45,7 @@ class Args(Common):
     """Stable-Baselines3's defaults, with eight environments."""
 
     learning_rate: float = 7e-4
-    """The optimiser's step size."""
+    """The optimizer's step size."""
     anneal_lr: bool = False
     """Bring the step size down to zero, linearly over the updates."""
     anneal_late: bool = True
@@ -65,7 +59,7 @@ class Args(Common):
     gae_lambda: float = 1.0
     """λ of GAE: 1 is the n-step return."""
     norm_adv: bool = False
-    """Standardise the advantages of a rollout."""
+    """Normalize the advantages of a rollout."""
     ent_coef: float = 0.0
     """Weight of the entropy bonus."""
     vf_coef: float = 1.0
@@ -79,11 +73,11 @@ class Args(Common):
     use_rms_prop: bool = True
     """RMSprop; otherwise Adam."""
     optimizer_eps: float = 1e-5
-    """The optimiser's ε."""
+    """The optimizer's ε."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of policy and value network."""
     normalize: Normalize = "none"
-    """Statistics that observations and rewards are normalised by: shared (VecNormalize), per_env, none."""
+    """Statistics that observations and rewards are normalized by: shared (VecNormalize), per_env, none."""
     log_std: float = 0.0
     """Logarithm of the standard deviation of continuous actions at the start."""
 
@@ -103,15 +97,15 @@ class Args(Common):
         self.require_positive("learning_rate", "num_envs", "num_steps", "max_grad_norm", "optimizer_eps")
         self.require_share("gamma", "gae_lambda")
         if self.norm_adv and self.batch_size == 1:
-            raise InputError("one row has no spread to standardise by; take more steps, or --no-norm-adv")
+            raise InputError("one row has no spread to normalize by; take more steps, or --no-norm-adv")
         if self.total_timesteps < self.batch_size:
             raise InputError(f"{self.total_timesteps} steps are fewer than one rollout of {self.batch_size}")
 
 
-def loss_terms(agent: ActorCritic, batch: Batch, args: Args) -> tuple[Tensor, dict[str, Tensor]]:
+def loss_terms(agent: Agent, batch: Batch, args: Args) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss to step on, and its terms without gradient."""
     logprob, entropy = agent.logprob_and_entropy(batch.obs, batch.action)
-    advantage = standardised(batch.advantage) if args.norm_adv else batch.advantage
+    advantage = normalize_advantages(batch.advantage) if args.norm_adv else batch.advantage
     pg_loss = -(advantage * logprob).mean()
     v_loss = 0.5 * (agent.value(batch.obs) - batch.return_).square().mean()
     loss = pg_loss - args.ent_coef * entropy.mean() + args.vf_coef * v_loss
@@ -119,7 +113,7 @@ def loss_terms(agent: ActorCritic, batch: Batch, args: Args) -> tuple[Tensor, di
     return loss, {name: term.detach() for name, term in terms.items()}
 
 
-def update(agent: ActorCritic, optimizer: torch.optim.Optimizer, batch: Batch, args: Args) -> dict[str, float]:
+def update(agent: Agent, optimizer: torch.optim.Optimizer, batch: Batch, args: Args) -> dict[str, float]:
     """One step on the whole rollout; returns its figures, under CleanRL's names."""
     loss, terms = loss_terms(agent, batch, args)
     optimizer.zero_grad()
@@ -129,22 +123,28 @@ def update(agent: ActorCritic, optimizer: torch.optim.Optimizer, batch: Batch, a
     return {f"losses/{name}": term.item() for name, term in terms.items()}
 
 
-def make_optimizer(agent: ActorCritic, args: Args) -> torch.optim.Optimizer:
+def make_optimizer(agent: Agent, args: Args) -> torch.optim.Optimizer:
     """RMSprop or Adam over all weights."""
     if args.use_rms_prop:
         return torch.optim.RMSprop(agent.parameters(), args.learning_rate, alpha=RMS_DECAY, eps=args.optimizer_eps)
     return torch.optim.Adam(agent.parameters(), args.learning_rate, eps=args.optimizer_eps, fused=True)
 
 
-def train(args: Args, run: RunFolder | None = None) -> Result:
+def train(
+    args: Args,
+    run: RunFolder | None = None,
+    *,
+    make_env: MakeEnv | None = None,
+    make_network: MakeNetwork | None = None,
+) -> Result:
     """Train `args.total_timesteps` steps, rounded down to whole rollouts; losses are logged a hundred times or so.
 
     With `run`, episodes, losses and checkpoints go to its folder and an earlier start of the same configuration is
     continued with the same bits. Raises `InputError` for what the user can mend.
     """
     args.check()
-    envs = make_envs(args.env_id, args.num_envs, args.seed, args.normalize, args.gamma)
-    agent = agent_for(envs, args.hidden, args.orthogonal_init, args.seed, args.log_std)
+    envs = make_envs(make_env or args.env_id, args.num_envs, args.seed, args.normalize, args.gamma)
+    agent = agent_for(envs, args.hidden, args.orthogonal_init, args.seed, args.log_std, make_network)
     optimizer = make_optimizer(agent, args)
     rng = np.random.default_rng(derive(args.seed, "a2c"))
     training = Training(args, run, agent=agent, optimizer=optimizer, envs=envs, rng=rng)

@@ -34,7 +34,7 @@ from rlpath.deep.parts.networks import mlp, numpy_forward
 from rlpath.deep.parts.off_policy import LOG_EVERY, ActionBox, Critic, OffPolicyArgs, adam, descend, follow
 from rlpath.deep.parts.replay import ReplayBuffer, Transitions
 from rlpath.deep.parts.training import Result, Training, box_size
-from rlpath.deep.parts.vec import VectorEnv
+from rlpath.deep.parts.vec import MakeEnv, VectorEnv
 from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
@@ -126,14 +126,15 @@ def explore(action: Array, noise: float, rng: np.random.Generator) -> Array:
     return np.clip(action + np.float32(noise) * rng.standard_normal(action.shape, np.float32), -1, 1)
 
 
-def train(args: Args, run: RunFolder | None = None) -> Result:
+def train(args: Args, run: RunFolder | None = None, *, make_env: MakeEnv | None = None) -> Result:
     """Train `args.total_timesteps` steps, rounded up to whole rounds of `num_envs` × `train_frequency`.
 
     With `run`, episodes, figures and checkpoints go to its folder and an earlier start of the same configuration is
-    continued with the same bits. Raises `InputError` for what the user can mend.
+    continued with the same bits. `make_env` makes the environment, wrapped as you like, in place of `args.env_id`.
+    Raises `InputError` for what the user can mend.
     """
     args.check()
-    envs = VectorEnv(args.env_id, args.num_envs, args.seed)
+    envs = VectorEnv(make_env or args.env_id, args.num_envs, args.seed)
     box = ActionBox.of(envs, "use dqn or ppo for discrete actions")
     inputs = box_size(envs.single_observation_space, "the observation space")
     agent = Agent(inputs, box, args, torch.Generator().manual_seed(derive(args.seed, "weights")))

@@ -1,12 +1,12 @@
-"""Deep Q-learning (Mnih et al. 2015, doi:10.1038/nature14236), with double, dueling and prioritised as flags.
+"""Deep Q-learning (Mnih et al. 2015, doi:10.1038/nature14236), with double, dueling and prioritized as flags.
 
     y    = r + γ·(1 − terminated)·max_a Q'(s', a)                 Q': a copy of Q, renewed now and then
     y    = r + γ·(1 − terminated)·Q'(s', argmax_a Q(s', a))       double (van Hasselt et al. 2016, arXiv:1509.06461)
     Q    = V + A − mean_a A                                       dueling (Wang et al. 2016, arXiv:1511.06581)
-    loss = mean w·(Q(s, a) − y)²,  or Huber's with a slope of at most 1;  w = 1, or of prioritised replay
+    loss = mean w·(Q(s, a) − y)²,  or Huber's with a slope of at most 1;  w = 1, or of prioritized replay
 
 The details that matter; a test fails without each:
-    ε falls linearly, then stays         `epsilon`     uniform or prioritised replay         `train`
+    ε falls linearly, then stays         `epsilon`     uniform or prioritized replay         `train`
     timeouts bootstrap, ends do not      `td_target`   squared or Huber loss                 `td_loss`
     a target network                     `td_target`   gradient norm clipped                 `update`
     random actions before learning       `explore`     target renewed every so many steps    `renewals`
@@ -38,10 +38,10 @@ from torch.nn import functional as F
 from rlpath.core.seeding import derive
 from rlpath.deep.parts.networks import mlp, numpy_forward
 from rlpath.deep.parts.off_policy import LOG_EVERY, OffPolicyArgs, adam, follow
-from rlpath.deep.parts.prioritized import PrioritisedReplayBuffer
+from rlpath.deep.parts.prioritized import PrioritizedReplayBuffer
 from rlpath.deep.parts.replay import ReplayBuffer, Transitions
 from rlpath.deep.parts.training import Result, Training, box_size, require_space
-from rlpath.deep.parts.vec import VectorEnv
+from rlpath.deep.parts.vec import MakeEnv, VectorEnv
 from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
@@ -75,7 +75,7 @@ class Args(OffPolicyArgs):
     """Choose the next action by the online network, value it by the target."""
     dueling: bool = False
     """Learn a value and advantages instead of action values."""
-    prioritised: bool = False
+    prioritized: bool = False
     """Draw transitions by their last error."""
     priority_alpha: float = 0.6
     """How much the error counts in drawing: 0 is uniform."""
@@ -170,16 +170,18 @@ def update(
     return {"losses/td_loss": loss, "losses/q_values": q_tm1.mean()}, (q_tm1 - target).detach()
 
 
-def train(args: Args, run: RunFolder | None = None) -> Result:
+def train(args: Args, run: RunFolder | None = None, *, make_env: MakeEnv | None = None) -> Result:
     """Train `args.total_timesteps` steps, rounded up to whole rounds of `num_envs` × `train_frequency`.
 
     With `run`, episodes, figures and checkpoints go to its folder and an earlier start of the same configuration is
-    continued with the same bits. Raises `InputError` for what the user can mend.
+    continued with the same bits. `make_env` makes the environment, wrapped as you like, in place of `args.env_id`.
+    Raises `InputError` for what the user can mend.
     """
     args.check()
-    envs = VectorEnv(args.env_id, args.num_envs, args.seed)
+    envs = VectorEnv(make_env or args.env_id, args.num_envs, args.seed)
     remedy = "use ddpg, td3 or sac for continuous actions"
-    actions = int(require_space(envs.single_action_space, gymnasium.spaces.Discrete, "the action space", remedy).n)
+    space = require_space(envs.single_action_space, gymnasium.spaces.Discrete, "the action space", remedy)
+    actions, start = int(space.n), int(space.start)
     inputs = box_size(envs.single_observation_space, "the observation space")
     agent = Agent(inputs, actions, args, torch.Generator().manual_seed(derive(args.seed, "weights")))
     optimizer = adam(agent.online.parameters(), args.learning_rate)
@@ -192,7 +194,7 @@ def train(args: Args, run: RunFolder | None = None) -> Result:
             obs = envs.obs
             warming_up = args.random_start and training.step < args.learning_starts
             action = explore(q, obs, actions, 1.0 if warming_up else args.epsilon(training.step), rng)
-            step = envs.step(action)
+            step = envs.step(action + start)
             training.advance(args.num_envs, step.episodes)
             buffer.add(obs, action, step)
         if args.target_first:
@@ -204,14 +206,15 @@ def train(args: Args, run: RunFolder | None = None) -> Result:
         if not args.target_first:
             renew(agent, training.step, args)
     envs.close()
-    return training.result(agent, policy(agent, actions, args))
+    act = policy(agent, actions, args)
+    return training.result(agent, lambda obs, deterministic: start + act(obs, deterministic))
 
 
 def learn(
     agent: Agent, optimizer: torch.optim.Optimizer, buffer: ReplayBuffer, step: int, args: Args
 ) -> dict[str, Tensor]:
     """One gradient step on a batch drawn from `buffer`; its figures."""
-    if not isinstance(buffer, PrioritisedReplayBuffer):
+    if not isinstance(buffer, PrioritizedReplayBuffer):
         return update(agent, optimizer, buffer.sample(args.batch_size), None, args)[0]
     batch, index, weight = buffer.draw(args.batch_size, args.beta(step))
     figures, error = update(agent, optimizer, batch, weight, args)
@@ -228,8 +231,8 @@ def renew(agent: Agent, step: int, args: Args) -> None:
 def replay_buffer(inputs: int, args: Args) -> ReplayBuffer:
     """The kind of buffer that `args` ask for."""
     seed = derive(args.seed, "replay")
-    if args.prioritised:
-        return PrioritisedReplayBuffer(args.buffer_size, inputs, None, seed, alpha=args.priority_alpha)
+    if args.prioritized:
+        return PrioritizedReplayBuffer(args.buffer_size, inputs, None, seed, alpha=args.priority_alpha)
     return ReplayBuffer(args.buffer_size, inputs, None, seed)
 
 

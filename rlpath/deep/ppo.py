@@ -1,39 +1,30 @@
-"""Proximal policy optimisation for discrete actions (Schulman et al. 2017, arXiv:1707.06347), on one page.
+"""Proximal policy optimization for discrete actions (Schulman et al. 2017, arXiv:1707.06347), on one page.
 
     ratio   = π(a|s) / π_old(a|s)
-    policy  = −mean min(ratio·A, clip(ratio, 1−ε, 1+ε)·A)            A: GAE, standardised per minibatch
+    policy  = −mean min(ratio·A, clip(ratio, 1−ε, 1+ε)·A)            A: GAE, normalized per minibatch
     value   = ½ mean max((V−G)², (clip(V, V_old−ε, V_old+ε)−G)²)     G = A + V_old
     loss    = policy − c_H·entropy + c_V·value
 
 The details that matter, after Huang et al. 2022, "The 37 Implementation Details of PPO"; without any one of them a
 test fails (tests/deep/test_mutations.py), and all but the shuffling can be switched off:
-    vectorised environments               `collect`          orthogonal weights, gains √2, 0.01, 1    `ActorCritic`
+    vectorized environments               `collect`          orthogonal weights, gains √2, 0.01, 1    `Agent`
     GAE; truncation bootstraps            `make_batch`       Adam's ε of 1e-5                         `iterate`
     learning rate annealed to zero        `annealed`         shuffled minibatches, several epochs     `update`
-    advantages standardised by minibatch  `policy_loss`      clipped surrogate                        `policy_loss`
+    advantages normalized by minibatch    `policy_loss`      clipped surrogate                        `policy_loss`
     clipped value loss                    `value_loss`       entropy bonus                            `loss_terms`
     gradient norm clipped over all        `update`           stop at a KL divergence                  `update`
 
-Where the two libraries that people compare with differ, and what makes this file do as either (the tests hold it to
-both, step for step). CleanRL's choice is the default but for the first row:
-    what                                CleanRL                       Stable-Baselines3             here
-    a truncated episode's last value    dropped (treated as the end)  γ·V(final state) is added     bootstrap_truncated
-    value loss                          ½ mean squared error          mean squared error            vf_coef, doubled
-    value clipping, where used          max(clipped, unclipped)       clipped alone                 vloss_max
-    update u of U runs at (from 0)      lr·(1 − u/U)                  lr·(1 − (u+1)/U)              anneal_late
-    clip range                          constant                      constant or a schedule        anneal_clip
-    target_kl is tested                 after an epoch, on its last   before every step, against    kl_per_minibatch
-                                        minibatch                     1.5 × target_kl
-    a last, smaller minibatch           none: sizes must divide       taken                         sizes must divide
-    steps that are not whole rollouts   rounded down                  rounded up                    total_timesteps
-    losses in the log                   of the last minibatch         mean over minibatches         as CleanRL
-    rows of a rollout, and shuffling    by time, cumulative           by environment, afresh        by time, afresh
-The last row changes no distribution, only which numbers a seed gives. Equal in both: Adam's ε, the initial weights'
-distribution, the standardisation of advantages (unbiased deviation + 1e-8), environments seeded seed + i.
+The defaults are CleanRL's, but a truncated episode bootstraps. Where Stable-Baselines3 differs a switch makes this file
+do as it does: the table is in rlpath/deep/README.md, and the tests hold the file to both, step for step.
+
+Arrays are time first, (T, N, …) for T steps of N environments. Environments are acted in with NumPy on the network's
+own weights (networks.py says why); what the losses need is computed by torch for a whole rollout at once.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -44,22 +35,15 @@ from torch import Tensor, nn
 
 from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
-from rlpath.deep.parts.actor_critic import (
-    ActorCritic,
-    Batch,
-    agent_for,
-    collect,
-    explained_variance,
-    make_batch,
-    policy,
-    standardised,
-)
+from rlpath.deep.parts.networks import MakeNetwork, custom_network, mlp, numpy_forward, sample_categorical
 from rlpath.deep.parts.training import Args as Common
-from rlpath.deep.parts.training import Result, Training, require_space
-from rlpath.deep.parts.vec import Environments, Spaces, VectorEnv
+from rlpath.deep.parts.training import Result, Training, box_size, explained_variance, require_space
+from rlpath.deep.parts.vec import Environments, MakeEnv, Spaces, VectorEnv
 from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
+Act = Callable[[Array], Array]
+ENDLESS = 100_000
 KL_MARGIN = 1.5  # Stable-Baselines3's, where it tests every minibatch
 
 
@@ -88,7 +72,7 @@ class Args(Common):
     gae_lambda: float = 0.95
     """λ of GAE: 0 is one-step, 1 Monte Carlo."""
     norm_adv: bool = True
-    """Standardise the advantages of a minibatch."""
+    """Normalize the advantages of a minibatch."""
     clip_coef: float = 0.2
     """ε of the clipped surrogate and of the clipped value loss; infinity switches both off."""
     clip_vloss: bool = True
@@ -134,15 +118,225 @@ class Args(Common):
             rows = f"{self.num_envs} environments × {self.num_steps} steps = {self.batch_size} rows"
             raise InputError(f"{rows} do not divide into {self.num_minibatches} minibatches")
         if self.norm_adv and self.batch_size == self.num_minibatches:
-            raise InputError("minibatches of one row have no spread to standardise by; use fewer, or --no-norm-adv")
+            raise InputError("minibatches of one row have no spread to normalize by; use fewer, or --no-norm-adv")
         if self.total_timesteps < self.batch_size:
             raise InputError(f"{self.total_timesteps} steps are fewer than one rollout of {self.batch_size}")
+
+
+# The networks
+
+
+class Agent(nn.Module):
+    """Policy and value network, separate, with tanh between the layers, for Discrete and MultiDiscrete actions.
+
+    An action has one part or several, drawn independently; `sizes` are the choices of each. With `orthogonal`, weights
+    are orthogonal with gain √2, the value's last layer with gain 1 and the policy's with 0.01, so that actions begin
+    equally likely; without, torch's own initialization. `make_network`, where it is given, makes both networks instead.
+    """
+
+    sizes: tuple[int, ...]
+
+    def __init__(
+        self,
+        envs: Spaces,
+        hidden: tuple[int, ...],
+        orthogonal: bool,
+        seed: int,
+        make_network: MakeNetwork | None = None,
+    ) -> None:
+        super().__init__()
+        self.single = not isinstance(envs.single_action_space, gymnasium.spaces.MultiDiscrete)
+        self.start = getattr(envs.single_action_space, "start", 0)
+        outputs, space = self.outputs(envs), envs.single_observation_space
+        if make_network is not None:
+            self.critic = custom_network(make_network, space, 1, derive(seed, "critic"))
+            self.actor = custom_network(make_network, space, outputs, derive(seed, "actor"))
+            return
+        inputs = box_size(space, "the observation space")
+        generator = torch.Generator().manual_seed(derive(seed, "weights"))
+        gain = 2**0.5 if orthogonal else None
+        self.critic = mlp((inputs, *hidden, 1), nn.Tanh, generator, gain=gain, last_gain=1.0)
+        self.actor = mlp((inputs, *hidden, outputs), nn.Tanh, generator, gain=gain, last_gain=0.01)
+
+    def outputs(self, envs: Spaces) -> int:
+        """How many numbers the policy network gives: a logit for each choice of each part of an action."""
+        space = envs.single_action_space
+        if isinstance(space, gymnasium.spaces.MultiDiscrete):
+            self.sizes = tuple(map(int, space.nvec))
+        else:
+            self.sizes = (int(require_space(space, gymnasium.spaces.Discrete, "the action space", "use PPO").n),)
+        return sum(self.sizes)
+
+    def value(self, obs: Tensor) -> Tensor:
+        """V(s), (…, inputs) → (…,)."""
+        return self.critic(obs).squeeze(-1)
+
+    def logprob_and_entropy(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        """log π(a|s) and the entropy of π(·|s), both (B,), for (B, inputs) and (B, *action)."""
+        logprobs = [logits.log_softmax(-1) for logits in self.actor(obs).split(self.sizes, -1)]
+        parts = action.reshape(len(action), -1).unbind(-1)
+        chosen = [rows.gather(-1, part[:, None]).squeeze(-1) for rows, part in zip(logprobs, parts, strict=True)]
+        entropy = [-(rows.exp() * rows).sum(-1) for rows in logprobs]
+        return functools.reduce(torch.add, chosen), functools.reduce(torch.add, entropy)
+
+    def sampler(self, rng: np.random.Generator, num_envs: int, steps: int) -> Act:
+        """A function from (N, inputs) to N drawn actions; random numbers are drawn for `steps` calls at once."""
+        logits = numpy_forward(self.actor)
+        uniform = endless_rows(lambda: rng.random((steps, num_envs, len(self.sizes)), np.float32))
+        return lambda obs: self._choose(logits(obs), next(uniform))
+
+    def greedy_action(self, obs: Array) -> Array:
+        """The most probable action of each row, (N, inputs) → (N, *action)."""
+        return self._choose(numpy_forward(self.actor)(obs), None)
+
+    def _choose(self, logits: Array, uniform: Array | None) -> Array:
+        columns, start = [], 0
+        for i, size in enumerate(self.sizes):
+            part = logits[:, start : start + size]
+            columns.append(part.argmax(-1) if uniform is None else sample_categorical(part, uniform[:, i]))
+            start += size
+        return columns[0] if self.single else np.stack(columns, -1)
+
+    def clip_action(self, action: Array) -> Array:
+        """`action` as the environment may see it: counted from where its space starts."""
+        return action + self.start if np.any(self.start) else action
+
+
+def endless_rows(draw: Callable[[], Array]) -> Iterator[Array]:
+    """Rows of blocks, without end: as many calls of the generator as steps would cost more than the policy."""
+    while True:
+        yield from draw()
+
+
+def make_agent(envs: Spaces, args: Args, make_network: MakeNetwork | None = None) -> Agent:
+    """The untrained agent of `args.seed`. Raises `InputError` where actions or observations are of another kind."""
+    space = envs.single_action_space
+    if not isinstance(space, gymnasium.spaces.MultiDiscrete):
+        remedy = "use ppo_continuous for continuous actions"
+        require_space(space, gymnasium.spaces.Discrete, "the action space", remedy)
+    return Agent(envs, args.hidden, args.orthogonal_init, args.seed, make_network)
+
+
+# A rollout and what is learned from it
+
+
+class Rollout(NamedTuple):
+    """What T steps of every environment gave, time first: (T, N, …). `action` is what was drawn, unclipped."""
+
+    obs: Array
+    final_obs: Array
+    action: Array
+    reward: Array
+    terminated: Array
+    truncated: Array
+
+    @property
+    def done(self) -> Array:
+        """Whether the episode ended, for either reason, (T, N) bool."""
+        return self.terminated | self.truncated
+
+
+class Batch(NamedTuple):
+    """Rows for the update, (B, …): a flattened rollout, or a minibatch of it."""
+
+    obs: Tensor
+    action: Tensor
+    logprob: Tensor
+    advantage: Tensor
+    return_: Tensor
+    value: Tensor
+
+    def rows(self, index: Tensor) -> Batch:
+        """The rows `index`."""
+        return Batch(*(column[index] for column in self))
+
+
+def collect(
+    envs: Environments,
+    agent: Agent,
+    rng: np.random.Generator,
+    training: Training,
+    steps: int,
+    episodes: int | None = None,
+) -> Rollout:
+    """Act with the current policy: `steps` steps of every environment, or until `episodes` have ended."""
+    draw = agent.sampler(rng, envs.num_envs, steps)
+    taken, ended = [], 0
+    while len(taken) < steps if episodes is None else ended < episodes:
+        if ended == 0 and len(taken) == ENDLESS:
+            remedy = "give the environment a time limit with gymnasium.wrappers.TimeLimit"
+            raise InputError(
+                f"no episode has ended in {ENDLESS} steps, and this algorithm learns from whole ones; {remedy}"
+            )
+        obs = envs.obs.astype(np.float32, copy=False)
+        action = draw(obs)
+        step = envs.step(agent.clip_action(action))
+        training.advance(envs.num_envs, step.episodes)
+        ended += len(step.episodes)
+        final_obs = step.final_obs.astype(np.float32, copy=False)
+        taken.append((obs, final_obs, action, step.reward, step.terminated, step.truncated))
+    return Rollout(*(np.stack(column) for column in zip(*taken, strict=True)))
+
+
+def estimate_advantages(
+    reward_t: Array, value_t: Array, value_tp1: Array, done_t: Array, gamma: float, gae_lambda: float
+) -> Array:
+    """Generalized advantage estimation (Schulman et al. 2016, arXiv:1506.02438, equation 16), (T, N).
+
+    delta_t = r_t + γ·V(s_{t+1}) − V(s_t),   A_t = delta_t + γλ·(1 − done_t)·A_{t+1}
+
+    `value_tp1` is the value of where step t led: zero where it terminated, the value of the final observation where it
+    was truncated. `done_t` is either: nothing flows back across the end of an episode.
+    """
+    delta_t = reward_t + gamma * value_tp1 - value_t
+    decay_t = (gamma * gae_lambda) * (1.0 - done_t.astype(delta_t.dtype))
+    advantage_t = np.empty_like(delta_t)
+    running = np.zeros_like(delta_t[0])
+    for t in reversed(range(len(delta_t))):
+        running = delta_t[t] + decay_t[t] * running
+        advantage_t[t] = running
+    return advantage_t
+
+
+@torch.no_grad()
+def values_along(agent: Agent, rollout: Rollout, bootstrap_truncated: bool) -> tuple[Array, Array]:
+    """V of every step's state and of where the step led, both (T, N).
+
+    The second is zero where the step terminated, and where it was truncated unless `bootstrap_truncated`.
+    """
+    value_t = agent.value(torch.from_numpy(rollout.obs).flatten(0, 1)).view(rollout.reward.shape).numpy()
+    value_tp1 = np.concatenate([value_t[1:], np.zeros_like(value_t[:1])])
+    # Where an episode was truncated, and after the last step, the next row is not where the action led.
+    led_elsewhere = rollout.truncated.copy()
+    led_elsewhere[-1] = True
+    value_tp1[led_elsewhere] = agent.value(torch.from_numpy(rollout.final_obs[led_elsewhere])).numpy()
+    value_tp1[rollout.terminated if bootstrap_truncated else rollout.done] = 0.0
+    return value_t, value_tp1
+
+
+@torch.no_grad()
+def make_batch(agent: Agent, rollout: Rollout, gamma: float, gae_lambda: float, bootstrap: bool) -> Batch:
+    """Log probabilities, values, GAE and returns (advantage + value) of a rollout, flattened in time-major order."""
+    value_t, value_tp1 = values_along(agent, rollout, bootstrap)
+    advantage = estimate_advantages(rollout.reward, value_t, value_tp1, rollout.done, gamma, gae_lambda)
+    obs, action = (torch.from_numpy(column).flatten(0, 1) for column in (rollout.obs, rollout.action))
+    logprob, _ = agent.logprob_and_entropy(obs, action)
+    columns = [torch.from_numpy(column).flatten() for column in (advantage, advantage + value_t, value_t)]
+    return Batch(obs, action, logprob, *columns)
+
+
+def normalize_advantages(advantage: Tensor) -> Tensor:
+    """(A − mean) / (standard deviation + 1e-8), the deviation unbiased, over the rows given."""
+    return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+
+
+# The update
 
 
 def policy_loss(ratio: Tensor, advantage: Tensor, args: Args) -> Tensor:
     """The clipped surrogate, to be minimised, from (B,) ratios and advantages."""
     if args.norm_adv:
-        advantage = standardised(advantage)
+        advantage = normalize_advantages(advantage)
     clipped = ratio.clamp(1 - args.clip_coef, 1 + args.clip_coef)
     return -torch.min(advantage * ratio, advantage * clipped).mean()
 
@@ -167,7 +361,7 @@ class Terms(NamedTuple):
     clipfrac: Tensor
 
 
-def loss_terms(agent: ActorCritic, batch: Batch, args: Args) -> tuple[Tensor, Terms]:
+def loss_terms(agent: Agent, batch: Batch, args: Args) -> tuple[Tensor, Terms]:
     """The loss to step on, and its terms."""
     logprob, entropy = agent.logprob_and_entropy(batch.obs, batch.action)
     logratio = logprob - batch.logprob
@@ -183,7 +377,7 @@ def loss_terms(agent: ActorCritic, batch: Batch, args: Args) -> tuple[Tensor, Te
 
 
 def update(
-    agent: ActorCritic, optimizer: torch.optim.Optimizer, batch: Batch, args: Args, rng: np.random.Generator
+    agent: Agent, optimizer: torch.optim.Optimizer, batch: Batch, args: Args, rng: np.random.Generator
 ) -> dict[str, float]:
     """All epochs over one rollout; the figures of the last minibatch, and the clip fraction over all of them."""
     weights = list(agent.parameters())
@@ -224,27 +418,30 @@ def annealed(args: Args, iteration: int) -> Args:
     return replace(args, learning_rate=learning_rate, clip_coef=args.clip_coef * (left if args.anneal_clip else 1))
 
 
-def make_agent(envs: Spaces, args: Args) -> ActorCritic:
-    """The untrained agent of `args.seed`. Raises `InputError` where actions or observations are of another kind."""
-    remedy = "use ppo_continuous for continuous actions"
-    require_space(envs.single_action_space, gymnasium.spaces.Discrete, "the action space", remedy)
-    return agent_for(envs, args.hidden, args.orthogonal_init, args.seed)
+# Training
 
 
-def train(args: Args, run: RunFolder | None = None) -> Result:
+def train(
+    args: Args,
+    run: RunFolder | None = None,
+    *,
+    make_env: MakeEnv | None = None,
+    make_network: MakeNetwork | None = None,
+) -> Result:
     """Train `args.total_timesteps` steps, rounded down to whole rollouts.
 
     With `run`, episodes, losses and checkpoints go to its folder and an earlier start of the same configuration is
-    continued with the same bits. Raises `InputError` for what the user can mend.
+    continued with the same bits. `make_env` makes the environment, wrapped as you like, instead of `args.env_id`, and
+    `make_network(observation space, outputs)` the networks. Raises `InputError` for what the user can mend.
     """
     args.check()
-    envs = VectorEnv(args.env_id, args.num_envs, args.seed)
-    agent = make_agent(envs, args)
+    envs = VectorEnv(make_env or args.env_id, args.num_envs, args.seed)
+    agent = make_agent(envs, args, make_network)
     training = iterate(args, envs, agent, run)
     return training.result(agent, policy(agent, args.seed))
 
 
-def iterate(args: Args, envs: Environments, agent: ActorCritic, run: RunFolder | None) -> Training:
+def iterate(args: Args, envs: Environments, agent: Agent, run: RunFolder | None) -> Training:
     """The loop of `train`, for any agent: collect a rollout, estimate its advantages, update."""
     optimizer = torch.optim.Adam(agent.parameters(), args.learning_rate, eps=args.adam_eps, fused=True)
     rng = np.random.default_rng(derive(args.seed, "ppo"))
@@ -257,3 +454,15 @@ def iterate(args: Args, envs: Environments, agent: ActorCritic, run: RunFolder |
         training.log(update(agent, optimizer, batch, now, rng) | {"charts/learning_rate": now.learning_rate})
     envs.close()
     return training
+
+
+def policy(agent: Agent, seed: int) -> Callable[[Array, bool], Array]:
+    """The trained policy as a function of (N, inputs) and whether to act greedily."""
+    rng = np.random.default_rng(derive(seed, "act"))
+
+    def act(obs: Array, deterministic: bool) -> Array:
+        obs = obs.astype(np.float32, copy=False)
+        action = agent.greedy_action(obs) if deterministic else agent.sampler(rng, len(obs), 1)(obs)
+        return agent.clip_action(action)
+
+    return act

@@ -1,18 +1,18 @@
-"""Proximal policy optimisation for continuous actions: `rlpath.deep.ppo` with another policy and another scale.
+"""Proximal policy optimization for continuous actions: `rlpath.deep.ppo` with another policy and another scale.
 
-    π(a|s) = Π_i Normal(a_i; μ_i(s), σ_i)          log σ: one learnt number a dimension, the same in every state
+    π(a|s) = Π_i Normal(a_i; μ_i(s), σ_i)          log σ: one learned number a dimension, the same in every state
     log π  = Σ_i −½((a_i − μ_i)/σ_i)² − log σ_i − ½ log 2π          entropy = Σ_i log σ_i + ½ log 2πe
 
 Losses, updates, switches and the table of differences between CleanRL and Stable-Baselines3 are those of
 `rlpath/deep/ppo.py`. What continuous control adds, after Huang et al. 2022; each can be switched off:
-    a normal policy whose deviation does not depend on the state     `GaussianAgent` in actor_critic.py
-    the action is clipped where the environment sees it; the loss    `collect` in actor_critic.py
+    a Gaussian policy whose deviation does not depend on the state     `GaussianAgent`
+    the action is clipped where the environment sees it; the loss    `collect` in ppo.py
     is of the action that was drawn
-    observations and rewards are normalised and clipped to ±10       `Normalised` in normalise.py
+    observations and rewards are normalized and clipped to ±10       `NormalizedEnvs` in normalize.py
 
 Where the two libraries differ here:
     what                              CleanRL                  Stable-Baselines3             here
-    normalisation                     every environment its    VecNormalize: one for all,    normalize
+    normalization                     every environment its    VecNormalize: one for all,    normalize
                                       own statistics           where it is asked for
     initial log σ                     0                        0 unless set                  log_std
     noise that depends on the state   no                       on request (gSDE)             no
@@ -20,19 +20,23 @@ Where the two libraries differ here:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
 import numpy as np
+import torch
+from torch import Tensor, nn
 
-from rlpath.deep.parts.actor_critic import ActorCritic, agent_for, policy
-from rlpath.deep.parts.normalize import Normalised, Normalize, make_envs
-from rlpath.deep.parts.training import Result, require_space
-from rlpath.deep.parts.vec import Environments
+from rlpath.core.errors import InputError
+from rlpath.deep.parts.networks import MakeNetwork, numpy_forward
+from rlpath.deep.parts.normalize import Normalize, NormalizedEnvs, make_envs
+from rlpath.deep.parts.training import Result, box_size, require_space
+from rlpath.deep.parts.vec import Environments, MakeEnv, Spaces
+from rlpath.deep.ppo import Act, Agent, endless_rows, iterate, policy
 from rlpath.deep.ppo import Args as Discrete
-from rlpath.deep.ppo import iterate
 from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
@@ -51,28 +55,99 @@ class Args(Discrete):
     update_epochs: int = 10
     ent_coef: float = 0.0
     normalize: Normalize = "per_env"
-    """Statistics that observations and rewards are normalised by: per_env (CleanRL), shared (VecNormalize), none."""
+    """Statistics that observations and rewards are normalized by: per_env (CleanRL), shared (VecNormalize), none."""
     log_std: float = 0.0
     """Logarithm of the standard deviation at the start."""
 
 
-def train(args: Args, run: RunFolder | None = None) -> Result:
+class GaussianAgent(Agent):
+    """Vectors drawn from a normal distribution with mean μ(s) and one standard deviation a dimension.
+
+    A drawn vector is stored as it is, and clipped to the action space where the environment sees it.
+    """
+
+    def __init__(
+        self,
+        envs: Spaces,
+        hidden: tuple[int, ...],
+        orthogonal: bool,
+        seed: int,
+        make_network: MakeNetwork | None = None,
+        log_std: float = 0.0,
+    ) -> None:
+        super().__init__(envs, hidden, orthogonal, seed, make_network)
+        space = require_space(envs.single_action_space, gymnasium.spaces.Box, "the action space", "use ppo")
+        self.log_std = nn.Parameter(torch.full(space.shape, float(log_std)))
+        self.low, self.high = space.low, space.high
+
+    def outputs(self, envs: Spaces) -> int:
+        """One mean a dimension."""
+        return box_size(envs.single_action_space, "the action space")
+
+    def logprob_and_entropy(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Agent`; `action` is the unclipped one."""
+        mean = self.actor(obs)
+        scaled = (action - mean) * (-self.log_std).exp()
+        logprob = -0.5 * scaled.square() - self.log_std - 0.5 * math.log(2 * math.pi)
+        entropy = (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum()
+        return logprob.sum(-1), entropy.expand(len(mean))
+
+    def sampler(self, rng: np.random.Generator, num_envs: int, steps: int) -> Act:
+        """See `Agent`."""
+        mean = numpy_forward(self.actor)
+        std = np.exp(self.log_std.detach().numpy())
+        noise = endless_rows(lambda: rng.standard_normal((steps, num_envs, len(std)), np.float32))
+        return lambda obs: mean(obs) + std * next(noise)
+
+    def greedy_action(self, obs: Array) -> Array:
+        """μ(s) of each row, (N, inputs) → (N, *action)."""
+        return numpy_forward(self.actor)(obs)
+
+    def clip_action(self, action: Array) -> Array:
+        """`action` clipped to the action space."""
+        return np.clip(action, self.low, self.high)
+
+
+def agent_for(
+    envs: Spaces,
+    hidden: tuple[int, ...],
+    orthogonal: bool,
+    seed: int,
+    log_std: float = 0.0,
+    make_network: MakeNetwork | None = None,
+) -> Agent:
+    """The agent for the spaces of `envs`, its weights fixed by `seed`. Raises `InputError` for other spaces."""
+    space = envs.single_action_space
+    if isinstance(space, gymnasium.spaces.Box):
+        return GaussianAgent(envs, hidden, orthogonal, seed, make_network, log_std)
+    if not isinstance(space, gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete):
+        raise InputError(f"the action space is {space}, and this algorithm needs Discrete, MultiDiscrete or Box")
+    return Agent(envs, hidden, orthogonal, seed, make_network)
+
+
+def train(
+    args: Args,
+    run: RunFolder | None = None,
+    *,
+    make_env: MakeEnv | None = None,
+    make_network: MakeNetwork | None = None,
+) -> Result:
     """Train `args.total_timesteps` steps, rounded down to whole rollouts; see `rlpath.deep.ppo.train`.
 
-    `Result.act` takes the environment's own observations: it normalises them by the statistics of the training.
+    `Result.act` takes the environment's own observations: it normalizes them by the statistics of the training.
     """
     args.check()
-    envs = make_envs(args.env_id, args.num_envs, args.seed, args.normalize, args.gamma)
+    envs = make_envs(make_env or args.env_id, args.num_envs, args.seed, args.normalize, args.gamma)
     remedy = "use ppo for discrete actions"
     require_space(envs.single_action_space, gymnasium.spaces.Box, "the action space", remedy)
-    agent = agent_for(envs, args.hidden, args.orthogonal_init, args.seed, args.log_std)
+    agent = agent_for(envs, args.hidden, args.orthogonal_init, args.seed, args.log_std, make_network)
     training = iterate(args, envs, agent, run)
     return training.result(agent, policy_on(envs, agent, args.seed))
 
 
-def policy_on(envs: Environments, agent: ActorCritic, seed: int) -> Callable[[Array, bool], Array]:
-    """The trained policy as a function of raw observations, (N, inputs), and whether to take the likeliest action."""
+def policy_on(envs: Environments, agent: Agent, seed: int) -> Callable[[Array, bool], Array]:
+    """The trained policy as a function of raw observations, (N, inputs), and whether to act greedily."""
     act = policy(agent, seed)
-    if isinstance(envs, Normalised):
+    if isinstance(envs, NormalizedEnvs):
         return lambda obs, deterministic: act(envs.for_evaluation(obs), deterministic)
     return act

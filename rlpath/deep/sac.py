@@ -1,4 +1,4 @@
-"""Soft actor-critic (Haarnoja et al. 2018, arXiv:1812.05905): two critics, a stochastic actor, a learnt temperature.
+"""Soft actor-critic (Haarnoja et al. 2018, arXiv:1812.05905): two critics, a stochastic actor, a learned temperature.
 
     a, log π  = tanh(μ(s) + σ(s)·ε),  log N(u; μ, σ) − Σ log(1 − a² + 1e-6)       ε ~ N(0, 1), u the argument of tanh
     y         = r + γ·(1 − terminated)·(min_i Q'_i(s', a') − α·log π(a'|s'))      a' from the current actor
@@ -11,7 +11,7 @@ The details that matter; a test fails without each:
     the smaller of two critics     `soft_target`    entropy in the target           `soft_target`
     the density of tanh            `sample`         entropy in the actor's loss     `actor_loss`
     timeouts bootstrap             `soft_target`    targets follow slowly           `update`
-    the temperature is learnt      `update`         random actions before learning  `train`
+    the temperature is learned      `update`         random actions before learning  `train`
 
 Where the two references differ, both are a flag; the defaults are Stable-Baselines3's:
                            Stable-Baselines3                   CleanRL
@@ -52,7 +52,7 @@ from rlpath.deep.parts.off_policy import (
 )
 from rlpath.deep.parts.replay import ReplayBuffer, Transitions
 from rlpath.deep.parts.training import Result, Training, box_size
-from rlpath.deep.parts.vec import VectorEnv
+from rlpath.deep.parts.vec import MakeEnv, VectorEnv
 from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
@@ -200,19 +200,20 @@ def update(
 
 
 def temper(agent: Agent, optimizers: Optimizers, logprob: Tensor, args: Args) -> None:
-    """One step of the temperature, where it is learnt."""
+    """One step of the temperature, where it is learned."""
     if args.autotune:
         descend(optimizers.alpha_optimizer, alpha_loss(agent, logprob))
 
 
-def train(args: Args, run: RunFolder | None = None) -> Result:
+def train(args: Args, run: RunFolder | None = None, *, make_env: MakeEnv | None = None) -> Result:
     """Train `args.total_timesteps` steps, rounded up to whole rounds of `num_envs` × `train_frequency`.
 
     With `run`, episodes, figures and checkpoints go to its folder and an earlier start of the same configuration is
-    continued with the same bits. Raises `InputError` for what the user can mend.
+    continued with the same bits. `make_env` makes the environment, wrapped as you like, in place of `args.env_id`.
+    Raises `InputError` for what the user can mend.
     """
     args.check()
-    envs = VectorEnv(args.env_id, args.num_envs, args.seed)
+    envs = VectorEnv(make_env or args.env_id, args.num_envs, args.seed)
     box = ActionBox.of(envs, "use dqn or ppo for discrete actions")
     inputs = box_size(envs.single_observation_space, "the observation space")
     agent = Agent(inputs, box, args, torch.Generator().manual_seed(derive(args.seed, "weights")))

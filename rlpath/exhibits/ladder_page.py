@@ -1,6 +1,6 @@
 """The table of a ladder: the same evaluation of every rung, over seeds, each rung against the one it started from.
 
-Two levels of variance, as in `seeds_report`: the wider of the intervals over seeds and over problems. The p-values of
+Two levels of variance, seeds and problems, in one error, as in `seeds_report`. The p-values of
 one task (each rung against its start) are one family, adjusted by Holm.
 """
 
@@ -60,7 +60,7 @@ def rows(rungs: Sequence[Rung], seed: int = 0) -> list[Row]:
         rung.name: aggregate([compare(a, b, seed) for a, b in zip(after[rung.start], after[rung.name], strict=True)])
         for rung in rungs
     }
-    adjusted = dict(zip(versus, holm([_primary(found).p_over_problems for found in versus.values()]), strict=True))
+    adjusted = dict(zip(versus, holm([_primary(found).p for found in versus.values()]), strict=True))
     base = aggregate([compare(one, one, seed) for one in after[BASE]])
     found = [Row(BASE, "", base.aggregates, None, None, _cut(after[BASE]), 0.0, 0.0)]
     for rung in rungs:
@@ -117,7 +117,7 @@ def _primary(found: SeedComparison) -> Aggregate:
 
 
 def _cut(found: Sequence[Evaluation]) -> float:
-    return sum(evaluation.summary().cut for evaluation in found) / len(found)
+    return sum(evaluation.summary().truncated for evaluation in found) / len(found)
 
 
 def _cells(row: Row) -> tuple[str, ...]:

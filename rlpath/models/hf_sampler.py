@@ -18,7 +18,10 @@ from transformers.masking_utils import sdpa_mask
 from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
 from rlpath.core.types import Completion, Decoding
+from rlpath.models.cache import reserve
+from rlpath.models.chat import ChatOptions, check_options, encode_chat, stop_token_ids
 from rlpath.models.cpu_linear import PackedLinears, can_pack
+from rlpath.models.layers import caps_attention, foreign_layers
 
 GROUPED = "rlpath_grouped"
 
@@ -57,23 +60,40 @@ AttentionMaskInterface.register(GROUPED, sdpa_mask)
 class HFSampler:
     """Samples from its own copy of a causal language model; `load_weights` brings that copy up to date.
 
-    `model` must not be shared with a trainer. At most `max_batch` sequences are decoded at once.
+    `model` must not be shared with a trainer. At most `max_batch` sequences are decoded at once; `options` go to the
+    chat template. Raises `InputError` for a model with recurrent layers.
     """
 
     backend = "hf"
 
-    def __init__(self, model: Any, tokenizer: Any, *, system: str | None = None, max_batch: int = 256) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        system: str | None = None,
+        options: ChatOptions | None = None,
+        max_batch: int = 256,
+    ) -> None:
+        refuse_state(model)
+        check_options(tokenizer, options)
         self.model = model.eval().requires_grad_(False)
-        if model.device.type == "cpu":
+        if caps_attention(model.config.get_text_config()):
+            # torch's fused kernel knows no soft cap and would leave it out.
+            self.model.set_attn_implementation("eager")
+        elif model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
+            # Only in place of torch's kernel: a model with attention of its own (sinks) keeps it.
             self.model.set_attn_implementation(GROUPED)
         self.linears = PackedLinears(self.model, max_batch) if can_pack(self.model) else None
         self.tokenizer = tokenizer
         self.system = system
+        self.options = options
         self.max_batch = max_batch
-        self.stop_ids = stop_token_ids(model, tokenizer)
+        self.device = model.device
+        self.stop_ids = stop_token_ids(model.generation_config.eos_token_id, tokenizer)
 
     def encode(self, prompt: str) -> list[int]:
-        return encode_chat(self.tokenizer, prompt, self.system)
+        return encode_chat(self.tokenizer, prompt, self.system, self.options)
 
     @torch.no_grad()
     def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
@@ -84,14 +104,28 @@ class HFSampler:
         if self.linears is not None:
             self.linears.refresh()
 
+    def sleep(self) -> None:
+        """Give the GPU's memory back until `wake`; nothing on a CPU."""
+        self.device = self.model.device
+        self.model.to("cpu")
+
+    def wake(self) -> None:
+        """Undo `sleep`."""
+        self.model.to(self.device)
+
     @torch.inference_mode()
-    def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
-        """Complete each prompt `decoding.n` times; draws depend on the seed and the prompt's index alone."""
+    def generate(
+        self, prompts: Sequence[Sequence[int]], decoding: Decoding, *, first: int = 0
+    ) -> list[list[Completion]]:
+        """Complete each prompt `decoding.n` times; draws depend on the seed and the prompt's number alone.
+
+        Prompts are numbered from `first`: where processes share a call, each has a part of it.
+        """
         per_batch = max(1, self.max_batch // decoding.n)
         groups: list[list[Completion]] = []
         for start in range(0, len(prompts), per_batch):
             batch = prompts[start : start + per_batch]
-            uniforms_B_T = torch.cat([_uniforms(decoding, start + index) for index in range(len(batch))])
+            uniforms_B_T = torch.cat([_uniforms(decoding, first + start + index) for index in range(len(batch))])
             rows = self._decode(batch, decoding, uniforms_B_T.to(self.model.device))
             groups += [rows[i : i + decoding.n] for i in range(0, len(rows), decoding.n)]
         return groups
@@ -108,6 +142,7 @@ class HFSampler:
         )
         cache = output.past_key_values
         cache.batch_repeat_interleave(decoding.n)
+        reserve(cache)
         logits_B_V = output.logits[:, -1].repeat_interleave(decoding.n, 0)
         mask_B_S = mask_P.repeat_interleave(decoding.n, 0)
         position_B = mask_B_S.sum(1)
@@ -141,6 +176,16 @@ class HFSampler:
         stopped = token_ids[-1] in self.stop_ids
         text = self.tokenizer.decode(token_ids, skip_special_tokens=True)
         return Completion(text, token_ids, tuple(logprobs[: len(token_ids)]), "stop" if stopped else "length")
+
+
+def refuse_state(model: Any) -> None:
+    """Raise `InputError` for a model with layers whose state is not keys and values."""
+    foreign = foreign_layers(model)
+    if foreign:
+        raise InputError(
+            f"a model of {', '.join(foreign)} keeps more than keys and values, which this sampler cannot share among "
+            "completions: choose --rollouts vllm, or a model of plain attention layers"
+        )
 
 
 def choose(logits_B_V: torch.Tensor, uniform_B: torch.Tensor, decoding: Decoding) -> tuple[torch.Tensor, torch.Tensor]:
@@ -206,24 +251,6 @@ def filter_logits(logits_B_V: torch.Tensor, top_k: int, top_p: float) -> torch.T
         outside = torch.zeros_like(logits_B_V, dtype=torch.bool).scatter(-1, order, before >= top_p)
         logits_B_V = logits_B_V.masked_fill(outside, -torch.inf)
     return logits_B_V
-
-
-def encode_chat(tokenizer: Any, prompt: str, system: str | None = None) -> list[int]:
-    """Token ids of one user turn under the tokenizer's chat template (plain text where it has none)."""
-    if tokenizer.chat_template is None:
-        return tokenizer(prompt)["input_ids"]
-    turns = [{"role": "system", "content": system}] if system is not None else []
-    turns.append({"role": "user", "content": prompt})
-    return tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
-
-
-def stop_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Every token that ends a turn: the tokenizer's own and those of the model's generation config."""
-    listed = model.generation_config.eos_token_id
-    ids = set(listed if isinstance(listed, list) else [] if listed is None else [listed])
-    if tokenizer.eos_token_id is not None:
-        ids.add(tokenizer.eos_token_id)
-    return frozenset(ids)
 
 
 def _uniforms(decoding: Decoding, prompt_index: int) -> torch.Tensor:

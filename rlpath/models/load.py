@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from rlpath.core.errors import InputError
 from rlpath.core.files import read_json
 from rlpath.models import adapters, packaged
+from rlpath.models.hub import hub_state
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-DEFAULT = packaged.NAME
+DEFAULT = packaged.DEFAULT
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
@@ -31,24 +32,38 @@ _CAUSAL = ("ForCausalLM", "LMHeadModel")
 def resolve_model(name: str, cache: Path | None = None) -> Path:
     """The local folder of model `name`, checked to be a causal language model with whole weights files.
 
-    `name` is a folder, a hub id `organisation/model` (through the hub's ordinary cache), or `smollm2-135m-instruct`
-    (fetched as a Python package, kept under `cache`, by default `RLPATH_CACHE`), or the folder of a trained adapter,
-    which is merged into the model that it names. Raises `InputError` where it is none of these, cannot be fetched, or
-    is broken.
+    `name` is a folder, a hub id `organisation/model` (through the hub's ordinary cache), or one of `packaged.MODELS`
+    (kept under `cache`, by default `RLPATH_CACHE`). A trained adapter, here or on the hub, is merged into the model that
+    it names (see `adapters`). Raises `InputError` where it is none of these, cannot be fetched, or is broken.
     """
-    if name == DEFAULT:
-        path = packaged.packaged_model(cache)
+    if name in packaged.MODELS:
+        path = _packaged(name, cache or packaged.cache_folder())
     elif name and Path(name).expanduser().is_dir():
         path = Path(name).expanduser().resolve()
-        if adapters.is_adapter(path):
-            base = resolve_model(adapters.base_of_adapter(path), cache)
-            path = adapters.merged_model(base, path, cache or packaged.cache_folder())
     elif _HUB_ID.fullmatch(name) and not name.startswith("."):
         path = _from_hub(name)
     else:
-        raise InputError(f"model {name!r} is neither a folder, nor a hub id organisation/model, nor {DEFAULT}")
+        raise InputError(
+            f"model {name!r} is neither a folder, nor a hub id organisation/model, nor {', '.join(packaged.MODELS)}"
+        )
+    if adapters.is_adapter(path):
+        base = resolve_model(adapters.base_of_adapter(path), cache)
+        path = adapters.merged_model(base, path, cache or packaged.cache_folder())
     check_model(path)
     return path
+
+
+def _packaged(name: str, cache: Path) -> Path:
+    """A packaged model: from the hub where it has the maker's own copy and can be read, else from its packages.
+
+    What was converted once stays in use, so that a run goes on with the weights it began with.
+    """
+    hub = packaged.MODELS[name].hub
+    if hub is None or packaged.model_folder(cache, name).is_dir():
+        return packaged.packaged_model(cache, name)
+    if hub in {model.name for model in _hub_cache()} or hub_state() == "reachable":
+        return _from_hub(hub)
+    return packaged.packaged_model(cache, name)
 
 
 def _from_hub(name: str) -> Path:
@@ -68,6 +83,9 @@ def _from_hub(name: str) -> Path:
 
 def check_model(path: Path) -> None:
     """Raise `InputError` unless `path` holds the config and whole safetensors of a causal language model."""
+    if adapters.is_adapter(path):
+        # transformers would load it onto whatever base it names, unchecked.
+        raise InputError(f"{path} holds an adapter, not a model: name it where a model is asked for, and it is merged")
     if not (path / "config.json").is_file():
         raise InputError(f"{path} is not a model folder: it holds no config.json")
     kinds = read_json(path / "config.json").get("architectures") or ["no architecture"]
@@ -163,7 +181,12 @@ def load_model(
     """
     check_model(path)
     auto = _need("transformers").AutoModelForCausalLM
-    options = {"quantization_config": quantization_config} if quantization_config is not None else {}
+    options: dict[str, Any] = {}
+    if quantization_config is not None:
+        options["quantization_config"] = quantization_config
+    if _caps_attention(path):
+        # torch's fused kernel knows no soft cap and would leave it out.
+        options["attn_implementation"] = "eager"
     try:
         # transformers fills what the weights lack with random numbers and only warns; here it is an error.
         model, found = auto.from_pretrained(path, dtype=dtype, output_loading_info=True, **options)
@@ -175,6 +198,11 @@ def load_model(
             f"the weights in {path} lack {len(lacking)} tensors, first {lacking[0]}; fetch the model again"
         )
     return model
+
+
+def _caps_attention(path: Path) -> bool:
+    config = read_json(path / "config.json")
+    return bool(config.get("text_config", config).get("attn_logit_softcapping"))
 
 
 def _first_line(error: Exception) -> str:
@@ -203,9 +231,9 @@ class CachedModel:
 
 
 def cached_models(cache: Path | None = None) -> list[CachedModel]:
-    """Models that `resolve_model` would find without a network: the packaged one, then those of the hub's cache."""
-    ours = packaged.model_folder(cache or packaged.cache_folder())
-    found = [CachedModel(DEFAULT, ours, _size(ours))] if ours.is_dir() else []
+    """Models that `resolve_model` would find without a network: packaged ones, then those of the hub's cache."""
+    ours = {name: packaged.model_folder(cache or packaged.cache_folder(), name) for name in packaged.MODELS}
+    found = [CachedModel(name, folder, _size(folder)) for name, folder in ours.items() if folder.is_dir()]
     return found + _hub_cache()
 
 

@@ -1,7 +1,8 @@
 """Sampling with vLLM inside the trainer's process, on a GPU or on a CPU.
 
-The engine runs in this process (no worker processes), so that new weights reach it by assignment and its draws come
-from torch's global generators, which are seeded for each call and put back afterwards.
+The engine runs in this process (no worker processes), so that new weights reach it by assignment. On a GPU every
+request has its own seed; vLLM's CPU runner cannot take one, and draws from torch's global generators, which are seeded
+for each call and put back afterwards.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import torch
 from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
 from rlpath.core.types import Completion, Decoding
-from rlpath.models.hf_sampler import encode_chat
+from rlpath.models.chat import ChatOptions, check_options, encode_chat, stop_token_ids
+from rlpath.models.load import context_length
 
 
 def vllm_installed() -> bool:
@@ -28,9 +30,10 @@ def vllm_installed() -> bool:
 class VLLMSampler:
     """A vLLM engine with the weights of `path`; `load_weights` replaces them.
 
-    `max_length` bounds prompt plus completion in tokens. `gpu_memory` is the share of the GPU's memory the engine may
-    take for weights and cache (ignored on a CPU, where the cache gets `cpu_cache_gib`). Raises `InputError` where
-    vLLM is not installed.
+    `max_length` bounds prompt plus completion in tokens, and so does what the model can read. At most `max_batch`
+    sequences are decoded at once; `options` go to the chat template. `gpu_memory` is the share of the GPU's memory the
+    engine may take for weights and cache (ignored on a CPU, where the cache gets `cpu_cache_gib`). Raises `InputError`
+    where vLLM is not installed.
     """
 
     backend = "vllm"
@@ -43,19 +46,25 @@ class VLLMSampler:
         max_length: int,
         dtype: str = "bfloat16",
         system: str | None = None,
+        options: ChatOptions | None = None,
         gpu_memory: float = 0.3,
         cpu_cache_gib: int = 1,
         max_batch: int = 256,
     ) -> None:
         if not vllm_installed():
             raise InputError("rollouts 'vllm' need vLLM: install it with `make setup`, or choose rollouts 'hf'")
+        check_options(tokenizer, options)
         prepare_environment(cpu_cache_gib)
         import vllm
 
-        if not torch.cuda.is_available():
+        self.on_gpu = torch.cuda.is_available()
+        if not self.on_gpu:
             keep_linear_weights_on_cpu()
         self.tokenizer = tokenizer
         self.system = system
+        self.options = options
+        self.stop_ids = stop_token_ids(None, tokenizer)
+        max_length = min(max_length, context_length(Path(path)) or max_length)
         engine: Any = vllm.LLM
         self.llm = engine(
             model=str(path),
@@ -63,7 +72,8 @@ class VLLMSampler:
             max_model_len=max_length,
             max_num_seqs=max_batch,
             gpu_memory_utilization=gpu_memory,
-            enforce_eager=not torch.cuda.is_available(),
+            enforce_eager=not self.on_gpu,
+            enable_sleep_mode=self.on_gpu,
             distributed_executor_backend="external_launcher",
             logprobs_mode="processed_logprobs",
             max_num_batched_tokens=max(4096, max_length),
@@ -72,7 +82,17 @@ class VLLMSampler:
         )
 
     def encode(self, prompt: str) -> list[int]:
-        return encode_chat(self.tokenizer, prompt, self.system)
+        return encode_chat(self.tokenizer, prompt, self.system, self.options)
+
+    def sleep(self) -> None:
+        """Give the GPU's memory back until `wake`: weights wait in main memory, the cache is dropped."""
+        if self.on_gpu:
+            self.llm.sleep(level=1)
+
+    def wake(self) -> None:
+        """Undo `sleep`."""
+        if self.on_gpu:
+            self.llm.wake_up()
 
     @torch.no_grad()
     def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
@@ -81,23 +101,43 @@ class VLLMSampler:
         engine.model_executor.driver_worker.model_runner.model.load_weights(weights)
         self.llm.reset_prefix_cache()
 
-    def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
-        """Complete each prompt `decoding.n` times. The seed fixes the draws of one and the same list of prompts."""
-        from vllm import SamplingParams
+    def generate(
+        self, prompts: Sequence[Sequence[int]], decoding: Decoding, *, first: int = 0
+    ) -> list[list[Completion]]:
+        """Complete each prompt `decoding.n` times. The seed fixes the draws of one and the same list of prompts.
 
-        params = SamplingParams(
+        Prompts are numbered from `first`: where processes share a call, each has a part of it.
+        """
+        params = sampling_params(decoding, range(first, first + len(prompts)), self.stop_ids, seeded=self.on_gpu)
+        requests: Any = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
+        with torch.random.fork_rng():
+            torch.manual_seed(derive(decoding.seed, "vllm", first))
+            outputs = self.llm.generate(requests, params, use_tqdm=False)
+        return [[_completion(output) for output in request.outputs] for request in outputs]
+
+
+def sampling_params(decoding: Decoding, numbers: Sequence[int], stop_ids: frozenset[int], *, seeded: bool) -> list[Any]:
+    """vLLM's settings of the requests with these numbers.
+
+    With `seeded` each has a seed of its own, which vLLM's GPU runner honours. vLLM gives the k-th completion of a
+    request its seed + k, so the seeds of two requests must lie far apart. Its CPU runner fails with a seed in a request
+    as soon as one sequence ends before another.
+    """
+    from vllm import SamplingParams
+
+    return [
+        SamplingParams(
             n=decoding.n,
             temperature=decoding.temperature,
             top_p=decoding.top_p,
             top_k=decoding.top_k or -1,
             max_tokens=decoding.max_tokens,
             logprobs=0,
+            stop_token_ids=sorted(stop_ids),
+            seed=derive(decoding.seed, "vllm", number) if seeded else None,
         )
-        requests: Any = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
-        with torch.random.fork_rng():
-            torch.manual_seed(derive(decoding.seed, "vllm"))
-            outputs = self.llm.generate(requests, params, use_tqdm=False)
-        return [[_completion(output) for output in request.outputs] for request in outputs]
+        for number in numbers
+    ]
 
 
 def _completion(output: Any) -> Completion:

@@ -17,12 +17,13 @@ from trl.trainer.dpo_config import DPOConfig
 from rlpath.core.errors import InputError
 from rlpath.core.files import read_json_lines, write_atomic
 from rlpath.core.seeding import derive
-from rlpath.core.types import Decoding, ExampleSet, Preference, ProblemSet
+from rlpath.core.types import Decoding, ExampleSet, Preference, ProblemSet, Sampler
 from rlpath.envs.preferences import pairs_of_judged
 from rlpath.evals.compare.likelihood import Likelihood, preference_finding
 from rlpath.evals.contamination.screen import OnHit, screen
 from rlpath.evals.measure.evaluation import judge, read_evaluation
-from rlpath.models.rollouts import PolicySampler
+from rlpath.models.chat import thinking_options
+from rlpath.models.shared import asked_by_main
 from rlpath.posttrain.experiment import (
     Begun,
     Notes,
@@ -32,16 +33,24 @@ from rlpath.posttrain.experiment import (
     last_checkpoint,
     not_packed_note,
     save_model,
-    tokenizer_of,
     train_to_the_end,
 )
 from rlpath.posttrain.scores import pair_logprobs
 from rlpath.posttrain.tokens import TokenPair, encode_preference, in_order_of_use
 from rlpath.posttrain.trainers import DPOTrainer
-from rlpath.posttrain.tuning import Examination, base_model, check_max_length, conclude, measured, rows_of
+from rlpath.posttrain.tuning import (
+    Examination,
+    base_model,
+    check_max_length,
+    conclude,
+    measured,
+    rows_of,
+    tokenizer_for,
+)
 from rlpath.posttrain.tuning_settings import ExaminedSettings
 from rlpath.rewards.combine.named import VerifierName, judges, verifier_named
 from rlpath.runs.provenance import describe_data
+from rlpath.runs.run_folder import RunFolder
 
 CHUNK = 32
 
@@ -92,9 +101,14 @@ def run_dpo_on_problems(
     begun = begin(recipe, settings, [train, held_out], facts)
     if begun is None:
         return
-    check_prompt_lengths(begun, train.problems[: settings.prompts], settings)
-    examination = Examination.begin(begun, held_out, settings)
-    _sample(begun, examination.sampler, train, settings)
+    tokenizer = tokenizer_for(begun, settings, Notes(None))
+    asked = train.problems[: settings.prompts]
+    check_prompt_lengths(begun, asked, settings, tokenizer, thinking_options(settings.thinking))
+    examination = Examination.begin(begun, held_out, settings, tokenizer)
+    with asked_by_main(examination.sampler) as everyone:
+        if everyone is not None and begun.run is not None:
+            _sample(begun.run, everyone, train, settings)
+    examination.rest()
     begun.state.wait_for_everyone()
     # Other processes read what the main one sampled.
     (folder,) = broadcast([None if begun.run is None else str(begun.run.path / "evaluations")], begun.state)
@@ -134,11 +148,9 @@ def _pairs(
     return ExampleSet(name, split, tuple(made), f"sampled from {settings.model}")
 
 
-def _sample(begun: Begun, sampler: PolicySampler | None, train: ProblemSet, settings: DPOSettings) -> None:
-    """Sample and judge training problems into `evaluations/pairs.jsonl`, once a run, on the main process."""
-    if begun.run is None or sampler is None:
-        return
-    path = begun.run.path / "evaluations" / "pairs.jsonl"
+def _sample(run: RunFolder, sampler: Sampler, train: ProblemSet, settings: DPOSettings) -> None:
+    """Sample and judge training problems into `evaluations/pairs.jsonl`, once a run."""
+    path = run.path / "evaluations" / "pairs.jsonl"
     if path.exists():
         return
     asked = train.problems[: settings.prompts]
@@ -163,9 +175,9 @@ def _train(
 ) -> None:
     check_max_length(begun, settings)
     notes = Notes(begun.run)
-    tokenizer = tokenizer_of(begun, notes)
-    rows = rows_of(train, encode_preference, tokenizer, settings.max_length, notes)
-    kept_out = rows_of(held_out, encode_preference, tokenizer, settings.max_length, notes)[: settings.held_out]
+    tokenizer = tokenizer_for(begun, settings, notes)
+    rows = rows_of(train, encode_preference, tokenizer, settings, notes)
+    kept_out = rows_of(held_out, encode_preference, tokenizer, settings, notes)[: settings.held_out]
     if begun.run is not None:
         begun.run.write_json("pairs.json", facts | {"data": [describe_data(train), describe_data(held_out)]})
         print(f"{len(rows)} training pairs, {len(kept_out)} held-out pairs", flush=True)

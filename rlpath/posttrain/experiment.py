@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -26,9 +27,10 @@ from rlpath.core.types import Decoding, ExampleSet, Problem, ProblemSet
 from rlpath.evals.contamination.screen import sentence
 from rlpath.evals.measure.evaluation import Evaluation, evaluate
 from rlpath.models.adapters import BASE
-from rlpath.models.hf_sampler import encode_chat
+from rlpath.models.chat import ChatOptions, encode_chat
 from rlpath.models.load import context_length, load_tokenizer, pad_stands_in, resolve_model
 from rlpath.models.rollouts import PolicySampler
+from rlpath.models.shared import asked_by_main
 from rlpath.posttrain.observe import ProgressLine, Recorder, StopOnInterrupt
 from rlpath.runs.cpu import prepare_cpu, start_all_processes
 from rlpath.runs.hardware import Gpu, detect
@@ -36,6 +38,8 @@ from rlpath.runs.provenance import manifest
 from rlpath.runs.run_folder import RunFolder
 
 LONGEST_PROMPT = 1024
+TIMEOUT = timedelta(hours=6)
+"""How long processes wait for one another."""
 
 
 class Configuration(Protocol):
@@ -113,7 +117,8 @@ def begin(
     start_all_processes()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    state = PartialState(cpu=not torch.cuda.is_available())
+    # Whoever makes the process group sets its timeout: NCCL's own ten minutes are less than a download or evaluation.
+    state = PartialState(cpu=not torch.cuda.is_available(), timeout=TIMEOUT)
     settings.check(state.num_processes)
     machine = prepare_cpu(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     config = asdict(settings)
@@ -194,11 +199,17 @@ def name_base(adapter: Path, asked: str) -> None:
         write_atomic(config, json.dumps({**read_json(config), "base_model_name_or_path": name}, indent=2) + "\n")
 
 
-def check_prompt_lengths(begun: Begun, problems: Sequence[Problem], settings: Evaluated) -> None:
+def check_prompt_lengths(
+    begun: Begun,
+    problems: Sequence[Problem],
+    settings: Evaluated,
+    tokenizer: Any = None,
+    options: ChatOptions | None = None,
+) -> None:
     """Refuse prompts that do not fit beside a completion; raises `InputError` with their number and the longest."""
     room = min(LONGEST_PROMPT, (context_length(begun.model) or sys.maxsize) - settings.max_completion_length)
-    tokenizer = load_tokenizer(begun.model)
-    lengths = {problem.id: len(encode_chat(tokenizer, problem.prompt)) for problem in problems}
+    tokenizer = tokenizer or load_tokenizer(begun.model)
+    lengths = {problem.id: len(encode_chat(tokenizer, problem.prompt, None, options)) for problem in problems}
     too_long = [name for name, length in lengths.items() if length > room]
     if too_long:
         longest = max(too_long, key=lengths.__getitem__)
@@ -211,13 +222,14 @@ def check_prompt_lengths(begun: Begun, problems: Sequence[Problem], settings: Ev
 def evaluate_problems(
     run: RunFolder | None, name: str, sampler: PolicySampler, held_out: ProblemSet, settings: Evaluated
 ) -> Evaluation | None:
-    """One evaluation of the held-out problems, on the main process alone."""
-    if run is None:
-        return None
+    """One evaluation of the held-out problems, judged on the main process; every process samples a share."""
     greedy = Decoding(settings.max_completion_length, temperature=0.0, seed=settings.seed)
     sampled = replace(greedy, temperature=1.0, n=settings.eval_samples)
-    path = run.path / "evaluations" / f"{name}.jsonl"
-    return evaluate(sampler, held_out, greedy, sampled, path=path, progress=_announce(name))
+    with asked_by_main(sampler) as everyone:
+        if run is None or everyone is None:
+            return None
+        path = run.path / "evaluations" / f"{name}.jsonl"
+        return evaluate(everyone, held_out, greedy, sampled, path=path, progress=_announce(name))
 
 
 def _announce(name: str) -> Callable[[int, int], None]:

@@ -28,13 +28,12 @@ from rlpath.posttrain.experiment import (
     last_checkpoint,
     not_packed_note,
     save_model,
-    tokenizer_of,
     train_to_the_end,
 )
 from rlpath.posttrain.scores import rewards
 from rlpath.posttrain.tokens import TokenPair, encode_preference, in_order_of_use
 from rlpath.posttrain.trainers import RewardTrainer
-from rlpath.posttrain.tuning import check_max_length, conclude, rows_of
+from rlpath.posttrain.tuning import check_max_length, conclude, rows_of, tokenizer_for
 from rlpath.posttrain.tuning_settings import TuningSettings
 
 MERGED = "merged"
@@ -62,10 +61,10 @@ def run_reward_model(
         return
     check_max_length(begun, settings)
     notes = Notes(begun.run)
-    tokenizer = tokenizer_of(begun, notes)
+    tokenizer = tokenizer_for(begun, settings, notes)
 
     def encoded(examples: ExampleSet[Preference]) -> list[TokenPair]:
-        return rows_of(examples, encode_preference, tokenizer, settings.max_length, notes)
+        return rows_of(examples, encode_preference, tokenizer, settings, notes)
 
     rows, kept_out = encoded(train), encoded(held_out)
     tricky = {part: encoded(examples) for part, examples in adversarial.items()}

@@ -15,13 +15,8 @@ from peft import LoraConfig
 from trl.trainer.grpo_config import GRPOConfig
 
 from rlpath.core.errors import InputError
+from rlpath.models.precision import fast_dtype
 from rlpath.rewards.combine.named import VerifierName
-
-
-def fast_dtype() -> Literal["bfloat16", "float32"]:
-    """bf16 wherever the processor has it."""
-    fast = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return "bfloat16" if fast else "float32"
 
 
 @dataclass(frozen=True, kw_only=True)

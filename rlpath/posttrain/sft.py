@@ -13,13 +13,20 @@ from rlpath.posttrain.experiment import (
     last_checkpoint,
     not_packed_note,
     save_model,
-    tokenizer_of,
     train_to_the_end,
 )
 from rlpath.posttrain.scores import answer_logprobs
 from rlpath.posttrain.tokens import TokenRow, encode_demonstration, in_order_of_use
 from rlpath.posttrain.trainers import SFTTrainer
-from rlpath.posttrain.tuning import Examination, base_model, check_max_length, conclude, measured, rows_of
+from rlpath.posttrain.tuning import (
+    Examination,
+    base_model,
+    check_max_length,
+    conclude,
+    measured,
+    rows_of,
+    tokenizer_for,
+)
 from rlpath.posttrain.tuning_settings import ExaminedSettings
 
 
@@ -43,10 +50,12 @@ def run_sft(
         return
     check_max_length(begun, settings)
     notes = Notes(begun.run)
-    tokenizer = tokenizer_of(begun, notes)
-    rows = rows_of(train, encode_demonstration, tokenizer, settings.max_length, notes)
-    kept_out = rows_of(held_out, encode_demonstration, tokenizer, settings.max_length, notes)
-    examination = Examination.begin(begun, problems, settings) if problems else None
+    tokenizer = tokenizer_for(begun, settings, notes)
+    rows = rows_of(train, encode_demonstration, tokenizer, settings, notes)
+    kept_out = rows_of(held_out, encode_demonstration, tokenizer, settings, notes)
+    examination = Examination.begin(begun, problems, settings, tokenizer) if problems else None
+    if examination is not None:
+        examination.rest()
     begun.state.wait_for_everyone()
     folder, checkpoint = last_checkpoint(begun.run, settings.root, begun.state)
     trainer = SFTTrainer(

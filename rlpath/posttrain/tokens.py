@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Demonstration, Preference, Turn
+from rlpath.models.chat import ChatOptions, turn_end
 
 UNLABELLED = -100
 
@@ -47,31 +48,37 @@ class TokenPair:
 Row = TypeVar("Row", TokenRow, TokenPair)
 
 
-def encode(tokenizer: Any, id: str, prompt: Sequence[Turn], answer: str) -> TokenRow:
+def encode(
+    tokenizer: Any, id: str, prompt: Sequence[Turn], answer: str, options: ChatOptions | None = None
+) -> TokenRow:
     """One row. The answer includes whatever the template writes after it, so that the model learns to stop.
 
-    Raises `InputError` where the template does not write the prompt as the beginning of prompt and answer.
+    Where the template writes no end of turn, the tokenizer's end token follows the answer. Raises `InputError` where
+    the template does not write the prompt as the beginning of prompt and answer.
     """
+    more = options or {}
     asked = [turn._asdict() for turn in prompt]
-    start = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=False)
-    whole = tokenizer.apply_chat_template([*asked, {"role": "assistant", "content": answer}], return_dict=False)
+    answered = [*asked, {"role": "assistant", "content": answer}]
+    start = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=False, **more)
+    whole = tokenizer.apply_chat_template(answered, return_dict=False, **more)
     if whole[: len(start)] != start:
         raise InputError(
             f"example {id}: the chat template writes the prompt differently once an answer follows, so the two "
             "cannot be told apart; choose a model whose template keeps the prompt"
         )
-    return TokenRow(id, tuple(start), tuple(whole[len(start) :]))
+    end = [] if turn_end(tokenizer) is not None else [tokenizer.eos_token_id]
+    return TokenRow(id, tuple(start), (*whole[len(start) :], *end))
 
 
-def encode_demonstration(tokenizer: Any, example: Demonstration) -> TokenRow:
+def encode_demonstration(tokenizer: Any, example: Demonstration, options: ChatOptions | None = None) -> TokenRow:
     """A demonstration as tokens."""
-    return encode(tokenizer, example.id, example.prompt, example.completion)
+    return encode(tokenizer, example.id, example.prompt, example.completion, options)
 
 
-def encode_preference(tokenizer: Any, example: Preference) -> TokenPair:
+def encode_preference(tokenizer: Any, example: Preference, options: ChatOptions | None = None) -> TokenPair:
     """A preference as tokens."""
-    chosen = encode(tokenizer, example.id, example.prompt, example.chosen)
-    return TokenPair(chosen, encode(tokenizer, example.id, example.prompt, example.rejected))
+    chosen = encode(tokenizer, example.id, example.prompt, example.chosen, options)
+    return TokenPair(chosen, encode(tokenizer, example.id, example.prompt, example.rejected, options))
 
 
 def that_fit(rows: Sequence[Row], max_length: int, what: str) -> tuple[list[Row], list[str]]:

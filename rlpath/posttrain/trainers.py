@@ -24,7 +24,8 @@ from trl.trainer.sft_trainer import SFTTrainer as TRLSFTTrainer
 
 from rlpath.core.errors import InputError
 from rlpath.posttrain.finite import StopWhereNotFinite, blame, remedy
-from rlpath.posttrain.packing.labelled import PACKING_TOLERANCE, base_of, install_labelled, let_autocast_cast
+from rlpath.posttrain.packing.forward import PACKING_TOLERANCE
+from rlpath.posttrain.packing.labelled import base_of, install_labelled, let_autocast_cast
 from rlpath.posttrain.packing.pooled import install_pooled, score_exactly
 from rlpath.posttrain.scores import pair_logprobs
 from rlpath.posttrain.tokens import TokenPair, TokenRow, dpo_row, reward_row, sft_row
@@ -73,8 +74,13 @@ class _Careful:
 
     @torch.no_grad()
     def _blame(self: Any, model: Any, inputs: dict[str, Any], rows: torch.Tensor) -> str:
-        """Which examples of the batch have a loss that is not finite when they are alone."""
+        """Which examples of the batch have a loss that is not finite when they are alone.
+
+        Among several processes a forward on one of them would wait for the others: there all of its examples are named.
+        """
         count = len(rows)
+        if self.accelerator.num_processes > 1:
+            return f"for one of the examples {', '.join(dict.fromkeys(self.names[int(row)] for row in rows))}"
         found = []
         for at in range(count):
             # Pairs lie as [chosen, rejected]: the second half belongs to the same examples.
@@ -111,7 +117,6 @@ class _Careful:
         self.packing_gap = install(
             base_of(policy),
             rows_per_prompt=rows_per_prompt,
-            autocast=self.accelerator.autocast,
             device=self.accelerator.device,
         )
 

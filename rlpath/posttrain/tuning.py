@@ -21,10 +21,11 @@ from rlpath.evals.measure.evaluation import Evaluation
 from rlpath.evals.measure.findings import Finding, write_findings
 from rlpath.evals.report.card import write_card
 from rlpath.evals.report.run_report import write_report
-from rlpath.models.load import context_length, load_model
-from rlpath.models.rollouts import PolicySampler, choose_backend, load_sampler
+from rlpath.models.chat import ChatOptions, check_options, thinking_options, turn_end
+from rlpath.models.load import context_length, load_model, load_tokenizer, pad_stands_in
+from rlpath.models.rollouts import LoadedSampler, choose_backend, load_sampler
 from rlpath.models.weights import sampler_weights
-from rlpath.posttrain.experiment import LONGEST_PROMPT, Begun, Notes, check_prompt_lengths, evaluate_problems
+from rlpath.posttrain.experiment import LONGEST_PROMPT, Begun, Notes, broadcast, check_prompt_lengths, evaluate_problems
 from rlpath.posttrain.tokens import TokenPair, TokenRow, that_fit
 from rlpath.posttrain.tuning_settings import ExaminedSettings, TuningSettings
 
@@ -38,12 +39,40 @@ def check_max_length(begun: Begun, settings: TuningSettings) -> None:
         raise InputError(f"--max-length {settings.max_length} is more than the {window} tokens that the model can read")
 
 
+def tokenizer_for(begun: Begun, settings: TuningSettings, notes: Notes) -> Any:
+    """The model's tokenizer, with the chat template that the settings give; says what stands in for what is missing.
+
+    Raises `InputError` where there is no template, or no token that could end an answer.
+    """
+    template = settings.template
+    tokenizer = load_tokenizer(begun.model, needs_chat=template is None)
+    if template is not None:
+        tokenizer.chat_template = template
+    check_options(tokenizer, thinking_options(settings.thinking))
+    if turn_end(tokenizer) is None:
+        if tokenizer.eos_token is None:
+            raise InputError("neither chat template nor tokenizer has a token that ends an answer: set eos_token there")
+        notes.add(
+            "the chat template writes no token after an answer, so a model would never learn to stop: the end token "
+            f"{tokenizer.eos_token} is taught after each"
+        )
+    if pad_stands_in(tokenizer):
+        notes.add(f"the tokenizer has no padding token: its end token {tokenizer.eos_token} pads, masked everywhere")
+    return tokenizer
+
+
 def rows_of(
-    examples: ExampleSet[Any], encode: Callable[[Any, Any], Row], tokenizer: Any, max_length: int, notes: Notes
+    examples: ExampleSet[Any],
+    encode: Callable[[Any, Any, ChatOptions], Row],
+    tokenizer: Any,
+    settings: TuningSettings,
+    notes: Notes,
 ) -> list[Row]:
-    """The examples as tokens, without those longer than `max_length`, of which `notes` tells."""
+    """The examples as tokens, without those longer than the limit, of which `notes` tells."""
     what = f"{examples.split} examples of {examples.name}"
-    rows, left_out = that_fit([encode(tokenizer, example) for example in examples.examples], max_length, what)
+    options = thinking_options(settings.thinking)
+    encoded = [encode(tokenizer, example, options) for example in examples.examples]
+    rows, left_out = that_fit(encoded, settings.max_length, what)
     notes.add(*examples.left_out, *left_out)
     return rows
 
@@ -64,20 +93,19 @@ def measured(begun: Begun, name: str, measure: Callable[[], list[Likelihood]]) -
 
 @dataclass
 class Examination:
-    """The evaluation of held-out problems before and after, on the main process alone."""
+    """The evaluation of held-out problems before and after: every process samples, the main one judges."""
 
     begun: Begun
     problems: ProblemSet
     settings: ExaminedSettings
-    sampler: PolicySampler | None
+    sampler: LoadedSampler
     before: Evaluation | None = None
 
     @classmethod
-    def begin(cls, begun: Begun, problems: ProblemSet, settings: ExaminedSettings) -> Examination:
-        """Load the sampler and evaluate the model as it is given."""
-        if begun.run is None:
-            return cls(begun, problems, settings, None)
-        check_prompt_lengths(begun, problems.problems, settings)
+    def begin(cls, begun: Begun, problems: ProblemSet, settings: ExaminedSettings, tokenizer: Any) -> Examination:
+        """Load the sampler, on every process, and evaluate the model as it is given."""
+        options = thinking_options(settings.thinking)
+        check_prompt_lengths(begun, problems.problems, settings, tokenizer, options)
         sampler = load_sampler(
             choose_backend(settings.rollouts),
             begun.model,
@@ -85,20 +113,26 @@ class Examination:
             dtype=settings.dtype,
             device=str(begun.state.device),
             gpu_memory=settings.gpu_memory,
+            options=options,
+            template=settings.template,
         )
         before = evaluate_problems(begun.run, "before", sampler, problems, settings)
         return cls(begun, problems, settings, sampler, before)
 
-    def compare(self, model: Path) -> Comparison | None:
-        """Evaluate what was saved in `model`, compare and write the verdict."""
-        run = self.begun.run
-        if run is None or self.sampler is None or self.before is None:
+    def rest(self) -> None:
+        """Give the GPU to the trainer until `compare`."""
+        self.sampler.sleep()
+
+    def compare(self, model: Path | None) -> Comparison | None:
+        """Evaluate what the main process saved in `model`, compare and write the verdict; on every process."""
+        (saved,) = broadcast([None if model is None else str(model)], self.begun.state)
+        self.sampler.wake()
+        self.sampler.load_weights(sampler_weights(saved_policy(self.begun.model, Path(saved), self.settings)))
+        after = evaluate_problems(self.begun.run, "after", self.sampler, self.problems, self.settings)
+        if self.begun.run is None or self.before is None or after is None:
             return None
-        self.sampler.load_weights(sampler_weights(saved_policy(self.begun.model, model, self.settings)))
-        after = evaluate_problems(run, "after", self.sampler, self.problems, self.settings)
-        assert after is not None
         comparison = compare(self.before, after, self.settings.seed)
-        comparison.save(run.path / "evaluations" / "verdict.json")
+        comparison.save(self.begun.run.path / "evaluations" / "verdict.json")
         return comparison
 
 
@@ -116,8 +150,8 @@ def saved_policy(base: Path, saved: Path, settings: TuningSettings) -> Any:
 def conclude(begun: Begun, examination: Examination | None, findings: Sequence[Finding], model: Path | None) -> None:
     """Evaluate the saved model, write findings, report and card, and mark the run finished."""
     run = begun.run
-    if run is not None and model is not None:
-        comparison = examination.compare(model) if examination else None
+    comparison = examination.compare(model) if examination else None
+    if run is not None:
         write_findings(run.path, findings)
         for finding in findings:
             print(finding.sentence)

@@ -14,7 +14,8 @@ import torch
 from peft import LoraConfig, TaskType
 
 from rlpath.core.errors import InputError
-from rlpath.posttrain.settings import fast_dtype
+from rlpath.models.chat import Thinking, read_template
+from rlpath.models.precision import fast_dtype
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,10 @@ class TuningSettings:
     """examples in one step, over all processes"""
     micro_batch: int = 8
     """examples in one forward of one process; lower it where memory is short"""
+    chat_template: str = ""
+    """takes the place of the tokenizer's chat template: a Jinja file, or chatml; for base models that have none"""
+    thinking: Thinking = "default"
+    """the chat template's enable_thinking (Qwen3), the same in training and evaluation"""
     max_length: int = 512
     """tokens of prompt and answer; a longer example is left out whole and counted"""
     learning_rate: float = 2e-4
@@ -69,6 +74,8 @@ class TuningSettings:
             raise InputError(f"--micro-batch {self.micro_batch} does not divide the {local} examples of a process")
         if self.quantize == "4bit":
             self._check_quantize()
+        # Read it now: a name that is neither chatml nor a file is told before anything is loaded.
+        _ = self.template
 
     def _check_quantize(self) -> None:
         if not torch.cuda.is_available():
@@ -77,6 +84,11 @@ class TuningSettings:
             raise InputError("--quantize 4bit needs bitsandbytes: `pip install bitsandbytes`, or leave it out")
         if self.lora_rank == 0:
             raise InputError("--quantize 4bit freezes the weights and needs an adapter: choose a --lora-rank above 0")
+
+    @property
+    def template(self) -> str | None:
+        """The text of the chat template that was given, if any."""
+        return read_template(self.chat_template) if self.chat_template else None
 
     @property
     def dtype(self) -> Literal["bfloat16", "float32"]:

@@ -49,13 +49,15 @@ def processes_asked(words: list[str]) -> int | None:
 def prepare_cpu(local_processes: int = 1) -> dict[str, int | bool]:
     """Share the cores among this machine's processes and keep freed memory; returns what was set, for the manifest.
 
+    Threads that wait for others sleep instead of spinning (`rlpath/__init__.py` asks for it before torch is loaded).
     Two busy processes with torch's default thread count each run ten times slower than with one thread each. By
     default glibc also returns every large tensor to the system when it is freed and faults its pages in again at the
     next step; keeping them saves a fifth of a training step. `OMP_NUM_THREADS` wins over the share.
     """
     threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, cores() // local_processes))
     torch.set_num_threads(threads)
-    return {"threads": threads, "keeps_freed_memory": _keep_freed_memory()}
+    waits = os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive"
+    return {"threads": threads, "keeps_freed_memory": _keep_freed_memory(), "threads_wait_passively": waits}
 
 
 def _keep_freed_memory() -> bool:

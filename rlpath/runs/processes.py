@@ -25,6 +25,8 @@ SIGNALLED = 128
 BAD_INPUT = 2
 """The status with which a command refuses what the user can mend, in one sentence on its last line."""
 _POLL_S = 0.05
+GRACE_S = 20.0
+"""Seconds that a command has to save its work once its parent is gone."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,12 @@ def guard(command: Sequence[str]) -> int:
 
         def watch() -> None:
             sys.stdin.buffer.read()
-            process.kill()
+            # Asked first, so that what was computed can be saved.
+            process.terminate()
+            try:
+                process.wait(GRACE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
         threading.Thread(target=watch, daemon=True).start()
         while True:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import rlpath
+from rlpath.core.types import ExampleSet, ProblemSet
 from rlpath.runs.hardware import detect
 from rlpath.runs.prereg import read_prereg
-from rlpath.core.types import ExampleSet, ProblemSet
 
 PACKAGES = (
     "torch",

@@ -1,11 +1,13 @@
 """Estimates agree with parameter counts, with what autograd keeps, and with sums done by hand."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from peft import LoraConfig, get_peft_model
 
 from rlpath.cli.estimate import ACTIVATIONS, SHAPES, Rates, Shape, memory, minutes, rates, shape_of
 from rlpath.runs.hardware import GIB, Gpu, Hardware
@@ -159,3 +161,16 @@ def test_rates_follow_the_hardware() -> None:
     assert rates(four).training == 2 * rates(two).training
     assert rates(two, bf16=False).sampling < rates(two).sampling / 2
     assert rates(large).training > rates(small).training > rates(four).training
+
+
+def test_heads_need_not_divide_the_hidden_size(tiny_model: Callable[..., Any], tmp_path: Path) -> None:
+    """Qwen3 with heads of 16 on a hidden size of 32: parameters as counted, but for the norms of its heads."""
+    model = tiny_model("qwen3")
+    model.save_pretrained(tmp_path)
+    shape = shape_of(str(tmp_path))
+
+    assert shape is not None and (shape.query_width, shape.kv_width) == (64, 32)
+    norms = 2 * 2 * 16
+    assert shape.parameters == model.num_parameters() - norms
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
+    assert shape.lora_parameters(4) == sum(p.numel() for p in adapted.parameters() if p.requires_grad)

@@ -37,11 +37,10 @@ def test_wilson_agrees_with_scipy(successes: int, trials: int) -> None:
         assert (interval.low, interval.high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
 
 
-def test_seeds_get_t_below_ten_and_bootstrap_from_ten() -> None:
-    """Three seeds are never bootstrapped."""
+def test_seeds_get_t_at_any_number() -> None:
+    """Neither three seeds nor ten are bootstrapped."""
     assert stats.interval_over_seeds([0.1, 0.2, 0.3]).method == "t over 3"
-    assert stats.interval_over_seeds(np.arange(9.0)).method == "t over 9"
-    assert "bootstrap over 10" in stats.interval_over_seeds(np.arange(10.0)).method
+    assert stats.interval_over_seeds(np.arange(10.0)).method == "t over 10"
     with pytest.raises(ValueError, match="at least two"):
         stats.interval_over_seeds([0.5])
 
@@ -187,10 +186,10 @@ def test_clusters_are_the_observations_of_an_interval() -> None:
     """Clusters of 1, 2 and 3 problems count as three: the mean stays that over problems, and equal sizes give means."""
     before, after = [0, 0, 1, 0, 0, 0], [1, 0, 0, 1, 1, 1]
     uneven = stats.paired_difference(before, after, clusters=list("abbccc"))
-    # Totals 1, -1 and 3 of 6 problems, times 3 / 6: the values of three observations.
-    alone = np.array([0.5, -0.5, 1.5])
-    typical = math.sqrt((alone**2).mean())
-    half = scipy_stats.t.ppf(0.975, 4) * np.append(alone, [typical, -typical]).std() / math.sqrt(5)
+    # Totals 1, -1 and 3 are 0.5, -2 and 1.5 off the mean of 0.5 a problem; times 3 / 6, and the mean added again.
+    alone = np.array([0.75, -0.5, 1.25])
+    units = 6**2 / (1 + 4 + 9)
+    half = scipy_stats.t.ppf(0.975, units + 1) * np.append(alone, [1.25, -1.25]).std() / math.sqrt(5)
     assert uneven.estimate == pytest.approx(0.5)
     assert uneven.method == "paired over 3 clusters"
     assert (uneven.low, uneven.high) == pytest.approx((max(-1.0, 0.3 - half), min(1.0, 0.3 + half)))

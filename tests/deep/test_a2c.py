@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from rlpath.deep import a2c, ppo
-from rlpath.deep.parts.actor_critic import Batch, agent_for
 from rlpath.deep.parts.vec import VectorEnv
+from rlpath.deep.ppo import Batch
+from rlpath.deep.ppo_continuous import agent_for
 
 
 def agent_and_batch(rows: int = 16) -> tuple[Any, Batch]:

@@ -22,9 +22,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 
 from rlpath.deep import a2c, ppo, ppo_continuous
-from rlpath.deep.parts.actor_critic import ActorCritic, Rollout, agent_for
 from rlpath.deep.parts.training import Result
 from rlpath.deep.parts.vec import VectorEnv
+from rlpath.deep.ppo import Agent, Rollout
+from rlpath.deep.ppo_continuous import agent_for
 
 ROLLOUTS = 3
 # Episodes so short that every rollout holds ends of both kinds.
@@ -106,7 +107,7 @@ def their_envs(args: Any) -> Any:
     return envs
 
 
-def start(args: Any) -> ActorCritic:
+def start(args: Any) -> Agent:
     """The untrained agent that `train(args)` begins with."""
     envs = VectorEnv(args.env_id, args.num_envs, args.seed)
     return agent_for(envs, args.hidden, args.orthogonal_init, args.seed, getattr(args, "log_std", 0.0))
@@ -299,7 +300,7 @@ def test_one_difference_not_switched_is_seen(recording: Recording, monkeypatch: 
 # CleanRL, written from its description
 
 
-def cleanrl(args: ppo.Args, agent: ActorCritic, recording: Recording, continuous: bool) -> None:
+def cleanrl(args: ppo.Args, agent: Agent, recording: Recording, continuous: bool) -> None:
     """Train `agent` in place on the recorded rollouts as ppo.py and ppo_continuous_action.py of CleanRL do."""
     optimizer = torch.optim.Adam(agent.parameters(), lr=args.learning_rate, eps=1e-5)
     orders = iter(recording.orders)
@@ -339,7 +340,7 @@ def cleanrl(args: ppo.Args, agent: ActorCritic, recording: Recording, continuous
                 optimizer.step()
 
 
-def distribution(agent: ActorCritic, obs: torch.Tensor, continuous: bool) -> Any:
+def distribution(agent: Agent, obs: torch.Tensor, continuous: bool) -> Any:
     if continuous:
         deviation = cast(Any, agent).log_std.exp()
         return torch.distributions.Normal(agent.actor(obs), deviation, validate_args=False)

@@ -23,8 +23,7 @@ import torch
 from rlpath.deep.parts import vec
 from rlpath.deep.parts.probes import CLOCK
 
-RETURNS, NETWORKS = "rlpath.deep.parts.returns", "rlpath.deep.parts.networks"
-SHARED, PPO = "rlpath.deep.parts.actor_critic", "rlpath.deep.ppo"
+NETWORKS, PPO = "rlpath.deep.parts.networks", "rlpath.deep.ppo"
 Check = Callable[[Any, pytest.MonkeyPatch], None]
 
 
@@ -44,7 +43,7 @@ class Edited(SourceLoader):
 def load_ppo(monkeypatch: pytest.MonkeyPatch, edited: str = "", old: str = "", new: str = "") -> Any:
     """PPO and what it is made of, afresh, with `old` replaced by `new` in the module `edited`."""
     module = ModuleType("none")
-    for name in (RETURNS, NETWORKS, SHARED, PPO):
+    for name in (NETWORKS, PPO):
         found = find_spec(name)
         assert found is not None
         assert found.origin is not None
@@ -92,7 +91,7 @@ def shifted(batch: Any) -> Any:
 def rollout(ppo: Any) -> Any:
     """Five steps of one environment whose value is its observation: 1, 2 terminated, 4 truncated, 6, 7 …"""
     column = lambda *values: np.array(values)[:, None]  # noqa: E731
-    return sys.modules[SHARED].Rollout(
+    return ppo.Rollout(
         obs=column(1, 2, 4, 6, 7).astype(np.float32)[..., None],
         final_obs=column(2, 3, 5, 7, 8).astype(np.float32)[..., None],
         action=column(0, 1, 0, 1, 0),
@@ -132,7 +131,7 @@ def minibatches(ppo: Any, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> li
 # The checks
 
 
-def advantages_are_standardised(ppo: Any, _: pytest.MonkeyPatch) -> None:
+def advantages_are_normalized(ppo: Any, _: pytest.MonkeyPatch) -> None:
     """1 and 3 become ∓1/√2: the unbiased deviation is √2. At ratios 1 and 1.1 that is −½(1.1 − 1)/√2."""
     loss = ppo.policy_loss(torch.tensor([1.0, 1.1]), torch.tensor([1.0, 3.0]), ppo.Args())
     close(loss, -0.05 / math.sqrt(2))
@@ -221,7 +220,7 @@ def advantages_by_hand(ppo: Any, _: pytest.MonkeyPatch) -> None:
 
     δ = 1+1−1, 1+0−2, 1+5/2−4, 1+7/2−6, 1+8/2−7 = 1, −1, −½, −1½, −2 and A = δ + ¼A' where the episode goes on.
     """
-    batch = sys.modules[SHARED].make_batch(VALUED, rollout(ppo), 0.5, 0.5, True)
+    batch = ppo.make_batch(VALUED, rollout(ppo), 0.5, 0.5, True)
     expected = np.array([0.75, -1, -0.5, -2, -2])
     close(batch.advantage, expected)
     close(batch.return_, expected + np.array([1, 2, 4, 6, 7]))
@@ -231,7 +230,7 @@ def advantages_by_hand(ppo: Any, _: pytest.MonkeyPatch) -> None:
 
 def truncation_bootstraps(ppo: Any, _: pytest.MonkeyPatch) -> None:
     """Where steps led is worth 2, 0 (terminated), 5 (truncated: its own last state), 7 and 8; without, 5 is 0."""
-    values_along = sys.modules[SHARED].values_along
+    values_along = ppo.values_along
     close(values_along(VALUED, rollout(ppo), True)[1], [2, 0, 5, 7, 8])
     close(values_along(VALUED, rollout(ppo), False)[1], [2, 0, 0, 7, 8])
 
@@ -300,7 +299,7 @@ def a_rollout_is_what_happened(ppo: Any, _: pytest.MonkeyPatch) -> None:
 
 
 CHECKS: list[Check] = [
-    advantages_are_standardised,
+    advantages_are_normalized,
     the_surrogate_is_clipped,
     the_value_loss_is_clipped,
     the_loss_is_the_sum_of_its_terms,
@@ -343,13 +342,13 @@ SHUFFLE, ENDS = "rng.permutation(len(batch.obs))", "rollout.terminated if bootst
 # Check and module; then a detail, the text that is there, and the text in its place.
 TABLE: list[tuple[Check, str, list[tuple[str, str, str]]]] = [
     (
-        advantages_are_standardised,
+        advantages_are_normalized,
         PPO,
-        [("advantages are not standardised", "if args.norm_adv:", "if False:")],
+        [("advantages are not normalized", "if args.norm_adv:", "if False:")],
     ),
     (
-        advantages_are_standardised,
-        SHARED,
+        advantages_are_normalized,
+        PPO,
         [
             ("advantages are not centred", "(advantage - advantage.mean()) /", "advantage /"),
             ("their deviation is the biased one", "advantage.std() +", "advantage.std(correction=0) +"),
@@ -422,17 +421,17 @@ TABLE: list[tuple[Check, str, list[tuple[str, str, str]]]] = [
     ),
     (
         advantages_by_hand,
-        RETURNS,
+        PPO,
         [
-            ("λ is 1", "(discount * lambda_)", "discount"),
-            ("λ is 0", "(discount * lambda_)", "0 * discount"),
+            ("λ is 1", "(gamma * gae_lambda)", "gamma"),
+            ("λ is 0", "(gamma * gae_lambda)", "0 * gamma"),
             ("they flow across an end", "(1.0 - done_t.astype(delta_t.dtype))", "np.ones_like(delta_t)"),
-            ("the next value is not discounted", "discount * value_tp1", "value_tp1"),
+            ("the next value is not discounted", "gamma * value_tp1", "value_tp1"),
         ],
     ),
     (
         advantages_by_hand,
-        SHARED,
+        PPO,
         [
             ("they flow across a truncation", "value_tp1, rollout.done, gamma", "value_tp1, rollout.terminated, gamma"),
             ("returns lack the value", "(advantage, advantage + value_t,", "(advantage, advantage,"),
@@ -445,7 +444,7 @@ TABLE: list[tuple[Check, str, list[tuple[str, str, str]]]] = [
     ),
     (
         truncation_bootstraps,
-        SHARED,
+        PPO,
         [
             ("a truncation is an end", ENDS, "rollout.done"),
             ("a termination is no end", ENDS, "np.zeros_like(rollout.done)"),
@@ -455,7 +454,7 @@ TABLE: list[tuple[Check, str, list[tuple[str, str, str]]]] = [
     ),
     (
         weights_begin_orthogonal,
-        SHARED,
+        PPO,
         [
             ("torch's own", "2**0.5 if orthogonal else None", "None"),
             ("gain 1 inside", "2**0.5 if orthogonal", "1.0 if orthogonal"),
@@ -476,9 +475,9 @@ TABLE: list[tuple[Check, str, list[tuple[str, str, str]]]] = [
     (adam_has_its_epsilon, PPO, [("torch's own ε", "eps=args.adam_eps, ", "")]),
     (
         a_rollout_is_what_happened,
-        SHARED,
+        PPO,
         [
-            ("the likeliest action", "sample_categorical(logits(obs), next(uniform))", "logits(obs).argmax(-1)"),
+            ("the greedy action", "self._choose(logits(obs), next(uniform))", "self._choose(logits(obs), None)"),
             ("the reset is stored as the end", "final_obs = step.final_obs", "final_obs = step.obs"),
             ("the observation after the step", "taken.append((obs, final_obs", "taken.append((final_obs, final_obs"),
             ("the two ends are swapped", "step.terminated, step.truncated))", "step.truncated, step.terminated))"),

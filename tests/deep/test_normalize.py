@@ -1,4 +1,4 @@
-"""Normalised observations and rewards: those of the libraries whose rules they are, and a state that comes back."""
+"""NormalizedEnvs observations and rewards: those of the libraries whose rules they are, and a state that comes back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gymnasium.wrappers import NormalizeObservation, NormalizeReward
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 import rlpath.deep.parts.probes  # noqa: F401
-from rlpath.deep.parts.normalize import Moments, Normalised, make_envs
+from rlpath.deep.parts.normalize import Moments, NormalizedEnvs, make_envs
 from rlpath.deep.parts.vec import VectorEnv
 
 GAMMA = 0.9
@@ -31,7 +31,7 @@ def draws(steps: int, envs: int, discrete: bool) -> Any:
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
 def test_shared_is_vecnormalize(env_id: str) -> None:
     """Observations, final observations and rewards of 100 steps of 3 environments."""
-    ours = Normalised(VectorEnv(lambda: short(env_id), 3, seed=5), GAMMA, shared=True)
+    ours = NormalizedEnvs(VectorEnv(lambda: short(env_id), 3, seed=5), GAMMA, shared=True)
     inner = DummyVecEnv([lambda: short(env_id)] * 3)
     inner.seed(5)
     theirs: Any = VecNormalize(inner, gamma=GAMMA)
@@ -53,7 +53,7 @@ def test_shared_is_vecnormalize(env_id: str) -> None:
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
 def test_per_env_is_gymnasiums_wrappers(env_id: str) -> None:
     """Each environment as wrapped on its own and reset by hand, clipped as CleanRL clips."""
-    ours = Normalised(VectorEnv(lambda: short(env_id), 3, seed=5), GAMMA, shared=False)
+    ours = NormalizedEnvs(VectorEnv(lambda: short(env_id), 3, seed=5), GAMMA, shared=False)
     wrapped = [NormalizeReward(NormalizeObservation(short(env_id)), gamma=GAMMA) for _ in range(3)]
     for i, env in enumerate(wrapped):
         np.testing.assert_allclose(np.clip(env.reset(seed=5 + i)[0], -10, 10), ours.obs[i], atol=1e-5)
@@ -124,5 +124,5 @@ def test_values_are_clipped_at_ten() -> None:
     moments = Moments((1,))
     moments.add(np.random.default_rng(0).normal(size=(1000, 1)))
 
-    assert moments.standardise(np.array([[1e6], [-1e6]])).ravel().tolist() == [10.0, -10.0]
+    assert moments.normalize(np.array([[1e6], [-1e6]])).ravel().tolist() == [10.0, -10.0]
     assert moments.scale(np.array([[1e6]])).item() == 10.0

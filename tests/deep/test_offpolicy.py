@@ -28,7 +28,7 @@ TINY: Any = {"total_timesteps": 400, "checkpoint_every": 150, "num_envs": 2, "hi
 TINY |= {"learning_starts": 60, "train_frequency": 3, "gradient_steps": 2, "buffer_size": 220, "seed": 3}
 RUNS: dict[str, tuple[Any, Any]] = {
     "dqn": (dqn, dqn.Args(**TINY)),
-    "dqn-all": (dqn, dqn.Args(**TINY, prioritised=True, dueling=True, double=True, target_frequency=50)),
+    "dqn-all": (dqn, dqn.Args(**TINY, prioritized=True, dueling=True, double=True, target_frequency=50)),
     "ddpg": (ddpg, ddpg.Args(**TINY)),
     "td3": (td3, td3.Args(**TINY)),
     "sac": (sac, sac.Args(**TINY)),
@@ -291,7 +291,7 @@ def test_the_density_of_sac_integrates_to_one(scale_actions: bool) -> None:
 
 def test_priorities_are_the_last_errors() -> None:
     """After a gradient step the rows drawn hold (|Q(s, a) − y| + 1e-6)^α of before it, the others the highest."""
-    args = dqn.Args(hidden=(8,), prioritised=True, batch_size=4, buffer_size=64, priority_alpha=0.5)
+    args = dqn.Args(hidden=(8,), prioritized=True, batch_size=4, buffer_size=64, priority_alpha=0.5)
     buffer: Any = dqn.replay_buffer(3, args)
     rng = np.random.default_rng(0)
     normal = rng.standard_normal((64, 3)).astype(np.float32)

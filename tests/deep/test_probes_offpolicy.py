@@ -25,7 +25,7 @@ PATIENT: Any = {**SLOW, "learning_rate": 0.003, "hidden": (32, 32), "learning_st
 DQN = dqn.Args(**SHORT, learning_rate=0.01, train_frequency=1, target_frequency=80, exploration_fraction=0.9)
 LEARNERS: dict[str, tuple[Any, Any]] = {
     "dqn": (dqn, DQN),
-    "dqn double dueling prioritised": (dqn, replace(DQN, double=True, dueling=True, prioritised=True)),
+    "dqn double dueling prioritized": (dqn, replace(DQN, double=True, dueling=True, prioritized=True)),
     "ddpg": (ddpg, ddpg.Args(**PATIENT)),
     "td3": (td3, td3.Args(**PATIENT, policy_noise=0.05)),
     "sac": (sac, sac.Args(**SLOW | {"hidden": (32, 32)}, policy_lr=0.005, q_lr=0.005, autotune=False, alpha=0.01)),

@@ -11,8 +11,9 @@ import torch
 
 import rlpath.deep.parts.probes  # noqa: F401
 from rlpath.deep import reinforce
-from rlpath.deep.parts.actor_critic import Rollout, agent_for, collect
 from rlpath.deep.parts.vec import VectorEnv
+from rlpath.deep.ppo import Rollout, collect
+from rlpath.deep.ppo_continuous import agent_for
 
 UNCOUNTED: Any = SimpleNamespace(advance=lambda steps, episodes: None)
 
@@ -89,10 +90,12 @@ def test_the_baseline_is_fitted_after_the_policys_step() -> None:
     rollout = collect(envs, agent, np.random.default_rng(0), UNCOUNTED, steps=64, episodes=2)
     batch = reinforce.make_batch(agent, rollout, args)
     before = reinforce.value_loss(agent, batch).item()
-    policy = torch.optim.SGD(agent.policy_parameters(), 0.0)
+    policy = torch.optim.SGD(reinforce.policy_parameters(agent), 0.0)
 
     figures = reinforce.update(agent, policy, torch.optim.Adam(agent.critic.parameters(), 0.01), batch, args)
 
     assert figures["losses/value_loss"] == pytest.approx(before)
     assert reinforce.value_loss(agent, batch).item() < before
-    assert {id(weight) for weight in agent.policy_parameters()} == {id(weight) for weight in agent.actor.parameters()}
+    assert {id(weight) for weight in reinforce.policy_parameters(agent)} == {
+        id(weight) for weight in agent.actor.parameters()
+    }

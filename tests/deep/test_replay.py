@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rlpath.core.errors import InputError
-from rlpath.deep.parts.prioritized import PrioritisedReplayBuffer, SumTree
+from rlpath.deep.parts.prioritized import PrioritizedReplayBuffer, SumTree
 from rlpath.deep.parts.replay import ReplayBuffer
 from rlpath.deep.parts.vec import Step, VectorEnv
 
@@ -32,8 +32,8 @@ def fill(buffer: ReplayBuffer, rewards: list[float]) -> None:
         buffer.add(np.full((1, 1), reward, np.float32), np.full((1, 1), reward, np.float32), step([reward]))
 
 
-def prioritised(capacity: int, alpha: float = 1.0) -> PrioritisedReplayBuffer:
-    return PrioritisedReplayBuffer(capacity, 1, 1, seed=0, alpha=alpha)
+def prioritized(capacity: int, alpha: float = 1.0) -> PrioritizedReplayBuffer:
+    return PrioritizedReplayBuffer(capacity, 1, 1, seed=0, alpha=alpha)
 
 
 # The ring
@@ -138,7 +138,7 @@ def test_a_row_drawn_twice_is_written_once() -> None:
 
 def test_draws_follow_priorities() -> None:
     """Errors 1, 2, 3, 4 with α = 1: tenths of the draws."""
-    buffer = prioritised(4)
+    buffer = prioritized(4)
     fill(buffer, [0, 1, 2, 3])
     buffer.set_priorities(np.arange(4), np.array([1.0, -2.0, 3.0, -4.0], np.float32))
 
@@ -152,7 +152,7 @@ def test_draws_follow_priorities() -> None:
 @pytest.mark.parametrize(("alpha", "shares"), [(0.0, [0.5, 0.5]), (0.5, [1 / 3, 2 / 3]), (1.0, [0.2, 0.8])])
 def test_alpha_tempers_priorities(alpha: float, shares: list[float]) -> None:
     """Errors 1 and 4: by their α-th powers."""
-    buffer = prioritised(2, alpha)
+    buffer = prioritized(2, alpha)
     fill(buffer, [0, 1])
     buffer.set_priorities(np.arange(2), np.array([1.0, 4.0], np.float32))
 
@@ -162,7 +162,7 @@ def test_alpha_tempers_priorities(alpha: float, shares: list[float]) -> None:
 
 def test_weights_undo_the_uneven_draw() -> None:
     """Errors 1, 1, 2: P = ¼, ¼, ½, so with β = 1 w = 1, 1, ½ of the largest, with β = ½ its root, with β = 0 all 1."""
-    buffer = prioritised(3)
+    buffer = prioritized(3)
     fill(buffer, [0, 1, 2])
     buffer.set_priorities(np.arange(3), np.array([1.0, 1.0, 2.0], np.float32))
 
@@ -174,7 +174,7 @@ def test_weights_undo_the_uneven_draw() -> None:
 
 def test_new_transitions_are_drawn_before_what_is_known() -> None:
     """They take the highest priority seen; a row that is written over loses its own."""
-    buffer = prioritised(4)
+    buffer = prioritized(4)
     fill(buffer, [0, 1])
     buffer.set_priorities(np.array([0, 1]), np.array([7.0, 0.5], np.float32))
     fill(buffer, [2, 3, 4])
@@ -184,7 +184,7 @@ def test_new_transitions_are_drawn_before_what_is_known() -> None:
 
 def test_nothing_empty_is_drawn() -> None:
     """Five rows of a tree of eight leaves, drawn many times."""
-    buffer = prioritised(8)
+    buffer = prioritized(8)
     fill(buffer, [0, 1, 2, 3, 4])
 
     assert max(buffer.draw(64, 1.0)[1].max() for _ in range(50)) == 4
@@ -193,14 +193,14 @@ def test_nothing_empty_is_drawn() -> None:
 # State
 
 
-@pytest.mark.parametrize("kind", ["uniform", "prioritised"])
+@pytest.mark.parametrize("kind", ["uniform", "prioritized"])
 @pytest.mark.parametrize("count", [3, 9])
 def test_a_saved_buffer_goes_on_with_the_same_draws(kind: str, count: int) -> None:
     """Half full and wrapped around: through a file, only the filled rows, and the next batches and rows are equal."""
-    make = prioritised if kind == "prioritised" else lambda capacity: ReplayBuffer(capacity, 1, 1, seed=0)
+    make = prioritized if kind == "prioritized" else lambda capacity: ReplayBuffer(capacity, 1, 1, seed=0)
     first, second = make(6), make(6)
     fill(first, list(range(count)))
-    if isinstance(first, PrioritisedReplayBuffer):
+    if isinstance(first, PrioritizedReplayBuffer):
         first.set_priorities(np.arange(3), np.array([0.1, 5.0, 2.0], np.float32))
     first.sample(4)
     file = io.BytesIO()
@@ -214,7 +214,7 @@ def test_a_saved_buffer_goes_on_with_the_same_draws(kind: str, count: int) -> No
         fill(buffer, [20.0, 21.0])
     for _ in range(3):
         assert torch.equal(first.sample(8).reward, second.sample(8).reward)
-        if isinstance(first, PrioritisedReplayBuffer) and isinstance(second, PrioritisedReplayBuffer):
+        if isinstance(first, PrioritizedReplayBuffer) and isinstance(second, PrioritizedReplayBuffer):
             ours, theirs = first.draw(8, 0.4), second.draw(8, 0.4)
             assert ours[1].tolist() == theirs[1].tolist()
             assert torch.equal(ours[2], theirs[2])

@@ -10,7 +10,8 @@ import pytest
 import torch
 from stable_baselines3.common.buffers import RolloutBuffer
 
-from rlpath.deep.parts.returns import discounted_returns, gae
+from rlpath.deep.ppo import estimate_advantages as gae
+from rlpath.deep.reinforce import discounted_returns
 
 
 def column(*values: float) -> Any:

@@ -64,7 +64,7 @@ def test_a_repeated_question_is_kept_once() -> None:
     ("lines", "message"),
     [
         ([row(1), "{not json"], "line 2: not JSON"),
-        ([row(1), "", row(2)], "line 2: not JSON"),
+        ([row(1), "", "[1]"], "line 3: expected a JSON object, found list"),
         ([row(1), "[1]"], "line 2: expected a JSON object, found list"),
         ([row(1), '{"question": "Why?"}'], "line 2: the field 'answer' is missing"),
         ([row(1), row(2), row(3, "no marks")], "line 3: the answer does not end in '#### <number>'"),
@@ -146,3 +146,10 @@ def test_no_test_question_is_in_training() -> None:
     """No question of the test split stands in the training file."""
     train = {p.meta["question"] for split in ("train", "validation") for p in gsm8k(split).problems}
     assert train.isdisjoint(p.meta["question"] for p in gsm8k_test().problems)
+
+
+@pytest.mark.parametrize("bad", [{"question": "Q?", "answer": None}, {"question": "Q?"}, {"answer": "#### 1"}])
+def test_a_row_without_an_answer_is_refused(bad: dict[str, str]) -> None:
+    """Rows that do not come from a file, and were not checked there, name their line too."""
+    with pytest.raises(InputError, match="line 2: the question or the answer is missing"):
+        gsm8k_problems([{"question": "R?", "answer": "#### 1"}, bad], "here", "x")

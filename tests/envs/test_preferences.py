@@ -11,6 +11,7 @@ import pytest
 
 from rlpath.core.errors import InputError, Unreachable
 from rlpath.core.types import Preference, Turn
+from rlpath.envs.conversations import demonstration_of
 from rlpath.envs.preferences import one_side, pairs_of_judged, read_preferences
 from rlpath.evals.measure.preferences import LLMBAR_PARTS, dialogue, human_preferences, llmbar
 
@@ -50,6 +51,85 @@ def test_one_sided_rows_are_refused_by_line(tmp_path: Path, row: dict[str, Any],
     """A pair without its other half, without a prompt, or whose prompt ends with an answer."""
     with pytest.raises(InputError, match=words):
         read_preferences(write(tmp_path / "pairs.jsonl", row))
+
+
+ASKED = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+GOOD, BAD = {"role": "assistant", "content": "Hello"}, {"role": "assistant", "content": "What"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": ASKED, "chosen": "Hello", "rejected": "What"},
+        {"prompt": ASKED, "chosen": [GOOD], "rejected": [BAD]},
+        {"prompt": ASKED, "chosen": [*ASKED, GOOD], "rejected": [*ASKED, BAD]},
+        {"chosen": [*ASKED, GOOD], "rejected": [*ASKED, BAD]},
+    ],
+)
+def test_pairs_in_every_shape_are_the_same_pair(tmp_path: Path, row: dict[str, Any]) -> None:
+    """Answers as text, as a message, and as whole conversations with or without the prompt beside them."""
+    (found,) = read_preferences(write(tmp_path / "pairs.jsonl", row))
+    assert found == Preference("line-1", (Turn("system", "Be brief."), Turn("user", "Hi")), "Hello", "What")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Hi", "completion": "Hello"},
+        {"prompt": ASKED[1:], "completion": [GOOD]},
+        {"messages": [ASKED[1], GOOD]},
+        {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]},
+        {"instruction": "Hi", "input": "", "output": "Hello"},
+    ],
+)
+def test_demonstrations_in_every_shape_are_the_same(row: dict[str, Any]) -> None:
+    """Prompt and completion, messages, ShareGPT's and Alpaca's words."""
+    assert demonstration_of(row, "here") == ((Turn("user", "Hi"),), "Hello")
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"text": "x"}, "here: no demonstration: .*found text"),
+        ({"messages": [ASKED[1]]}, "'messages' must end with a user's message and an assistant's"),
+        ({"messages": [{"role": "user"}, GOOD]}, "without the texts role and content"),
+        ({"instruction": "Hi"}, "the field 'output' is missing"),
+        ({"prompt": "Hi", "completion": " "}, "the field 'completion' is missing"),
+    ],
+)
+def test_a_row_of_no_shape_is_refused(row: dict[str, Any], words: str) -> None:
+    """By file, line and field."""
+    with pytest.raises(InputError, match=words):
+        demonstration_of(row, "here")
+
+
+def test_two_different_conversations_are_no_pair(tmp_path: Path) -> None:
+    """What comes before the last message must be the same."""
+    row = {"chosen": [*ASKED, GOOD], "rejected": [*ASKED[1:], BAD]}
+    with pytest.raises(InputError, match="line 1: chosen and rejected must be the same conversation"):
+        read_preferences(write(tmp_path / "pairs.jsonl", row))
+
+
+def test_a_byte_order_mark_and_blank_lines_are_passed_over(tmp_path: Path) -> None:
+    """As editors on Windows write them; errors still name the line of the file."""
+    row = json.dumps({"prompt": "Why?", "chosen": "a", "rejected": "b"})
+    path = tmp_path / "pairs.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf\r\n" + row.encode() + b"\r\n\r\n" + row.encode() + b"\r\n")
+    assert [pair.id for pair in read_preferences(path)] == ["line-2", "line-4"]
+
+    path.write_bytes(b"\n\n{")
+    with pytest.raises(InputError, match="line 3: not JSON"):
+        read_preferences(path)
+
+
+def test_a_constant_system_message_does_not_put_all_on_one_side() -> None:
+    """The whole prompt decides the side, not its first turn."""
+    same = Turn("system", "Be brief.")
+    twins = [Preference(f"p{i}", (same, Turn("user", f"question {i // 2}")), "yes", "no") for i in range(60)]
+    train, held_out = (one_side(twins, "mine", "here", side) for side in ("train", "validation"))
+
+    assert len(train) + len(held_out) == 60 and len(held_out) >= 6
+    assert not {p.prompt for p in train.examples} & {p.prompt for p in held_out.examples}
 
 
 def pairs(count: int) -> list[Preference]:

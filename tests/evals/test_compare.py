@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rlpath.core.errors import InputError
+from rlpath.core.stats import t_cdf, t_quantile
 from rlpath.core.types import Decoding, Status
 from rlpath.evals.compare.comparison import Comparison, aggregate, compare, p_text, read_comparison
 from rlpath.evals.measure.evaluation import Evaluation, Protocol, Sample
@@ -24,7 +25,7 @@ def evaluation(greedy: list[int], sampled: list[int], n: int = 4, seed: int = 0)
             for index in range(each):
                 status = Status.CORRECT if index < count else Status.WRONG
                 score = float(index < count)
-                rows.append(Sample(f"p{i}", "q", "1", mode, index, "1", status, score, "1", "", 1, "stop"))  # type: ignore[arg-type]
+                rows.append(Sample(f"p{i}", f"q{i}", "1", mode, index, "1", status, score, "1", "", 1, "stop"))  # type: ignore[arg-type]
     return Evaluation(protocol, tuple(rows))
 
 
@@ -35,20 +36,21 @@ def pair(before: list[int], after: list[int]) -> Comparison:
 
 
 def test_improvement_by_hand() -> None:
-    """Ten problems from 0 to 4 of 4, two unchanged: difference 10/12, exact p = 2 / 2**10."""
-    result = pair([0] * 12, [4] * 10 + [0] * 2)
+    """Ten problems of 36 from 0 to 4 of 4: difference 10/36, the larger p is that of t."""
+    result = pair([0] * 36, [4] * 10 + [0] * 26)
     assert result.verdict == "improved"
     change = result.change("pass@1")
-    assert change.difference.estimate == pytest.approx(10 / 12)
-    assert change.p == pytest.approx(2 / 2**10)
+    assert change.difference.estimate == pytest.approx(10 / 36)
+    # 38 with the added gain and loss: mean 10/38, t = 3.27.
+    assert change.p == pytest.approx(0.002348, abs=1e-6)
     assert result.change("greedy").p == pytest.approx(2 / 2**10)
-    assert result.sentence.startswith("improved: pass@1 0.0 % before, 83.3 % after, difference +83.3 points [")
-    assert "p = 0.002, 12 problems" in result.sentence
+    assert result.sentence.startswith("improved: pass@1 0.0 % before, 27.8 % after, difference +27.8 points [")
+    assert "p = 0.0023, 36 problems" in result.sentence
 
 
 def test_getting_worse_is_called_so() -> None:
     """The same change the other way round."""
-    assert pair([4] * 10 + [0] * 2, [0] * 12).verdict == "got worse"
+    assert pair([4] * 10 + [0] * 26, [0] * 36).verdict == "got worse"
 
 
 def test_no_evidence_names_the_smallest_visible_effect() -> None:
@@ -59,8 +61,8 @@ def test_no_evidence_names_the_smallest_visible_effect() -> None:
     assert f"no evidence of improvement; the smallest effect this run could have seen is {detectable:.1f} points" in (
         result.sentence
     )
-    # 20 differences of 1/4, and one gain and one loss of 1/4 added: 2.8016 * sqrt(22 / 16) / 42
-    assert detectable == pytest.approx(100 * 2.8016 * np.sqrt(22 / 16) / 42, abs=0.01)
+    # 20 differences of 1/4, and one gain and one loss added: 2.8016 * sqrt(20 / 16 + 2) / 42
+    assert detectable == pytest.approx(100 * 2.8016 * np.sqrt(20 / 16 + 2) / 42, abs=0.01)
 
 
 def test_nothing_solved_is_no_evidence_either_way() -> None:
@@ -115,23 +117,49 @@ def test_only_the_same_protocol_is_compared() -> None:
 
 
 def test_seeds_by_hand() -> None:
-    """Three seeds from 0 to 1/4, 2/4, 3/4 on every problem: mean 0.5, t-interval 0.5 ± 4.3027 * 0.25 / sqrt(3)."""
-    runs = [pair([0] * 20, [count] * 20) for count in (1, 2, 3)]
-    result = aggregate(runs)
+    """Three seeds from 0 to 1/4, 2/4, 3/4 on each of 40 problems: the two variances add, Satterthwaite's df."""
+    result = aggregate([pair([0] * 40, [count] * 40) for count in (1, 2, 3)])
     metric = result.aggregate("pass@1")
     assert metric.after_R == (0.25, 0.5, 0.75)
-    assert metric.after is not None and metric.difference is not None
-    assert (metric.after.estimate, metric.after.method) == (0.5, "t over 3")
-    assert 0.5 - metric.difference.low == pytest.approx(4.302653 * 0.25 / np.sqrt(3), abs=1e-5)
-    # The interval over seeds reaches below zero: three seeds so different do not carry the claim.
+    assert metric.difference is not None
+    seeds, problems = 0.25**2 / 3, np.append(np.full(40, 0.5), [1, -1]).var() / 42
+    df = (seeds + problems) ** 2 / (seeds**2 / 2 + problems**2 / 41)
+    half = t_quantile(0.975, df) * np.sqrt(seeds + problems)
+    assert metric.difference.low == pytest.approx(max(-1, 0.5 * 40 / 42 - half), abs=1e-9)
+    assert metric.p == pytest.approx(2 * t_cdf(-0.5 * 40 / 42 / np.sqrt(seeds + problems), df))
+    # Three seeds so different do not carry the claim.
     assert result.verdict == "no evidence of improvement"
-    assert aggregate([pair([0] * 20, [count] * 20) for count in (2, 2, 3)]).verdict == "improved"
+    assert aggregate([pair([0] * 40, [count] * 40) for count in (2, 2, 3)]).verdict == "improved"
+
+
+def test_few_problems_give_no_verdict() -> None:
+    """29 problems that all went from never to always solved are too few for samples, 30 are enough."""
+    assert pair([0] * 29, [4] * 29).verdict == "no evidence of improvement"
+    assert pair([0] * 30, [4] * 30).verdict == "improved"
+
+
+def test_copies_of_a_question_count_once() -> None:
+    """Six gains of 36 problems, each asked under six ids: the p-value is that of 36 problems, not of 216."""
+
+    def copied(counts: list[int], times: int) -> Evaluation:
+        once = evaluation([int(c >= 2) for c in counts], counts)
+        rows = [replace(s, problem_id=f"{s.problem_id}-{t}") for t in range(times) for s in once.samples]
+        rows.sort(key=lambda sample: sample.mode)
+        return replace(once, protocol=replace(once.protocol, problems=len(counts) * times), samples=tuple(rows))
+
+    before, after = [0] * 36, [4] * 5 + [0] * 31
+    alone, sixfold = (compare(copied(before, n), copied(after, n)) for n in (1, 6))
+    for metric in ("greedy", "pass@1"):
+        assert sixfold.change(metric).p == pytest.approx(alone.change(metric).p, abs=0.03)
+        assert sixfold.change(metric).difference.low == pytest.approx(alone.change(metric).difference.low, abs=0.02)
+    assert alone.verdict == sixfold.verdict == "no evidence of improvement"
+    assert "216 problems in 36 clusters" in sixfold.sentence
 
 
 def test_seeds_that_agree_on_few_problems_are_not_enough() -> None:
     """Ten seeds that all solve the same three more problems of 30 measured three problems, not thirty."""
     result = aggregate([pair([0] * 30, [4] * 3 + [0] * 27)] * 10)
-    assert result.aggregate("pass@1").p_over_problems == pytest.approx(0.25)
+    assert result.aggregate("pass@1").p > 0.1
     assert result.verdict == "no evidence of improvement"
     assert result.aggregate("pass@1").detectable > 0.1
 
@@ -147,7 +175,7 @@ def test_seeds_that_agree_perfectly_are_not_certain() -> None:
 
 def test_one_seed_says_so() -> None:
     """A single run keeps its verdict over problems and has no interval over seeds."""
-    result = aggregate([pair([0] * 12, [4] * 12)])
+    result = aggregate([pair([0] * 36, [4] * 36)])
     assert result.aggregate("pass@1").difference is None
     assert result.verdict == "improved"
     assert result.sentence.endswith("one training seed only")

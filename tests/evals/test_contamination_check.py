@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import time
@@ -13,7 +14,9 @@ import pytest
 from rlpath.cli import main as cli
 from rlpath.core.errors import InputError
 from rlpath.core.types import Demonstration, ExampleSet, Preference, Problem, ProblemSet, Turn
+from rlpath.envs.files import data_file
 from rlpath.envs.load import problem_set
+from rlpath.evals.contamination import disguises
 from rlpath.evals.contamination import documents as reading
 from rlpath.evals.contamination.benchmarks import Benchmark, Item, benchmark, benchmarks_present
 from rlpath.evals.contamination.canary import canaries, canary_p, exposure, make_canary, references
@@ -84,7 +87,7 @@ def test_flag_drop_and_keep(tmp_path: Path, tests: Path, capsys: pytest.CaptureF
     train = tmp_path / "train.jsonl"
     train.write_text("\n".join(lines) + "\n")
     for on_hit in ("drop", "flag", "keep"):
-        assert run("check", train, "--against", tests, "--on-hit", on_hit, "--out", tmp_path / on_hit) == 0
+        assert run("check", train, "--against", tests, "--on-hit", on_hit, "--out", tmp_path / on_hit) == 1
 
     assert (tmp_path / "drop" / "clean" / "train.jsonl").read_text() == f"{lines[0]}\n{lines[2]}\n"
     (hit,) = [json.loads(line) for line in (tmp_path / "flag" / "hits.jsonl").read_text().splitlines()]
@@ -137,8 +140,8 @@ def spoil_rows(path: Path) -> Path:
 
 
 def spoil_kind(path: Path) -> Path:
-    (path / "a.parquet").write_text("x")
-    return path / "a.parquet"
+    (path / "a.xlsx").write_text("x")
+    return path / "a.xlsx"
 
 
 @pytest.mark.parametrize(
@@ -146,13 +149,13 @@ def spoil_kind(path: Path) -> Path:
     [
         (spoil_json, (), r"bad\.jsonl, line 2 is not JSON: mend"),
         (spoil_gzip, (), r"cut\.jsonl\.gz is not a whole gzip file"),
-        (spoil_kind, (), r"a\.parquet is none of \.jsonl"),
+        (spoil_kind, (), r"a\.xlsx is none of \.jsonl"),
         (lambda path: path / "absent.jsonl", (), r"absent\.jsonl does not exist"),
         (lambda path: path, (), r"no training file in"),
         (spoil_encoding, (), r"latin\.jsonl, line 1 is not UTF-8 text: convert the file"),
         (spoil_depth, (), r"deep\.jsonl, line 1 is nested too deeply"),
         (spoil_rows, (), r"numbers\.jsonl: no text in 2 rows, nothing to compare"),
-        (None, ("--field", "body"), r"train\.jsonl, line 1 has no field 'body'"),
+        (None, ("--field", "body"), r"train\.jsonl, row 1 has no field 'body'"),
         (None, ("--n", "5"), r"--n 5 must be at least 8"),
         (None, ("--against", "gsm9k"), r"'gsm9k' is neither a file nor a known test set"),
         (None, ("--against", ","), r"--against names no test set"),
@@ -269,3 +272,69 @@ def test_a_benchmark_keeps_question_and_solution() -> None:
     made = Problem("p", f"{QUESTION} Answer with a number.", "13", {"question": QUESTION, "solution": "40 - 27"})
     one = ProblemSet("made", "test", (made,), NumberVerifier(), "here")
     assert as_benchmark(one) == Benchmark("made (test)", (Item("p", QUESTION, "40 - 27"),), "here")
+
+
+def test_tables_are_read_row_by_row(tmp_path: Path, tests: Path) -> None:
+    """CSV, TSV and Parquet, as training text and as a test set; the hit names the row."""
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    rows = [{"id": "a", "question": OTHER, "answer": "1"}, {"id": "b", "question": QUESTION, "answer": '1,"3'}]
+    for name, delimiter in (("t.csv", ","), ("t.tsv", "\t")):
+        with (tmp_path / name).open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), delimiter=delimiter)
+            writer.writeheader()
+            writer.writerows(rows)
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "t.parquet")
+    for name in ("t.csv", "t.tsv", "t.parquet"):
+        found = check_files([tmp_path / name], [benchmark(str(tests))], field="question").overlap
+        assert found.flagged == {f"{tmp_path / name}:2"}
+        assert [item.id for item in benchmark(str(tmp_path / name)).items] == ["a", "b"]
+    (tmp_path / "bad.csv").write_text("question,answer\na,b,c\n")
+    (tmp_path / "bad.parquet").write_text("no")
+    for name, words in (("bad.csv", "row 1 has not as many cells"), ("bad.parquet", "is not a whole Parquet file")):
+        with pytest.raises(InputError, match=words):
+            check_files([tmp_path / name], [benchmark(str(tests))])
+
+
+@pytest.mark.skipif(data_file("gsm8k/test.jsonl") is None, reason="needs RLPATH_DATA with GSM8K")
+@pytest.mark.parametrize(
+    ("disguise", "least"),
+    [
+        ("zero-width spaces in its words", 0.98),
+        ("soft hyphens in its words", 0.98),
+        ("Cyrillic look-alikes", 0.98),
+        ("Greek look-alikes", 0.98),
+        ("every eighth word dropped", 0.9),
+        ("a word added after every eighth", 0.9),
+        ("its first 12 words", 0.9),
+        ("dealt out over three rows", 0.9),
+    ],
+)
+def test_copies_in_disguise_are_seen(disguise: str, least: float) -> None:
+    """Of 200 GSM8K test items planted once, nearly all are found, whatever no reader would mind."""
+    test = benchmark("gsm8k")
+    planted = Benchmark("gsm8k", test.items[:200], test.source)
+    assert disguises.seen_share(planted, disguises.DISGUISES[disguise]) >= least
+
+
+def test_a_check_that_finds_nothing_says_what_it_misses(
+    tmp_path: Path, tests: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The recorded rates of what overlap misses stand beside the silence; the exit status tells hits from none."""
+    train = tmp_path / "train.jsonl"
+    train.write_text(json.dumps({"text": OTHER}) + "\n")
+    assert run("check", train, "--against", tests, "--out", tmp_path / "none") == 0
+    said = capsys.readouterr().out
+    assert "base64 0%" in said and "translations 0%" in said
+    train.write_text(json.dumps({"text": QUESTION}) + "\n")
+    assert run("check", train, "--against", tests, "--out", tmp_path / "hit") == 1
+    assert "translations 0%" not in capsys.readouterr().out
+
+
+def test_the_readme_has_the_recorded_disguises() -> None:
+    """The page beside the detectors says what was recorded."""
+    record = disguises.recorded()
+    assert record is not None
+    page = disguises.FILE.with_name("README.md").read_text()
+    assert "\n".join([disguises.TABLE[0], *disguises.markdown(record), disguises.TABLE[1]]) in page

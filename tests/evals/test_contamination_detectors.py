@@ -214,7 +214,7 @@ def test_a_probe_of_a_model_that_knows_the_set() -> None:
     gained = found.completed.estimate - found.twins_completed.estimate
     assert found.performance.difference.estimate == pytest.approx(gained)
     assert set(found.membership) == {"min-k", "min-k++"}
-    assert len(found.lines()) == 7 and found.gap_beside_references is not None
+    assert len(found.lines()) == 6 and found.gap_beside_references is not None
     assert found.gap_beside_references.p_greater > 0.05, "the references are the set's own items"
     assert all("measured" in line for line in found.lines())
     even = probe(lambda ids: torch.zeros(*ids.shape, 4000), encode, benchmark, size=24)

@@ -16,10 +16,10 @@ from rlpath.evals.contamination import error_rates
 from rlpath.evals.contamination.lab import run as lab
 from rlpath.evals.contamination.lab.blind import blind_scores
 from rlpath.evals.contamination.lab.corpus import Plan, build
-from rlpath.evals.contamination.lab.gpt import END, GPT, Shape, Training, token_stream, tokenizer_for, train
 from rlpath.evals.contamination.lab.measure import BLIND, Measured
 from rlpath.evals.contamination.lab.outcome import BESIDE, rates
 from rlpath.evals.contamination.membership import auc
+from rlpath.trunk.gpt import END, GPT, Shape, Training, token_stream, tokenizer_for, train
 
 SHAPE = Shape(vocabulary=50, width=32, layers=2, heads=4, hidden=48, context=24)
 needs_data = pytest.mark.skipif(

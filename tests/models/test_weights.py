@@ -69,12 +69,19 @@ def test_a_full_model_sends_every_weight(tiny_model: Callable[..., Any]) -> None
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({"use_dora": True}, "lora_magnitude_vector"),
+        ({"use_dora": True}, "q_proj.lora_"),
         ({"modules_to_save": ["norm"]}, "modules_to_save"),
         ({"target_modules": ["embed_tokens"], "ensure_weight_tying": True}, "lora_embedding_A"),
+        ({"target_modules": ["q_proj"], "lora_bias": True}, "q_proj.lora_[AB]"),
+        ({"target_modules": ["q_proj"], "bias": "all"}, "bias"),
+        ({"target_modules": [], "target_parameters": ["q_proj.weight"]}, "lora_A"),
     ],
 )
-def test_what_cannot_be_merged_is_refused(tiny_model: Callable[..., Any], changes: dict[str, Any], name: str) -> None:
-    """A trained weight that the sampler would never see is an error that names it, not a silent gap."""
+@pytest.mark.parametrize("trains", [True, False])
+def test_what_cannot_be_merged_is_refused(
+    tiny_model: Callable[..., Any], changes: dict[str, Any], name: str, trains: bool
+) -> None:
+    """A weight that the sampler would never see, trained or loaded, is an error that names it, not a silent gap."""
+    model = adapted(tiny_model(attention_bias=True), **changes)
     with pytest.raises(TypeError, match=f"{name}.* cannot be merged"):
-        list(sampler_weights(adapted(tiny_model(), **changes)))
+        list(sampler_weights(model if trains else model.requires_grad_(False)))

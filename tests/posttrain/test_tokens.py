@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Demonstration, Preference, Turn
+from rlpath.models.chat import CHATML, stop_token_ids
+from rlpath.posttrain.experiment import Begun, Notes
 from rlpath.posttrain.tokens import (
     TokenRow,
     dpo_row,
@@ -19,6 +26,9 @@ from rlpath.posttrain.tokens import (
     sft_row,
     that_fit,
 )
+from rlpath.posttrain.trainers import _Careful
+from rlpath.posttrain.tuning import tokenizer_for
+from rlpath.posttrain.tuning_settings import TuningSettings
 
 ASKED = (Turn("user", "Hi?"),)
 
@@ -85,3 +95,50 @@ def test_order_of_use_is_whole_passes_fixed_by_the_seed() -> None:
     assert order == in_order_of_use(rows(1, 2, 3, 4, 5), 10, seed=1)
     assert order != in_order_of_use(rows(1, 2, 3, 4, 5), 10, seed=2)
     assert len(in_order_of_use(rows(1, 2, 3), 2, seed=0)) == 2
+
+
+NO_END = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+
+
+@pytest.fixture
+def folder_of(tiny_model: Callable[..., Any], tiny_tokenizer: Any, tmp_path: Path) -> Callable[[str | None], Begun]:
+    """`folder_of(template)`: a run begun on a tiny model whose tokenizer has that chat template."""
+
+    def make(template: str | None) -> Begun:
+        tokenizer = copy.deepcopy(tiny_tokenizer)
+        tokenizer.chat_template = template
+        tiny_model().save_pretrained(tmp_path / "model")
+        tokenizer.save_pretrained(tmp_path / "model")
+        return Begun(None, SimpleNamespace(num_processes=1), tmp_path / "model")  # type: ignore[arg-type]
+
+    return make
+
+
+def test_a_template_that_writes_no_end_is_taught_one(folder_of: Callable[[str | None], Begun]) -> None:
+    """The tokenizer's end token follows the answer, and stops sampling; where there is one, none is added."""
+    tokenizer = tokenizer_for(folder_of(NO_END), TuningSettings(), Notes(None))
+    row = encode(tokenizer, "a", (Turn("user", "2 + 2?"),), "4")
+
+    assert tokenizer.decode(row.answer) == "assistant: 4\n<|im_end|>"
+    assert stop_token_ids(None, tokenizer) == {row.answer[-1]}
+
+    tokenizer = tokenizer_for(folder_of(CHATML), TuningSettings(), Notes(None))
+    assert tokenizer.decode(encode(tokenizer, "a", (Turn("user", "2 + 2?"),), "4").answer) == "4<|im_end|>\n"
+
+
+def test_a_base_model_gets_a_template_by_flag(folder_of: Callable[[str | None], Begun]) -> None:
+    """Without one it is refused, with one it is tuned; an unknown name is told before anything is loaded."""
+    begun = folder_of(None)
+    with pytest.raises(InputError, match="has no chat template"):
+        tokenizer_for(begun, TuningSettings(), Notes(None))
+
+    assert tokenizer_for(begun, TuningSettings(chat_template="chatml"), Notes(None)).chat_template == CHATML
+    with pytest.raises(InputError, match="--chat-template llama is neither chatml nor a file"):
+        TuningSettings(chat_template="llama").check(1)
+
+
+def test_among_processes_no_forward_is_run_to_find_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process alone would wait for the others for ever: all of its examples are named instead."""
+    trainer = SimpleNamespace(accelerator=SimpleNamespace(num_processes=2), names=["a", "b", "c"])
+    said = _Careful._blame(trainer, None, {}, torch.tensor([2, 0, 2]))  # type: ignore[arg-type]
+    assert said == "for one of the examples c, a"

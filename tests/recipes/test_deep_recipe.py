@@ -237,16 +237,12 @@ def test_the_recipe_as_a_user_starts_it(tmp_path: Path) -> None:
     assert read_set([folder]).records[1].evaluations["final"]["digest"] == alone.digest
 
 
-def test_one_seed_starts_anew_in_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where NumPy may have chosen more, the process is replaced: same words, threads pinned."""
-    started: list[Any] = []
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    monkeypatch.setattr(sys, "argv", ["recipes/ppo.py", "--preset=smoke", "--root", str(tmp_path), "--seeds", "3-3"])
-    monkeypatch.setattr(os, "execve", lambda *call: started.append(call) or sys.exit(0))
-
-    with pytest.raises(SystemExit):
-        run_recipe("ppo", train, PRESETS)
-    ((program, command, environment),) = started
-    assert program == sys.executable and list(command) == [sys.executable, *sys.argv]
-    assert environment["OMP_NUM_THREADS"] == environment["OPENBLAS_NUM_THREADS"] == "1"
-    assert environment["RLPATH_SEEDS_HERE"] == "1"
+def test_threads_are_set_before_numpy_and_torch_are_imported() -> None:
+    """Importing rlpath.deep asks for one thread; what a recipe imports before it has loaded neither."""
+    code = (
+        "import sys, os, rlpath.core.errors, rlpath.deep;"
+        "assert os.environ['OMP_NUM_THREADS'] == os.environ['OPENBLAS_NUM_THREADS'] == '1';"
+        "assert not {'numpy', 'torch'} & set(sys.modules)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

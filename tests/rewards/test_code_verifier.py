@@ -13,7 +13,7 @@ import pytest
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Status
-from rlpath.rewards.sandbox import Limits, Walls, host, missing_protections
+from rlpath.rewards.sandbox import Isolation, Limits, host, missing_protections
 from rlpath.rewards.verifiers import code
 from rlpath.rewards.verifiers.code import CodeVerifier, find_program
 
@@ -485,10 +485,12 @@ def test_completions() -> None:
 def test_a_refusing_kernel_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without namespaces the verifier names them and refuses; without any wall no option helps."""
     missing = {"namespaces": "user namespace: Operation not permitted"}
-    monkeypatch.setattr(code, "best_walls", lambda: (Walls("none"), missing))
+    monkeypatch.setattr(code, "best_isolation", lambda: (Isolation("none"), missing))
     with pytest.raises(InputError, match=r"namespaces .user namespace: Operation not permitted.*allow_weaker=True"):
         verify(RIGHT, ASSERTS)
-    monkeypatch.setattr(code, "best_walls", lambda: (Walls("none", False), {"namespaces": "no", "seccomp": "no"}))
+    monkeypatch.setattr(
+        code, "best_isolation", lambda: (Isolation("none", False), {"namespaces": "no", "seccomp": "no"})
+    )
     with pytest.raises(InputError, match="cannot be contained"):
         CodeVerifier(allow_weaker=True)(RIGHT, ASSERTS)
 
@@ -496,7 +498,7 @@ def test_a_refusing_kernel_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 @needs_sandbox
 def test_weaker_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """Told to do without namespaces, it judges and every reason says so."""
-    monkeypatch.setattr(code, "best_walls", lambda: (Walls("none"), {"namespaces": "Operation not permitted"}))
+    monkeypatch.setattr(code, "best_isolation", lambda: (Isolation("none"), {"namespaces": "Operation not permitted"}))
     weaker = CodeVerifier(allow_weaker=True)
     verdict = weaker(RIGHT, ASSERTS)
     assert verdict.correct

@@ -14,6 +14,7 @@ from datasets import Dataset
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer as TRLTrainer
 
+from rlpath.core.errors import InputError
 from rlpath.rewards.combine.reward_model import RewardModelReward
 from rlpath.rewards.combine.trl import as_trl_reward
 from rlpath.rewards.verifiers.number import NumberVerifier
@@ -107,3 +108,28 @@ def test_a_reward_model_scores_each_completion_alone(judge_folder: Path) -> None
     assert RewardModelReward(judge_folder, scale=2.0)(prompts, completions) == pytest.approx(
         [score / 2 for score in together], abs=1e-5
     )
+
+
+def test_a_run_or_its_adapter_names_the_merged_classifier(judge_folder: Path, tmp_path: Path) -> None:
+    """Run folder and adapter folder score as the classifier beside them; an adapter alone is refused."""
+    prompts, completions = ["a", "b"], ["x", "y"]
+    expected = RewardModelReward(judge_folder)(prompts, completions)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "merged").symlink_to(judge_folder)
+    adapter = tmp_path / "run" / "model"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+
+    for named in (tmp_path / "run", adapter):
+        assert RewardModelReward(named)(prompts, completions) == expected
+    (tmp_path / "run" / "merged").unlink()
+    with pytest.raises(InputError, match="holds an adapter and no merged/ beside it"):
+        RewardModelReward(adapter)
+
+
+def test_a_score_that_is_not_finite_names_the_text(judge_folder: Path) -> None:
+    """A diverged reward model is told by the text it was asked about, before a policy learns from it."""
+    reward = RewardModelReward(judge_folder)
+    reward.model.score.weight.data.fill_(float("nan"))
+    with pytest.raises(InputError, match="gives nan for the text beginning 'abc"):
+        reward(["ab"], ["c"])

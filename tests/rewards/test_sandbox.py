@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rlpath.rewards.sandbox import Box, BoxError, Limits, Walls, host, missing_protections, seccomp, wire
+from rlpath.rewards.sandbox import Box, BoxError, Isolation, Limits, host, missing_protections, seccomp, wire
 
 MISSING = missing_protections() if sys.platform == "linux" else {"namespaces": "this is not Linux"}
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"the kernel refuses a sandbox: {MISSING}")
@@ -28,9 +28,9 @@ def _no_zygote_left() -> Iterator[None]:
     host.close_zygote()
 
 
-def run(source: str, *arguments: object, limits: Limits = SMALL, walls: Walls | None = None) -> object:
+def run(source: str, *arguments: object, limits: Limits = SMALL, isolation: Isolation | None = None) -> object:
     """What `probe(*arguments)` of `source` returns in a box, in wire form; {"error": ...} if it raises."""
-    with Box("functions", limits, walls=walls) as box:
+    with Box("functions", limits, isolation=isolation) as box:
         box.wire.send({"sources": [source], "prelude": ""})
         loaded = box.wire.receive()
         if loaded is None or "error" in loaded:
@@ -65,7 +65,7 @@ FORBIDDEN = {
     "tcp socket": attempt("socket.socket()", "import socket"),
     "unix socket": attempt("socket.socket(socket.AF_UNIX)", "import socket"),
     "netlink socket": attempt("socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)", "import socket"),
-    "socket pair": attempt("socket.socketpair()", "import socket"),
+    "socket pair": attempt("_socket.socketpair()", "import _socket"),
     "name look-up": attempt("socket.getaddrinfo('localhost', 80)", "import socket"),
     "fork": attempt("os.fork()"),
     "forkpty": attempt("os.forkpty()"),
@@ -350,35 +350,35 @@ def test_exit_codes() -> None:
 
 def test_without_namespaces_the_filter_still_holds() -> None:
     """With that one protection waived: no writing, no network, no process, no signal to others."""
-    walls = Walls("none")
-    assert run("def probe(n): return n + 1", 4, walls=walls) == 5
+    isolation = Isolation("none")
+    assert run("def probe(n): return n + 1", 4, isolation=isolation) == 5
     for statement in ("open('/tmp/made', 'w')", "os.mkdir('/tmp/made')", "os.fork()", f"os.kill({os.getpid()}, 0)"):
-        assert run(attempt(statement), walls=walls) == "refused"
-    assert run(attempt("socket.socket()", "import socket"), walls=walls) == "refused"
+        assert run(attempt(statement), isolation=isolation) == "refused"
+    assert run(attempt("socket.socket()", "import socket"), isolation=isolation) == "refused"
 
 
 @pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 def test_bubblewrap_makes_the_same_walls() -> None:
     """Where only bubblewrap may make namespaces, a program sees and may do as little."""
-    walls = Walls("bubblewrap")
-    host.probe(walls)
+    isolation = Isolation("bubblewrap")
+    host.probe(isolation)
     seen = "import os\ndef probe(): return [os.getpid(), os.getuid(), sorted(os.listdir('/dev')), os.getcwd()]"
-    assert run(seen, walls=walls) == [1, 65534, ["null", "random", "urandom", "zero"], "/tmp"]
+    assert run(seen, isolation=isolation) == [1, 65534, ["null", "random", "urandom", "zero"], "/tmp"]
     for name in ("tcp socket", "fork", "read /proc", "read /etc/passwd", "write into the library", "signal everyone"):
-        assert run(FORBIDDEN[name], walls=walls) == "refused"
+        assert run(FORBIDDEN[name], isolation=isolation) == "refused"
 
 
 def test_a_machine_without_namespaces_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refusals are tried in order, own namespaces, bubblewrap, none, and told; boxes then refuse by default."""
 
-    def probe(walls: Walls) -> None:
-        if walls.namespaces != "none":
-            raise host.RefusedError(f"no {walls.namespaces}")
+    def probe(isolation: Isolation) -> None:
+        if isolation.namespaces != "none":
+            raise host.RefusedError(f"no {isolation.namespaces}")
 
     monkeypatch.setattr(host, "probe", probe)
-    found = host.best_walls.__wrapped__()
-    assert found == (Walls("none"), {"namespaces": "no own; no bubblewrap"})
-    monkeypatch.setattr(host, "best_walls", lambda: found)
+    found = host.best_isolation.__wrapped__()
+    assert found == (Isolation("none"), {"namespaces": "no own; no bubblewrap"})
+    monkeypatch.setattr(host, "best_isolation", lambda: found)
     with pytest.raises(BoxError, match="no own"):
         Box("functions", SMALL)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -83,3 +85,17 @@ def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
         assert cpu.prepare_cpu(10_000)["threads"] == torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_waiting_threads_sleep_and_what_the_user_set_stays() -> None:
+    """Asked for before torch reads it; with a busy process a core, spinning threads would hold each other up."""
+    code = "import rlpath, sys, os; print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
+
+    def asked(**more: str) -> str:
+        environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | more
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert asked() == "False passive\n"
+    assert asked(OMP_WAIT_POLICY="active") == "False active\n"

@@ -196,12 +196,13 @@ def test_a_run_without_a_plan(tmp_path: Path) -> None:
 def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A new plan is a valid file that nothing overwrites; a JSON result is judged."""
     file = tmp_path / "plan.toml"
-    words = ["prereg", "new", "--hypothesis", "H", "--models", "mine", "--baseline", "b", "--tasks", "sums"]
+    words = ["prereg", "new", "--hypothesis", "H", "--models", "mine", "--baseline", "b", "--tasks", "gsm8k"]
     words += ["--n", "20"]
     assert cli.run([*words, "--seeds", "0", "1", "--out", str(file)]) == 0
-    assert read_prereg(file).tasks == ("sums",)
+    assert read_prereg(file).tasks == ("gsm8k",)
     with pytest.raises(InputError, match="a plan is not overwritten"):
         cli.run([*words, "--out", str(file)])
+    file.write_text(file.read_text().replace("gsm8k", "sums"))
     recorded = {"text": file.read_text(), "sha256": read_prereg(file).sha256, "time": "2026-01-02"}
     (tmp_path / "result.json").write_text(json.dumps({"manifest": {"prereg": recorded}, "analyses": [asdict(SEEN)]}))
     capsys.readouterr()
@@ -227,3 +228,16 @@ def test_a_result_that_is_none(tmp_path: Path, content: str, message: str) -> No
         read_result([tmp_path / "absent.json"])
     with pytest.raises(InputError, match="is not a run folder"):
         read_result([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [("--tasks", "gsm9k", "there is no task 'gsm9k'"), ("--metric", "accuracy", "--metric 'accuracy' is none of")],
+)
+def test_a_plan_of_what_does_not_exist_is_refused(flag: str, value: str, message: str, tmp_path: Path) -> None:
+    """A task or metric that no command knows could never be checked."""
+    plan = {"--hypothesis": "H", "--models": "m", "--baseline": "b", "--tasks": "gsm8k", "--n": "9", flag: value}
+    words = [word for pair in plan.items() for word in pair]
+    with pytest.raises(InputError, match=message):
+        cli.run(["prereg", "new", *words, "--out", str(tmp_path / "prereg.toml")])
+    assert not (tmp_path / "prereg.toml").exists()

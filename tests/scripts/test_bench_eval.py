@@ -43,10 +43,10 @@ def bench() -> Iterator[Any]:
     del sys.modules["bench_eval"]
 
 
-def item(mine: str, theirs: str, answer: str, correct: bool, *, cut: bool = False, gold: str = "18") -> Item:
+def item(mine: str, theirs: str, answer: str, correct: bool, *, truncated: bool = False, gold: str = "18") -> Item:
     """One item whose tokens are the letters of the text; `answer` is what the peer's pattern read."""
-    one, other = (Answered(text, [ord(letter) for letter in text], cut) for text in (mine, theirs))
-    verdicts = [NumberVerifier()(a.text, gold, truncated=a.cut) for a in (one, other)]
+    one, other = (Answered(text, [ord(letter) for letter in text], truncated) for text in (mine, theirs))
+    verdicts = [NumberVerifier()(a.text, gold, truncated=a.truncated) for a in (one, other)]
     return Item("x", gold, one, other, verdicts[0], verdicts[1], {"flexible": Reading(answer, correct)})
 
 
@@ -59,7 +59,7 @@ def item(mine: str, theirs: str, answer: str, correct: bool, *, cut: bool = Fals
         (item("#### $18.00", "#### $18.00", "$18.00", False), "formatted number"),
         (item("She earns $18.", "She earns $18.", INVALID, False), "finds nothing"),
         (item("#### 18\nof 20 eggs", "#### 18\nof 20 eggs", "20", False), "another number"),
-        (item("First 18 and", "First 18 and", "18", True, cut=True), "truncation"),
+        (item("First 18 and", "First 18 and", "18", True, truncated=True), "truncation"),
         (item("The answer is 20 or 18.", "The answer is 20 or 18.", "18", True), "hedges between numbers"),
     ],
 )
@@ -84,7 +84,7 @@ def test_verdicts_are_counted_in_four_cells() -> None:
     rows = [
         item("#### 18", "#### 18", "18", True),
         item("#### 18.0", "#### 18.0", "18.0", False),
-        item("First 18 and", "First 18 and", "18", True, cut=True),
+        item("First 18 and", "First 18 and", "18", True, truncated=True),
         item("#### 1", "#### 1", "1", False),
     ]
     lines = report_verdicts(rows, "flexible")

@@ -15,12 +15,12 @@ from rlpath.evals.contamination.documents import Document
 from rlpath.evals.contamination.exchangeability import exchangeability
 from rlpath.evals.contamination.lab.blind import blind_scores
 from rlpath.evals.contamination.lab.corpus import Corpus, Text, set_text
-from rlpath.evals.contamination.lab.gpt import END, GPT
 from rlpath.evals.contamination.membership import mean_logprob, min_k, min_k_plus, prefix_completion, set_gap, twin_gap
 from rlpath.evals.contamination.overlap import check_overlap
 from rlpath.evals.contamination.perturb import twin
 from rlpath.evals.contamination.resemblance import Embed, NearDuplicates, Rephrasings
 from rlpath.evals.contamination.token_scores import TokenScores, score_tokens
+from rlpath.trunk.gpt import END, GPT
 
 TWINS = 2
 CANARY_REFERENCES = 31

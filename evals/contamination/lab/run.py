@@ -17,7 +17,6 @@ from rlpath.core.errors import InputError
 from rlpath.core.files import disk_errors, read_json, write_atomic
 from rlpath.evals.contamination.error_rates import FILE, markdown
 from rlpath.evals.contamination.lab.corpus import Plan, build
-from rlpath.evals.contamination.lab.gpt import GPT, Shape, Training, token_stream, tokenizer_for, train
 from rlpath.evals.contamination.lab.measure import BLIND, Measured, measure
 from rlpath.evals.contamination.lab.outcome import AT, GRID, Rate, blind_interval, rates, table
 from rlpath.evals.contamination.resemblance import Embed
@@ -25,6 +24,7 @@ from rlpath.report import page
 from rlpath.report.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, Line, line_plot
 from rlpath.runs.hardware import detect
 from rlpath.runs.run_folder import config_hash
+from rlpath.trunk.gpt import GPT, Shape, Training, token_stream, tokenizer_for, train
 
 TABLE = ("<!-- rates -->", "<!-- /rates -->")
 COLOURS = (BLUE, GREEN, ORANGE, PURPLE)

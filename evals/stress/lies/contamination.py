@@ -9,12 +9,12 @@ import numpy as np
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Decoding, Problem, Status
-from rlpath.evals.measure.evaluation import judge
+from rlpath.evals.measure.evaluation import complete_and_verify
 from rlpath.evals.stress.lies.lie import TRAINED, Lie, gain
 from rlpath.evals.stress.lies.material import Material
 from rlpath.evals.suite.paired import paired
 from rlpath.evals.suite.subject import LazySampler
-from rlpath.evals.suite.task import Prompted
+from rlpath.evals.suite.task import TemplatedSampler
 from rlpath.models.hf_sampler import HFSampler
 from rlpath.models.load import load_model
 
@@ -49,11 +49,11 @@ def contamination(material: Material) -> Lie:
 
 def _right(sampler: Any, material: Material, problems: Sequence[Problem]) -> list[float]:
     decoding = Decoding(material.task.max_tokens, temperature=0.0)
-    judged = judge(sampler, material.protocol.problems, problems, decoding, "greedy")
+    judged = complete_and_verify(sampler, material.protocol.problems, problems, decoding, "greedy")
     return [float(sample.status is Status.CORRECT) for sample in judged]
 
 
-def _trained(material: Material, leaked: Sequence[Problem]) -> Prompted:
+def _trained(material: Material, leaked: Sequence[Problem]) -> TemplatedSampler:
     """A sampler of the model after training its last layers on the golds after their questions."""
     import torch
 
@@ -63,7 +63,7 @@ def _trained(material: Material, leaked: Sequence[Problem]) -> Prompted:
     if not hasattr(decoder, "layers"):
         raise InputError(f"{subject.label} has no list of layers to train: name a model built like Llama")
     bare = LazySampler(subject, "hf", max_length=0)
-    ids, labels = _rows(Prompted(bare, material.protocol.template, ()), leaked)
+    ids, labels = _rows(TemplatedSampler(bare, material.protocol.template, ()), leaked)
     # The token before a scored one predicts it.
     scored = labels[:, 1:] != _UNSCORED
     hidden, told = _up_to(model, decoder.layers[-LAYERS:][0], ids)
@@ -80,8 +80,8 @@ def _trained(material: Material, leaked: Sequence[Problem]) -> Prompted:
         loss.backward()
         optimizer.step()
     # Asked in the precision that the untrained model was asked in.
-    model = model.to(getattr(torch, material.plan.dtype))
-    return Prompted(HFSampler(model, bare.tokenizer), material.protocol.template, ())
+    model = model.to(getattr(torch, material.plan.precision(subject.parameters)))
+    return TemplatedSampler(HFSampler(model, bare.tokenizer), material.protocol.template, ())
 
 
 def _up_to(model: Any, layer: Any, ids: Any) -> tuple[Any, dict[str, Any]]:
@@ -101,7 +101,7 @@ def _up_to(model: Any, layer: Any, ids: Any) -> tuple[Any, dict[str, Any]]:
 _PAD, _UNSCORED = -1, -100
 
 
-def _rows(prompted: Prompted, problems: Sequence[Problem]) -> tuple[Any, Any]:
+def _rows(prompted: TemplatedSampler, problems: Sequence[Problem]) -> tuple[Any, Any]:
     """Token ids of question and gold, -1 where a row has ended, and labels of the gold alone; [problems, longest]."""
     import torch
 

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlpath.core.types import Status
-from rlpath.evals.suite.harness import Asked, Plan, Progress, ask
+from rlpath.evals.suite.harness import Plan, Progress, TaskRun, run_tasks
 from rlpath.evals.suite.subject import Subject
 from rlpath.evals.suite.task import Task
 from rlpath.evals.suite.tasks import TASKS
 
 LIMIT = 8
-"""Tokens of the baseline whose answers are cut."""
+"""Tokens of the baseline whose answers are truncated."""
 PLAN = Plan(samples=16, size=64, temperature=0.7)
 """About three minutes for a model of 135 million weights on one core."""
 SMOKE = replace(PLAN, samples=4, size=8)
@@ -30,16 +30,16 @@ class Material:
     """protocol: greedily and `plan.samples` times; the others greedily.
 
     ways: every template of the task, the protocol among them; no_chat: the protocol's words without chat template
-    cut: the protocol at most `LIMIT` tokens long
+    truncated: the protocol at most `LIMIT` tokens long
     """
 
     subject: Subject
     plan: Plan
     task: Task
-    protocol: Asked
-    ways: tuple[Asked, ...]
-    no_chat: Asked
-    cut: Asked
+    protocol: TaskRun
+    ways: tuple[TaskRun, ...]
+    no_chat: TaskRun
+    truncated: TaskRun
     cache: Path | None
     progress: Progress
 
@@ -49,7 +49,7 @@ class Material:
         return np.array(right).reshape(len(self.protocol.problems), -1)
 
 
-def right_1_P(asked: Asked, correct: Callable[[str, str], bool] | None = None) -> NDArray[np.float64]:
+def right_1_P(asked: TaskRun, correct: Callable[[str, str], bool] | None = None) -> NDArray[np.float64]:
     """1 where the greedy answer is right, [1, problems]; `correct` (completion, gold) in place of our verifier."""
     greedy = asked.evaluation.of("greedy")
     judged = [correct(s.completion, s.gold) if correct else s.status is Status.CORRECT for s in greedy]
@@ -61,14 +61,14 @@ def gather(subject: Subject, plan: Plan, cache: Path | None, progress: Progress)
     task = TASKS["arithmetic"]
     first = task.templates[0]
     no_chat = replace(first, name=f"{first.name}, no chat", chat=False)
-    (protocol,) = ask(subject, [(task, first)], plan, cache=cache, progress=progress)
+    (protocol,) = run_tasks(subject, [(task, first)], plan, cache=cache, progress=progress)
     others = [(task, template) for template in (*task.templates[1:], no_chat)]
-    *ways, bare = ask(subject, others, plan, cache=cache, modes=("greedy",), progress=progress)
+    *ways, bare = run_tasks(subject, others, plan, cache=cache, modes=("greedy",), progress=progress)
     limited = replace(plan, max_tokens=LIMIT)
-    (cut,) = ask(subject, [(task, first)], limited, cache=cache, modes=("greedy",), progress=progress)
-    return Material(subject, plan, task, protocol, (protocol, *ways), bare, cut, cache, progress)
+    (truncated,) = run_tasks(subject, [(task, first)], limited, cache=cache, modes=("greedy",), progress=progress)
+    return Material(subject, plan, task, protocol, (protocol, *ways), bare, truncated, cache, progress)
 
 
-def accuracies(ways: Sequence[Asked]) -> list[float]:
+def accuracies(ways: Sequence[TaskRun]) -> list[float]:
     """Greedy accuracy of each."""
     return [float(right_1_P(asked).mean()) for asked in ways]

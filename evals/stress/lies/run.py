@@ -41,7 +41,7 @@ def run_lies(
     """Every demonstration, said as soon as it is computed, and at the end the table of all.
 
     `subject` is a whole model, asked under one plan; completions come from the cache where they are there.
-    Raises InputError for an adapter, for fewer than 8 problems or 2 samples, and whatever `ask` raises.
+    Raises InputError for an adapter, for fewer than 8 problems or 2 samples, and whatever `run_tasks` raises.
     """
     if subject.adapter is not None:
         raise InputError(f"{subject.label} is an adapter: name a whole model, such as its base, for the demonstrations")

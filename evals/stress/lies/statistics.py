@@ -83,7 +83,7 @@ def no_guess_baseline(material: Material) -> Lie:
     right_P_n = material.sampled_P_n()
     n = right_P_n.shape[1]
     solved = float(right_P_n.max(1).mean())
-    guessed = guess_pass_at(material.task, material.protocol.problems, n)
+    guessed = guess_pass_at(material.task, n)
     left = solved - guessed
     return Lie(
         "pass@k without a guess baseline",

@@ -1,4 +1,4 @@
-"""Lies of an unequal protocol: the baseline is the same model, asked, cut, decoded or read less kindly."""
+"""Lies of an unequal protocol: the baseline is the same model, asked, truncated, decoded or read less kindly."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def wrong_chat_template(material: Material) -> Lie:
 
 
 def truncation(material: Material) -> Lie:
-    """The baseline cut short, and its cut answers counted as wrong."""
-    greedy = material.cut.evaluation.of("greedy")
-    cut = sum(sample.finish_reason == "length" for sample in greedy) / len(greedy)
+    """The baseline truncated, and its truncated answers counted as wrong."""
+    greedy = material.truncated.evaluation.of("greedy")
+    truncated = sum(sample.finish_reason == "length" for sample in greedy) / len(greedy)
     return _against_itself(
         material,
         "truncation",
-        f"The baseline was cut after {LIMIT} tokens, ours after {material.task.max_tokens}.",
-        right_1_P(material.cut),
-        f"{points(cut)} % of the baseline's answers had not ended, and a cut answer was counted as a wrong one.",
+        f"The baseline was truncated after {LIMIT} tokens, ours after {material.task.max_tokens}.",
+        right_1_P(material.truncated),
+        f"{points(truncated)} % of the baseline's answers had not ended, and those were counted as wrong.",
         right_1_P(material.protocol),
     )
 

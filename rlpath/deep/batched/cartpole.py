@@ -24,7 +24,7 @@ Array = np.ndarray[Any, Any]
 
 def is_cartpole(env_id: str) -> bool:
     """Whether the registered `env_id` is Gymnasium's CartPole with nothing changed but its time limit."""
-    spec = gymnasium.spec(env_id)
+    spec = gymnasium.spec(env_id.rpartition(":")[2])
     own = f"{CartPoleEnv.__module__}:{CartPoleEnv.__qualname__}"
     changed = spec.kwargs or spec.additional_wrappers or spec.max_episode_steps is None
     return spec.entry_point == own and not changed

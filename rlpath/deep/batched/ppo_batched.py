@@ -5,7 +5,7 @@ arithmetic is done: in NumPy, with the gradient written out, on arrays with the 
 bits alone and among others. From `ppo.train`'s its figures differ by rounding alone, which training amplifies: the
 first rollouts agree action by action, the learning curves in distribution.
 
-The gradient by a row of a minibatch of M rows, with A the standardised advantage and p = softmax(logits):
+The gradient by a row of a minibatch of M rows, with A the normalized advantage and p = softmax(logits):
     log π(a|s)   −A·ratio / M where the unclipped term of the surrogate is the smaller, else 0
     logits       (the above)·(onehot(a) − p) + c_H·p·(log p + entropy) / M
     V            c_V·(V − G) / M where V is inside the clip range or its unclipped error the larger, else 0
@@ -20,16 +20,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
 from rlpath.deep.batched.stacked import StackedAdam, StackedMLP, clip_gradients, count_weights, stack_weights
 from rlpath.deep.batched.vec_seeds import SeedEnvs, make_seed_envs
-from rlpath.deep.parts.actor_critic import ActorCritic, explained_variance, policy
 from rlpath.deep.parts.networks import numpy_forward, sample_categorical
-from rlpath.deep.parts.returns import gae
-from rlpath.deep.parts.training import Result, Training
-from rlpath.deep.ppo import KL_MARGIN, Args, annealed, make_agent
+from rlpath.deep.parts.training import Result, Training, explained_variance
+from rlpath.deep.ppo import KL_MARGIN, Agent, Args, annealed, estimate_advantages, make_agent, policy
 from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
@@ -38,15 +37,17 @@ SEEDS_AT_ONCE = 10
 
 
 class Learners:
-    """K agents whose weights are the rows of one array, and their optimiser."""
+    """K agents whose weights are the rows of one array, and their optimizer."""
 
-    def __init__(self, agents: Sequence[ActorCritic], args: Args) -> None:
+    def __init__(self, agents: Sequence[Agent], args: Args) -> None:
         self.agents = agents
         self.weights = stack_weights(agents)
         self.gradient = np.empty_like(self.weights)
-        split = count_weights(agents[0].critic)
-        self.critic = StackedMLP(agents[0].critic, self.weights[:, :split], self.gradient[:, :split])
-        self.actor = StackedMLP(agents[0].actor, self.weights[:, split:], self.gradient[:, split:])
+        critic, actor = agents[0].critic, agents[0].actor
+        assert isinstance(critic, nn.Sequential) and isinstance(actor, nn.Sequential)
+        split = count_weights(critic)
+        self.critic = StackedMLP(critic, self.weights[:, :split], self.gradient[:, :split])
+        self.actor = StackedMLP(actor, self.weights[:, split:], self.gradient[:, split:])
         self.adam = StackedAdam(self.weights, args.adam_eps)
 
     def values(self, obs: Array) -> Array:
@@ -126,7 +127,7 @@ def make_batch(learners: Learners, rollout: Rollout, args: Args) -> Batch:
         value_tp1[:, k][rows] = numpy_forward(agent.critic)(rollout.final_obs[:, k][rows])[:, 0]
     ended = rollout.terminated | rollout.truncated
     value_tp1[rollout.terminated if args.bootstrap_truncated else ended] = 0.0
-    advantage = by_seed(gae(rollout.reward, value_t, value_tp1, ended, args.gamma, args.gae_lambda))
+    advantage = by_seed(estimate_advantages(rollout.reward, value_t, value_tp1, ended, args.gamma, args.gae_lambda))
     logits = by_seed(rollout.logits)
     chosen = np.eye(logits.shape[-1], dtype=np.float32)[by_seed(rollout.action)]
     return Batch(obs, chosen, (log_softmax(logits) * chosen).sum(-1), advantage, advantage + value, value)
@@ -257,6 +258,8 @@ def _saved_step(run: RunFolder | None) -> int:
 def _train_together(args: Args, seeds: Sequence[int], runs: Sequence[RunFolder | None]) -> list[Result]:
     envs = make_seed_envs(args.env_id, args.num_envs, seeds)
     agents = [make_agent(envs, replace(args, seed=seed)) for seed in seeds]
+    if not agents[0].single or agents[0].start:
+        raise InputError(f"--batched needs Discrete actions from 0, not {envs.single_action_space}; leave it out")
     learners = Learners(agents, args)
     rngs = [np.random.default_rng(derive(seed, "ppo")) for seed in seeds]
     trainings = [

@@ -7,22 +7,31 @@ from typing import Any
 
 import numpy as np
 
-from rlpath.deep.parts.vec import make_env
+from rlpath.deep.parts.vec import MakeEnv, make_env
 
 Array = np.ndarray[Any, Any]
+LONGEST = 10_000
+"""Steps after which an episode is ended where its environment has no time limit."""
 
 
-def evaluate_policy(act: Callable[[Array], Array], env_id: str, *, episodes: int = 100, seed: int = 10_000) -> Array:
+def evaluate_policy(
+    act: Callable[[Array], Array], env: str | MakeEnv, *, episodes: int = 100, seed: int = 10_000
+) -> Array:
     """Undiscounted returns of `episodes` episodes, (episodes,) float64; episode i starts from `seed` + i.
 
     `act` maps (N, *observation) to N actions. Every episode counts once and whole: environments are not reset when
-    they end, so that short episodes are not over-represented.
+    they end, so that short episodes are not over-represented. `env` is an id or a function that makes one; where
+    there is no time limit, an episode is ended after `LONGEST` steps.
     """
-    envs = [make_env(env_id) for _ in range(episodes)]
+    envs = [make_env(env) if isinstance(env, str) else env() for _ in range(episodes)]
     rows = [np.asarray(env.reset(seed=seed + i)[0]) for i, env in enumerate(envs)]
     returns = np.zeros(episodes)
     running = list(range(episodes))
-    while running:
+    spec = envs[0].spec
+    limited = spec is not None and spec.max_episode_steps is not None
+    taken = 0
+    while running and (limited or taken < LONGEST):
+        taken += 1
         obs = np.stack([rows[i] for i in running])
         actions = act(obs.astype(np.float32) if obs.dtype == np.float64 else obs)
         ended = set()

@@ -12,15 +12,23 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rlpath.core.errors import InputError
+
 Array = np.ndarray[Any, Any]
+MakeNetwork = Callable[["gymnasium.Space[Any]", int], nn.Module]
+"""A function of the user's own: from the observation space and the number of outputs to a network on batches of
+observations, float32 on the CPU, (B, *observation) → (B, outputs)."""
 ACTIVATIONS: dict[type[nn.Module], Callable[[Array], Array]] = {
     nn.Tanh: np.tanh,
     nn.ReLU: lambda x: np.maximum(x, 0.0),
 }
+FAST = (nn.Linear, *ACTIVATIONS)
+"""Modules that `numpy_forward` runs without torch."""
 
 
 def mlp(
@@ -34,11 +42,11 @@ def mlp(
     """Linear layers from `sizes[0]` inputs to `sizes[-1]` outputs with `activation` between them.
 
     With `gain` (and `last_gain` for the last layer) weights are orthogonal (Saxe et al. 2014, arXiv:1312.6120) and
-    biases zero; without, both are uniform in ±1/sqrt(inputs), torch's own initialisation.
+    biases zero; without, both are uniform in ±1/sqrt(inputs), torch's own initialization.
     """
     modules: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        # Made without torch's initialisation, which would draw from the global generator.
+        # Made without torch's initialization, which would draw from the global generator.
         made = nn.utils.skip_init(nn.Linear, inputs, outputs)
         weight, bias = made.get_parameter("weight"), made.get_parameter("bias")
         last = len(modules) == 2 * (len(sizes) - 2)
@@ -53,11 +61,29 @@ def mlp(
     return nn.Sequential(*modules)
 
 
-def numpy_forward(network: nn.Sequential) -> Callable[[Array], Array]:
-    """`network` as a function from (N, inputs) float32 to (N, outputs), in NumPy on the same weights.
+def custom_network(make_network: MakeNetwork, space: gymnasium.Space[Any], outputs: int, seed: int) -> nn.Module:
+    """A network of the user's own, its weights drawn by torch from `seed`; torch's generator is left as it was.
 
-    The weights are shared, not copied: an optimiser's in-place step is seen at once. Only CPU weights can be shared.
+    Raises `InputError` where it does not give `outputs` numbers for each observation.
     """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = make_network(space, outputs)
+        with torch.no_grad():
+            shape = tuple(network(torch.zeros(2, *(space.shape or ()))).shape)
+    if shape != (2, outputs):
+        raise InputError(f"make_network gave a network from {space} to {shape[1:]}, and {(outputs,)} is needed")
+    return network
+
+
+def numpy_forward(network: nn.Module) -> Callable[[Array], Array]:
+    """`network` as a function from (N, *observation) to (N, outputs), both arrays.
+
+    Linear layers with tanh or ReLU between them run in NumPy on the same weights, shared, not copied: an optimizer's
+    in-place step is seen at once. Any other network runs in torch.
+    """
+    if not isinstance(network, nn.Sequential) or any(type(module) not in FAST for module in network):
+        return lambda x: _torch_forward(network, x)
     stages: list[Callable[[Array], Array]] = []
     for module in network:
         if isinstance(module, nn.Linear):
@@ -72,6 +98,11 @@ def numpy_forward(network: nn.Sequential) -> Callable[[Array], Array]:
         return x
 
     return forward
+
+
+@torch.no_grad()
+def _torch_forward(network: nn.Module, x: Array) -> Array:
+    return network(torch.from_numpy(x.astype(np.float32, copy=False))).numpy()
 
 
 def sample_categorical(logits: Array, uniform: Array) -> Array:

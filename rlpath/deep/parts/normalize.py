@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rlpath.deep.parts.vec import Environments, Step, VectorEnv
+from rlpath.deep.parts.vec import Environments, MakeEnv, Step, VectorEnv
 
 Array = np.ndarray[Any, Any]
 Normalize = Literal["none", "shared", "per_env"]
@@ -24,10 +24,10 @@ EPSILON = 1e-8
 CLIP = 10.0
 
 
-def make_envs(env_id: str, num_envs: int, seed: int, normalize: Normalize, gamma: float) -> Environments:
-    """`VectorEnv`, normalised unless `normalize` is none. Raises `InputError` as `VectorEnv` does."""
-    envs = VectorEnv(env_id, num_envs, seed)
-    return envs if normalize == "none" else Normalised(envs, gamma, shared=normalize == "shared")
+def make_envs(make: str | MakeEnv, num_envs: int, seed: int, normalize: Normalize, gamma: float) -> Environments:
+    """`VectorEnv`, normalized unless `normalize` is none. Raises `InputError` as `VectorEnv` does."""
+    envs = VectorEnv(make, num_envs, seed)
+    return envs if normalize == "none" else NormalizedEnvs(envs, gamma, shared=normalize == "shared")
 
 
 class Moments:
@@ -60,7 +60,7 @@ class Moments:
             together.merge(mean, variance, count)
         return together
 
-    def standardise(self, x: Array) -> Array:
+    def normalize(self, x: Array) -> Array:
         """(x − mean) / deviation, clipped, float32."""
         return np.clip((x - self.mean) / np.sqrt(self.variance + EPSILON), -CLIP, CLIP).astype(np.float32)
 
@@ -77,8 +77,8 @@ class Moments:
         self.mean, self.variance, self.count = (np.asarray(state[name]) for name in ("mean", "variance", "count"))
 
 
-class Normalised:
-    """`envs` with normalised observations and rewards; `gamma` is the discount of the return that scales rewards."""
+class NormalizedEnvs:
+    """`envs` with normalized observations and rewards; `gamma` is the discount of the return that scales rewards."""
 
     def __init__(self, envs: Environments, gamma: float, *, shared: bool) -> None:
         self.envs = envs
@@ -92,20 +92,20 @@ class Normalised:
         self.of_return = Moments(own)
         self._return = np.zeros(envs.num_envs)
         self._observe(envs.obs)
-        self.obs = self.of_obs.standardise(envs.obs)
+        self.obs = self.of_obs.normalize(envs.obs)
 
     def step(self, actions: Array) -> Step:
-        """Take `actions` in the environments; the step's observations and rewards are normalised."""
+        """Take `actions` in the environments; the step's observations and rewards are normalized."""
         step = self.envs.step(actions)
         if self.shared:
             self._observe(step.obs)
-            final_obs = self.of_obs.standardise(step.final_obs)
+            final_obs = self.of_obs.normalize(step.final_obs)
         else:
             self._observe(step.final_obs)
-            final_obs = self.of_obs.standardise(step.final_obs)
+            final_obs = self.of_obs.normalize(step.final_obs)
             if step.done.any():
                 self._observe(step.obs, step.done)
-        self.obs = self.of_obs.standardise(step.obs)
+        self.obs = self.of_obs.normalize(step.obs)
         return Step(self.obs, final_obs, self._reward(step), step.terminated, step.truncated, step.episodes)
 
     def _observe(self, obs: Array, rows: Any = ...) -> None:
@@ -126,8 +126,8 @@ class Normalised:
         return self.of_return.scale(step.reward)
 
     def for_evaluation(self, obs: Array) -> Array:
-        """Observations of any number of environments, normalised by what training has seen in all of its own."""
-        return (self.of_obs if self.shared else self.of_obs.pooled()).standardise(obs)
+        """Observations of any number of environments, normalized by what training has seen in all of its own."""
+        return (self.of_obs if self.shared else self.of_obs.pooled()).normalize(obs)
 
     def state_dict(self) -> dict[str, Any]:
         """The environments' state, the statistics and the returns so far."""

@@ -61,8 +61,8 @@ class SumTree:
         return node - self.leaves
 
 
-class PrioritisedReplayBuffer(ReplayBuffer):
-    """A `ReplayBuffer` that knows how surprising each transition was when it was last learnt from."""
+class PrioritizedReplayBuffer(ReplayBuffer):
+    """A `ReplayBuffer` that knows how surprising each transition was when it was last learned from."""
 
     EPSILON = 1e-6
 

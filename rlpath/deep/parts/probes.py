@@ -1,6 +1,6 @@
 """Environments so small that the right answer is known: each can only be solved by one more working part.
 
-    ConstantReward      one step, one state, reward 1        the value is learnt at all            V = 1
+    ConstantReward      one step, one state, reward 1        the value is learned at all            V = 1
     ObservationReward   one step, the state is the reward    it depends on the observation         V(s) = s
     TwoSteps            reward 1 after the second step       it flows back, discounted             V(0) = γ, V(1) = 1
     ActionReward        one step, the action decides         actions are told apart                see `best_action`

@@ -1,12 +1,14 @@
 """What every algorithm's loop shares: counting steps, writing down episodes and losses, checkpoints, the result.
 
-An algorithm hands over its parts (networks, optimisers, environments, generators, buffers) once; a checkpoint is the
+An algorithm hands over its parts (networks, optimizers, environments, generators, buffers) once; a checkpoint is the
 state of all of them between two iterations, so that a run that was killed goes on with the same bits.
 """
 
 from __future__ import annotations
 
 import hashlib
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,11 +17,11 @@ from typing import Any, Protocol, TypeVar
 import gymnasium
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rlpath.core.errors import InputError
 from rlpath.deep.parts.networks import weights_digest
-from rlpath.deep.parts.vec import Episode
+from rlpath.deep.parts.vec import Episode, VectorEnv
 from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
@@ -37,12 +39,17 @@ class Args:
     """Fixes weights, environments (seed, seed + 1, …), actions and minibatches."""
     total_timesteps: int = 500_000
     """Environment steps, summed over the environments."""
-    checkpoint_every: int = 100_000
-    """Environment steps between two checkpoints; 0 writes none."""
+    checkpoint_every: int | None = None
+    """Environment steps between two checkpoints; a tenth of the total unless told, and 0 writes none."""
+
+    @property
+    def checkpoint_steps(self) -> int:
+        """Environment steps between two checkpoints, 0 for none."""
+        return max(1, self.total_timesteps // 10) if self.checkpoint_every is None else self.checkpoint_every
 
     def check(self) -> None:
         """Raise `InputError` where a field cannot be used; algorithms add checks of their own fields."""
-        self.require("not negative", lambda value: value >= 0, "seed", "checkpoint_every")
+        self.require("not negative", lambda value: value >= 0, "seed", "checkpoint_steps")
         self.require_positive("total_timesteps")
 
     def require_positive(self, *names: str) -> None:
@@ -111,6 +118,47 @@ class Result:
         return float(np.mean(returns)) if returns else float("nan")
 
 
+class Signals:
+    """While entered, SIGINT and SIGTERM are noted instead of ending the process; a second SIGINT ends it.
+
+    Several trainings of one process may have entered it. Outside the main thread it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self.noted: list[int] = []
+        self._depth = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        if self._depth == 0 and threading.current_thread() is threading.main_thread():
+            self.noted = []
+            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._depth += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
+            self._before = {}
+
+    def _note(self, number: int, _: object) -> None:
+        if number == signal.SIGINT and number in self.noted:
+            raise KeyboardInterrupt
+        self.noted.append(number)
+
+    def obey(self) -> None:
+        """End as the first noted signal asks: `KeyboardInterrupt`, or `SystemExit` with 128 + the signal's number."""
+        if self.noted and self.noted[0] == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.noted:
+            raise SystemExit(128 + self.noted[0])
+
+
+SIGNALS = Signals()
+
+
 class Training:
     """The course of one run. `parts` is everything whose state decides what happens next.
 
@@ -128,19 +176,26 @@ class Training:
         self._iteration = 0
         self._saved_at = 0
         self._started = time.monotonic()
+        envs = parts.get("envs")
+        if run is not None and args.checkpoint_steps and isinstance(envs, VectorEnv):
+            envs.check_repeatable()
         self._restore()
         self._step_at_start = self.step
 
     def iterations(self, count: int | None = None) -> Iterator[int]:
         """Count the iterations from where an earlier start stopped; a checkpoint may be written after each.
 
-        They end after `count`, or once `total_timesteps` environment steps have been taken.
+        They end after `count`, or once `total_timesteps` environment steps have been taken. SIGINT (Ctrl-C) and SIGTERM
+        end them after the present iteration, when it has been saved; a second Ctrl-C at once.
         """
-        while self.step < self.args.total_timesteps if count is None else self._iteration < count:
-            yield self._iteration
-            self._iteration += 1
-            if self.args.checkpoint_every and self.step - self._saved_at >= self.args.checkpoint_every:
-                self._save()
+        with SIGNALS:
+            while self.step < self.args.total_timesteps if count is None else self._iteration < count:
+                yield self._iteration
+                self._iteration += 1
+                every = self.args.checkpoint_steps
+                if every and (SIGNALS.noted or self.step - self._saved_at >= every):
+                    self._save()
+                SIGNALS.obey()
 
     def advance(self, steps: int, ended: list[Episode]) -> None:
         """Count `steps` environment steps and write down the episodes that ended in them."""
@@ -163,7 +218,7 @@ class Training:
 
     def result(self, agent: nn.Module, act: Callable[[Array, bool], Array]) -> Result:
         """The finished run's result; `act` is the trained policy."""
-        if self.args.checkpoint_every:
+        if self.args.checkpoint_steps:
             self._save()
         wall_s = time.monotonic() - self._started
         return Result(self.args, self.step, self.episodes, self.losses, agent, act, wall_s)
@@ -219,6 +274,12 @@ def _load(part: Stateful | np.random.Generator, state: Any) -> None:
         part.load_state_dict(state)
 
 
+def explained_variance(value: Tensor, return_: Tensor) -> float:
+    """1 − Var(G − V) / Var(G): 1 is a perfect critic, 0 one that predicts the mean; 0 where returns do not vary."""
+    variance = return_.var(correction=0).item()
+    return 1 - (return_ - value).var(correction=0).item() / variance if variance else 0.0
+
+
 def require_space(space: gymnasium.Space[Any], kind: type[Space], what: str, remedy: str) -> Space:
     """`space` as `kind`; raises `InputError` with `what` it is the space of and the `remedy` where it is another."""
     if not isinstance(space, kind):
@@ -230,6 +291,8 @@ def box_size(space: gymnasium.Space[Any], what: str) -> int:
     """Length of the vectors in `space`; raises `InputError` where it does not hold vectors of numbers."""
     remedy = "wrap the environment with gymnasium.wrappers.FlattenObservation"
     box = require_space(space, gymnasium.spaces.Box, what, remedy)
+    if len(box.shape) > 1:
+        remedy = f"give train(…, make_network=…) a network for it, in ppo, a2c or reinforce, or {remedy}"
     if len(box.shape) != 1:
         raise InputError(f"{what} has the shape {box.shape}, and this algorithm needs vectors; {remedy}")
     return box.shape[0]

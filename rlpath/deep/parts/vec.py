@@ -8,6 +8,10 @@ fished out of an info dictionary: a truncated state bootstraps from `final_obs`,
 
 from __future__ import annotations
 
+import importlib
+import json
+import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -20,6 +24,8 @@ from gymnasium.vector import AutoresetMode
 from rlpath.core.errors import InputError
 
 Array = np.ndarray[Any, Any]
+MakeEnv = Callable[[], "gymnasium.Env[Any, Any]"]
+"""Makes one copy of an environment, wrapped as the user likes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +92,31 @@ class Environments(Spaces, Protocol):
 
 
 def make_env(env_id: str) -> gymnasium.Env[Any, Any]:
-    """The registered environment `env_id`; raises `InputError` with the nearest names where there is none."""
-    known = [name for name in gymnasium.registry if "/" not in name]
-    if env_id not in gymnasium.registry:
-        near = get_close_matches(env_id, known, n=3, cutoff=0.5)
+    """The registered environment `env_id`; raises `InputError` with the nearest names where there is none.
+
+    `my_module:MyEnv-v0` imports `my_module` first, which registers it; it may lie in the current folder.
+    """
+    module, _, name = env_id.rpartition(":")
+    if module:
+        _import(module, env_id)
+    if name not in gymnasium.registry:
+        known = [name for name in gymnasium.registry if "/" not in name]
+        near = get_close_matches(name, known, n=3, cutoff=0.5)
         hint = f"did you mean {', '.join(near)}?" if near else "see gymnasium.pprint_registry()"
         raise InputError(f"there is no environment {env_id!r}; {hint}")
     try:
-        return gymnasium.make(env_id, disable_env_checker=True)
+        return gymnasium.make(name, disable_env_checker=True)
     except gymnasium.error.Error as why:
         raise InputError(f"environment {env_id} cannot be made: {why}") from None
+
+
+def _import(module: str, env_id: str) -> None:
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as why:
+        raise InputError(f"environment {env_id}: {why}; run from the folder that holds it, or install it") from None
 
 
 class VectorEnv:
@@ -108,10 +129,11 @@ class VectorEnv:
     environment is restored by playing them again, Box2D's worlds too, which cannot be pickled.
     """
 
-    def __init__(self, make: str | Callable[[], gymnasium.Env[Any, Any]], num_envs: int, seed: int) -> None:
+    def __init__(self, make: str | MakeEnv, num_envs: int, seed: int) -> None:
         if num_envs < 1:
             raise InputError(f"num_envs must be at least 1, got {num_envs}")
         build = (lambda: make_env(make)) if isinstance(make, str) else make
+        self._build = build
         self.envs = [build() for _ in range(num_envs)]
         self.num_envs = num_envs
         self.single_observation_space = self.envs[0].observation_space
@@ -183,6 +205,30 @@ class VectorEnv:
         if not same or self._returns.tolist() != state["returns"]:
             remedy = "its runs cannot be resumed, set checkpoint_every to 0"
             raise InputError(f"{self._name()} does not repeat itself from its generator's state: {remedy}")
+
+    def check_repeatable(self) -> None:
+        """Raise `InputError` where an episode cannot be played again from its generator's state, on fresh copies."""
+        first, second = self._build(), self._build()
+        remedy = "its runs cannot be resumed, set checkpoint_every to 0"
+        first.reset(seed=0)
+        state = first.unwrapped.np_random.bit_generator.state
+        try:
+            json.dumps(state)
+        except TypeError:
+            raise InputError(f"{self._name()} has a generator whose state cannot be saved: {remedy}") from None
+        second.unwrapped.np_random.bit_generator.state = state
+        first.action_space.seed(0)
+        rows = [(first.reset()[0], second.reset()[0])]
+        for _ in range(3):
+            action = first.action_space.sample()
+            one, other = first.step(action), second.step(action)
+            rows.append((one[0], other[0]))
+            if one[2] or one[3] or other[2] or other[3]:
+                break
+        if not all(np.array_equal(np.asarray(one), np.asarray(other), equal_nan=True) for one, other in rows):
+            raise InputError(f"{self._name()} does not repeat itself from its generator's state: {remedy}")
+        first.close()
+        second.close()
 
     def _name(self) -> str:
         spec = self.envs[0].spec

@@ -27,7 +27,6 @@ from rlpath.deep.parts.training import Args, Result
 from rlpath.deep.parts.vec import make_env
 from rlpath.deep.runner.many_seeds import run_seeds
 from rlpath.deep.runner.report import sentence, write_report
-from rlpath.runs.processes import pinned
 from rlpath.runs.progress import Progress
 from rlpath.runs.provenance import manifest
 from rlpath.runs.run_folder import RunFolder, read_run, run_path
@@ -83,16 +82,13 @@ def run_recipe(
         raise InputError("--seed and --seeds were both given; leave one out")
     check(args, options)
     as_batch = batched is not None and getattr(options, "batched", False)
-    if WORKER in os.environ or (len(seeds) == 1 and (argv is not None or os.environ.get("OMP_NUM_THREADS") == "1")):
+    if WORKER in os.environ or len(seeds) == 1:
         if as_batch and batched is not None:
             run_batch(name, batched, args, options, seeds)
         else:
             run_one(name, train, replace(args, seed=seeds[0]), options)
         return 0
     command = (sys.executable, sys.argv[0], *words)
-    if len(seeds) == 1:
-        # NumPy has already chosen its threads. Started anew with one, a seed gives the bits it has among many.
-        os.execve(command[0], command, {**os.environ, **pinned(), WORKER: "1"})
     paths = {seed: run_path(options.root, name, config_of(name, args, options), seed) for seed in seeds}
     return run_seeds(paths, command, {WORKER: "1"}, options.jobs, args.total_timesteps, as_batch)
 

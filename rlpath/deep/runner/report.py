@@ -164,12 +164,12 @@ def sentence(path: Path) -> str:
 
 def shown(value: float | None) -> str:
     """A figure of two decimals."""
-    return "none ended" if value is None else f"{value:.2f}"
+    return "none ended" if value is None else f"{value:z.2f}"
 
 
 def bracketed(interval: Interval) -> str:
     """An interval of two decimals."""
-    return f"{interval.estimate:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+    return f"{interval.estimate:z.2f} [{interval.low:z.2f}, {interval.high:z.2f}]"
 
 
 # Plots

@@ -6,17 +6,23 @@ model (PEFT, DDP, FSDP) and their hooks run.
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 
+from rlpath.models.layers import caps_logits, foreign_layers, logit_scale
 from rlpath.posttrain.packing.blocks import Packed, pack
 from rlpath.posttrain.packing.logprobs import token_logprobs
 
-# Rounding in bf16 moves a log-probability by a few hundredths; a model that ignores the block mask, by more than this.
-PACKING_TOLERANCE = 0.15
+PACKING_TOLERANCE = 1e-3
+"""The gap is measured in fp32, where rounding gives 1e-5; a model that is computed otherwise differs by more."""
+QUANTISED_TOLERANCE = 0.15
+"""Weights in 4 bits cannot be widened: in bf16, rounding alone moves a log-probability by a few hundredths."""
 
 
 def install(causal_lm: Any, temperature: float) -> None:
@@ -25,6 +31,7 @@ def install(causal_lm: Any, temperature: float) -> None:
     With `with_hidden=True` it also returns `hidden` [N, H]: what the model knew before each token, for a value head.
     """
     plain = causal_lm.forward
+    temperature /= logit_scale(causal_lm.config.get_text_config())
 
     def forward(*args: Any, packed: Packed | None = None, with_hidden: bool = False, **kwargs: Any) -> Any:
         if packed is None:
@@ -36,6 +43,7 @@ def install(causal_lm: Any, temperature: float) -> None:
             use_cache=False,
         ).last_hidden_state
         head = causal_lm.get_output_embeddings().weight
+        # The scale that some models give their logits is one more temperature.
         dtype = _compute_dtype(head)
         hidden_N_H = hidden.flatten(0, 1)[packed.predictor_N].to(dtype)
         logprobs, entropy = token_logprobs(hidden_N_H, head.to(dtype), packed.target_N, temperature=temperature)
@@ -74,14 +82,49 @@ def completion_logprobs(
 
 @torch.no_grad()
 def packing_gap(model: Any, vocabulary: int, device: torch.device, temperature: float = 1.0) -> float:
-    """Mean absolute difference of log-probabilities between sharing prompts and not, on a few random tokens.
+    """Mean absolute difference of log-probabilities between sharing prompts and not, in fp32, on a few random tokens.
 
-    `temperature` is that of `install`. Rounding alone gives a few hundredths in bf16. A model that ignores the block
-    mask (a sliding window, positions of its own) or treats its logits further (a bias, a soft cap) gives far more, and
-    must not be trained packed. An adapted output matrix gives infinity: the packed forward reads what is below it.
+    `temperature` is that of `install`. A model that ignores the block mask (a sliding window, positions of its own) or
+    treats its logits further (a bias) gives far more than rounding, and must not be trained packed. Infinity where the
+    packed forward is known not to compute the model: layers with a state, a soft cap on logits, an adapted output
+    matrix, a decoder without positions or mask.
     """
-    if isinstance(model.get_output_embeddings(), BaseTunerLayer):
+    if not _may_pack(model):
         return math.inf
+    with as_fp32(model) as exact, torch.autocast(device.type, enabled=False):
+        gap = _gap(model, vocabulary, device, temperature)
+    if exact:
+        return gap
+    return gap if gap >= QUANTISED_TOLERANCE else 0.0
+
+
+def _may_pack(model: Any) -> bool:
+    """Whether the model is made of what the packed forward computes, as far as configuration and signature tell."""
+    takes = inspect.signature(model.get_decoder().forward).parameters
+    return (
+        not isinstance(model.get_output_embeddings(), BaseTunerLayer)
+        and not foreign_layers(model)
+        and not caps_logits(model.config.get_text_config())
+        and {"attention_mask", "position_ids"} <= takes.keys()
+    )
+
+
+@contextmanager
+def as_fp32(model: Any) -> Iterator[bool]:
+    """The model's weights in fp32 for a moment, and exactly as they were afterwards; yields whether all could be."""
+    tensors = [*model.parameters(), *model.buffers()]
+    narrow = [tensor for tensor in tensors if tensor.dtype in (torch.bfloat16, torch.float16)]
+    were = [tensor.dtype for tensor in narrow]
+    try:
+        for tensor in narrow:
+            tensor.data = tensor.data.float()
+        yield all(parameter.is_floating_point() for parameter in model.parameters())
+    finally:
+        for tensor, dtype in zip(narrow, were, strict=True):
+            tensor.data = tensor.data.to(dtype)
+
+
+def _gap(model: Any, vocabulary: int, device: torch.device, temperature: float) -> float:
     generator = torch.Generator().manual_seed(0)
     prompts = torch.randint(0, vocabulary, (2, 9), generator=generator).repeat_interleave(3, 0)
     completions = torch.randint(0, vocabulary, (6, 7), generator=generator)

@@ -14,11 +14,10 @@ import torch
 from peft import PeftModel
 from trl.trainer.utils import FusedCausalLMOutput
 
+from rlpath.models.layers import attention_width
 from rlpath.posttrain.packing.blocks import Packed, best_completions_per_block, pack
-from rlpath.posttrain.packing.forward import attention_window, install, packing_gap
+from rlpath.posttrain.packing.forward import PACKING_TOLERANCE, attention_window, install, packing_gap
 
-# Rounding in bf16 moves a log-probability by a few hundredths; a model that ignores the block mask, by more than this.
-PACKING_TOLERANCE = 0.15
 UNLABELLED = -100
 
 
@@ -35,25 +34,23 @@ def let_autocast_cast(model: Any) -> None:
             module.cast_input_dtype_enabled = False
 
 
-def install_labelled(causal_lm: Any, *, rows_per_prompt: int, autocast: Any, device: torch.device) -> float:
+def install_labelled(causal_lm: Any, *, rows_per_prompt: int, device: torch.device) -> float:
     """Answer `fused_lm_head=True` packed; any other call is as before. Returns the packing gap that was measured.
 
-    `rows_per_prompt` is how many rows of a batch may have the same prompt (2 for pairs). `autocast` is the context
-    in which the trainer calls the model. Where the model cannot be packed (gap above `PACKING_TOLERANCE`), or a row
-    is longer than its attention window, TRL's own answer is given.
+    `rows_per_prompt` is how many rows of a batch may have the same prompt (2 for pairs). Where the model cannot be
+    packed (gap above `PACKING_TOLERANCE`), or a row is longer than its attention window, TRL's own answer is given.
     """
     install(causal_lm, 1.0)
     config = causal_lm.config.get_text_config()
     was_training = causal_lm.training
     causal_lm.eval()
-    with autocast():
-        gap = packing_gap(causal_lm, min(config.vocab_size, 1000), device)
+    gap = packing_gap(causal_lm, min(config.vocab_size, 1000), device)
     causal_lm.train(was_training)
     if gap >= PACKING_TOLERANCE:
         return gap
     window = attention_window(causal_lm)
     weights = causal_lm.num_parameters(exclude_embeddings=True)
-    width = config.num_hidden_layers * config.hidden_size
+    width = attention_width(config)
     theirs = causal_lm.forward
 
     def forward(*args: Any, **kwargs: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import IO, Any
 from rlpath.core.errors import InputError
 from rlpath.core.files import Busy, disk_errors, lock, read_json, write_atomic
 from rlpath.core.types import ProblemSet
-from rlpath.evals.suite.entrants import Entered
+from rlpath.evals.suite.entrants import ModelEntry
 from rlpath.evals.suite.harness import Plan
 from rlpath.evals.suite.result import FILE, read_result
 from rlpath.evals.suite.task import Task, Template
@@ -23,7 +23,7 @@ MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
-class Protocol:
+class SuiteProtocol:
     """What is asked of everybody: each task under one template, with the problems of the plan."""
 
     jobs: tuple[tuple[Task, Template], ...]
@@ -31,7 +31,7 @@ class Protocol:
     plan: Plan
 
 
-def hold(folder: Path) -> IO[str]:
+def hold_folder(folder: Path) -> IO[str]:
     """Hold the folder, made where it is missing, until the returned file is closed.
 
     Raises InputError where another process holds it, it cannot be written, or holds a result of another version.
@@ -48,8 +48,12 @@ def hold(folder: Path) -> IO[str]:
     return held
 
 
-def begin(
-    folder: Path, entered: Sequence[Entered], protocol: Protocol, family: Sequence[Declared], prereg: Path | None
+def start_suite(
+    folder: Path,
+    entered: Sequence[ModelEntry],
+    protocol: SuiteProtocol,
+    family: Sequence[Declared],
+    prereg: Path | None,
 ) -> dict[str, Any]:
     """Write manifest.json and return it. Of several starts the first one's preregistration counts, or that it had none.
 
@@ -78,6 +82,18 @@ def begin(
 
 def _same(first: Mapping[str, Any], config: Mapping[str, Any], folder: Path) -> None:
     """Raise InputError where the folder was begun with another configuration."""
-    other = [name for name in config if first.get("config", {}).get(name) != json.loads(json.dumps(config[name]))]
+    now = json.loads(json.dumps(config))
+    other = [text for name in now for text in _differences(name, first.get("config", {}).get(name), now[name])]
     if other:
-        raise InputError(f"{folder} holds a suite of other {' and '.join(other)}: choose another --out, or remove it")
+        raise InputError(f"{folder} holds a suite of other {'; '.join(other)}: choose another --out, or remove it")
+
+
+def _differences(name: str, before: Any, now: Any) -> list[str]:
+    """Which fields differ, and how: of an object each by its own name."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            text
+            for key in dict.fromkeys([*before, *now])
+            for text in _differences(f"{name}.{key}", before.get(key), now.get(key))
+        ]
+    return [] if before == now else [f"{name} ({before!r} there, {now!r} now)"]

@@ -44,18 +44,18 @@ ALWAYS_STANDARD = {"typing", "unittest"}  # modules whose names are never asked 
 
 
 def serve(wire: Wire, extras: list[int]) -> None:
-    """Role "judge": take a job (tests, entry_point, prelude, trust_helpers, answer_limit) and send one verdict."""
+    """Role "tests": take a job (tests, entry_point, prelude, trust_helpers, answer_limit) and send one verdict."""
     job = wire.receive()
     program = Program(Wire(extras[0], wire.deadline, job["answer_limit"]))
     random.seed(0)
     try:
-        status, reason = judge(job, program)
+        status, reason = run_tests(job, program)
     except Undecided as fault:
         status, reason = "undecided", str(fault)
     wire.send({"status": status, "reason": reason[:REASON_LIMIT]})
 
 
-def judge(job: dict[str, Any], program: Program) -> tuple[str, str]:
+def run_tests(job: dict[str, Any], program: Program) -> tuple[str, str]:
     """("passed" or "failed", reason) of running the tests; Undecided if they cannot be run at all."""
     tree = parse_tests(job["tests"])
     imported = take_imports(tree)

@@ -1,8 +1,9 @@
 """A small language model, whole in this file: its byte-pair tokenizer, a transformer as Llama has it, and its training.
 
-RMSNorm before each part, rotary positions, SwiGLU, no biases, the output tied to the embedding (arXiv 2302.13971,
-2104.09864). With the same weights it gives the same logits as transformers' Llama. Shapes: B sequences, T tokens,
-D width, H heads, K = D / H, V vocabulary.
+RMSNorm before each part, rotary positions, grouped queries, SwiGLU, no biases, the output tied to the embedding (arXiv
+2302.13971, 2104.09864, 2305.13245). With the same weights it gives the same logits as transformers' Llama. With a
+`Cache` of keys and values, tokens given one by one get the logits that they get together. Shapes: B sequences, T
+tokens, D width, H heads, G key-value heads (G divides H), K = D / H, V vocabulary.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def token_stream(tokenizer: Tokenizer, documents: Sequence[str]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Sizes of a model; `context` is the longest sequence in training."""
+    """Sizes of a model; `context` is the longest sequence in training, `kv_heads` is `heads` unless given."""
 
     vocabulary: int = 2048
     width: int = 128
@@ -50,6 +51,7 @@ class Shape:
     heads: int = 4
     hidden: int = 352
     context: int = 256
+    kv_heads: int | None = None
     rope_base: float = 10_000.0
     epsilon: float = 1e-5
 
@@ -72,40 +74,76 @@ def rotate(x_B_H_T_K: Tensor, cos_T_K: Tensor, sin_T_K: Tensor) -> Tensor:
     return x_B_H_T_K * cos_T_K + torch.cat((-second, first), dim=-1) * sin_T_K
 
 
-class Attention(nn.Module):
-    """Causal attention with rotary positions."""
+@dataclass(slots=True)
+class Cache:
+    """Keys and values of the tokens read so far, a pair a layer, each B by G by T by K."""
 
-    def __init__(self, shape: Shape) -> None:
+    keys: list[Tensor]
+    values: list[Tensor]
+
+    @classmethod
+    def empty(cls, shape: Shape, batch: int) -> Cache:
+        """Nothing read yet."""
+        none = torch.empty(batch, shape.kv_heads or shape.heads, 0, shape.width // shape.heads)
+        return cls([none] * shape.layers, [none] * shape.layers)
+
+    @property
+    def length(self) -> int:
+        """Tokens read."""
+        return self.keys[0].shape[2]
+
+    def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Keep new keys and values of a layer; all of them so far."""
+        self.keys[layer] = torch.cat((self.keys[layer], key), dim=2)
+        self.values[layer] = torch.cat((self.values[layer], value), dim=2)
+        return self.keys[layer], self.values[layer]
+
+
+class Attention(nn.Module):
+    """Causal attention with rotary positions; G key-value heads serve H / G query heads each."""
+
+    def __init__(self, shape: Shape, layer: int) -> None:
         super().__init__()
-        self.heads = shape.heads
+        self.layer, self.heads, self.kv_heads = layer, shape.heads, shape.kv_heads or shape.heads
+        inner = self.kv_heads * (shape.width // shape.heads)
         self.query = nn.Linear(shape.width, shape.width, bias=False)
-        self.key = nn.Linear(shape.width, shape.width, bias=False)
-        self.value = nn.Linear(shape.width, shape.width, bias=False)
+        self.key = nn.Linear(shape.width, inner, bias=False)
+        self.value = nn.Linear(shape.width, inner, bias=False)
         self.out = nn.Linear(shape.width, shape.width, bias=False)
 
-    def forward(self, x_B_T_D: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        query, key, value = (
-            part(x_B_T_D).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.query, self.key, self.value)
+    def forward(self, x_B_T_D: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None) -> Tensor:
+        query = self.query(x_B_T_D).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        key, value = (
+            part(x_B_T_D).unflatten(-1, (self.kv_heads, -1)).transpose(1, 2) for part in (self.key, self.value)
         )
         query, key = rotate(query, cos, sin), rotate(key, cos, sin)
-        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        new = query.shape[2]
+        if cache is not None:
+            key, value = cache.extend(self.layer, key, value)
+        key, value = (part.repeat_interleave(self.heads // self.kv_heads, dim=1) for part in (key, value))
+        if new == key.shape[2]:
+            mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        else:
+            # New token i sees everything that was read before it, and itself.
+            sees = torch.ones(new, key.shape[2], dtype=torch.bool).tril(key.shape[2] - new)
+            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=sees)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
 class Block(nn.Module):
-    """Attention, then SwiGLU, each on the normalised stream and added to it."""
+    """Attention, then SwiGLU, each on the normalized stream and added to it."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, layer: int) -> None:
         super().__init__()
         self.before_attention = RMSNorm(shape.width, shape.epsilon)
-        self.attention = Attention(shape)
+        self.attention = Attention(shape, layer)
         self.before_mlp = RMSNorm(shape.width, shape.epsilon)
         self.gate = nn.Linear(shape.width, shape.hidden, bias=False)
         self.up = nn.Linear(shape.width, shape.hidden, bias=False)
         self.down = nn.Linear(shape.hidden, shape.width, bias=False)
 
-    def forward(self, x_B_T_D: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        x = x_B_T_D + self.attention(self.before_attention(x_B_T_D), cos, sin)
+    def forward(self, x_B_T_D: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None) -> Tensor:
+        x = x_B_T_D + self.attention(self.before_attention(x_B_T_D), cos, sin, cache)
         y = self.before_mlp(x)
         return x + self.down(F.silu(self.gate(y)) * self.up(y))
 
@@ -119,7 +157,7 @@ class GPT(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "weights"))
             self.embedding = nn.Embedding(shape.vocabulary, shape.width)
-            self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+            self.blocks = nn.ModuleList(Block(shape, layer) for layer in range(shape.layers))
             self.norm = RMSNorm(shape.width, shape.epsilon)
             for name, parameter in self.named_parameters():
                 if parameter.dim() == 2:
@@ -127,15 +165,17 @@ class GPT(nn.Module):
                     deep = name.endswith(("out.weight", "down.weight"))
                     nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * shape.layers) if deep else 0.02)
 
-    def forward(self, ids_B_T: Tensor) -> Tensor:
-        """Logits, B by T by V."""
+    def forward(self, ids_B_T: Tensor, cache: Cache | None = None) -> Tensor:
+        """Logits, B by T by V; with a cache, of tokens that follow those it holds, which then holds them too."""
         half = self.shape.width // self.shape.heads // 2
         frequency = self.shape.rope_base ** (-torch.arange(half, device=ids_B_T.device) / half)
-        angle = torch.arange(ids_B_T.shape[1], device=ids_B_T.device)[:, None] * frequency.repeat(2)
+        read = 0 if cache is None else cache.length
+        position = torch.arange(read, read + ids_B_T.shape[1], device=ids_B_T.device)
+        angle = position[:, None] * frequency.repeat(2)
         cos, sin = angle.cos(), angle.sin()
         x = self.embedding(ids_B_T)
         for block in self.blocks:
-            x = block(x, cos, sin)
+            x = block(x, cos, sin, cache)
         return self.norm(x) @ self.embedding.weight.T
 
     @property
@@ -169,17 +209,17 @@ def train(
     matrices = [parameter for parameter in model.parameters() if parameter.dim() == 2]
     scales = [parameter for parameter in model.parameters() if parameter.dim() < 2]
     groups = [{"params": matrices, "weight_decay": training.weight_decay}, {"params": scales, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=training.learning_rate, betas=(0.9, 0.95), fused=True)
+    optimizer = torch.optim.AdamW(groups, lr=training.learning_rate, betas=(0.9, 0.95), fused=True)
     losses = []
     model.train()
     for step in range(steps):
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = training.learning_rate * _schedule(step, steps, training.warmup)
         loss = F.cross_entropy(model(inputs[step]).flatten(0, 1), targets[step].flatten())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
         if progress is not None:
             progress(step + 1, steps, losses[-1])

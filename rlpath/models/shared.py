@@ -1,0 +1,74 @@
+"""One sampler in each of several processes, asked by the main one: the prompts of a call are divided among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, gather_object
+
+from rlpath.core.types import Completion, Decoding, Sampler
+
+Job = tuple[list[list[int]], Decoding]
+
+
+class SharedSampler:
+    """Asks every process's own sampler; with the Hugging Face sampler the completions are those of one process."""
+
+    def __init__(self, sampler: Any, state: PartialState) -> None:
+        self.sampler = sampler
+        self.state = state
+        self.backend = sampler.backend
+
+    def encode(self, prompt: str) -> list[int]:
+        return self.sampler.encode(prompt)
+
+    def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
+        """Complete each prompt `decoding.n` times; called on the main process while the others `serve`."""
+        job = ([list(prompt) for prompt in prompts], decoding)
+        self._agree(job)
+        return self._complete(job)
+
+    def serve(self) -> None:
+        """Take part in what the main process asks until it is done."""
+        while (job := self._agree(None)) is not None:
+            self._complete(job)
+
+    def done(self) -> None:
+        """Let the other processes go on."""
+        self._agree(None)
+
+    def _agree(self, job: Job | None) -> Job | None:
+        """The main process's job, on every process."""
+        told: list[Any] = broadcast_object_list([job])
+        return told[0]
+
+    def _complete(self, job: Job) -> list[list[Completion]]:
+        prompts, decoding = job
+        each = -(-len(prompts) // self.state.num_processes)
+        first = min(self.state.process_index * each, len(prompts))
+        mine = prompts[first : first + each]
+        return gather_object(self.sampler.generate(mine, decoding, first=first) if mine else [])
+
+
+@contextmanager
+def asked_by_main(sampler: Any) -> Iterator[Sampler | None]:
+    """The sampler of all processes together on the main one; the others serve it meanwhile and get None.
+
+    Every process must come here with its own `sampler`.
+    """
+    state = PartialState()
+    if state.num_processes == 1:
+        yield sampler
+        return
+    shared = SharedSampler(sampler, state)
+    if not state.is_main_process:
+        shared.serve()
+        yield None
+        return
+    try:
+        yield shared
+    finally:
+        shared.done()

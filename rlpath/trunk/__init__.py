@@ -1,0 +1,1 @@
+"""From a blank file to a language model: one readable page each, proven against the library one would use instead."""

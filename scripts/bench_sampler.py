@@ -1,0 +1,129 @@
+"""Tokens a second of sampling groups: rlpath's sampler, vLLM and llama.cpp, in one run.
+
+    python scripts/bench_sampler.py --model qwen2.5-coder-0.5b-instruct --length 64
+
+Every arm is a process of its own that completes the same prompts, `group_size` times each, with exactly `length`
+tokens (the end of turn is held back), after one short call that warms up. `rlpath-copying` is rlpath's sampler with
+transformers' cache, which copies all keys and values for every token. llama.cpp reads the GGUF file named by `--gguf`
+and decodes one sequence at a time: its Python package offers no batched sampling.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from rlpath.runs.cpu import prepare_cpu
+
+Arm = Literal["rlpath", "rlpath-copying", "vllm", "llama.cpp"]
+PROMPT = "Natalia sold clips to {} of her friends in April, and half as many in May. How many did she sell altogether?"
+
+
+@dataclass(frozen=True)
+class Args:
+    model: str = "smollm2-135m-instruct"
+    """folder, hub id or packaged name"""
+    arms: tuple[Arm, ...] = ("rlpath", "rlpath-copying", "vllm", "llama.cpp")
+    """what to time, in this order"""
+    prompts: int = 8
+    """different prompts"""
+    group_size: int = 8
+    """completions of each prompt"""
+    length: int = 128
+    """tokens of every completion"""
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """of weights; auto is what this machine computes fast in"""
+    gguf: Path | None = None
+    """file for llama.cpp"""
+
+
+def main() -> None:
+    if len(sys.argv) > 1 and sys.argv[1] == "--arm":
+        given = json.loads(sys.argv[3])
+        print(f"RATE {tokens_a_second(sys.argv[2], Args(**given))}", flush=True)
+        return
+    args = tyro.cli(Args)
+    print(
+        f"{args.prompts} x {args.group_size} completions of {args.length} tokens, {args.model}, load {os.getloadavg()}"
+    )
+    for arm in args.arms:
+        why = missing(arm, args)
+        print(f"{arm:15s} {why or f'{run(arm, args):.0f} tokens/s'}", flush=True)
+
+
+def missing(arm: str, args: Args) -> str:
+    """Why an arm cannot be timed here; empty where it can."""
+    if arm == "vllm" and find_spec("vllm") is None:
+        return "vLLM is not installed"
+    if arm == "llama.cpp" and (find_spec("llama_cpp") is None or args.gguf is None):
+        return "llama-cpp-python is not installed" if args.gguf else "no --gguf file was named"
+    return ""
+
+
+def run(arm: str, args: Args) -> float:
+    """One arm in a fresh process."""
+    given = asdict(args) | {"gguf": str(args.gguf) if args.gguf else None}
+    words = [sys.executable, __file__, "--arm", arm, json.dumps(given)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    found = [line for line in done.stdout.splitlines() if line.startswith("RATE ")]
+    if not found:
+        raise SystemExit(f"{arm} failed:\n{done.stderr[-3000:]}")
+    return float(found[0].split()[1])
+
+
+def tokens_a_second(arm: str, args: Args) -> float:
+    prepare_cpu()
+    prompts = [PROMPT.format(number) for number in range(11, 11 + args.prompts)]
+    if arm == "llama.cpp":
+        return _llama(prompts[:1], args)
+    from rlpath.core.types import Decoding
+    from rlpath.models import hf_sampler, vllm_sampler
+    from rlpath.models.load import resolve_model
+    from rlpath.models.precision import fast_dtype
+    from rlpath.models.rollouts import load_sampler
+
+    if arm == "rlpath-copying":
+        hf_sampler.reserve = lambda cache: None
+    dtype = fast_dtype() if args.dtype == "auto" else args.dtype
+    backend = "vllm" if arm == "vllm" else "hf"
+    sampler: Any = load_sampler(backend, resolve_model(args.model), max_length=args.length + 256, dtype=dtype)
+    sampler.stop_ids = frozenset()
+    if arm == "vllm":
+        plain = vllm_sampler.sampling_params
+
+        def endless(*given: Any, **named: Any) -> list[Any]:
+            requests = plain(*given, **named)
+            for request in requests:
+                request.ignore_eos = True
+            return requests
+
+        vllm_sampler.sampling_params = endless
+    encoded = [sampler.encode(prompt) for prompt in prompts]
+    sampler.generate(encoded, Decoding(4, n=args.group_size, seed=1))
+    began = time.perf_counter()
+    groups = sampler.generate(encoded, Decoding(args.length, n=args.group_size, seed=0))
+    seconds = time.perf_counter() - began
+    return sum(len(row.token_ids) for group in groups for row in group) / seconds
+
+
+def _llama(prompts: list[str], args: Args) -> float:
+    import llama_cpp  # type: ignore[import-not-found]
+
+    model = llama_cpp.Llama(str(args.gguf), n_ctx=args.length + 256, verbose=False)
+    model(prompts[0], max_tokens=4)
+    began = time.perf_counter()
+    found = [model(prompt, max_tokens=args.length)["usage"]["completion_tokens"] for prompt in prompts]
+    return sum(found) / (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    main()
