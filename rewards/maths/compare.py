@@ -213,8 +213,8 @@ def _same_expression(answer: Node, gold: Node, clock: Clock) -> bool:
         value, modulus = exact(answer.args[0], clock), exact(answer.args[1], clock)
         reduced = value is not None and modulus is not None and 0 <= value < modulus
         return reduced and isinstance(answer.args[0], Num) and equal(answer.args[0], gold, clock)
-    is_equation = isinstance(answer, Relation) and set(answer.ops) == {"="} and bool(symbols(gold))
-    if is_equation and all(_is_expression(s) and equal(s, gold, clock) for s in answer.sides):
+    chain = answer.sides if isinstance(answer, Relation) and set(answer.ops) == {"="} and symbols(gold) else ()
+    if chain and all(_is_expression(s) and equal(s, gold, clock) for s in chain):
         return True
     label, sides = unlabelled(answer)
     if label is not None and _bare_symbols(label) & symbols(gold):

@@ -76,7 +76,8 @@ _TEXTS = {"text", "mbox", "textbf", "textit", "textrm", "textnormal", "texttt", 
 _BOXES = {"boxed", "fbox", "framebox", "displaystyle", "ensuremath", "bbox", "color", "large", "Large"}
 _ALIASES = {
     "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "nicefrac": "frac", "sfrac": "frac", "flatfrac": "frac",
-    "bmod": "pmod", "mod": "pmod", "tbinom": "binom", "dbinom": "binom", "choose": "choose", "times": "*", "cdot": "*",
+    "bmod": "pmod", "mod": "pmod", "tbinom": "binom", "dbinom": "binom", "choose": "choose",
+    "times": "*", "cdot": "*",
     "ast": "*", "div": "/", "le": "<=", "leq": "<=", "leqslant": "<=", "ge": ">=", "geq": ">=",
     "geqslant": ">=", "lt": "<", "gt": ">",
     "ne": "!=", "neq": "!=", "approx": "≈", "simeq": "≈", "cong": "≈", "sim": "≈", "equiv": "=", "pm": "pm",

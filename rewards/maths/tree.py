@@ -57,7 +57,7 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Seq:
-    """Several answers: `kind` is list (order free), tuple (ordered), set (braces), either ("or") or ratio."""
+    """Several answers: `kind` is list (order free), tuple (ordered), set (braces), either (joined by "or") or ratio."""
 
     kind: str
     items: tuple[Node, ...]

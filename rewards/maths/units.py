@@ -116,7 +116,7 @@ _LETTERS = frozenset(["m", "g", "s", "h", "l", "L", "N", "J", "W", "V", "A", "K"
 
 
 def reads_as_unit(words: str) -> bool:
-    """True where `words` behind a number can be a unit or what is counted: nouns, no word that calculates or hedges.
+    """True where `words` behind a number can be a unit or what is counted: nouns, none that calculates or hedges.
 
     >>> [reads_as_unit(words) for words in ("square inches", "eggs per day", "and a half", "to 9")]
     [True, True, False, False]

@@ -56,8 +56,8 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 _AM_PM = re.compile(r"\s*(?:\\text\{)?\s*[ap]\.?\s?m\.?\s*\}?\s*$", re.I)
 _LETTERED = re.compile(r"^\s*\\(?:text|textbf|mathrm|mathbf)\s*\{\s*\(([A-J])\)\s*\}.*$", re.S)
 _NAMED = re.compile(
-    r"(?:\\text\{)?\s*\b"
-    r"(?:[A-Z][a-z]+\s*[:=]|(?:the )?(?:minimum|maximum|min|max)(?: is| value)?:?)\s*\}?\s*(?=[-\d\\$])"
+    r"(?:\\text\{)?\s*\b(?:[A-Z][a-z]+\s*[:=]|(?:the )?(?:minimum|maximum|min|max)(?: is| value)?:?)"
+    r"\s*\}?\s*(?=[-\d\\$])"
 )
 _ONLY_WORDS = re.compile(r"^\s*(?:\\text\{)?\s*([A-Za-z]{2,}[A-Za-z -]*)\}?\s*$")
 _HAS_MORE = re.compile(r"\\|[A-Za-z]|\d \d|=|…")

@@ -86,8 +86,8 @@ _ALSO = re.compile(r"[\s,;/]*(?:or|and|maybe|perhaps|to)\s+(?:maybe |perhaps |po
 _ASIDE = re.compile(r"^ (?:\([^()]{2,120}\)|[-–—] (?=[a-z]{3,})[^\n]*)\W*$|^ [—–] .*$", re.S | re.I)
 _TWO_UNITS = re.compile(
     r"^ ?(?:feet|foot|ft|hours?|hrs?|h|minutes?|min|pounds?|lbs?|yards?|weeks?|days?|years?|meters?|km|kg|m)"
-    r"[\s,]+(?:and )?\d+ ?"
-    r"(?:inch(?:es)?|in|minutes?|mins?|m|seconds?|secs?|ounces?|oz|feet|ft|days?|hours?|months?|cm|g)\b",
+    r"[\s,]+(?:and )?\d+ ?(?:inch(?:es)?|in|minutes?|mins?|m|seconds?|secs?|ounces?|oz|feet|ft"
+    r"|days?|hours?|months?|cm|g)\b",
     re.I,
 )
 ANY_NUMBER = re.compile(r"\d")
@@ -114,8 +114,8 @@ _JOINED = re.compile(
     re.I,
 )
 _OPERATOR = re.compile(
-    r"^\s*(?:[*^<>≤≥≠%]?\s*[+*^<>≤≥≠]|/(?! ?[a-z]{2})|-\s*[\d(\\a-zA-Z]"
-    r"|\\(?:times|cdot|div|le|ge|lt|gt|neq?|pm)\b|!|:\d|[xX]\s*\d|\(\d|\\(?:sqrt|pi)\b)"
+    r"^\s*(?:[*^<>≤≥≠%]?\s*[+*^<>≤≥≠]|/(?! ?[a-z]{2})|-\s*[\d(\\a-zA-Z]|\\(?:times|cdot|div|le|ge|lt|gt|neq?|pm)\b"
+    r"|!|:\d|[xX]\s*\d|\(\d|\\(?:sqrt|pi)\b)"
 )
 _ALTERNATIVE = re.compile(
     r"\b(?:or|either|alternatively|maybe|possibly|perhaps|otherwise|unless|versus|vs|instead|rather|could "

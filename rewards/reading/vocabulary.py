@@ -14,11 +14,11 @@ FRACTION_WORDS = {
 }  # fmt: skip
 _PARTS = r"hal(?:f|ves)|(?:third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth)s?"
 _QUANTITY = r"(?:\$? ?-?\d|zero|one|two|three|four|five|six|seven|eight|nine|ten|twenty|fifty|hundred|it\b|that\b)"
+_TIMES = rf"times(?= (?:the|a|an|{_QUANTITY}))"
 
 # What stands directly behind a number, and makes it a part of a calculation, of a range or of a larger number.
 CALCULATES_AFTER = re.compile(
-    rf"^[\s(-]*(?:(?:plus|minus|times(?= (?:the|a|an|{_QUANTITY}))|multiplied|divided|over|choose|mod|modulo|modulus"
-    r"|raised|to the|factorial"
+    rf"^[\s(-]*(?:(?:plus|minus|{_TIMES}|multiplied|divided|over|choose|mod|modulo|modulus|raised|to the|factorial"
     r"|squared?\b(?! (?:\w*(?:meters?|metres?|feet|inch(?:es)?|miles?|yards?|units?)|cm|km|mm|m|ft|in)\b)|cubed"
     r"|point|percent of|root|pi|negative|below zero|under zero|short of|through|thru|till|until|up to|upto|otherwise"
     r"|rather|else|log|sqrt|or (?:more|less|fewer|greater|higher|lower|so|over|under|above|below)|and (?:up|above|over)"
@@ -30,15 +30,15 @@ CALCULATES_AFTER = re.compile(
 )
 # "18 apples minus 2", "18 eggs times two": a calculation that begins behind the unit.
 CALCULATES_LATER = re.compile(
-    rf"^\s*[A-Za-z]+\s+(?:plus|minus|times(?= (?:the|a|an|{_QUANTITY}))|multiplied by|divided by|squared|cubed"
-    r"|factorial|modulo|mod)\b",
+    rf"^\s*[A-Za-z]+\s+(?:plus|minus|{_TIMES}|multiplied by|divided by|squared|cubed|factorial|modulo|mod)\b",
     re.I,
 )
 # What stands directly before a number, and makes it a part of a calculation.
 CALCULATES_BEFORE = re.compile(
     rf"(?:\b(?:roots?|power|factorial|logarithm|square|cube|multiple|{_PARTS}|percent|%|negation|reciprocal|inverse"
     r"|opposite|complement|sum|product|sine|cosine|tangent) of(?: the| an?)?|\b(?:twice|thrice|double|triple|half)"
-    r"|\b(?:log|ln|lg|exp|sin|cos|tan|sqrt|cbrt|abs|floor|ceil|gcd|lcm|mod|modulo|times|plus|over|choose|(?:divided|multiplied) by|point)\b"
+    r"|\b(?:log|ln|lg|exp|sin|cos|tan|sqrt|cbrt|abs|floor|ceil|gcd|lcm|mod|modulo|times|plus|over"
+    r"|choose|(?:divided|multiplied) by|point)\b"
     r"|[√∛])[\s(:$]*$",
     re.I,
 )

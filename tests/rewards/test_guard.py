@@ -102,7 +102,7 @@ def test_equality_is_symmetric() -> None:
     module = fuzzer()
     grown = [module.expression(random.Random(n), 1 + n % 3) for n in range(150)]
     roots = [r"\sqrt[3]{x}", "x^{1/3}", "x^{2/3}", r"\sqrt[3]{x^2}", "(x-1)^{1/3}+2", r"\sqrt[3]{x-1}+2"]
-    cases = [json.loads(line) for line in (Path(__file__).parent / "verifier_cases/math.jsonl").open()]
+    cases = [json.loads(row) for row in (Path(__file__).parent / "verifier_cases/math.jsonl").read_text().splitlines()]
     told = [(c["gold"], c["completion"][7:-1]) for c in cases if c["expected"] and c["completion"][:7] == "\\boxed{"]
     expressions = [p for p in told if "text" not in "".join(p) and "," not in "".join(p) and "=" not in "".join(p)]
     verify = MathVerifier()
