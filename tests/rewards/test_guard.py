@@ -12,7 +12,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from rlpath.rewards.verifiers.guard import failures, guarded
 
 from rlpath.core.types import Status, Verifier
 from rlpath.rewards import (
@@ -24,6 +23,7 @@ from rlpath.rewards import (
     MathVerifier,
     NumberVerifier,
 )
+from rlpath.rewards.guard import failures, guarded
 
 ROOT = Path(__file__).parents[2]
 ALL = [
