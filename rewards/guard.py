@@ -51,7 +51,7 @@ def guarded(call: Callable[..., Verdict]) -> Callable[..., Verdict]:
     return entry
 
 
-def _failed(call: Callable[..., Verdict], verifier: Any, gold: str, error: Exception) -> Verdict:
+def _failed(call: Callable[..., Verdict], verifier: Any, gold: Any, error: Exception) -> Verdict:
     failures[type(verifier).__name__, type(error).__name__] += 1
     reason = f"the verifier failed: {type(error).__name__}: {error}"[:300]
     try:

@@ -189,7 +189,7 @@ def make_stock(arm: str, args: Args, folder: str) -> Any:
             keep_linear_weights_on_cpu()
     return TRLTrainer(
         str(path),
-        reward_funcs=alternate,
+        reward_funcs=[alternate],
         args=config,
         train_dataset=Dataset.from_list(rows),
         processing_class=load_tokenizer(path),

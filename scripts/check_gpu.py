@@ -147,7 +147,8 @@ def random_model(folder: Path, *, small: bool) -> Path:
         pad_token_id=0,
     )
     torch.manual_seed(0)
-    Qwen2ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    model: Any = Qwen2ForCausalLM(config)
+    model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
@@ -162,7 +163,8 @@ def check_packing(path: Path, device: str) -> Iterator[Found]:
     from rlpath.models.load import load_model
     from rlpath.posttrain.packing.forward import PACKING_TOLERANCE, install, packing_gap
 
-    model: Any = load_model(path).to(device)
+    model: Any = load_model(path)
+    model.to(device)
     install(model, 1.0)
     gap = packing_gap(model, min(model.config.vocab_size, 1000), torch.device(device))
     yield Found(f"gap {gap:.1e}", f"below {PACKING_TOLERANCE:.0e}", gap < PACKING_TOLERANCE)

@@ -195,7 +195,8 @@ def _headline(row: dict[str, Any]) -> Headline:
 
 
 def _trivial(row: dict[str, Any]) -> TrivialScore:
-    return TrivialScore(**(row | {"interval": None if row["interval"] is None else Interval(**row["interval"])}))
+    interval = row["interval"]
+    return TrivialScore(**{**row, "interval": None if interval is None else Interval(**interval)})
 
 
 def _contrast(row: dict[str, Any]) -> Contrast:

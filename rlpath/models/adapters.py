@@ -211,7 +211,7 @@ def _merge_in_memory(policy: Any) -> Any:
         for up in layer.lora_B.values():
             # A new one: an output layer may share its matrices with the embeddings.
             up.weight = torch.nn.Parameter(torch.zeros_like(up.weight), requires_grad=False)
-    merged = policy.merge_and_unload()
+    merged: Any = policy.merge_and_unload()
     head, embedding = merged.get_output_embeddings(), merged.get_input_embeddings()
     tied = head is not None and _same(head.weight, embedding.weight)
     if head is not None and merged.config.tie_word_embeddings != tied:

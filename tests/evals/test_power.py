@@ -136,7 +136,8 @@ def test_a_family_costs_seeds_and_items() -> None:
 def test_impossible_questions_are_one_sentence(words: tuple[str, ...], message: str) -> None:
     """Per cent for shares, effects that do not fit, models that cannot differ so much."""
     with pytest.raises(InputError, match=message):
-        Power(**dict(zip([w[2:].replace("-", "_") for w in words[::2]], map(float, words[1::2]), strict=True))).lines()
+        fields: Any = dict(zip([w[2:].replace("-", "_") for w in words[::2]], map(float, words[1::2]), strict=True))
+        Power(**fields).lines()
 
 
 def test_the_detectable_effect_of_mcnemar_is_the_smallest() -> None:

@@ -88,7 +88,8 @@ def seeds_on_a_gpu(requests: list[Any]) -> list[int]:
         runner = states.SamplingStates(256, 259)
         children = []
         for params in requests:
-            parent = ParentRequest(SimpleNamespace(request_id="r", external_req_id="r", params=params))
+            request: Any = SimpleNamespace(request_id="r", external_req_id="r", params=params)
+            parent = ParentRequest(request)
             children += [parent.get_child_info(index)[1] for index in range(params.n)]
         for at, child in enumerate(children):
             runner.add_request(at, child)

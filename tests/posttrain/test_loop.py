@@ -260,8 +260,10 @@ def stock(case: Case, model_folder: Path, folder: Path, correction: str | None =
         trainer.vllm_importance_sampling_clip_max = 2.0
     clip = trainer.accelerator.clip_grad_norm_
 
+    model: Any = trainer.model
+
     def noted(*arguments: Any, **keywords: Any) -> Any:
-        found = {n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.grad is not None}
+        found = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
         trace.gradients.append(found)
         return clip(*arguments, **keywords)
 

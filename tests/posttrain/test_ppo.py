@@ -171,15 +171,21 @@ def plain_forward(
         found = of_all.gather(-1, ids[0, len(prompt) :, None])[:, 0]
         padding = (0, longest - len(found))
         logprobs.append(torch.nn.functional.pad(found, padding))
-        value = trainer.own.value_head(output.hidden_states[-1][0, before])[:, 0]
+        value = head_of(trainer)(output.hidden_states[-1][0, before])[:, 0]
         values.append(torch.nn.functional.pad(value, padding))
     return torch.stack(logprobs), torch.stack(values)
+
+
+def head_of(trainer: OnPolicyTrainer) -> torch.nn.Linear:
+    """The critic's output layer."""
+    assert trainer.own.value_head is not None
+    return trainer.own.value_head
 
 
 def expected_gradients(trainer: OnPolicyTrainer) -> dict[str, torch.Tensor]:
     """The gradient of the first step, from the losses alone."""
     settings, sampler = trainer.settings, trainer.sampler
-    assert isinstance(sampler, Recording)
+    assert isinstance(sampler, Recording) and isinstance(settings, PPOSettings)
     asked, written = trainer.sample(2)
     prompts = [sampler.encode(problem.prompt) for problem in asked]
     lengths = torch.tensor([len(completion.token_ids) for completion in written])
@@ -246,9 +252,9 @@ def test_values_are_clipped_and_weighted(make: Make) -> None:
     """Without the value loss the head does not move; with it, it does."""
     for coefficient, moves in ((0.0, False), (0.1, True)):
         trainer = make(replace(SETTINGS, value_coefficient=coefficient))
-        before = trainer.own.value_head.weight.detach().clone()
+        before = head_of(trainer).weight.detach().clone()
         trainer.train_step()
-        assert (not torch.equal(before, trainer.own.value_head.weight)) is moves
+        assert (not torch.equal(before, head_of(trainer).weight)) is moves
 
 
 def test_mini_batches_hold_whole_groups_and_every_row_once(make: Make) -> None:
@@ -404,14 +410,14 @@ def test_what_is_not_finite_stops_before_the_weights_change(make: Make) -> None:
     trainer = make()
     before = {name: p.detach().clone() for name, p in trainer.trained.items()}
     with torch.no_grad():
-        trainer.own.value_head.bias.fill_(math.nan)
+        head_of(trainer).bias.fill_(math.nan)
     diverged = r"the loss is not finite at step 1, for every problem of the step .*: lower --learning-rate"
     with pytest.raises(InputError, match=diverged):
         trainer.train_step()
     assert all(torch.equal(before[name], p) for name, p in trainer.trained.items() if "value_head" not in name)
 
     trainer = make()
-    trainer.own.value_head.bias.register_hook(lambda gradient: gradient * math.inf)
+    head_of(trainer).bias.register_hook(lambda gradient: gradient * math.inf)
     with pytest.raises(InputError, match="the gradient is not finite at step 1; training stopped"):
         trainer.train_step()
 

@@ -41,6 +41,6 @@ def evaluate_policy(
             if terminated or truncated:
                 ended.add(i)
         running = [i for i in running if i not in ended]
-    for env in envs:
-        env.close()
+    for each in envs:
+        each.close()
     return returns
