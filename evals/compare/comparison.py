@@ -301,8 +301,8 @@ def _aggregate(comparisons: Sequence[Comparison], metric: str, testing: Testing)
         change = comparisons[0].change(metric)
         return Aggregate(metric, before_R, after_R, None, None, None, change.p, change.detectable)
     found = two_level_difference(values[:, 1] - values[:, 0], clusters=clusters, alpha=testing.alpha)
-    levels = [two_level_mean(values[:, side], clusters=clusters) for side in (0, 1)]
-    return Aggregate(metric, before_R, after_R, *levels, found.interval, found.p, found.detectable)
+    before, after = (two_level_mean(values[:, side], clusters=clusters) for side in (0, 1))
+    return Aggregate(metric, before_R, after_R, before, after, found.interval, found.p, found.detectable)
 
 
 def _values(comparison: Comparison, metric: str) -> tuple[list[float], list[float]]:

@@ -415,7 +415,8 @@ def two_level_mean(values_R_P: ArrayLike, level: float = 0.95, clusters: Sequenc
         df = (problems + seeds) ** 2 / (problems**2 / max(1.0, units - 1) + seeds**2 / (runs - 1))
         length = t_quantile(0.5 + level / 2, max(1.0, df)) * math.sqrt(problems + seeds)
         limits.append(min(1.0, max(0.0, alone.estimate + sign * length)))
-    return Interval(alone.estimate, *limits, f"{alone.method} and {runs} seeds", level)
+    low, high = limits
+    return Interval(alone.estimate, low, high, f"{alone.method} and {runs} seeds", level)
 
 
 def paired_difference_of_runs(before_R: ArrayLike, after_R: ArrayLike, level: float = 0.95) -> Difference:
