@@ -137,8 +137,9 @@ def test_a_family_costs_seeds_and_items() -> None:
 def test_impossible_questions_are_one_sentence(words: tuple[str, ...], message: str) -> None:
     """Per cent for shares, effects that do not fit, models that cannot differ so much."""
     with pytest.raises(InputError, match=message):
-        fields: Any = dict(zip([w[2:].replace("-", "_") for w in words[::2]], map(float, words[1::2]), strict=True))
-        Power(**fields).lines()
+        fields = [word[2:].replace("-", "_") for word in words[::2]]
+        values: Any = dict(zip(fields, map(float, words[1::2]), strict=True))
+        Power(**values).lines()
 
 
 def test_the_detectable_effect_of_mcnemar_is_the_smallest() -> None:
