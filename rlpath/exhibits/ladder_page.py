@@ -161,8 +161,8 @@ def _seeds(table: Sequence[Row]) -> list[tuple[str, ...]]:
 def _words(table: Sequence[Row]) -> str:
     seeds = len(table[0].metrics[0].after_R)
     return (
-        f"{seeds} training seed{'s'[: seeds != 1]}; brackets are 95 % intervals, over seeds or over problems, the "
-        "wider of the two; p is the permutation test over problems, adjusted by Holm over the stages of a task."
+        f"{seeds} training seed{'s'[: seeds != 1]}; brackets are 95 % intervals with one "
+        "error for seeds and problems; p is from the same error, adjusted by Holm over the stages of a task."
     )
 
 
