@@ -61,7 +61,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*extras): skipped where one of these extras is not installed")
-    asked = [extra for extra in str(config.getoption("--with-extras")).split(",") if extra in EXTRAS]
+    asked = [extra for extra in str(config.getoption("--with-extras") or "").split(",") if extra in EXTRAS]
     if missing := [extra for extra in asked if not installed(EXTRAS[extra][0])]:
         raise pytest.UsageError(f"not installed: {', '.join(missing)}; run `make setup`")
 
