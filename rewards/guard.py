@@ -35,7 +35,7 @@ def guarded(call: Callable[..., Verdict]) -> Callable[..., Verdict]:
     @functools.wraps(call)
     def entry(self: Any, completion: str, gold: Any, question: str | None = None, truncated: bool = False) -> Verdict:
         wanted = str(gold) if isinstance(gold, int | float) and not isinstance(gold, bool) else gold
-        if missing(wanted):
+        if missing(wanted) or not isinstance(wanted, str):
             return Verdict.of(Status.UNDECIDED, reason=f"there is no gold answer: {str(gold)[:80]!r}")
         if not isinstance(completion, str):
             return Verdict.of(Status.NO_ANSWER, reason=f"the completion is no text but {type(completion).__name__}")
