@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gymnasium
 import numpy as np
@@ -12,9 +13,9 @@ import tyro
 
 from rlpath.core.errors import InputError
 from rlpath.core.stats import interval_over_seeds
-from rlpath.deep.parts.evaluate import LONGEST, evaluate_policy
-from rlpath.deep.parts.training import Result
-from rlpath.deep.runner.trained import load_policy
+
+if TYPE_CHECKING:
+    from rlpath.deep.parts.training import Result
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Enjoy:
 
     def run(self) -> int:
         """Print the return, and write the GIF or show the window."""
+        # Here, so that the help of this command does not wait for torch.
+        from rlpath.deep.parts.evaluate import evaluate_policy
+        from rlpath.deep.runner.trained import load_policy
+
         if self.episodes < 2:
             raise InputError(f"--episodes is {self.episodes}; at least 2 are needed for an interval")
         trained = load_policy(self.run_folder)
@@ -49,6 +54,8 @@ class Enjoy:
 
 def play(trained: Result, seed: int, render_mode: str) -> list[np.ndarray]:
     """One greedy episode; its frames, (height, width, 3) uint8, where `render_mode` is rgb_array."""
+    from rlpath.deep.parts.evaluate import LONGEST
+
     if render_mode == "rgb_array":
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     try:

@@ -173,7 +173,8 @@ def test_runs_are_judged_by_the_plan_of_their_first_start(tmp_path: Path) -> Non
     assert (deciding.baseline, deciding.value) == (0.1, 0.625)
     assert found.recorded is not None and "# first" in found.recorded["text"]
     assert found.recorded["sha256"] == plan(found.recorded["text"]).sha256
-    assert [ruling.outcome for ruling in checked.rulings] == ["met", "not analysed"]
+    # Twenty problems are too few for a verdict, however large the effect.
+    assert [ruling.outcome for ruling in checked.rulings] == ["not met", "not analysed"]
     assert checked.exploratory == ("greedy of mine on sums",) and len(checked.departures) == 1
     assert read_result(paths[:1]).analyses[1].value == 0.6
 

@@ -49,7 +49,9 @@ class Args:
 
     def check(self) -> None:
         """Raise `InputError` where a field cannot be used; algorithms add checks of their own fields."""
-        self.require("not negative", lambda value: value >= 0, "seed", "checkpoint_steps")
+        self.require("not negative", lambda value: value >= 0, "seed")
+        if self.checkpoint_every is not None:
+            self.require("not negative", lambda value: value >= 0, "checkpoint_every")
         self.require_positive("total_timesteps")
 
     def require_positive(self, *names: str) -> None:
