@@ -34,9 +34,8 @@ def guarded(call: Callable[..., Verdict]) -> Callable[..., Verdict]:
 
     @functools.wraps(call)
     def entry(self: Any, completion: str, gold: Any, question: str | None = None, truncated: bool = False) -> Verdict:
-        if isinstance(gold, int | float) and not isinstance(gold, bool) and gold == gold:
-            gold = str(gold)
-        if missing(gold):
+        wanted = str(gold) if isinstance(gold, int | float) and not isinstance(gold, bool) else gold
+        if missing(wanted) or not isinstance(wanted, str):
             return Verdict.of(Status.UNDECIDED, reason=f"there is no gold answer: {str(gold)[:80]!r}")
         if not isinstance(completion, str):
             return Verdict.of(Status.NO_ANSWER, reason=f"the completion is no text but {type(completion).__name__}")
@@ -44,9 +43,9 @@ def guarded(call: Callable[..., Verdict]) -> Callable[..., Verdict]:
             return Verdict.of(Status.WRONG, reason=f"longer than {MAX_COMPLETION:,} characters")
         question = question if isinstance(question, str) else None
         try:
-            return call(self, completion, gold, question=question, truncated=truncated)
+            return call(self, completion, wanted, question=question, truncated=truncated)
         except Exception as error:  # noqa: BLE001 - the one place that keeps a training run alive
-            return _failed(call, self, gold, error)
+            return _failed(call, self, wanted, error)
 
     return entry
 

@@ -197,7 +197,7 @@ def make_stock(arm: str, args: Args, folder: str) -> Any:
     )
 
 
-def alternate(completions: list[Any], **_: Any) -> list[float]:
+def alternate(completions: list[Any], **_: Any) -> list[float | None]:
     """Every group has as many right as wrong answers."""
     return [float(index % 2) for index in range(len(completions))]
 

@@ -43,6 +43,7 @@ _LATER = re.compile(
 _BEFORE_OR = re.compile(r"\d[^.\n]{0,24}\b(?:or|and/or)\s*(?:else |maybe |perhaps |possibly )?\W{0,4}$", re.I)
 _SPELLED_MINUS = re.compile(r"(\d\s*)?\b(?:minus|negative)\s*$", re.I)
 _TIED = re.compile(r"[\w)] ?[*/^+<>-] ?$|\d:$|[A-Za-z0-9_.^]$")
+_ASIDE = re.compile(r"(?<=\d) \([^()]*[*×+=/-][^()]*\)\W*$")  # "18 (9 × 2)" says how it came about
 _COMPARED = re.compile(r",? which is (?:less|more|fewer|greater|higher|lower|also|about|\w+er) .*\d")
 _TEN_TO_THE = re.compile(r"\W*10 ?\^ ?\{? ?-?\d{1,4} ?\}?\W*")
 _ADJACENT = re.compile(r"^[\s,;/&{(\[$\\]{0,8}(-?\d[\d,.]*)")
@@ -230,6 +231,7 @@ def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verd
     shown = sentence[:200]
     if denied(sentence) or doubtful(sentence) or hedged(sentence):
         return Verdict.of(Status.WRONG, shown, "the number is denied or hedged")
+    sentence = _ASIDE.sub("", sentence)
     if "=" in sentence:
         sentence = sentence.rsplit("=", 1)[1].strip()
     literals = list(LITERAL.finditer(sentence))

@@ -216,7 +216,7 @@ def _merge_in_memory(policy: Any) -> Any:
     tied = head is not None and _same(head.weight, embedding.weight)
     if head is not None and merged.config.tie_word_embeddings != tied:
         merged.config.tie_word_embeddings = tied
-    if tied:
+    if head is not None and tied:
         head.weight = embedding.weight
     return merged
 

@@ -37,9 +37,9 @@ class Guess(gymnasium.Env[Any, Any]):
         self.action_space, self.observation_space, self.right = action_space, space, right
 
     def _observe(self) -> Any:
-        space: Any = self.observation_space
+        space = self.observation_space
         if isinstance(space, spaces.Dict):
-            return {name: np.zeros(box.shape, np.float32) for name, box in space.items()}
+            return {name: np.zeros(box.shape or (), np.float32) for name, box in space.items()}
         return np.zeros(space.shape or (), space.dtype)
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from rlpath.core.types import Status, Verifier
+from rlpath.core.types import Status, Verdict, Verifier
 from rlpath.rewards import (
     ChoiceVerifier,
     ExactVerifier,
@@ -45,9 +45,12 @@ def test_a_failure_is_wrong_and_counted_unless_the_gold_fails_too() -> None:
 
     class Fragile:
         @guarded
-        def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> None:
+        def __call__(
+            self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False
+        ) -> Verdict:
             if "boom" in completion:
                 raise TypeError("broken")
+            return Verdict.of(Status.CORRECT)
 
     failures.clear()
     assert Fragile()("boom", "18").status is Status.WRONG

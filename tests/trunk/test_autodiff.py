@@ -57,8 +57,9 @@ def test_gradients_equal_torch_on_random_graphs(seed: int, names: list[str]) -> 
         i, j = rng.integers(len(ours), size=2)
         ours.append(apply(name, ours[i], ours[j], autodiff))
         theirs.append(apply(name, theirs[i], theirs[j], torch))
-    sum((tensor.sum() for tensor in ours[1:]), start=ours[0].sum()).backward()
-    sum((tensor.sum() for tensor in theirs[1:]), start=theirs[0].sum()).backward()
+    for results in (ours, theirs):
+        total: Any = sum(tensor.sum() for tensor in results)
+        total.backward()
 
     for mine, other in zip(ours[:2], theirs[:2], strict=True):
         np.testing.assert_allclose(mine.grad, other.grad.numpy(), rtol=1e-9, atol=1e-9)
