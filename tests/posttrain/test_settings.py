@@ -188,6 +188,8 @@ def test_qlora_is_refused_where_it_cannot_be(
 ) -> None:
     """Without a GPU, without bitsandbytes and without an adapter; with all three it is taken."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: (8, 0))
     monkeypatch.setattr("rlpath.posttrain.tuning_settings.find_spec", lambda _: object() if installed else None)
     settings = TuningSettings(quantize="4bit", **changes)
 
