@@ -154,7 +154,7 @@ def make_run(tmp_path: Path, seed: int, solved: int, script: Path) -> tuple[RunF
 
 
 def test_runs_are_judged_by_the_plan_of_their_first_start(tmp_path: Path) -> None:
-    """Two seeds from 2 to 12 of 20 problems meet the rule; a plan edited before a resume is found out."""
+    """The plan of the first start judges: two seeds on 20 problems, too few; a plan edited later is found out."""
     script = tmp_path / "recipe.py"
     script.write_text("")
     (tmp_path / "prereg.toml").write_text(
