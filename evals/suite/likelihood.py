@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
 from rlpath.core.types import Completion, Decoding, Problem
 from rlpath.evals.contamination.token_scores import score_tokens
 from rlpath.evals.suite.task import Exemplar, Template, TemplatedSampler
+
+if TYPE_CHECKING:
+    import torch
 
 BATCH = 16
 
@@ -60,6 +61,8 @@ def _choices(scores: Sequence[float], decoding: Decoding, index: int) -> list[in
     """Which options are chosen, one for each completion."""
     if decoding.temperature == 0:
         return [max(range(len(scores)), key=lambda at: scores[at])] * decoding.n
+    import torch
+
     weights = torch.tensor(scores, dtype=torch.float64).div(decoding.temperature).softmax(0).tolist()
     return random.Random(derive(decoding.seed, "choice", index)).choices(range(len(scores)), weights, k=decoding.n)
 
