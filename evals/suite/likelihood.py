@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
 from rlpath.core.types import Completion, Decoding, Problem
-from rlpath.evals.contamination.token_scores import score_tokens
 from rlpath.evals.suite.task import Exemplar, Template, TemplatedSampler
 
 if TYPE_CHECKING:
@@ -73,6 +72,8 @@ def _letter(at: int) -> Completion:
 
 def continuation_logprobs(model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]]) -> list[float]:
     """Log-probability (nats) of each continuation after its context, by the tokens of both read as one text."""
+    from rlpath.evals.contamination.token_scores import score_tokens
+
     start = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else [tokenizer.eos_token_id]
     texts, counts = [], []
     for context, continuation in pairs:
