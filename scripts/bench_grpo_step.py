@@ -8,7 +8,8 @@ group signal, one optimiser step. The first step warms up and is not counted. A 
 rlpath the same completions and compares loss and gradient.
 
 Stock means TRL's defaults but for gradient checkpointing, which is off in every arm (it would slow TRL down further),
-and, on a CPU, the patch without which vLLM cannot take new weights.
+and, on a CPU, the patch without which vLLM cannot take new weights. Every arm computes in bf16 where the machine has
+units for it, else in fp32.
 """
 
 from __future__ import annotations
@@ -131,9 +132,11 @@ def make_ours(arm: str, args: Args) -> Any:
         max_completion_length=args.length,
         learning_rate=1e-5,
     )
-    sampler: Any = load_sampler("vllm" if arm == "rlpath-vllm" else "hf", path, max_length=1024)
+    backend = "vllm" if arm == "rlpath-vllm" else "hf"
+    sampler: Any = load_sampler(backend, path, max_length=1024, dtype=settings.dtype)
     hold_back(sampler)
-    accelerator = Accelerator(mixed_precision="bf16", cpu=not torch.cuda.is_available())
+    precision = "bf16" if settings.dtype == "bfloat16" else "no"
+    accelerator = Accelerator(mixed_precision=precision, cpu=not torch.cuda.is_available())
     return OnPolicyTrainer(
         trained_model(path, settings),
         settings,
@@ -156,6 +159,7 @@ def make_stock(arm: str, args: Args, folder: str) -> Any:
     from rlpath.core.seeding import seed_everything
     from rlpath.envs.arithmetic import arithmetic
     from rlpath.models.load import load_tokenizer, resolve_model
+    from rlpath.models.precision import fast_dtype
 
     path = resolve_model(args.model)
     problems = arithmetic("train").problems[: args.prompts]
@@ -164,7 +168,7 @@ def make_stock(arm: str, args: Args, folder: str) -> Any:
     config = GRPOConfig(
         output_dir=folder,
         use_cpu=not torch.cuda.is_available(),
-        bf16=True,
+        bf16=fast_dtype() == "bfloat16",
         use_vllm=arm == "trl-vllm",
         vllm_max_model_length=1024,
         vllm_importance_sampling_mode="token_truncate",
@@ -238,7 +242,8 @@ def loss_and_gradient(arm: str, args: Args, folder: str) -> float:
     texts, ids = given_completions(args, tokenizer)
     generator = torch.Generator().manual_seed(0)
     for name, parameter in model.named_parameters():
-        if "lora_B" in name:
+        if "lora_" in name:
+            # Each trainer draws its adapter's first weights in its own way: give both the same.
             parameter.data.copy_(0.01 * torch.randn(parameter.shape, generator=generator))
     loss = our_loss(trainer, args, texts, ids) if arm == "rlpath" else stock_loss(trainer, args, ids)
     gradient = [p.grad.float().flatten() for _, p in sorted(model.named_parameters()) if p.grad is not None]
