@@ -223,7 +223,7 @@ def parity(args: Args, folder: str) -> str:
 
     ours = run_self("--parity-of", "rlpath", args, folder)
     stock = run_self("--parity-of", "trl-hf", args, folder)
-    gradients = [torch.load(Path(folder) / f"{name}.pt") for name in ("rlpath", "trl-hf")]
+    gradients = [torch.load(Path(folder) / f"{name}.pt").double() for name in ("rlpath", "trl-hf")]
     cosine = torch.nn.functional.cosine_similarity(*gradients, dim=0).item()
     difference = abs(ours - stock) / abs(stock)
     return (
