@@ -121,6 +121,7 @@ def train(settings: Settings, run: RunFolder) -> None:
     after = evaluate_policy(act, settings.env_id, episodes=settings.eval_episodes)
     trained = film(act, settings.env_id)
     envs.close()
+    agent.save(run.path / "model.zip")
 
     final = {"episodes": len(after), "first_seed": 10_000, "exploration": True, "untrained": float(before.mean())}
     outcome = {"mean": float(after.mean()), "sd": float(after.std(ddof=1)), "returns": after.tolist()}
@@ -132,6 +133,7 @@ def train(settings: Settings, run: RunFolder) -> None:
         ("curve.png", "what it earned while it learned (curve.svg too)"),
         ("before_after.gif", "left the untrained agent, right the trained one"),
         ("evaluations/final.json", "every figure"),
+        ("model.zip", "the trained agent, for stable_baselines3.PPO.load"),
     ):
         print(f"  {run.path / name}: {what}")
 
@@ -146,7 +148,7 @@ def film(act: Act, env_id: str) -> list[Image.Image]:
         if step % 2 == 0:
             picture = Image.fromarray(np.asarray(env.render()))
             frames.append(picture.resize((picture.width // 2, picture.height // 2)))
-        obs, _, terminated, truncated, _ = env.step(act(obs[None])[0])
+        obs, _, terminated, truncated, _ = env.step(act(np.asarray(obs)[None])[0])
         if terminated or truncated:
             break
     env.close()

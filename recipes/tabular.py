@@ -146,21 +146,23 @@ def rows(outcomes: Sequence[Outcome], reference: Reference) -> list[tuple[str, .
             (
                 outcome.settings.algorithm,
                 str(len(outcome.seeds)),
-                with_interval(final_K),
-                f"{final_K.min():.4f}",
-                f"{final_K.max():.4f}",
+                with_interval(final_K, reference.optimum),
+                f"{final_K.min():z.4f}",
+                f"{final_K.max():z.4f}",
                 f"{reference.optimum - final_K.mean():z.4f}",
-                with_interval(outcome.behaviour_return_K),
-                "no episode ended" if (online_K != online_K).any() else f"{online_K.mean():.4f}",
+                with_interval(outcome.behaviour_return_K, reference.optimum),
+                "no episode ended" if (online_K != online_K).any() else f"{online_K.mean():z.4f}",
             )
         )
     return made
 
 
-def with_interval(values_K: Array) -> str:
-    """Mean over seeds with Student's interval; of a single seed the value alone."""
+def with_interval(values_K: Array, optimum: float) -> str:
+    """Mean over seeds with Student's interval, not beyond the optimum; of a single seed the value alone."""
     limits = interval(values_K)
-    return f"{values_K.mean():z.4f}" + (f" [{limits.low:z.4f}, {limits.high:z.4f}]" if limits else "")
+    if limits is None:
+        return f"{values_K.mean():z.4f}"
+    return f"{values_K.mean():z.4f} [{limits.low:z.4f}, {min(limits.high, optimum):z.4f}]"
 
 
 def as_text(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:

@@ -32,7 +32,8 @@ from rlpath.core.stats import (
     smallest_p,
     stratified_bootstrap,
 )
-from rlpath.evals.measure.scores import WORDS, scores, shared_names
+from rlpath.evals.measure.scores import EXACT, WORDS, scores, shared_names
+from rlpath.runs.returns import possible
 from rlpath.runs.run_folder import differences
 from rlpath.runs.seed_sets import SeedSet
 
@@ -111,8 +112,10 @@ def compare_sets(a: SeedSet, b: SeedSet, score: str | None = None, shared_only: 
             hint = f"did you mean {near[0]}?" if near else f"the runs have {', '.join(names)}"
             raise InputError(f"--metric {score} is no score of every run; {hint}")
         names = [score, *(name for name in names if name != score)]
+    env_id = a.config.get("env_id") if _at_default(a) else None
     contrasts = tuple(
-        contrast(name, {s: found_a[s][name] for s in seeds_a}, {s: found_b[s][name] for s in seeds_b}) for name in names
+        contrast(name, {s: found_a[s][name] for s in seeds_a}, {s: found_b[s][name] for s in seeds_b}, env_id)
+        for name in names
     )
     verdict = verdict_of(contrasts[0])
     paired = seeds_a == seeds_b
@@ -122,8 +125,8 @@ def compare_sets(a: SeedSet, b: SeedSet, score: str | None = None, shared_only: 
     )
 
 
-def contrast(score: str, a: dict[int, float], b: dict[int, float]) -> Contrast:
-    """The statistics of one score; runs of equal seeds are paired where all are."""
+def contrast(score: str, a: dict[int, float], b: dict[int, float], env_id: str | None = None) -> Contrast:
+    """The statistics of one score; runs of equal seeds are paired where all are. Means stay in `env_id`'s range."""
     xs, ys = list(a.values()), list(b.values())
     paired = list(a) == list(b)
     many = min(len(xs), len(ys)) >= BOOTSTRAP_FROM
@@ -132,8 +135,8 @@ def contrast(score: str, a: dict[int, float], b: dict[int, float]) -> Contrast:
         score=score,
         a=a,
         b=b,
-        mean_a=interval_over_seeds(xs),
-        mean_b=interval_over_seeds(ys),
+        mean_a=possible(interval_over_seeds(xs), env_id),
+        mean_b=possible(interval_over_seeds(ys), env_id),
         iqm_a=stratified_bootstrap(_column(xs), iqm) if many else None,
         iqm_b=stratified_bootstrap(_column(ys), iqm) if many else None,
         difference=paired_difference_of_runs(xs, ys) if paired else difference_of_runs(xs, ys),
@@ -163,14 +166,24 @@ def sentence(verdict: Verdict, found: Contrast, paired: bool) -> str:
     if verdict != "no detectable difference":
         return f"{verdict}: {figures}"
     if math.isinf(found.difference.detectable):
-        return f"{verdict}: every run of a side gave the same, so nothing can be said of small differences ({figures})"
+        return f"{verdict}: {_why_unknown(found)}, so nothing can be said of small differences ({figures})"
     least = number(found.difference.detectable)
     return f"{verdict}: a true difference below {least} is not detectable with {seeds} that vary so much ({figures})"
 
 
+def _why_unknown(found: Contrast) -> str:
+    """What did not vary, so that no smallest visible difference can be computed."""
+    same = [len(set(side.values())) == 1 for side in (found.a, found.b)]
+    if all(same):
+        return "every run of a side gave the same"
+    if list(found.a.values()) == list(found.b.values()):
+        return "A and B are equal run by run"
+    return "A and B differ by the same amount in every run"
+
+
 def number(value: float) -> str:
     """Four significant digits, more only before the point."""
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:z.0f}" if abs(value) >= 1000 else f"{value:z.4g}"
 
 
 def signed(interval: Interval) -> str:
@@ -191,6 +204,12 @@ def refuse_unlike(a: SeedSet, b: SeedSet) -> None:
             f"A is of {a.config.get('env_id')}, B of {b.config.get('env_id')}: only one environment can be compared"
         )
     first_a, first_b = (next(iter(side.records.values())).evaluations for side in (a, b))
+    if all(EXACT[0] in first.get("final", {}) for first in (first_a, first_b)):
+        # Computed from the environment's table, not from episodes: the table must be the same one.
+        for field in ("env_options", "map", "max_steps"):
+            if a.config.get(field) != b.config.get(field):
+                raise InputError(f"A and B differ in {field}, so that they are of different environments")
+        return
     for kind, fields in (("final", ("episodes", "first_seed", "exploration")), ("verdict", ("protocol",))):
         for field in fields:
             one, other = (evaluations.get(kind, {}).get(field) for evaluations in (first_a, first_b))
@@ -212,6 +231,11 @@ def _notes(a: SeedSet, b: SeedSet) -> Sequence[str]:
     if len(a.revisions) == len(b.revisions) == 1 and a.revisions != b.revisions:
         notes.append(f"A and B {mixed}: {a.revisions[0]} and {b.revisions[0]}.")
     return notes
+
+
+def _at_default(side: SeedSet) -> bool:
+    """Whether the environment is as registered, so that its range of returns is known."""
+    return not side.config.get("env_options") and side.config.get("map") is None
 
 
 def _column(values: Sequence[float]) -> list[list[float]]:

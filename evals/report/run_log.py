@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rlpath.evals.compare.comparison import Comparison
+from rlpath.evals.measure.scores import EXACT, WORDS
 from rlpath.evals.report.run_report import comparison_of, curve, title_of
 from rlpath.runs.run_folder import RunRecord, read_run
 
@@ -69,9 +70,24 @@ def _happened(record: RunRecord, comparison: Comparison | None) -> str:
 
 
 def _findings(record: RunRecord, comparison: Comparison | None) -> Iterable[str]:
+    if "final" in record.evaluations:
+        yield f"{_final(record)}."
+        return
     steps, rewards = curve(record.metrics, "reward")
     yield f"{comparison.sentence}." if comparison else "No verdict: the evaluations are not complete."
     if rewards:
         yield f"Training reward {rewards[0]:.3f} at step {steps[0]:g}, {rewards[-1]:.3f} at step {steps[-1]:g}."
     if not record.finished:
         yield "The run was cut short."
+
+
+def _final(record: RunRecord) -> str:
+    """What a finished run of reinforcement learning on an environment gave."""
+    final = record.evaluations["final"]
+    if EXACT[0] in final:
+        values = ", ".join(f"{WORDS[name]} {final[name]:z.4f}" for name in EXACT if name in final)
+        return f"{record.config['env_id']}, {record.config.get('algorithm', 'a table')}: {values}"
+    said = f"mean {final['mean']:z.2f} (sd {final['sd']:z.2f} over {final['episodes']} episodes)"
+    last = final.get("last_100")
+    training = "none ended" if last is None else f"{last:z.2f}"
+    return f"{record.config['env_id']}: final evaluation {said}, last 100 training episodes {training}"

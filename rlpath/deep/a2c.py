@@ -105,7 +105,7 @@ class Args(Common):
 def loss_terms(agent: Agent, batch: Batch, args: Args) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss to step on, and its terms without gradient."""
     logprob, entropy = agent.logprob_and_entropy(batch.obs, batch.action)
-    advantage = normalize_advantages(batch.advantage) if args.norm_adv else batch.advantage
+    advantage = normalize_advantages(batch.advantage) if args.norm_adv and len(batch.advantage) > 1 else batch.advantage
     pg_loss = -(advantage * logprob).mean()
     v_loss = 0.5 * (agent.value(batch.obs) - batch.return_).square().mean()
     loss = pg_loss - args.ent_coef * entropy.mean() + args.vf_coef * v_loss

@@ -119,7 +119,8 @@ def policy_loss(agent: Agent, batch: Batch, args: Args) -> tuple[Tensor, Tensor]
     """The loss of the policy and its mean entropy."""
     logprob, entropy = agent.logprob_and_entropy(batch.obs, batch.action)
     advantage = batch.return_ - batch.value
-    if args.norm_adv:
+    # A single step has no spread to normalize by.
+    if args.norm_adv and len(advantage) > 1:
         advantage = normalize_advantages(advantage)
     return -(advantage * logprob).mean() - args.ent_coef * entropy.mean(), entropy.mean().detach()
 

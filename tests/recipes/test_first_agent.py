@@ -32,6 +32,7 @@ def test_it_leaves_a_curve_and_a_film(tmp_path: Path) -> None:
     final = read_run(path).evaluations["final"]
     assert f"{final['untrained']:.1f} before, {final['mean']:.1f} after" in done.stdout
     assert (path / "curve.svg").read_text().startswith("<svg")
+    assert (path / "model.zip").read_bytes().startswith(b"PK")
     assert (path / "curve.png").read_bytes().startswith(b"\x89PNG")
     with Image.open(path / "before_after.gif") as film:
         assert film.width == 604 and getattr(film, "n_frames", 1) > 3

@@ -12,6 +12,7 @@ from rlpath.core.files import write_atomic
 from rlpath.core.stats import Interval, interval_over_seeds
 from rlpath.evals.measure.scores import WORDS, scores, shared_names
 from rlpath.report.tables import text_table
+from rlpath.runs.returns import possible
 from rlpath.runs.run_folder import read_run
 from rlpath.runs.seed_sets import ask, read_set
 
@@ -43,12 +44,14 @@ def _point(point: Mapping[str, str], tasks: Sequence[Task], why: Mapping[str, st
     means: dict[str, Interval | float] = {}
     notes: tuple[str, ...] = ()
     if not failed:
-        made = read_set([run for run in runs.values() if run is not None]).revisions
+        whole = read_set([run for run in runs.values() if run is not None])
+        made, made_for = whole.revisions, whole.config.get("env_id")
         if len(made) > 1:
             notes = (f"the seeds were made by different revisions of the code: {', '.join(made)}",)
         for name in shared_names(list(found.values())):
             values = [found[seed][name] for seed in sorted(found)]
-            means[name] = interval_over_seeds(values) if len(values) > 1 else values[0]
+            mean = interval_over_seeds(values) if len(values) > 1 else values[0]
+            means[name] = possible(mean, made_for) if isinstance(mean, Interval) else mean
     return PointResult(dict(point), str(folder) if folder else None, found, failed, means, notes)
 
 
@@ -77,8 +80,8 @@ def _cell(result: PointResult, name: str) -> str:
         return "no mean" if result.failed else "not every seed has one"
     digits = 4 if "@" in name or name == "greedy" else 2
     if not isinstance(mean, Interval):
-        return f"{mean:.{digits}f}"
-    return f"{mean.estimate:.{digits}f} [{mean.low:.{digits}f}, {mean.high:.{digits}f}]"
+        return f"{mean:z.{digits}f}"
+    return f"{mean.estimate:z.{digits}f} [{mean.low:z.{digits}f}, {mean.high:z.{digits}f}]"
 
 
 def save(results: Sequence[PointResult], path: Path) -> None:

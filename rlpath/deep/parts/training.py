@@ -129,11 +129,12 @@ class Signals:
     def __init__(self) -> None:
         self.noted: list[int] = []
         self._depth = 0
+        self._saved = 0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Signals:
         if self._depth == 0 and threading.current_thread() is threading.main_thread():
-            self.noted = []
+            self.noted, self._saved = [], 0
             self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         self._depth += 1
         return self
@@ -151,11 +152,18 @@ class Signals:
         self.noted.append(number)
 
     def obey(self) -> None:
-        """End as the first noted signal asks: `KeyboardInterrupt`, or `SystemExit` with 128 + the signal's number."""
-        if self.noted and self.noted[0] == signal.SIGINT:
+        """End as the first noted signal asks: `KeyboardInterrupt`, or `SystemExit` with 128 + the signal's number.
+
+        Called by each training once it is saved; of several in one process the last one ends them all.
+        """
+        if not self.noted:
+            return
+        self._saved += 1
+        if self._saved < self._depth:
+            return
+        if self.noted[0] == signal.SIGINT:
             raise KeyboardInterrupt
-        if self.noted:
-            raise SystemExit(128 + self.noted[0])
+        raise SystemExit(128 + self.noted[0])
 
 
 SIGNALS = Signals()

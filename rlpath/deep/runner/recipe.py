@@ -209,7 +209,10 @@ def run_batch(name: str, train: TrainBatched, args: Any, options: Options, seeds
             return
         unfinished, runs = zip(*open_runs, strict=True)
         with Progress({run.path.name: run.path for run in runs}, args.total_timesteps):
-            results = train(args, unfinished, runs)
+            try:
+                results = train(args, unfinished, runs)
+            except FloatingPointError as why:
+                raise InputError(f"{why}; a lower learning rate may help") from None
             for run, result in zip(runs, results, strict=True):
                 finish(run, result, options)
         for run in runs:

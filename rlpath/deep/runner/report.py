@@ -16,6 +16,7 @@ from rlpath.report import page, plots
 from rlpath.report.plots import Line
 from rlpath.report.tables import text_table
 from rlpath.runs.curves import has_curve, learning_curve
+from rlpath.runs.returns import possible
 from rlpath.runs.run_folder import RunRecord, read_run
 from rlpath.runs.seed_sets import SeedSet
 
@@ -112,16 +113,18 @@ def summary(records: Sequence[RunRecord]) -> tuple[tuple[str, ...], list[tuple[s
     for figure, words in names.items():
         values = [value for record in records if (value := figures_of(record)[figure]) is not None]
         # A seed without a finished episode has no such figure, and a mean over the others would be another quantity.
-        cells = over_seeds(values) if len(values) == len(records) else ["not every seed has one"] * (len(head) - 2)
+        cells = ["not every seed has one"] * (len(head) - 2)
+        if len(values) == len(records):
+            cells = over_seeds(values, records[0].config["env_id"])
         rows.append((words, *cells, str(len(values))))
     return head, rows
 
 
-def over_seeds(values: Sequence[float]) -> list[str]:
-    """The mean with its interval, and from 10 seeds on the interquartile mean with its own."""
+def over_seeds(values: Sequence[float], env_id: str | None = None) -> list[str]:
+    """The mean with its interval, and from 10 seeds on the interquartile mean; not beyond what `env_id` can give."""
     if len(values) == 1:
         return [shown(values[0])]
-    cells = [bracketed(interval_over_seeds(values))]
+    cells = [bracketed(possible(interval_over_seeds(values), env_id))]
     if len(values) >= BOOTSTRAP_FROM:
         cells.append(bracketed(stratified_bootstrap([[value] for value in values], iqm)))
     return cells

@@ -10,6 +10,7 @@ from typing import Any
 
 from rlpath.core.errors import InputError
 from rlpath.core.files import Busy, lock
+from rlpath.deep.batched.ppo_batched import train_batched
 from rlpath.deep.parts.training import Result
 from rlpath.runs.run_folder import RunFolder, read_run
 
@@ -26,10 +27,8 @@ def load_policy(run: Path | str, **made: Callable[..., Any]) -> Result:
     record = read_run(path)
     config = dict(record.config)
     algorithm = config.get("algorithm")
-    if algorithm not in ALGORITHMS or config.get("batched"):
-        raise InputError(
-            f"{path} is no run of {', '.join(ALGORITHMS)}, each seed by itself: its policy cannot be loaded"
-        )
+    if algorithm not in ALGORITHMS:
+        raise InputError(f"{path} is no run of {', '.join(ALGORITHMS)}: its policy cannot be loaded")
     module = importlib.import_module(f"rlpath.deep.{algorithm}")
     known = {field.name for field in fields(module.Args)}
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in config.items() if name in known}
@@ -41,4 +40,7 @@ def load_policy(run: Path | str, **made: Callable[..., Any]) -> Result:
         if not record.finished or folder.last_checkpoint() is None:
             raise InputError(f"{path} is not finished, or kept no weights (checkpoint_every 0); run its command again")
         # Its last checkpoint is after its last iteration: nothing is trained.
-        return module.train(module.Args(**values), folder, **made)
+        args = module.Args(**values)
+        if config.get("batched"):
+            return train_batched(args, [args.seed], [folder])[0]
+        return module.train(args, folder, **made)
