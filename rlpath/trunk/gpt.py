@@ -57,7 +57,7 @@ class Shape:
 
 
 class RMSNorm(nn.Module):
-    """x / rms(x), times a learnt scale (arXiv 1910.07467)."""
+    """x / rms(x), times a learned scale (arXiv 1910.07467)."""
 
     def __init__(self, width: int, epsilon: float) -> None:
         super().__init__()
