@@ -24,6 +24,9 @@ POSSIBLE: dict[str, tuple[float, float]] = {
 
 
 def possible(interval: Interval, env_id: str | None) -> Interval:
-    """`interval` of a mean return, cut at what `env_id` can give; as it is where that is not known."""
+    """`interval` of a mean return, cut at what `env_id` can give; as it is where that is not known or not kept to."""
     low, high = POSSIBLE.get(env_id or "", (-math.inf, math.inf))
+    if not low <= interval.estimate <= high:
+        # Rewards were changed by a wrapper: the range is another.
+        return interval
     return replace(interval, low=max(interval.low, low), high=min(interval.high, high))

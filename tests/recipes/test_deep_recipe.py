@@ -195,7 +195,8 @@ def test_a_crashed_seed_stops_the_claim_and_nothing_else(
     out = capsys.readouterr().out
     interval = t_interval([0, 2, 4, 6])
     assert "3 of 4 seeds were finished before" in out
-    assert f"3.00 [{interval.low:.2f}, {interval.high:.2f}]" in out
+    assert interval.low < 1  # the least return of CartPole
+    assert f"3.00 [1.00, {interval.high:.2f}]" in out
     assert (folder / "seed-3" / "finished.json").stat().st_mtime_ns == before
     assert "4 seeds" in (folder / "report.html").read_text()
 
