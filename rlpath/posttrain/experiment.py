@@ -65,7 +65,7 @@ class Evaluated(Configuration, Protocol):
     def eval_samples(self) -> int: ...
 
 
-Settings = TypeVar("Settings", bound=Configuration)
+Settings = TypeVar("Settings")
 
 
 @dataclass(frozen=True, slots=True)
