@@ -37,14 +37,14 @@ from rlpath.models.rollouts import PolicySampler, choose_backend, load_sampler
 from rlpath.posttrain.diagnosis import diagnose
 from rlpath.posttrain.experiment import (
     LONGEST_PROMPT,
-    Begun,
     Notes,
-    begin,
+    RunContext,
     check_prompt_lengths,
     evaluate_problems,
     last_checkpoint,
     not_packed_note,
     save_model,
+    start_run,
     tokenizer_of,
 )
 from rlpath.posttrain.gain import gain, gain_finding
@@ -77,12 +77,12 @@ class Training:
 
 @dataclass
 class Experiment:
-    """A run that has begun: model and sampler are loaded, its folder is held. Made by `load`."""
+    """A run that was started: model and sampler are loaded, its folder is held. Made by `load`."""
 
     settings: PolicySettings
     problems: ProblemSet
     held_out: ProblemSet
-    begun: Begun | None
+    context: RunContext | None
     sampler: Any = None
     notes: Notes | None = None
     trainer: OnPolicyTrainer | None = None
@@ -90,16 +90,16 @@ class Experiment:
     @property
     def finished(self) -> bool:
         """Whether an earlier start ended this run: then there is nothing to do."""
-        return self.begun is None
+        return self.context is None
 
     def evaluate(self, name: str) -> Evaluation | None:
         """Complete the held-out problems with the policy as it is now; None on all processes but the main one."""
-        if self.begun is None:
+        if self.context is None:
             return None
         if self.trainer is not None:
             self.trainer.push_weights()
-        found = evaluate_problems(self.begun.run, name, self.sampler, self.held_out, self.settings)
-        self.begun.state.wait_for_everyone()
+        found = evaluate_problems(self.context.run, name, self.sampler, self.held_out, self.settings)
+        self.context.state.wait_for_everyone()
         return found
 
     def train(self, *, rewards: Rewards = None, objective: Objective | None = None) -> None:
@@ -109,9 +109,9 @@ class Experiment:
         `objective` takes the place of the algorithm that the settings name. Raises `InputError` where `rewards` are
         given beside a control reward.
         """
-        if self.begun is None or self.notes is None:
+        if self.context is None or self.notes is None:
             return
-        run, state = self.begun.run, self.begun.state
+        run, state = self.context.run, self.context.state
         if rewards is not None and isinstance(self.settings, GRPOSettings) and self.settings.reward != "true":
             raise InputError(
                 f"--reward {self.settings.reward} takes the place of every other reward: leave one of them"
@@ -120,17 +120,17 @@ class Experiment:
             _tell_judges(run, rewards, self.held_out)
         folder, checkpoint = last_checkpoint(run, self.settings.root, state)
         training = Training(
-            run, self.begun.model, self.problems, self.held_out, self.sampler, state, folder, checkpoint, self.notes
+            run, self.context.model, self.problems, self.held_out, self.sampler, state, folder, checkpoint, self.notes
         )
         self.trainer = train_policy(training, self.settings, rewards=rewards, objective=objective)
 
     def report(self, before: Evaluation | None, after: Evaluation | None) -> None:
         """Save the model, compare the evaluations, write report and card, and mark the run finished."""
-        if self.begun is None:
+        if self.context is None:
             return
-        run = self.begun.run
+        run = self.context.run
         if run is not None and before is not None and after is not None and self.trainer is not None:
-            save_model(self.begun, self.trainer, self.settings.model)
+            save_model(self.context, self.trainer, self.settings.model)
             comparison = compare(before, after, self.settings.seed)
             comparison.save(run.path / "evaluations" / "verdict.json")
             findings = findings_of(run, before, after)
@@ -141,7 +141,7 @@ class Experiment:
             print("\n".join([*told, comparison.sentence, f"report: {write_report(run.path)}"]))
             if self.settings.push_to_hub:
                 push(run.path / "model", self.settings.push_to_hub)
-        self.begun.state.wait_for_everyone()
+        self.context.state.wait_for_everyone()
 
 
 def load(
@@ -162,25 +162,25 @@ def load(
         "judges": judges(_paid_by(settings, train), held_out.verifier),
         "rollouts": {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts},
     }
-    begun = begin(recipe, settings, [train, held_out], facts)
-    if begun is None:
+    context = start_run(recipe, settings, [train, held_out], facts)
+    if context is None:
         return Experiment(settings, train, held_out, None)
-    notes = Notes(begun.run)
-    tokenizer_of(begun, notes)
+    notes = Notes(context.run)
+    tokenizer_of(context, notes)
     system, options = settings.system or None, thinking_options(settings.thinking)
     problems = [*train.problems, *held_out.problems]
-    check_prompt_lengths(begun, problems, settings, options=options, system=system)
+    check_prompt_lengths(context, problems, settings, options=options, system=system)
     sampler = load_sampler(
         backend,
-        begun.model,
+        context.model,
         max_length=LONGEST_PROMPT + settings.max_completion_length,
         dtype=settings.dtype,
-        device=str(begun.state.device),
+        device=str(context.state.device),
         gpu_memory=settings.gpu_memory,
         system=system,
         options=options,
     )
-    return Experiment(settings, train, held_out, begun, sampler, notes)
+    return Experiment(settings, train, held_out, context, sampler, notes)
 
 
 def findings_of(run: RunFolder, before: Evaluation, after: Evaluation) -> list[Finding]:
@@ -261,9 +261,9 @@ def train_policy(
     if training.checkpoint is not None:
         trainer.load(training.checkpoint)
     progress, interrupt = ProgressLine(), StopOnInterrupt()
-    interrupt.begin()
+    interrupt.start()
     if run is not None:
-        progress.begin(settings.steps, trainer.step)
+        progress.start(settings.steps, trainer.step)
     while trainer.step < settings.steps and not interrupt.asked:
         metrics = trainer.train_step()
         metrics |= evaluate_during(training, settings, trainer)
