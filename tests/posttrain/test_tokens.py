@@ -14,7 +14,7 @@ import torch
 from rlpath.core.errors import InputError
 from rlpath.core.types import Demonstration, Preference, Turn
 from rlpath.models.chat import CHATML, stop_token_ids
-from rlpath.posttrain.experiment import RunContext, Notes
+from rlpath.posttrain.experiment import Notes, RunContext
 from rlpath.posttrain.tokens import (
     TokenRow,
     dpo_row,
