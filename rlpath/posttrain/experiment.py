@@ -172,17 +172,17 @@ def not_packed_note(trainer: Any) -> list[str]:
     return [f"the plain forward is used: the packed one differs by {trainer.packing_gap:.2f} on this model"]
 
 
-def save_model(context: RunContext, trainer: Any, asked: str) -> Path | None:
-    """Save model or adapter and tokenizer in the hub's format, the base named as it was asked for.
+def save_model(run: RunFolder | None, trainer: Any, asked: str, name: str = "model") -> Path | None:
+    """Save model or adapter in the run's folder `name`, in the hub's format, the base named as it was asked for.
 
     An adapter gets the hashes of the weights it was trained on, so that no other model is taken for its base.
     """
-    if context.run is None:
+    if run is None:
         return None
-    folder = context.run.path / "model"
+    folder = run.path / name
     trainer.save_model(str(folder))
     name_base(folder, asked)
-    trained_on = read_json(context.run.path / "manifest.json")["model"]
+    trained_on = read_json(run.path / "manifest.json")["model"]
     write_atomic(folder / BASE, json.dumps({"name": asked, "sha256": trained_on["sha256"]}, indent=2) + "\n")
     return folder
 

@@ -3,7 +3,8 @@
 GRPO and its relatives and PPO run through it; `objectives` (and `ppo`) say how rewards become advantages and
 advantages a loss, with the functions of `rlpath.losses`. Accelerate takes care of devices, precision and processes.
 
-- Rollouts come from a sampler with weights of its own, merged outside the model and seeded by (seed, step, process).
+- Rollouts come from a sampler with weights of its own, merged outside the model. Its draws follow from seed, step and
+  the problem's number in the step: they are the same on one process and on several.
 - Log-probabilities come from one packed forward in which a group shares its prompt.
 - Completions that have no gradient are not computed.
 - Every random draw follows from seed and step: a checkpoint holds weights, optimiser and places, and nothing else.
@@ -115,7 +116,7 @@ class OnPolicyTrainer:
         began = time.perf_counter()
         kept, everything = self.collect()
         generated = time.perf_counter()
-        metrics = self.record(everything)
+        metrics = self.record(kept, everything)
         rollout, measured = self.prepare(kept)
         metrics |= measured | self.update(rollout, [problem.id for problem in kept.problems])
         self.objective.after(metrics)
@@ -149,21 +150,24 @@ class OnPolicyTrainer:
 
     def sample(self, count: int, attempt: int = 0) -> tuple[list[Problem], list[Completion]]:
         """The next `count` problems for this process, each as often as it is completed, and the completions."""
-        settings, rank = self.settings, self.everyone.rank
+        settings = self.settings
         counts_P = self.everyone.objects([count])
-        problems = self.problems.take(self.place + sum(counts_P[:rank]), count)
+        first = sum(counts_P[: self.everyone.rank])
+        problems = self.problems.take(self.place + first, count)
         self.place += sum(counts_P)
         self.push_weights()
-        again = (attempt,) if attempt else ()
         decoding = Decoding(
             settings.max_completion_length,
             settings.temperature,
             settings.top_p,
             settings.top_k,
             n=settings.group_size,
-            seed=derive(settings.seed, "rollout", self.step, rank, *again),
+            seed=derive(settings.seed, "rollout", self.step, attempt),
         )
-        groups = self.sampler.generate([self.sampler.encode(p.prompt) for p in problems], decoding) if problems else []
+        prompts = [self.sampler.encode(problem.prompt) for problem in problems]
+        # A sampler that was written for one process need not know of parts.
+        part = {"first": first} if first else {}
+        groups = self.sampler.generate(prompts, decoding, **part) if problems else []
         repeated = [problem for problem in problems for _ in range(settings.group_size)]
         return repeated, [completion for group in groups for completion in group]
 
@@ -193,8 +197,8 @@ class OnPolicyTrainer:
             verified.rewards[row] = reward
         return verified
 
-    def record(self, sampled: Verified) -> Metrics:
-        """Write the samples down; figures about all of them, over all processes."""
+    def record(self, kept: Verified, sampled: Verified) -> Metrics:
+        """Write the samples down; figures about all of them, over all processes, and what was not kept."""
         step, everyone, size = self.step + 1, self.everyone, self.settings.group_size
         rows = everyone.objects(sample_rows(step, sampled))
         if self.log_samples is not None and self.accelerator.is_main_process:
@@ -219,7 +223,8 @@ class OnPolicyTrainer:
         extra = len(rows) - self.settings.completions
         if extra:
             metrics["sampling/extra"] = extra / self.settings.completions
-            metrics["sampling/tokens_of_extra"] = tokens * extra / len(rows)
+            trained_on = sum(self.everyone.objects([sum(len(c.token_ids) for c in kept.completions)]))
+            metrics["sampling/tokens_of_extra"] = float(tokens - trained_on)
         return metrics
 
     def _mean_of_all(self, values: torch.Tensor) -> float:

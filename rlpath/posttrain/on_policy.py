@@ -11,8 +11,7 @@ Every call goes on where a killed run stopped: evaluations chunk by chunk, train
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from accelerate import Accelerator, PartialState
 from peft import get_peft_model
 
 from rlpath.core.errors import InputError
-from rlpath.core.files import write_atomic
+from rlpath.core.files import read_json
 from rlpath.core.seeding import derive
 from rlpath.core.types import ProblemSet
 from rlpath.evals.compare.comparison import compare
@@ -117,7 +116,7 @@ class Experiment:
                 f"--reward {self.settings.reward} takes the place of every other reward: leave one of them"
             )
         if run is not None and rewards is not None:
-            _tell_judges(run, rewards, self.held_out)
+            _tell_judges(run, rewards, self.problems, self.held_out)
         folder, checkpoint = last_checkpoint(run, self.settings.root, state)
         training = Training(
             run, self.context.model, self.problems, self.held_out, self.sampler, state, folder, checkpoint, self.notes
@@ -130,7 +129,7 @@ class Experiment:
             return
         run = self.context.run
         if run is not None and before is not None and after is not None and self.trainer is not None:
-            save_model(self.context, self.trainer, self.settings.model)
+            save_model(self.context.run, self.trainer, self.settings.model)
             comparison = compare(before, after, self.settings.seed)
             comparison.save(run.path / "evaluations" / "verdict.json")
             findings = findings_of(run, before, after)
@@ -301,9 +300,9 @@ def evaluate_during(training: Training, settings: PolicySettings, trainer: OnPol
         metrics["eval/greedy"] = summary.greedy.estimate
         earlier = [row["eval/pass@1"] for row in run.metrics() if row.get("eval/pass@1") is not None]
         if not earlier or metrics["eval/pass@1"] > max(earlier):
-            trainer.save_model(str(run.path / "best"))
+            save_model(run, trainer, settings.model, "best")
             chosen = {"step": step, "pass@1": metrics["eval/pass@1"], "problems": training.held_out.name}
-            write_atomic(run.path / "best" / "selection.json", json.dumps(chosen, indent=2) + "\n")
+            run.write_json("best/selection.json", chosen)
     training.state.wait_for_everyone()
     return metrics
 
@@ -354,11 +353,13 @@ class _Control:
         self.__name__ = f"the control reward {kind!r}"
 
 
-def _tell_judges(run: RunFolder, rewards: Rewards, held_out: ProblemSet) -> None:
-    """The manifest says who rewards training, where it is not the verifier alone."""
-    functions: Iterable[Any] = (reward.function for reward in as_rewards(rewards) if reward.function is not None)
-    for function in functions:
-        path = run.path / "manifest.json"
-        known: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        run.write_json("manifest.json", {**known, "judges": judges(function, held_out.verifier)})
-        return
+def _tell_judges(run: RunFolder, rewards: Rewards, train: ProblemSet, held_out: ProblemSet) -> None:
+    """The manifest says what rewards training, where it is not the verifier alone."""
+    given = as_rewards(rewards)
+    sources = [judges(reward.function or train.verifier, held_out.verifier) for reward in given]
+    told = {
+        "training": " + ".join(reward.name for reward in given),
+        "evaluation": sources[0]["evaluation"],
+        "same_code": any(source["same_code"] for source in sources),
+    }
+    run.write_json("manifest.json", {**read_json(run.path / "manifest.json"), "judges": told})

@@ -70,7 +70,7 @@ def run_sft(
     train_to_the_end(trainer, context.run, checkpoint)
     after = measured(context, "held_out_after", lambda: _likelihoods(trainer, kept_out))
     finding = loss_finding(before, after, settings.seed)
-    conclude(context, examination, [finding], save_model(context, trainer, settings.model))
+    conclude(context, examination, [finding], save_model(context.run, trainer, settings.model))
 
 
 def _likelihoods(trainer: SFTTrainer, rows: list[TokenRow]) -> list[Likelihood]:

@@ -318,7 +318,7 @@ ENTROPY = Case({"entropy_bonus": 0.1}, {"entropy_coef": 0.1})
 
 
 def everything(loss: str, correction: str) -> Case:
-    """Correction, clip-higher, cut completions masked, mini-batches and epochs together; half of them with a KL term."""
+    """Correction, clip-higher, cut completions masked, mini-batches, epochs; half of them with a KL term."""
     case = Case({"loss": loss, "correction": correction, "learning_rate": 2e-4}, epsilon=1e-4)
     case = case | EXTRA.get(loss, Case())
     case = case | HIGHER | CUT | MINI | AGAIN

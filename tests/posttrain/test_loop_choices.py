@@ -12,16 +12,12 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate import Accelerator
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Completion, Decoding, Problem, Status, Verdict
-from rlpath.models.hf_sampler import HFSampler
-from rlpath.models.load import load_model, load_tokenizer
 from rlpath.posttrain.controls import control_reward
 from rlpath.posttrain.loop import OnPolicyTrainer
 from rlpath.posttrain.objectives import GroupObjective
-from rlpath.posttrain.on_policy import trained_model
 from rlpath.posttrain.packing.logprobs import token_logprobs
 from rlpath.posttrain.rollout import make_rollout, micro_batches
 from rlpath.posttrain.settings import GRPOSettings
@@ -35,26 +31,6 @@ SETTINGS = GRPOSettings(
 
 def completion(text: str, *, cut: bool = False) -> Completion:
     return Completion(text, (5,) * max(1, len(text)), (-1.0,) * max(1, len(text)), "length" if cut else "stop")
-
-
-def even(completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
-    return Verdict.of(Status.CORRECT if len(completion) % 2 == 0 else Status.WRONG)
-
-
-@pytest.fixture
-def make(digit_folder: Path) -> Callable[..., OnPolicyTrainer]:
-    """`make(settings, **arguments)`: a trainer of a tiny model that writes digits."""
-
-    def build(settings: GRPOSettings = SETTINGS, **arguments: Any) -> OnPolicyTrainer:
-        settings = replace(settings, log_to="none")
-        problems = [Problem(f"p{i}", f"{i}+1?", str(i + 1)) for i in range(8)]
-        sampler = HFSampler(load_model(digit_folder, "float32"), load_tokenizer(digit_folder))
-        torch.manual_seed(0)
-        model = trained_model(digit_folder, settings)
-        given: dict[str, Any] = {"problems": problems, "verifier": even, "sampler": sampler, **arguments}
-        return OnPolicyTrainer(model.float(), settings, accelerator=Accelerator(cpu=True), **given)
-
-    return build
 
 
 Make = Callable[..., OnPolicyTrainer]
@@ -260,7 +236,7 @@ def test_a_loss_of_one_s_own_trains(make: Make) -> None:
         calls.append(len(logprobs))
         return -(advantages[:, None] * logprobs * mask).sum() / tokens
 
-    trainer = make(objective=GroupObjective(SETTINGS, loss=reinforce), problems=[Problem("p", "1+1?", "2")])
+    trainer = make(SETTINGS, objective=GroupObjective(SETTINGS, loss=reinforce), problems=[Problem("p", "1+1?", "2")])
     before = {name: p.detach().clone() for name, p in trainer.trained.items()}
     trainer.train_step()
     assert calls
