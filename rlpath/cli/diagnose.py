@@ -8,7 +8,7 @@ from pathlib import Path
 import tyro
 
 from rlpath.core.errors import InputError
-from rlpath.posttrain.diagnosis import diagnose
+from rlpath.posttrain.diagnosis import diagnose, steps
 from rlpath.runs.run_folder import read_run
 
 
@@ -21,9 +21,9 @@ class Diagnose:
 
     def run(self) -> int:
         """Print at most three sentences, the most telling first."""
-        metrics = [row for row in read_run(self.run_folder).metrics if row.get("reward") is not None]
+        metrics = steps(read_run(self.run_folder).metrics)
         if not metrics:
-            raise InputError(f"{self.run_folder} has no step with a reward yet: ask again after the first")
+            raise InputError(f"{self.run_folder} has no finished step yet: ask again after the first")
         print(f"after {len(metrics)} steps:")
         for sentence in diagnose(metrics) or ["nothing in the record stands in the reward's way"]:
             print(f"- {sentence}")

@@ -12,7 +12,7 @@ import pytest
 
 from rlpath.cli.diagnose import Diagnose
 from rlpath.core.errors import InputError
-from rlpath.core.types import Completion, Decoding, Status, Verdict
+from rlpath.core.types import Completion, Decoding, Problem, Status, Verdict
 from rlpath.evals.measure.evaluation import Evaluation, Protocol, Sample
 from rlpath.models.hf_sampler import HFSampler
 from rlpath.models.load import load_model, load_tokenizer
@@ -102,8 +102,8 @@ def long(completions: list[Any], **_: Any) -> list[float | None]:
     return [len(said[0]["content"]) / 6 for said in completions]
 
 
-def sevens(completions: list[Any], **_: Any) -> list[float | None]:
-    return [0.5 * said[0]["content"].startswith("7") for said in completions]
+def short(completions: list[Any], **_: Any) -> list[float | None]:
+    return [-len(said[0]["content"]) / 6 for said in completions]
 
 
 FATES: dict[str, tuple[dict[str, Any], dict[str, Any], int, str]] = {
@@ -113,8 +113,9 @@ FATES: dict[str, tuple[dict[str, Any], dict[str, Any], int, str]] = {
     "no answer": ({}, {"verifier": judge(lambda _: Status.NO_ANSWER)}, 3, "found no answer"),
     "undecided": ({}, {"verifier": judge(lambda _: Status.UNDECIDED)}, 3, "got no reward"),
     "disagree": ({}, {"stale": True}, 3, "sampler and trainer disagree"),
-    "ran away": ({"reward": "random", "beta": 1e-6, "learning_rate": 0.1}, {}, 8, "ran away"),
-    "collapsed": ({"learning_rate": 0.05}, {"rewards": [Reward("sevens", sevens)]}, 12, "entropy collapsed"),
+    "ran away": ({"reward": "random", "beta": 1e-6, "learning_rate": 0.6}, {}, 8, "ran away"),
+    "collapsed": ({"temperature": 0.5, "group_size": 8}, {"rewards": [Reward("short", short)],
+                  "problems": [Problem("p", "1+1?", "2")]}, 10, "entropy collapsed"),
     "hacked": ({"learning_rate": 0.03}, {"rewards": [Reward("long", long)],
                "verifier": judge(lambda said: Status.CORRECT if said == "3" else Status.WRONG)}, 12,
                "without being right"),
@@ -139,12 +140,19 @@ def test_a_run_made_ill_is_told_of_its_illness(name: str, make: Callable[..., An
 def test_it_is_told_on_request_while_the_run_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From the folder of a run that has not ended; before its first step that is said."""
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(InputError, match="no step with a reward yet"):
+    with pytest.raises(InputError, match="no finished step yet"):
         Diagnose(tmp_path).run()
     rows = run({"groups/no_signal": 0.95, "status/correct": 0.0, "reward": 0.0}, {})
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert Diagnose(tmp_path).run() == 0
     assert "the problems are too hard" in capsys.readouterr().out
+
+
+def test_what_another_reward_pays_for_is_not_called_too_easy() -> None:
+    """All groups alike under a reward function says nothing of the problems: the verifier's share is another thing."""
+    (said,) = diagnose(run({"groups/no_signal": 0.95, "status/correct": 0.9, "reward": 0.0}, {}))
+    assert "too easy" not in said
+    assert "--dynamic-sampling" in said
 
 
 def evaluation(*said: tuple[Status, str, int]) -> Evaluation:
