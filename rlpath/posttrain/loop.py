@@ -51,6 +51,7 @@ from rlpath.posttrain.verify import (
 )
 from rlpath.rewards.combine.penalties import soft_overlong_penalty
 
+SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 REMEDY = "training stopped, and the last checkpoint is from before this step: lower --learning-rate and start again"
 
 
@@ -89,7 +90,7 @@ class OnPolicyTrainer:
         self.rewards, self.log_samples = list(rewards) or [Reward()], log_samples
         self.objective = objective or objective_of(settings)
         self.accelerator = accelerator or Accelerator(cpu=not torch.cuda.is_available())
-        _refuse_sharding(self.accelerator)
+        refuse_sharding(self.accelerator.distributed_type.value if self.accelerator.distributed_type in SHARDED else "")
         self.everyone = AllProcesses(self.accelerator)
         device = self.accelerator.device
         self.reference = (
@@ -446,10 +447,10 @@ def _spread(rewards_G: torch.Tensor) -> float:
     return known.std().item() if len(known) > 1 else math.nan
 
 
-def _refuse_sharding(accelerator: Accelerator) -> None:
-    sharded = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
-    if accelerator.distributed_type in sharded:
+def refuse_sharding(kind: str) -> None:
+    """Raise `InputError` where a model would be cut into pieces; `kind` is what cuts it, empty where nothing does."""
+    if kind:
         raise InputError(
-            f"this loop keeps a copy of the model on each process and does not shard it: without "
-            f"{accelerator.distributed_type.value}, start it with `accelerate launch --multi_gpu`"
+            f"this loop keeps a copy of the model on each process and does not shard it: without {kind}, start it "
+            "with `accelerate launch --multi_gpu`"
         )

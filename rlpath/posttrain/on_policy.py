@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
+from accelerate.utils import parse_flag_from_env
 from peft import get_peft_model
 
 from rlpath.core.errors import InputError
@@ -47,7 +48,7 @@ from rlpath.posttrain.experiment import (
     tokenizer_of,
 )
 from rlpath.posttrain.gain import gain, gain_finding
-from rlpath.posttrain.loop import OnPolicyTrainer
+from rlpath.posttrain.loop import OnPolicyTrainer, refuse_sharding
 from rlpath.posttrain.objectives import Metrics, Objective
 from rlpath.posttrain.observe import ProgressLine, StopOnInterrupt
 from rlpath.posttrain.settings import GRPOSettings, PolicySettings
@@ -152,6 +153,7 @@ def load(
     others. Training problems that match held-out or known test items are flagged in the manifest, or left out
     ("drop"). Raises `InputError` for whatever the user can mend, before any expensive work where possible.
     """
+    refuse_sharding(asked_to_shard())
     train = replace(train, verifier=verifier_named(settings.train_verifier, train.verifier))
     held_out = replace(held_out, verifier=verifier_named(settings.eval_verifier, held_out.verifier))
     train, overlap = screen(train, held_out, on_hit=on_hit)
@@ -178,8 +180,16 @@ def load(
         gpu_memory=settings.gpu_memory,
         system=system,
         options=options,
+        # vLLM decodes a step's completions in one go; our sampler is faster in parts.
+        max_batch=max(256, settings.completions // context.state.num_processes) if backend == "vllm" else 256,
     )
     return Experiment(settings, train, held_out, context, sampler, notes)
+
+
+def asked_to_shard() -> str:
+    """What `accelerate launch` was told to shard models with; empty where nothing."""
+    asked = [name for name in ("FSDP", "DEEPSPEED", "MEGATRON_LM") if parse_flag_from_env(f"ACCELERATE_USE_{name}")]
+    return asked[0] if asked else ""
 
 
 def findings_of(run: RunFolder, before: Evaluation, after: Evaluation) -> list[Finding]:

@@ -17,7 +17,9 @@ from transformers import AutoTokenizer
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Problem
+from rlpath.envs.arithmetic import arithmetic
 from rlpath.models.load import context_length
+from rlpath.posttrain import on_policy
 from rlpath.posttrain.experiment import RunContext, check_prompt_lengths
 from rlpath.posttrain.settings import GRPOSettings
 from rlpath.posttrain.tuning import check_max_length
@@ -158,3 +160,26 @@ def test_two_processes_train_as_one(name: str, digit_folder: Path, pairs_file: P
         assert len(two.samples) == len(one.samples) == 2 * 16
     else:
         assert two.metrics[0]["loss"] == pytest.approx(one.metrics[0]["loss"], rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["FSDP", "DEEPSPEED"])
+def test_sharding_is_refused_before_any_work(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Not even a run folder is made."""
+    monkeypatch.setenv(f"ACCELERATE_USE_{name}", "true")
+    problems = arithmetic("train", "add-1", size=2)
+    with pytest.raises(InputError, match=f"does not shard it: without {name}"):
+        on_policy.load("any", GRPOSettings(root=tmp_path), problems, problems)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("backend", "asked"), [("vllm", 512), ("hf", 256)])
+def test_vllm_decodes_a_step_at_once(
+    backend: str, asked: int, digit_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """64 prompts of 8 completions are 512 sequences, above which vLLM would queue; our sampler takes them in parts."""
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(on_policy, "choose_backend", lambda _: backend)
+    monkeypatch.setattr(on_policy, "load_sampler", lambda *_, **options: given.update(options))
+    problems = arithmetic("train", "add-1", size=2)
+    on_policy.load("any", GRPOSettings(root=tmp_path, model=str(digit_folder), prompts_per_step=64), problems, problems)
+    assert given["max_batch"] == asked

@@ -19,6 +19,7 @@ from rlpath.posttrain.controls import control_reward
 from rlpath.posttrain.loop import OnPolicyTrainer
 from rlpath.posttrain.objectives import GroupObjective
 from rlpath.posttrain.packing.logprobs import token_logprobs
+from rlpath.posttrain.policy_model import PolicyModel
 from rlpath.posttrain.rollout import make_rollout, micro_batches
 from rlpath.posttrain.settings import GRPOSettings
 from rlpath.posttrain.verify import Reward, Verified, reward_completions, verify_completions
@@ -249,3 +250,32 @@ def test_all_weights_can_train_with_a_reference_of_their_own(make: Make) -> None
     found = [trainer.train_step()["kl"] for _ in range(3)]
     assert abs(found[0]) < 1e-5
     assert found[2] > 1e-5
+
+
+def test_heads_wider_than_the_hidden_size_count_in_full(tiny_model: Callable[..., Any]) -> None:
+    """What attention over a packed row costs: heads × head size × layers, though that is more than the hidden size."""
+    model = tiny_model(head_dim=64, num_attention_heads=4, hidden_size=64, num_hidden_layers=2)
+    assert PolicyModel(model, 1.0).sizes[1] == 2 * 4 * 64
+
+
+def test_a_coroutine_is_awaited_inside_a_running_loop_too() -> None:
+    """As in a notebook, whose cells run inside one."""
+
+    async def paid(completions: Any, **_: Any) -> list[float | None]:
+        return [1.0 for _ in completions]
+
+    async def cell() -> Verified:
+        problems, said = [Problem("a", "?", "1")], [completion("1")]
+        return reward_completions([Reward("paid", paid)], problems, said, [Verdict.of(Status.WRONG)])
+
+    assert asyncio.run(cell()).rewards == [1.0]
+
+
+def test_the_tokens_of_replaced_groups_are_counted_exactly(make: Make) -> None:
+    """Those of the groups that were sampled and are not trained on."""
+    sampler = Scripted()
+    trainer = make(replace(SETTINGS, dynamic_sampling=6), sampler=sampler)
+    kept, everything = trainer.collect()
+    metrics = trainer.record(kept, everything)
+    extra = sum(len(c.token_ids) for c in everything.completions) - sum(len(c.token_ids) for c in kept.completions)
+    assert metrics["sampling/tokens_of_extra"] == extra > 0
