@@ -117,7 +117,7 @@ class OnPolicyTrainer:
         began = time.perf_counter()
         kept, everything = self.collect()
         generated = time.perf_counter()
-        metrics = self.record(kept, everything)
+        metrics = self.record(everything, kept)
         rollout, measured = self.prepare(kept)
         metrics |= measured | self.update(rollout, [problem.id for problem in kept.problems])
         self.objective.after(metrics)
@@ -198,8 +198,8 @@ class OnPolicyTrainer:
             verified.rewards[row] = reward
         return verified
 
-    def record(self, kept: Verified, sampled: Verified) -> Metrics:
-        """Write the samples down; figures about all of them, over all processes, and what was not kept."""
+    def record(self, sampled: Verified, kept: Verified | None = None) -> Metrics:
+        """Write the samples down; figures about all of them, over all processes. `kept` are those to train on."""
         step, everyone, size = self.step + 1, self.everyone, self.settings.group_size
         rows = everyone.objects(sample_rows(step, sampled))
         if self.log_samples is not None and self.accelerator.is_main_process:
@@ -224,7 +224,7 @@ class OnPolicyTrainer:
         extra = len(rows) - self.settings.completions
         if extra:
             metrics["sampling/extra"] = extra / self.settings.completions
-            trained_on = sum(self.everyone.objects([sum(len(c.token_ids) for c in kept.completions)]))
+            trained_on = sum(self.everyone.objects([sum(len(c.token_ids) for c in (kept or sampled).completions)]))
             metrics["sampling/tokens_of_extra"] = float(tokens - trained_on)
         return metrics
 

@@ -276,6 +276,6 @@ def test_the_tokens_of_replaced_groups_are_counted_exactly(make: Make) -> None:
     sampler = Scripted()
     trainer = make(replace(SETTINGS, dynamic_sampling=6), sampler=sampler)
     kept, everything = trainer.collect()
-    metrics = trainer.record(kept, everything)
+    metrics = trainer.record(everything, kept)
     extra = sum(len(c.token_ids) for c in everything.completions) - sum(len(c.token_ids) for c in kept.completions)
     assert metrics["sampling/tokens_of_extra"] == extra > 0
