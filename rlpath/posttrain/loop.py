@@ -186,7 +186,7 @@ class OnPolicyTrainer:
         verdicts = verify_completions(self.verifier, problems, completions)
         verified = reward_completions(self.rewards, problems, completions, verdicts)
         if isinstance(settings, GRPOSettings) and settings.reward != "true":
-            seed = derive(settings.seed, "control", self.step, self.everyone.rank, self.place)
+            seed = derive(settings.seed, "control", self.step)
             verified.rewards = control_reward(settings.reward, verified, self.verifier, settings.group_size, seed)
         for row, completion in enumerate(completions):
             reward, length = verified.rewards[row], len(completion.token_ids)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -243,7 +243,7 @@ def test_the_tested_losses_are_the_ones_that_train(
 ) -> None:
     """Each function of `rlpath.losses`, made 10 % larger, changes a training."""
 
-    def weights() -> dict[str, torch.Tensor]:
+    def weights() -> Mapping[str, torch.Tensor]:
         trainer = make(replace(SETTINGS, max_grad_norm=0.0))
         trainer.train_step()
         return trainer.trained
