@@ -19,7 +19,7 @@ given = {}
 plain = torch.distributed.init_process_group
 torch.distributed.init_process_group = lambda *a, **k: (given.update(k), plain(*a, **k))[1]
 experiment.resolve_model = lambda name: sys.exit(f"TIMEOUT {given['timeout']}")
-experiment.begin("sft", TuningSettings(root=Path(sys.argv[1])), [])
+experiment.start_run("sft", TuningSettings(root=Path(sys.argv[1])), [])
 """
 
 

@@ -14,7 +14,7 @@ import torch
 from rlpath.core.errors import InputError
 from rlpath.core.types import Demonstration, Preference, Turn
 from rlpath.models.chat import CHATML, stop_token_ids
-from rlpath.posttrain.experiment import Begun, Notes
+from rlpath.posttrain.experiment import Notes, RunContext
 from rlpath.posttrain.tokens import (
     TokenRow,
     dpo_row,
@@ -101,20 +101,22 @@ NO_END = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
 
 
 @pytest.fixture
-def folder_of(tiny_model: Callable[..., Any], tiny_tokenizer: Any, tmp_path: Path) -> Callable[[str | None], Begun]:
-    """`folder_of(template)`: a run begun on a tiny model whose tokenizer has that chat template."""
+def folder_of(
+    tiny_model: Callable[..., Any], tiny_tokenizer: Any, tmp_path: Path
+) -> Callable[[str | None], RunContext]:
+    """`folder_of(template)`: a run started on a tiny model whose tokenizer has that chat template."""
 
-    def make(template: str | None) -> Begun:
+    def make(template: str | None) -> RunContext:
         tokenizer = copy.deepcopy(tiny_tokenizer)
         tokenizer.chat_template = template
         tiny_model().save_pretrained(tmp_path / "model")
         tokenizer.save_pretrained(tmp_path / "model")
-        return Begun(None, SimpleNamespace(num_processes=1), tmp_path / "model")  # type: ignore[arg-type]
+        return RunContext(None, SimpleNamespace(num_processes=1), tmp_path / "model")  # type: ignore[arg-type]
 
     return make
 
 
-def test_a_template_that_writes_no_end_is_taught_one(folder_of: Callable[[str | None], Begun]) -> None:
+def test_a_template_that_writes_no_end_is_taught_one(folder_of: Callable[[str | None], RunContext]) -> None:
     """The tokenizer's end token follows the answer, and stops sampling; where there is one, none is added."""
     tokenizer = tokenizer_for(folder_of(NO_END), TuningSettings(), Notes(None))
     row = encode(tokenizer, "a", (Turn("user", "2 + 2?"),), "4")
@@ -126,13 +128,13 @@ def test_a_template_that_writes_no_end_is_taught_one(folder_of: Callable[[str | 
     assert tokenizer.decode(encode(tokenizer, "a", (Turn("user", "2 + 2?"),), "4").answer) == "4<|im_end|>\n"
 
 
-def test_a_base_model_gets_a_template_by_flag(folder_of: Callable[[str | None], Begun]) -> None:
+def test_a_base_model_gets_a_template_by_flag(folder_of: Callable[[str | None], RunContext]) -> None:
     """Without one it is refused, with one it is tuned; an unknown name is told before anything is loaded."""
-    begun = folder_of(None)
+    context = folder_of(None)
     with pytest.raises(InputError, match="has no chat template"):
-        tokenizer_for(begun, TuningSettings(), Notes(None))
+        tokenizer_for(context, TuningSettings(), Notes(None))
 
-    assert tokenizer_for(begun, TuningSettings(chat_template="chatml"), Notes(None)).chat_template == CHATML
+    assert tokenizer_for(context, TuningSettings(chat_template="chatml"), Notes(None)).chat_template == CHATML
     with pytest.raises(InputError, match="--chat-template llama is neither chatml nor a file"):
         TuningSettings(chat_template="llama").check(1)
 
