@@ -55,10 +55,11 @@ class ContinuousDecoder:
 
         The last token of a prompt is never part of it: after that one the first token is drawn.
         """
-        shortest, longest = min(prompts), max(prompts)
-        limit = min(len(prompt) for prompt in prompts) - 1
-        same = next((at for at in range(limit) if shortest[at] != longest[at]), limit)
-        tokens = list(shortest[:same]) if same >= LEAST else []
+        # What the first and the last in alphabetical order share, all share.
+        ordered = sorted(list(prompt) for prompt in prompts)
+        limit = min(map(len, ordered)) - 1
+        same = next((at for at in range(limit) if ordered[0][at] != ordered[-1][at]), limit)
+        tokens = ordered[0][:same] if same >= LEAST else []
         if tokens != self.prefix_tokens:
             self.forget()
             self.prefix = self.read_long(tokens, {})

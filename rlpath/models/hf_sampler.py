@@ -32,6 +32,8 @@ class HFSampler:
     """
 
     backend = "hf"
+    stops_at_text = True
+    """Whether `generate` takes strings to stop at."""
 
     def __init__(
         self,

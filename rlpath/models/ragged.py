@@ -244,7 +244,7 @@ class TokenReading:
         return output.reshape(count, -1, output.shape[-1])
 
     def _mask(self, window: int | None) -> torch.Tensor | None:
-        """What is added to scores [R, K, G, S + T]: minus infinity where a token is not seen. The same in all layers."""
+        """What is added to scores [R, K, G, S + T] in every layer: minus infinity where a token is not seen."""
         if window not in self.masks:
             before = length(self.prefix)
             total = before + self.longest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -123,7 +123,7 @@ def test_long_prompts_are_read_in_parts(monkeypatch: pytest.MonkeyPatch, tiny_to
 
 
 def test_a_prefix_is_read_once_until_the_weights_change(monkeypatch: pytest.MonkeyPatch, tiny_tokenizer: Any) -> None:
-    """The second call with the same 30 tokens reads only what follows them; new weights, or another prefix, are read."""
+    """The second call with the same 30 tokens reads only what follows them; with new weights they are read again."""
     sampler = HFSampler(make("Llama"), tiny_tokenizer)
     reads: list[int] = []
     attend = PromptReading.attend
