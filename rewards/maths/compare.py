@@ -184,7 +184,7 @@ def is_label(node: Node) -> bool:
     return False
 
 
-def unlabelled(node: Node) -> tuple[Node | None, tuple[Node, ...]]:
+def unlabeled(node: Node) -> tuple[Node | None, tuple[Node, ...]]:
     """The label of an equation and its further sides; (None, (node,)) for anything else."""
     if isinstance(node, Relation) and set(node.ops) <= {"=", "≈"}:
         first, *rest = node.sides
@@ -216,7 +216,7 @@ def _same_expression(answer: Node, gold: Node, clock: Clock) -> bool:
     chain = answer.sides if isinstance(answer, Relation) and set(answer.ops) == {"="} and symbols(gold) else ()
     if chain and all(_is_expression(s) and equal(s, gold, clock) for s in chain):
         return True
-    label, sides = unlabelled(answer)
+    label, sides = unlabeled(answer)
     if label is not None and _bare_symbols(label) & symbols(gold):
         return False
     if isinstance(answer, Relation) and len(sides) > 1 and answer.ops[-1] == "≈" and _rounds(sides[-1], gold, clock):
@@ -260,7 +260,7 @@ def _same_words(answer: Node, words: str) -> bool:
         return True
     if answer == Sym("set:R") and words in _ALL_REALS:
         return True
-    _, sides = unlabelled(answer)
+    _, sides = unlabeled(answer)
     answer = sides[-1]
     if isinstance(answer, Text):
         return (
@@ -272,7 +272,7 @@ def _same_words(answer: Node, words: str) -> bool:
 
 
 def _same_matrix(answer: Node, gold: Matrix, clock: Clock) -> bool:
-    _, sides = unlabelled(answer)
+    _, sides = unlabeled(answer)
     answer = sides[-1]
     column = len(gold.rows[0]) == 1
     entries = _entries(answer)
@@ -299,7 +299,7 @@ def _entries(node: Node) -> tuple[Node, ...] | None:
 
 
 def _same_ratio(answer: Node, items: Sequence[Node], clock: Clock) -> bool:
-    _, sides = unlabelled(answer)
+    _, sides = unlabeled(answer)
     answer = sides[-1]
     if len(items) == 2 and _is_expression(answer) and items[1] != Num(Fraction(0)):
         return equal(answer, Op("div", tuple(items)), clock)
@@ -319,7 +319,7 @@ def _same_tuple(answer: Node, items: Sequence[Node], clock: Clock) -> bool:
             answer = inner
     entries = _entries(_last_side(answer))
     if entries is None:
-        entries = _labelled_entries(answer)
+        entries = _labeled_entries(answer)
     if entries is None or len(entries) != len(items):
         return False
     return all(agree(a, g, clock) for a, g in zip(entries, items, strict=True))
@@ -335,13 +335,13 @@ def _last_side(node: Node) -> Node:
     return node
 
 
-def _labelled_entries(node: Node) -> tuple[Node, ...] | None:
+def _labeled_entries(node: Node) -> tuple[Node, ...] | None:
     """The values of "x = 1, y = 2" as a tuple, where the labels are different and in alphabetical order."""
     if not (isinstance(node, Seq) and node.kind == "list"):
         return None
     labels, values = [], []
     for item in node.items:
-        label, sides = unlabelled(item)
+        label, sides = unlabeled(item)
         if not isinstance(label, Sym):
             return None
         labels.append(label.name)
@@ -356,7 +356,7 @@ def _collection(node: Node) -> tuple[str, tuple[Node, ...]] | None:
         node = node.sides[1]
     if not (isinstance(node, Seq) and node.kind in ("list", "set", "array")):
         return None
-    split = [unlabelled(item) for item in node.items]
+    split = [unlabeled(item) for item in node.items]
     labels = {label for label, _ in split}
     if split[0][0] is not None and labels <= {split[0][0], None}:
         return node.kind, tuple(sides[-1] for _, sides in split)
@@ -366,7 +366,7 @@ def _collection(node: Node) -> tuple[str, tuple[Node, ...]] | None:
 def _named(node: Node) -> set[str]:
     """The first letters of the labels of a list: one for "x_1 = 1, x_2 = 2", two for "x = 1, y = 2"."""
     items = node.items if isinstance(node, Seq) and node.kind == "list" else ()
-    labels = [unlabelled(item)[0] for item in items]
+    labels = [unlabeled(item)[0] for item in items]
     return {label.name[:1] for label in labels if isinstance(label, Sym)}
 
 
@@ -375,9 +375,9 @@ def _same_collection(answer: Node, gold: Node, items: Sequence[Node], clock: Clo
         return False  # "x = 1, y = 2" is a point, not two solutions
     wanted, given = _collection(gold), _collection(answer)
     entries = _entries(answer)
-    labelled = _labelled_entries(gold)
-    if labelled is not None and entries is not None and len(entries) == len(labelled):
-        return all(agree(a, g, clock) for a, g in zip(entries, labelled, strict=True))
+    labeled = _labeled_entries(gold)
+    if labeled is not None and entries is not None and len(entries) == len(labeled):
+        return all(agree(a, g, clock) for a, g in zip(entries, labeled, strict=True))
     if wanted is None or given is None:
         return _same_real_set(answer, gold, clock)
     gold_items, answer_items = list(wanted[1]), list(given[1])
@@ -443,11 +443,11 @@ def _same_relation(answer: Node, gold: Relation, clock: Clock) -> bool:
 
 
 def _same_equation(answer: Node, gold: Relation, clock: Clock) -> bool:
-    label, sides = unlabelled(gold)
+    label, sides = unlabeled(gold)
     value = sides[-1]
     if label is None:
         return isinstance(answer, Relation) and _proportional(answer, gold, clock)
-    given_label, given = unlabelled(answer)
+    given_label, given = unlabeled(answer)
     if given_label is not None and (
         given_label == label or not (isinstance(label, Sym) and isinstance(given_label, Sym))
     ):
