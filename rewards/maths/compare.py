@@ -30,18 +30,10 @@ from rlpath.rewards.maths.tree import (
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined, exact, numeric
 from rlpath.rewards.reading.literals import words_to_number
 
-_NOTHING = frozenset(
-    {
-        "no solution",
-        "no solutions",
-        "no real solution",
-        "no real solutions",
-        "none",
-        "empty set",
-        "does not exist",
-        "dne",
-    }
-)
+_NOTHING = frozenset([
+    "no solution", "no solutions", "no real solution", "no real solutions", "none", "empty set", "does not exist",
+    "dne",
+])  # fmt: skip
 _ALL_REALS = frozenset({"all real numbers", "all reals", "real numbers", "all real number", "any real number"})
 MAX_ITEMS = 60
 

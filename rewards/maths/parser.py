@@ -12,16 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
-from rlpath.rewards.maths.build import (
-    added,
-    divided,
-    multiplied,
-    negated,
-    nested_rows,
-    normal_words,
-    number,
-    raised,
-)
+from rlpath.rewards.maths.build import added, divided, multiplied, negated, nested_rows, normal_words, number, raised
 from rlpath.rewards.maths.lexer import FUNCTIONS, GREEK_NAMES, Token, tokens
 from rlpath.rewards.maths.tree import (
     MAX_DEPTH,
@@ -40,52 +31,21 @@ from rlpath.rewards.maths.tree import (
     check_size,
 )
 from rlpath.rewards.maths.units import reads_as_unit
+from rlpath.rewards.reading.literals import words_to_number
 
-_RELATIONS = frozenset({"=", "<", ">", "<=", ">=", "!=", "≈", "in"})
+_RELATIONS = frozenset(["=", "<", ">", "<=", ">=", "!=", "≈", "in"])
 _SEPARATORS = frozenset({",", ";", "and", "or"})
 _CLOSING = {"(": (")", "]"), "[": ("]", ")"), "<(": (")>",)}
-_SYMBOL_COMMANDS = GREEK_NAMES | {
-    "Gamma",
-    "Delta",
-    "Theta",
-    "Lambda",
-    "Xi",
-    "Pi",
-    "Sigma",
-    "Upsilon",
-    "Phi",
-    "Psi",
-    "Omega",
-    "hbar",
-    "ell",
-    "odot",
-    "angle",
-    "triangle",
-    "star",
-    "oplus",
-    "parallel",
-    "perp",
-    "nabla",
-    "dagger",
-}
+_SYMBOL_COMMANDS = GREEK_NAMES | frozenset([
+    "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega", "hbar", "ell", "odot",
+    "angle", "triangle", "star", "oplus", "parallel", "perp", "nabla", "dagger",
+])  # fmt: skip
 _CONSTANT_COMMANDS = {"pi": "pi", "oo": "oo"}
 _SETS = {"mathbbR": "R", "mathbbZ": "Z", "mathbbN": "N", "mathbbQ": "Q", "mathbbC": "C"}
-_BASES = {
-    "two": 2,
-    "three": 3,
-    "four": 4,
-    "five": 5,
-    "six": 6,
-    "seven": 7,
-    "eight": 8,
-    "nine": 9,
-    "twelve": 12,
-    "sixteen": 16,
-}
-_MATRICES = frozenset({"pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "Bmatrix"})
-_NO_ATOM = frozenset(
-    ["cup", "cap", "setminus", "in", "and", "or", "pm", "mp", "choose", "not", "degree", "rfloor", "rceil", "pmod"]
-)
+_MATRICES = frozenset(["pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "Bmatrix"])
+_NO_ATOM = frozenset([
+    "cup", "cap", "setminus", "in", "and", "or", "pm", "mp", "choose", "not", "degree", "rfloor", "rceil", "pmod",
+])  # fmt: skip
 END = Token("end", "")
 
 
@@ -392,14 +352,12 @@ class _Parser:
     def based(self, digits: str) -> Node:
         braced = self.take("{")
         token = self.next()
-        base = _BASES.get(token.text.strip().lower()) or (
-            int(token.text) if token.text.isdecimal() and len(token.text) < 3 else 0
-        )
+        base = int(token.text) if token.text.isdecimal() and len(token.text) < 3 else words_to_number(token.text) or 0
         if braced:
             self.expect("}")
         if not 2 <= base <= 36 or any(int(d, 36) >= base for d in digits if d.isalnum()) or "." in digits:
             raise Unreadable("a numeral that its base does not have")
-        return Based(digits.lstrip("0") or "0", base)
+        return Based(digits.lstrip("0") or "0", int(base))
 
     def subscripted(self, name: str) -> Node:
         if not self.take("_"):
