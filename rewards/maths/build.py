@@ -41,6 +41,16 @@ def nested_rows(items: list[Node]) -> Node:
     return Matrix("matrix", tuple(tuple(row) for row in rows))
 
 
+def is_measured(node: Node) -> bool:
+    """True for a number with its unit: "2 hours", "30 degrees"."""
+    match node:
+        case Op("mul", (Num(), Unit())):
+            return True
+        case Op("add", parts):
+            return all(is_measured(part) for part in parts)
+    return False
+
+
 def negated(node: Node) -> Node:
     return Num(-node.value, node.decimals) if isinstance(node, Num) else Op("neg", (node,))
 

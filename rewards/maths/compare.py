@@ -6,12 +6,15 @@ way that is equal.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 
 from rlpath.rewards.maths.expressions import equal, same
 from rlpath.rewards.maths.sets import EMPTY, real_set, same_set
 from rlpath.rewards.maths.tree import (
+    INTEGER,
+    NATURAL,
     Based,
     Interval,
     Matrix,
@@ -24,6 +27,8 @@ from rlpath.rewards.maths.tree import (
     Text,
     Unit,
     Unreadable,
+    mapped,
+    renamed,
     symbols,
     walk,
 )
@@ -45,7 +50,9 @@ def synonyms(words: str) -> frozenset[str]:
 
 def agree(answer: Node, gold: Node, clock: Clock) -> bool:
     """Whether `answer` is a right way to write `gold`."""
-    answer, gold = _spread(answer), _spread(_exactly(gold))
+    if isinstance(gold, Relation) and gold.ops[-1] == "≈":
+        return _same_approximately(answer, gold, clock)
+    answer, gold = _spread(_named_alike(answer, gold)), _spread(gold)
     if not _is_expression(gold):
         answer = _exactly(answer)
     if (letters := _choice_letters(gold)) and len(letters) > 1:
@@ -96,7 +103,7 @@ def _spread(node: Node) -> Node:
             return Seq(kind, tuple(part for item in items for part in _both_signs(item)))
         case Seq("set", (Seq("list" | "set") as inner,)):
             return inner
-        case Op() | Relation(("=",), _) if _has_sign(node):
+        case Op() | Interval() | Seq("tuple") | Relation(("=",) | ("!=",), _) if _has_sign(node):
             return Seq("list", tuple(_both_signs(node)))
     return node
 
@@ -133,6 +140,10 @@ def _has_sign(node: Node) -> bool:
 
 
 def _both_signs(node: Node) -> list[Node]:
+    """`node` with its signs read one way and the other; each of several "plus-minus" in a sum on its own."""
+    match node:
+        case Op("pm", (first, last)) if _has_sign(first):
+            return [Op("add", (one, two)) for one in _both_signs(first) for two in (last, Op("neg", (last,)))]
     return [_with_sign(node, "pm"), _with_sign(node, "mp")] if _has_sign(node) else [node]
 
 
@@ -143,17 +154,7 @@ def _with_sign(node: Node, positive: str) -> Node:
             *rest, last = (_with_sign(a, positive) for a in args)
             last = last if name == positive else Op("neg", (last,))
             return Op("add", (*rest, last)) if rest else last
-        case Op(name, args):
-            return Op(name, tuple(_with_sign(a, positive) for a in args))
-        case Relation(ops, sides):
-            return Relation(ops, tuple(_with_sign(s, positive) for s in sides))
-        case Seq(kind, items):
-            return Seq(kind, tuple(_with_sign(i, positive) for i in items))
-        case Interval(low, high, a, b):
-            return Interval(_with_sign(low, positive), _with_sign(high, positive), a, b)
-        case Matrix(kind, rows):
-            return Matrix(kind, tuple(tuple(_with_sign(c, positive) for c in row) for row in rows))
-    return node
+    return mapped(node, lambda inner: _with_sign(inner, positive))
 
 
 def is_label(node: Node) -> bool:
@@ -213,38 +214,106 @@ def _same_expression(answer: Node, gold: Node, clock: Clock) -> bool:
         return False
     if isinstance(answer, Relation) and len(sides) > 1 and answer.ops[-1] == "≈" and _rounds(sides[-1], gold, clock):
         sides = sides[:-1]
-    return all(_is_expression(s) and equal(_renamed(s, gold), gold, clock) for s in sides)
+    return all(_is_expression(s) and (equal(s, gold, clock) or _same_family(s, gold, clock)) for s in sides)
 
 
-def _renamed(answer: Node, gold: Node) -> Node:
-    """`answer` with its constant of integration, or the integer of its family of angles, named as in the gold."""
-    here, there = symbols(answer) - symbols(gold), symbols(gold) - symbols(answer)
-    if len(here) != 1 or len(there) != 1:
+def _same_family(answer: Node, gold: Node, clock: Clock) -> bool:
+    """Whether two families a + b k over all integers k are the same set: b alike up to its sign, a up to a multiple."""
+    names = [name for name in symbols(gold) if name == INTEGER or name in _INDICES and Sym("pi") in set(walk(gold))]
+    if len(names) != 1 or symbols(answer) != symbols(gold) or len(symbols(gold)) != 1:
+        return False
+    at = [[_at(side, names[0], k) for k in (0, 1, 2)] for side in (answer, gold)]
+    steps = [_minus(values[1], values[0]) for values in at]
+    linear = all(same(_minus(v[2], v[1]), step, clock) for v, step in zip(at, steps, strict=True))
+    if not linear or not (same(*steps, clock) or same(steps[0], Op("neg", (steps[1],)), clock)):
+        return False
+    shift = Op("div", (_minus(at[0][0], at[1][0]), steps[1]))
+    try:
+        nearest = round(numeric(shift, clock).real)
+    except (TooLarge, Undefined, Unreadable):
+        return False
+    return same(shift, Num(Fraction(nearest)), clock)
+
+
+def _at(node: Node, name: str, value: int) -> Node:
+    if node == Sym(name):
+        return Num(Fraction(value))
+    return mapped(node, lambda inner: _at(inner, name, value))
+
+
+def _minus(left: Node, right: Node) -> Node:
+    return Op("add", (left, Op("neg", (right,))))
+
+
+def _named_alike(answer: Node, gold: Node) -> Node:
+    """`answer` with its bound variables and arbitrary constants named as in the gold: n for k, A for C_1, t for x."""
+    mine, theirs = symbols(answer), symbols(gold)
+    here, there = sorted(mine - theirs), sorted(theirs - mine)
+    if not here or len(here) != len(there) or len(here) > 2:
         return answer
-    (old,), (new,) = here, there
-    constant = {old, new} <= {"C", "c", "K", "k"} and isinstance(gold, Op) and Sym(new) in gold.args
-    family = {old, new} <= {"k", "n", "m", "l", "j"} and Sym("pi") in set(walk(gold))
-    return _with_name(answer, old, new) if constant or family else answer
+    if len(here) == 1:
+        old, new = here[0], there[0]
+        bound = {old, new} & {INTEGER, NATURAL}
+        integers = {old, new} <= _INDICES | {INTEGER, NATURAL} and (bound or Sym("pi") in set(walk(gold)))
+        if (integers and bound != {INTEGER, NATURAL}) or _argument(answer) == old and _argument(gold) == new:
+            return renamed(answer, {old: new})
+    constants = all(_CONSTANT.fullmatch(name) for name in (*here, *there))
+    if constants and (mine & theirs or _argument(gold)) and any(isinstance(n, Op) for n in (answer, gold)):
+        return renamed(answer, dict(zip(here, there, strict=True)))
+    return answer
 
 
-def _with_name(node: Node, old: str, new: str) -> Node:
+_INDICES = frozenset({"k", "n", "m", "l", "j"})
+_CONSTANT = re.compile("[ABCDKabck](?:_[0-9])?")
+
+
+def _argument(node: Node) -> str | None:
+    """The variable of a function that is defined by an equation: x in "f(x) = 2x"."""
     match node:
-        case Sym(name) if name == old:
-            return Sym(new)
-        case Op(name, args):
-            return Op(name, tuple(_with_name(a, old, new) for a in args))
-    return node
+        case Relation(("=",), (Op(name, (Sym(variable),)), _)) if name.startswith("app:"):
+            return variable
+    return None
+
+
+def _same_approximately(answer: Node, gold: Relation, clock: Clock) -> bool:
+    """Whether `answer` is one of the sides of "sqrt(2) ≈ 1.414", or an exact value that rounds to its decimal."""
+    *exact_sides, shown = gold.sides
+    if isinstance(answer, Relation) and answer.ops[-1] == "≈" and _rounds(answer.sides[-1], gold.sides[-2], clock):
+        answer = Relation(answer.ops[:-1], answer.sides[:-1]) if len(answer.sides) > 2 else answer.sides[0]
+    label = exact_sides[0] if is_label(exact_sides[0]) else None
+    stated = [*exact_sides[1:], shown] if label is not None else gold.sides
+    wanted = [side if label is None else Relation(("=",), (label, side)) for side in stated]
+    return any(agree(_exactly(answer), side, clock) for side in wanted) or rounded(answer, shown, clock, digits=3)
+
+
+def rounded(answer: Node, gold: Node, clock: Clock, digits: int = 4) -> bool:
+    """Whether `gold` is a decimal of at least so many significant digits, and the exact `answer` rounds to it.
+
+    A value that some decimal writes exactly has to be equal: 17/40 is not 0.42. Nor is a decimal ever taken for what
+    it might round, however long it is.
+    """
+    if not (isinstance(gold, Num) and gold.decimals > 0) or symbols(answer) or isinstance(answer, Num):
+        return False
+    if len(str(abs(int(gold.value * 10**gold.decimals)))) < digits or not isinstance(answer, Op):
+        return False
+    try:
+        value = exact(answer, clock)
+    except (TooLarge, Undefined):
+        return False
+    return (value is None or 10**60 % value.denominator != 0) and _near(gold, answer, clock)
 
 
 def _rounds(shown: Node, gold: Node, clock: Clock) -> bool:
     """Whether a decimal shown behind an exact answer ("1/6 ≈ 0.167") is that answer rounded."""
-    if not isinstance(shown, Num) or shown.decimals < 1 or symbols(gold):
-        return False
+    return isinstance(shown, Num) and shown.decimals > 0 and not symbols(gold) and _near(shown, gold, clock)
+
+
+def _near(shown: Num, value: Node, clock: Clock) -> bool:
     try:
-        value = numeric(gold, clock)
-    except (Undefined, Unreadable):
+        distance = abs(numeric(value, clock) - float(shown.value))
+    except (Undefined, TooLarge, Unreadable):
         return False
-    return abs(value - float(shown.value)) <= 0.51 * 10.0**-shown.decimals
+    return distance <= 0.5000001 * 10.0**-shown.decimals
 
 
 def _same_words(answer: Node, words: str) -> bool:

@@ -66,7 +66,6 @@ _SPACES = re.compile(
     r"|(?:hspace\*?|phantom)\{[^{}]*\}|(?:left|right)\b(?!\s*\.)|(?:left|right)\s*\.|[bB]igg?[lrm]?\b)"
     r"|~|\$|\\[()]|&nbsp;|\\nobreak"
 )
-_CONDITION = re.compile(r"\s*\(\s*([A-Za-z]\s*\\in\s*\\mathbb\s*\{?\w\}?\S{0,3})\s*\)\s*$")
 _GROUPING = re.compile(r"(?<=\d)(?:\{,\}|,\\!\s*|\\,|\\;|\\ |\\!|(?<=\d),)(?=\d{3}(?!\d))")
 _WRAPPERS = {
     "mathrm", "mathbf", "mathit", "mathsf", "mathcal", "boldsymbol", "bm", "vec", "mathbb", "operatorname", "hat",
@@ -132,8 +131,7 @@ def _prepared(text: str) -> str:
         text = _SUPER_RUN.sub(lambda m: "^{" + "".join(_SUPER[c] for c in m.group()) + "}", text)
         text = _SUB_RUN.sub(lambda m: "_{" + "".join(_SUB[c] for c in m.group()) + "}", text)
         text = "".join(_character(c) for c in text)
-    text = _CONDITION.sub(r", \1", text)
-    text = text.replace("\\$", " ").replace("£", " ").replace("€", " ").replace("\\!", "\\! ")
+    text = text.replace("\\$", "\\dollar ").replace("£", " ").replace("€", " ").replace("\\!", "\\! ")
     text = re.sub(r"(?<=\d),\\! +(?=\d{3})", "{,}", text)
     text = _degroup(text)
     text = re.sub(r"\\\\\[[^\[\]]{0,12}(?:pt|ex|em|mm|cm)\]", r"\\\\", text)
@@ -268,7 +266,14 @@ def _word(text: str, word: str, position: int, out: list[Token], spaced: bool) -
         end = phrase.end() if phrase else position
         out.append(Token("text", word + text[position:end], spaced))
         return end
-    elif is_unit_word(word) and len(word) > 1 and out and (out[-1].kind == "text" or out[-1].text == "/"):
+    elif (
+        is_unit_word(word)
+        and out
+        and (
+            (len(word) > 1 and out[-1].kind == "text")
+            or (out[-1].text == "/" and (len(word) > 1 or (len(out) > 1 and out[-2].kind == "text")))
+        )
+    ):
         out.append(Token("text", word, spaced))
     else:
         for n, letter in enumerate(word):

@@ -12,10 +12,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
-from rlpath.rewards.maths.build import added, divided, multiplied, negated, nested_rows, normal_words, number, raised
+from rlpath.rewards.maths.build import (
+    added,
+    divided,
+    is_measured,
+    multiplied,
+    negated,
+    nested_rows,
+    normal_words,
+    number,
+    raised,
+)
 from rlpath.rewards.maths.lexer import FUNCTIONS, GREEK_NAMES, Token, tokens
 from rlpath.rewards.maths.tree import (
+    INTEGER,
     MAX_DEPTH,
+    NATURAL,
     Based,
     Interval,
     Matrix,
@@ -29,8 +41,10 @@ from rlpath.rewards.maths.tree import (
     Unit,
     Unreadable,
     check_size,
+    renamed,
+    symbols,
 )
-from rlpath.rewards.maths.units import reads_as_unit
+from rlpath.rewards.maths.units import is_name, reads_as_unit
 from rlpath.rewards.reading.literals import words_to_number
 
 _RELATIONS = frozenset(["=", "<", ">", "<=", ">=", "!=", "≈", "in"])
@@ -105,7 +119,7 @@ class _Parser:
     # answers, lists, relations
 
     def answer(self) -> Node:
-        items = self.items()
+        items = _bound(self.items())
         inequalities = all(isinstance(i, Relation) and i.ops[0] not in ("=", "in", "≈") for i in items)
         if len(items) > 1 and inequalities and any(t.kind == "cmd" and t.text == "or" for t in self.stream):
             return Seq("either", tuple(items))
@@ -121,13 +135,33 @@ class _Parser:
         return found
 
     def item(self) -> Node:
-        first = self.relation()
-        if not self.at(":"):
-            return first
-        parts = [first]
+        """One answer: a relation, a ratio, or either behind its name ("Paolo: 18", "minimum 1")."""
+        if name := self.name():
+            return Relation(("=",), (Text(normal_words(name)), self.relation()))
+        parts = [self.relation()]
         while self.take(":"):
             parts.append(self.relation())
-        return Seq("ratio", tuple(parts))
+        ratio = parts[0] if len(parts) == 1 else Seq("ratio", tuple(parts))
+        match ratio:
+            case Seq("ratio", (Relation(("=",), (label, first)), *rest)):  # "k = 3:4"
+                return Relation(("=",), (label, Seq("ratio", (first, *rest))))
+            case Seq("ratio", (*names, Relation(("=",), (last, first)), second)) if all(
+                isinstance(n, Sym) for n in (*names, last)
+            ):  # "a:b = 3:4"
+                return Seq("ratio", (first, second))
+        return ratio
+
+    def name(self) -> str:
+        """The words that name the value behind them; an empty string, and nothing read, where there are none."""
+        token, following = self.peek(), self.peek(1)
+        named = token.kind == "text" and is_name(token.text.removesuffix(" is").removesuffix(" has"))
+        if following.text == ":" and named:
+            self.position += 2
+        elif named and (following.kind == "num" or following.text in ("-", "frac", "sqrt", "pm", "dollar")):
+            self.position += 1
+        else:
+            return ""
+        return token.text
 
     def relation(self) -> Node:
         node = self.comparison()
@@ -211,6 +245,8 @@ class _Parser:
         token = self.peek()
         before = self.peek(-1)
         if token.kind == "num":
+            if is_measured(left):
+                return self.second_amount(left)
             if before.kind == "num" and token.spaced and self.peek(1).text == "/" and self.peek(2).kind == "num":
                 return self.postfix(self.mixed_number(left))
             if before.text not in (")", "!", "!!") and not (before.kind == "sym" and self.peek(1).text == "^"):
@@ -241,6 +277,15 @@ class _Parser:
             raise Unreadable("words and formulas side by side")
         return multiplied(left, right)
 
+    def second_amount(self, first: Node) -> Node:
+        """The minutes behind the hours: "2 hours 30 minutes"."""
+        second = self.deeper(self.power)
+        if self.peek().kind == "text":
+            second = self.juxtaposed(second)
+        if not is_measured(second):
+            raise Unreadable("two numbers side by side")
+        return Op("add", (first, second))
+
     def mixed_number(self, whole: Node) -> Node:
         top = self.atom()
         self.expect("/")
@@ -266,6 +311,8 @@ class _Parser:
         if self.at("degree") or (self.at("{") and self.peek(1).text == "degree" and self.peek(2).text == "}"):
             self.position += 1 if self.at("degree") else 3
             return self.postfix(multiplied(base, Unit("degree")))
+        if self.at("'") and isinstance(base, Num):
+            return self.postfix(base)
         if isinstance(base, Sym) and (self.at("'") or (self.at("{") and self.peek(1).text == "'")):
             return self.postfix(self.primed(base))
         if isinstance(base, Sym) and self.peek().kind == "num" and self.peek(1).text == "_":
@@ -274,9 +321,8 @@ class _Parser:
         exponent = self.deeper(self.exponent)
         if isinstance(base, Matrix) and exponent in (Sym("T"), Sym("top"), Text("t")):
             return Matrix(base.kind, tuple(zip(*base.rows, strict=True)))
-        chosen_from = base.name.removeprefix("C_") if isinstance(base, Sym) and base.name.startswith("C_") else ""
-        if chosen_from.isdecimal() and isinstance(exponent, Num):
-            return self.postfix(Op("binom", (number(chosen_from), exponent)))
+        if isinstance(base, Sym) and (chosen := _chosen(base.name, exponent)):
+            return self.postfix(chosen)
         return self.postfix(raised(base, exponent))
 
     def primed(self, base: Sym) -> Node:
@@ -307,6 +353,9 @@ class _Parser:
             elif self.at("'") and isinstance(node, Sym):
                 self.next()
                 node = Sym(node.name + "'")
+            elif self.at("'") and isinstance(node, Num):
+                self.next()
+                node = multiplied(node, Unit("arcsecond" if self.take("'") else "arcminute"))
             elif self.peek().kind == "cmd" and self.peek().text.startswith("scale"):
                 node = multiplied(node, Num(Fraction(10) ** int(self.next().text[5:])))
             else:
@@ -381,6 +430,8 @@ class _Parser:
             return Sym(f"set:{_SETS.get(name, '0')}")
         if name in _SYMBOL_COMMANDS:
             return self.subscripted(name)
+        if name == "dollar":
+            return multiplied(self.deeper(self.power), Unit("dollar"))
         if name in ("lfloor", "lceil"):
             inner = self.sum()
             self.expect("rfloor" if name == "lfloor" else "rceil")
@@ -490,11 +541,13 @@ class _Parser:
             of_reals = isinstance(first, Sym) or (
                 isinstance(first, Relation) and first.ops == ("in",) and first.sides[1] == Sym("set:R")
             )
-            match condition:
-                case [Relation(("in",), (Sym(), Sym("set:Z" | "set:N")))] if not isinstance(first, Relation):
-                    return first  # a family such as {pi/4 + k pi | k in Z}
+            if not isinstance(first, Relation) and len(family := _bound([first, *condition])) == 1:
+                return family[0]  # a family such as {pi/4 + k pi | k in Z}
             if not of_reals:
                 raise Unreadable("a set of something else than the real numbers with a property")
+            variable = first.sides[0] if isinstance(first, Relation) else first
+            name = variable.name if isinstance(variable, Sym) else ""
+            condition = [renamed(part, {name: "x"}) for part in condition]  # the variable is bound: any name will do
             return condition[0] if len(condition) == 1 else Seq("list", tuple(condition))
         items = [first]
         while self.take(*_SEPARATORS):
@@ -527,3 +580,22 @@ class _Parser:
                 raise Unreadable("a function by cases")
             return Seq("list", tuple(row[0] for row in rows))
         return Matrix("det" if name == "vmatrix" else "matrix", tuple(tuple(row) for row in rows))
+
+
+def _bound(items: list[Node]) -> list[Node]:
+    """`items` without a last "k in Z", and with the variable that it declares named for what it is."""
+    match items:
+        case [*rest, Relation(("in",), (Sym(name), Sym("set:Z" | "set:N" as of)))] if rest:
+            if any(name in symbols(item) for item in rest):
+                return [renamed(item, {name: INTEGER if of == "set:Z" else NATURAL}) for item in rest]
+    return items
+
+
+def _chosen(name: str, exponent: Node) -> Node | None:
+    """The number of combinations or arrangements that C_n^k, or A_n^k and P_n^k, writes."""
+    kind, _, total = name.partition("_")
+    if kind == "C" and (total.isdecimal() or total in ("n", "m", "N")) and isinstance(exponent, Num):
+        return Op("binom", (number(total) if total.isdecimal() else Sym(total), exponent))
+    if kind in ("A", "P") and total.isdecimal() and isinstance(exponent, Num) and exponent.value <= int(total):
+        return Op("div", (Op("fact", (number(total),)), Op("fact", (Num(int(total) - exponent.value),))))
+    return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from rlpath.rewards.reading.literals import words_to_number
-from rlpath.rewards.reading.vocabulary import CALCULATES_AFTER, CALCULATES_LATER
+from rlpath.rewards.reading.literals import bounded_before, words_to_number
+from rlpath.rewards.reading.vocabulary import CALCULATES_AFTER, CALCULATES_BEFORE, CALCULATES_LATER
 
 _F = Fraction
 # name: (dimension, factor to the dimension's base unit). Plurals are derived.
@@ -32,7 +32,7 @@ _TABLE: dict[str, tuple[str, Fraction]] = {
     "cup": ("us volume", _F(1)), "pint": ("us volume", _F(2)), "quart": ("us volume", _F(4)),
     "gallon": ("us volume", _F(16)),
     "cent": ("money", _F(1, 100)), "¢": ("money", _F(1, 100)), "dollar": ("money", _F(1)), "usd": ("money", _F(1)),
-    "degree": ("angle", _F(1)), "deg": ("angle", _F(1)), "radian": ("radian", _F(1)), "rad": ("radian", _F(1)),
+    "arcminute": ("angle", _F(1, 60)), "arcsecond": ("angle", _F(1, 3600)), "degree": ("angle", _F(1)), "deg": ("angle", _F(1)), "radian": ("radian", _F(1)), "rad": ("radian", _F(1)),
     "mph": ("mile per hour", _F(1)), "n": ("force", _F(1)), "newton": ("force", _F(1)), "j": ("energy", _F(1)),
     "joule": ("energy", _F(1)), "kj": ("energy", _F(1000)), "w": ("power", _F(1)), "watt": ("power", _F(1)),
     "kw": ("power", _F(1000)), "pa": ("pressure", _F(1)), "kpa": ("pressure", _F(1000)), "hz": ("frequency", _F(1)),
@@ -43,7 +43,7 @@ _NO_UNIT = frozenset([
     "is", "isn", "are", "was", "were", "be", "been", "not", "no", "never", "or", "but", "and", "if", "too", "wrong",
     "incorrect", "less", "more", "than", "least", "most", "about", "maybe", "perhaps", "possibly", "probably", "to",
     "through", "otherwise", "rather", "either", "versus", "dozen", "dozens", "below", "above", "over", "under",
-    "negative", "minus", "plus", "times", "divided", "squares", "cubed", "root", "mod", "modulo", "unless", "except",
+    "negative", "minus", "plus", "times", "divided", "squares", "cubed", "root", "mod", "modulo", "unless", "except", "between",
     "without", "instead", "approximately", "roughly", "does", "exist", "undefined", "infinite", "solution",
     "solutions", "where", "when", "which", "that", "given", "for", "all", "any",
 ])  # fmt: skip
@@ -59,6 +59,15 @@ def reads_as_unit(words: str) -> bool:
     if re.search(r"\d", words) or CALCULATES_AFTER.match(f" {words}") or CALCULATES_LATER.match(f" {words}"):
         return False
     return not any(w in _NO_UNIT or words_to_number(w) is not None for w in re.findall(r"[a-z]+", words.lower()))
+
+
+def is_name(words: str) -> bool:
+    """True where `words` before a number can be the name of what it counts: "Paolo", "minimum", "the answer".
+
+    >>> [is_name(words) for words in ("Paolo", "day", "between", "not")]
+    [True, True, False, False]
+    """
+    return reads_as_unit(words) and CALCULATES_BEFORE.search(words) is None and not bounded_before(words)
 
 
 def is_unit_word(word: str) -> bool:

@@ -11,19 +11,19 @@ from functools import lru_cache
 
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.guard import guarded
-from rlpath.rewards.maths.compare import agree, synonyms
+from rlpath.rewards.maths.compare import agree, rounded, synonyms
 from rlpath.rewards.maths.expressions import GoldTooLarge
 from rlpath.rewards.maths.form import form_problem, item_count
 from rlpath.rewards.maths.parser import parse
 from rlpath.rewards.maths.regions import is_sentence, last_region, offered_elsewhere, region_of
 from rlpath.rewards.maths.tree import Node, Text, Unreadable
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined
-from rlpath.rewards.maths.wording import in_symbols, like_gold, without_names
+from rlpath.rewards.maths.wording import in_symbols, like_gold
 from rlpath.rewards.reading.extract import Said, Statement, doubtful, part_of_more, said
 from rlpath.rewards.reading.literals import ANY_NUMBER, hedged
 from rlpath.rewards.reading.vocabulary import denied
 
-_ANNOUNCED = re.compile(r"^\\text\{[^{}]*(?:\bis|=|:)\s*\}")
+_ANNOUNCED = re.compile(r"^\\text\{[^{}]*(?:\bis|=|:)\s*\}(?=\s*\S)")
 _EMPHASIS = re.compile(r"^(\*\*|__|\*|`)([^*_`]+)\1$")
 _PLAIN = re.compile(r"-?\d{1,15}")
 
@@ -208,7 +208,6 @@ class _Judge:
         """The tree of `text`; where a list is asked for, a comma before three digits separates."""
         text = in_symbols(text)
         if self._listed() and "," in text:
-            text = without_names(text)
             text = re.sub(r"(?<=\d),(?=\d)", ", ", text)
         return parse(text)
 
@@ -222,7 +221,7 @@ class _Judge:
     def _compared(self, tree: Node, text: str) -> Verdict:
         assert self.gold.tree is not None
         try:
-            same = agree(tree, self.gold.tree, self.clock)
+            same = agree(tree, self.gold.tree, self.clock) or rounded(tree, self.gold.tree, self.clock)
         except GoldTooLarge:
             return Verdict.of(Status.UNDECIDED, text[:200], "the gold answer is too large to evaluate")
         except (TooLarge, Undefined, Unreadable) as problem:
