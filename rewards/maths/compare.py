@@ -33,7 +33,8 @@ from rlpath.rewards.maths.tree import (
     walk,
 )
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined, exact, numeric
-from rlpath.rewards.reading.literals import words_to_number
+from rlpath.rewards.reading.literals import Number, read_number, words_to_number
+from rlpath.rewards.reading.vocabulary import denied
 
 _NOTHING = frozenset([
     "no solution", "no solutions", "no real solution", "no real solutions", "none", "empty set", "does not exist",
@@ -97,6 +98,8 @@ def _spread(node: Node) -> Node:
     match node:
         case Text(words) if (value := words_to_number(words, alone=True)) is not None:
             return Num(value)
+        case Text(words) if isinstance(number := _numbered(words), Number):
+            return Num(number.value)
         case Relation(("=",), (left, right)) if pairs := _componentwise(left, right):
             return Seq("list", pairs)
         case Seq(("list" | "set") as kind, items) if any(_has_sign(i) for i in items):
@@ -106,6 +109,19 @@ def _spread(node: Node) -> Node:
         case Op() | Interval() | Seq("tuple") | Relation(("=",) | ("!=",), _) if _has_sign(node):
             return Seq("list", tuple(_both_signs(node)))
     return node
+
+
+def _numbered(words: str) -> Number | None:
+    """The number of "12th day" and "day 12", but not of a date or a time."""
+    found = _ORDINAL.fullmatch(words)
+    number = read_number(found.group(1)) if found else None
+    return number if isinstance(number, Number) else None
+
+
+_ORDINAL = re.compile(
+    r"(?:the )?(?:(?:day|week|month|year|row|term|place) )?([0-9]+) ?(?:st|nd|rd|th)?"
+    r"(?: (?:day|week|month|year|row|term|place))?"
+)
 
 
 def _exactly(node: Node) -> Node:
@@ -170,7 +186,7 @@ def is_label(node: Node) -> bool:
             if name in ("sin", "cos", "tan", "log", "ln"):
                 return bool(symbols(node))
             if name == "div":
-                return all(isinstance(a, Sym) and is_label(a) for a in args)
+                return all(is_label(a) and not isinstance(a, Text | Unit) for a in args)
             return name == "mul" and all(
                 isinstance(a, Text | Unit) or (isinstance(a, Sym) and is_label(a)) for a in args
             )
@@ -209,7 +225,12 @@ def _same_expression(answer: Node, gold: Node, clock: Clock) -> bool:
     chain = answer.sides if isinstance(answer, Relation) and set(answer.ops) == {"="} and symbols(gold) else ()
     if chain and all(_is_expression(s) and equal(s, gold, clock) for s in chain):
         return True
+    if isinstance(answer, Seq) and answer.kind == "ratio" and len(answer.items) == 2:
+        answer = Op("div", answer.items)
     label, sides = unlabelled(answer)
+    match answer:
+        case Relation(("=",), (Op("add", names), value)) if all(isinstance(n, Sym) and is_label(n) for n in names):
+            sides = (value,)  # "m + n = 7"
     if label is not None and _bare_symbols(label) & symbols(gold):
         return False
     if isinstance(answer, Relation) and len(sides) > 1 and answer.ops[-1] == "≈" and _rounds(sides[-1], gold, clock):
@@ -219,10 +240,10 @@ def _same_expression(answer: Node, gold: Node, clock: Clock) -> bool:
 
 def _same_family(answer: Node, gold: Node, clock: Clock) -> bool:
     """Whether two families a + b k over all integers k are the same set: b alike up to its sign, a up to a multiple."""
-    names = [name for name in symbols(gold) if name == INTEGER or name in _INDICES and Sym("pi") in set(walk(gold))]
+    names = [name for name in symbols(gold) if name == INTEGER or (name in _INDICES and Sym("pi") in set(walk(gold)))]
     if len(names) != 1 or symbols(answer) != symbols(gold) or len(symbols(gold)) != 1:
         return False
-    at = [[_at(side, names[0], k) for k in (0, 1, 2)] for side in (answer, gold)]
+    at = [[_put(side, names[0], Num(Fraction(k))) for k in (0, 1, 2)] for side in (answer, gold)]
     steps = [_minus(values[1], values[0]) for values in at]
     linear = all(same(_minus(v[2], v[1]), step, clock) for v, step in zip(at, steps, strict=True))
     if not linear or not (same(*steps, clock) or same(steps[0], Op("neg", (steps[1],)), clock)):
@@ -235,10 +256,9 @@ def _same_family(answer: Node, gold: Node, clock: Clock) -> bool:
     return same(shift, Num(Fraction(nearest)), clock)
 
 
-def _at(node: Node, name: str, value: int) -> Node:
-    if node == Sym(name):
-        return Num(Fraction(value))
-    return mapped(node, lambda inner: _at(inner, name, value))
+def _put(node: Node, name: str, value: Node) -> Node:
+    """`node` with `value` for the variable `name`."""
+    return value if node == Sym(name) else mapped(node, lambda inner: _put(inner, name, value))
 
 
 def _minus(left: Node, right: Node) -> Node:
@@ -247,7 +267,8 @@ def _minus(left: Node, right: Node) -> Node:
 
 def _named_alike(answer: Node, gold: Node) -> Node:
     """`answer` with its bound variables and arbitrary constants named as in the gold: n for k, A for C_1, t for x."""
-    mine, theirs = symbols(answer), symbols(gold)
+    value = unlabelled(answer)[1][-1] if isinstance(answer, Relation) and isinstance(gold, Op) else answer
+    mine, theirs = symbols(value), symbols(gold)
     here, there = sorted(mine - theirs), sorted(theirs - mine)
     if not here or len(here) != len(there) or len(here) > 2:
         return answer
@@ -255,7 +276,7 @@ def _named_alike(answer: Node, gold: Node) -> Node:
         old, new = here[0], there[0]
         bound = {old, new} & {INTEGER, NATURAL}
         integers = {old, new} <= _INDICES | {INTEGER, NATURAL} and (bound or Sym("pi") in set(walk(gold)))
-        if (integers and bound != {INTEGER, NATURAL}) or _argument(answer) == old and _argument(gold) == new:
+        if (integers and bound != {INTEGER, NATURAL}) or (_argument(answer) == old and _argument(gold) == new):
             return renamed(answer, {old: new})
     constants = all(_CONSTANT.fullmatch(name) for name in (*here, *there))
     if constants and (mine & theirs or _argument(gold)) and any(isinstance(n, Op) for n in (answer, gold)):
@@ -292,9 +313,11 @@ def rounded(answer: Node, gold: Node, clock: Clock, digits: int = 4) -> bool:
     A value that some decimal writes exactly has to be equal: 17/40 is not 0.42. Nor is a decimal ever taken for what
     it might round, however long it is.
     """
-    if not (isinstance(gold, Num) and gold.decimals > 0) or symbols(answer) or isinstance(answer, Num):
+    if isinstance(answer, Relation) and answer.ops == ("≈",) and _rounds(answer.sides[1], answer.sides[0], clock):
+        answer = answer.sides[0]
+    if not (isinstance(gold, Num) and gold.decimals > 0 and isinstance(answer, Op | Sym)) or symbols(answer):
         return False
-    if len(str(abs(int(gold.value * 10**gold.decimals)))) < digits or not isinstance(answer, Op):
+    if len(str(abs(int(gold.value * 10**gold.decimals)))) < digits:
         return False
     try:
         value = exact(answer, clock)
@@ -324,8 +347,10 @@ def _same_words(answer: Node, words: str) -> bool:
     _, sides = unlabelled(answer)
     answer = sides[-1]
     if isinstance(answer, Text):
+        *said, last = answer.words.split(" is ")
         return (
             answer.words == words
+            or (bool(said) and last == words and not denied(said[0]))
             or (answer.words in _NOTHING and words in _NOTHING)
             or (answer.words in _ALL_REALS and words in _ALL_REALS)
         )
@@ -387,7 +412,10 @@ def _same_tuple(answer: Node, items: Sequence[Node], clock: Clock) -> bool:
 
 
 def _last_side(node: Node) -> Node:
-    """What stands behind "x =" or "(x, y) =", or `node` itself."""
+    """What stands behind "x =", "x in" or "(x, y) =", or `node` itself."""
+    match node:
+        case Relation(("in",), (Sym(), Interval() as inside)):
+            return inside
     if isinstance(node, Relation) and node.ops == ("=",):
         left, right = node.sides
         entries = _entries(left)
@@ -444,11 +472,28 @@ def _same_collection(answer: Node, gold: Node, items: Sequence[Node], clock: Clo
     gold_items, answer_items = list(wanted[1]), list(given[1])
     if len(gold_items) > MAX_ITEMS or len(answer_items) > MAX_ITEMS:
         return False
+    if (wanted_names := _by_name(gold)) and (given_names := _by_name(answer)):
+        same_names = wanted_names.keys() == given_names.keys()
+        return same_names and all(agree(given_names[n], wanted_names[n], clock) for n in wanted_names)
     if "set" in (wanted[0], given[0]):
         gold_items, answer_items = _distinct(gold_items, clock), _distinct(answer_items, clock)
-    if _matched(answer_items, gold_items, clock):
+    if _matched(answer_items, gold_items, clock) or _matched(_items(answer), _items(gold), clock):
         return True
     return all(isinstance(i, Relation) for i in gold_items) and _same_real_set(answer, gold, clock)
+
+
+def _items(node: Node) -> list[Node]:
+    return list(node.items) if isinstance(node, Seq) else [node]
+
+
+def _by_name(node: Node) -> dict[str, Node]:
+    """The values of "Paolo: 18, Qing: 14" under their names; empty where not every value has one."""
+    split = [unlabelled(item) for item in _items(node)]
+    return (
+        {label.words: sides[-1] for label, sides in split if isinstance(label, Text)}
+        if all(isinstance(label, Text) for label, _ in split)
+        else {}
+    )
 
 
 def _distinct(items: list[Node], clock: Clock) -> list[Node]:
@@ -506,16 +551,23 @@ def _same_relation(answer: Node, gold: Relation, clock: Clock) -> bool:
 def _same_equation(answer: Node, gold: Relation, clock: Clock) -> bool:
     label, sides = unlabelled(gold)
     value = sides[-1]
-    if label is None:
+    if isinstance(answer, Relation) and (_solved(answer, gold, clock) or _solved(gold, answer, clock)):
+        return True
+    if label is None or (symbols(label) and symbols(label) == symbols(gold) and len(symbols(gold)) > 1):
         return isinstance(answer, Relation) and _proportional(answer, gold, clock)
     given_label, given = unlabelled(answer)
     if given_label is not None and (
-        given_label == label or not (isinstance(label, Sym) and isinstance(given_label, Sym))
+        given_label == label
+        or not ((isinstance(label, Sym) and isinstance(given_label, Sym)) or (_applied(label) and _applied(given_label)))
     ):
         return all(agree(g, value, clock) for g in given)
     if not isinstance(answer, Relation):
         return not (_bare_symbols(label) & symbols(answer)) and agree(answer, value, clock)
     return bool(symbols(value)) and _proportional(answer, gold, clock)
+
+
+def _applied(label: Node) -> bool:
+    return isinstance(label, Op) and label.name.startswith("app:")
 
 
 def _difference(node: Relation) -> Node | None:
@@ -531,6 +583,20 @@ def _proportional(answer: Relation, gold: Relation, clock: Clock) -> bool:
     factor = _factor(answer, gold, clock)
     a, g = _difference(answer), _difference(gold)
     return factor is not None and a is not None and g is not None and same(a, Op("mul", (factor, g)), clock)
+
+
+def _solved(answer: Relation, curve: Relation, clock: Clock) -> bool:
+    """Whether `answer`, "y = ...", is the curve solved for y: on it the other equation holds, and is of degree one."""
+    match answer:
+        case Relation(("=",), (Sym(name), value)) | Relation(("=",), (value, Sym(name))):
+            pass
+        case _:
+            return False
+    outside = _difference(curve) if curve.ops == ("=",) else None
+    if outside is None or name in symbols(value) or len(symbols(outside)) < 2 or symbols(outside) != symbols(answer):
+        return False
+    at = [_put(outside, name, Op("add", (value, Num(Fraction(n))))) for n in (0, 1, 2)]
+    return same(at[0], Num(Fraction(0)), clock) and same(at[2], Op("mul", (Num(Fraction(2)), at[1])), clock)
 
 
 def _same_inequality(answer: Node, gold: Relation, clock: Clock) -> bool:

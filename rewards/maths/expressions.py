@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from fractions import Fraction
 
+from rlpath.rewards.maths.build import is_measured
 from rlpath.rewards.maths.tree import Node, Num, Op, Sym, Unit, Unreadable, contains, key, symbols, walk
 from rlpath.rewards.maths.units import lookup, singular
 from rlpath.rewards.maths.values import Clock, Evaluation, TooLarge, Undefined, exact, same_value
@@ -98,7 +99,20 @@ def _without_units(node: Node, units: dict[str, int], sign: int) -> Node:
             return Op("div", (_without_units(top, units, sign), bottom))
         case Op("neg", (inner,)):
             return Op("neg", (_without_units(inner, units, sign),))
+        case Op("add", terms) if all(is_measured(term) for term in terms):
+            return _one_amount(terms, units)
     return node
+
+
+def _one_amount(terms: tuple[Node, ...], units: dict[str, int]) -> Node:
+    """The sum of "2 hours 30 minutes" in hours; as it stands where the units do not convert."""
+    first, *rest = (measured(term) for term in terms)
+    scales = [conversion(part.units, first.units) for part in rest]
+    if any(scale is None for scale in scales):
+        return Op("add", terms)
+    units.update(first.units)
+    more = [Op("mul", (Num(scale), part.value)) for scale, part in zip(scales, rest, strict=True) if scale is not None]
+    return Op("add", (first.value, *more))
 
 
 def _unit_power(node: Node) -> tuple[str, int] | None:
@@ -113,6 +127,7 @@ def _unit_power(node: Node) -> tuple[str, int] | None:
 def _note_unit(phrase: str, power: int, units: dict[str, int]) -> None:
     """Add the units of `phrase` ("square inches", "miles per hour"); a word that is no unit is kept as it is."""
     sign, factor = 1, 1
+    phrase = {"mph": "mile per hour", "kph": "km per hour", "kmh": "km per hour"}.get(phrase, phrase)
     for word in phrase.replace("/", " per ").split():
         if word in ("per", "a", "an", "each"):
             sign = -1 if word == "per" else sign

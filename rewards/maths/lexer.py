@@ -258,9 +258,7 @@ def _word(text: str, word: str, position: int, out: list[Token], spaced: bool) -
     elif after_number and word.lower() == "percent":
         out.append(Token("op", "%", spaced))
     elif (
-        word.lower() in _PLAIN_WORDS
-        or (after_number and is_unit_word(word) and (len(word) > 1 or False))
-        or len(word) > 3
+        word.lower() in _PLAIN_WORDS or (is_unit_word(word) and len(word) > (1 if after_number else 2)) or len(word) > 3
     ):
         phrase = re.compile(r"(?:[ -]+(?!(?:and|or)\b)[A-Za-z]{2,})*").match(text, position)
         end = phrase.end() if phrase else position
@@ -306,18 +304,22 @@ def _wrapped(text: str, position: int, command: str, out: list[Token], spaced: b
     if command == "mathbb":
         out.append(Token("cmd", f"mathbb{content.strip()}", spaced))
         return end
-    stripped = content.strip()
+    stripped = content.strip().rstrip(":=").strip() if command in _TEXTS else content.strip()
     if command in ("overline", "bar") and stripped.isdecimal():
         raise Unreadable("digits under a line")
     if command in _BOXES or not re.fullmatch(r"[A-Za-z][\w .,'()/^&-]*|\([A-Z]\)", stripped):
         out += [Token("op", "{", spaced), *_scan(content), Token("op", "}")]
     elif re.fullmatch(r"\(?[A-Z]\)?", stripped) and not (out and out[-1].kind == "num"):
         out.append(Token("sym", stripped.strip("()"), spaced))
-    elif stripped.lower() in ("and", "or", "in"):
+    elif stripped.lower() in ("and", "or") or (stripped == "in" and not (out and out[-1].kind == "num")):
         out.append(Token("cmd", stripped.lower(), spaced))
     elif command in _WRAPPERS and (len(stripped) == 1 or stripped in FUNCTIONS or (out and out[-1].text in ("_", "{"))):
         is_unit = (
-            len(stripped) == 1 and out and out[-1].kind == "num" and is_unit_word(stripped) and command == "mathrm"
+            len(stripped) == 1
+            and len(out) > 1
+            and is_unit_word(stripped)
+            and command == "mathrm"
+            and (out[-1].kind == "num" or (out[-1].text == "*" and out[-2].kind == "text"))
         )
         kind = "text" if is_unit else "cmd" if len(stripped) > 1 else "sym"
         out.append(Token(kind, stripped, spaced))

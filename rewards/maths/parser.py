@@ -14,6 +14,7 @@ from fractions import Fraction
 
 from rlpath.rewards.maths.build import (
     added,
+    as_unit,
     divided,
     is_measured,
     multiplied,
@@ -211,6 +212,9 @@ class _Parser:
                 terms = [Op(op, (added(terms), self.product()))]
             else:
                 terms.append(self.signed_term())
+        match terms:
+            case [Sym("set:R") as reals, Op("neg", (Seq("set", _) as removed,))]:
+                return Op("setminus", (reals, removed))
         return added(terms)
 
     def signed_term(self) -> Node:
@@ -227,9 +231,9 @@ class _Parser:
         node = self.deeper(self.power)
         while True:
             if self.take("*"):
-                node = multiplied(node, self.deeper(self.signed_power))
+                node = multiplied(node, as_unit(self.deeper(self.signed_power)))
             elif self.take("/"):
-                node = divided(node, self.deeper(self.signed_power))
+                node = divided(node, as_unit(self.deeper(self.signed_power)))
             elif self.starts_atom():
                 node = self.juxtaposed(node)
             else:
@@ -255,7 +259,10 @@ class _Parser:
         if mixed:
             right = self.deeper(self.atom)
             if isinstance(right, Op) and right.name == "div" and all(isinstance(a, Num) for a in right.args):
-                return self.postfix(Op("add", (left, right)))
+                whole = Op("add", (left, right))
+                if self.at("^") and self.peek(1).text in ("degree", "{") and self.take("^") and self.degrees():
+                    whole = multiplied(whole, Unit("degree"))
+                return self.postfix(whole)
         else:
             right = self.deeper(self.power)
         if isinstance(left, Sym) and isinstance(right, Interval) and not (right.closed_low or right.closed_high):
@@ -270,9 +277,7 @@ class _Parser:
         if isinstance(right, Text) and not isinstance(left, Text):
             if not reads_as_unit(right.words):
                 raise Unreadable("words about a number that are no unit")
-            right = Unit(right.words)
-        if isinstance(right, Op) and right.name == "pow" and isinstance(right.args[0], Text):
-            right = Op("pow", (Unit(right.args[0].words), right.args[1]))
+        right = as_unit(right)
         if isinstance(left, Text) or isinstance(right, Seq | Interval | Relation):
             raise Unreadable("words and formulas side by side")
         return multiplied(left, right)
@@ -308,8 +313,7 @@ class _Parser:
         base = self.postfix(self.deeper(self.atom))
         if not self.take("^"):
             return base
-        if self.at("degree") or (self.at("{") and self.peek(1).text == "degree" and self.peek(2).text == "}"):
-            self.position += 1 if self.at("degree") else 3
+        if self.degrees():
             return self.postfix(multiplied(base, Unit("degree")))
         if self.at("'") and isinstance(base, Num):
             return self.postfix(base)
@@ -324,6 +328,12 @@ class _Parser:
         if isinstance(base, Sym) and (chosen := _chosen(base.name, exponent)):
             return self.postfix(chosen)
         return self.postfix(raised(base, exponent))
+
+    def degrees(self) -> bool:
+        """Read the ring of degrees in an exponent, if there is one."""
+        braced = self.at("{") and self.peek(1).text == "degree" and self.peek(2).text == "}"
+        self.position += 3 if braced else self.at("degree")
+        return braced or self.peek(-1).text == "degree"
 
     def primed(self, base: Sym) -> Node:
         name = base.name

@@ -17,8 +17,8 @@ _KINDS = r"(?:(?:real|positive|natural|integers?|integer|numbers?|values?|consta
 _DOTS = r"(?:\\[lc]?dots|\.\.\.|…)"
 # What may be rewritten at all: words, dots, a group of digits, an aside, a leading sign of equality.
 _WORDY = re.compile(
-    r"\\(?:text|mathrm|mathbb|operatorname|in|Z|dim|deg|ker|rank|lim|sum|int|prod|forall|implies|Rightarrow|mid|[lc]?dots)"
-    r"(?![A-Za-z])|(?<!\\)\b[A-Za-z]{2,}|\d[a-z]{2}|[∈∀ℤ…]|\.\.\.|\d \d|\d ?x ?1|^\s*=|^[A-Z]\s*\(|\(\s*="
+    r"\\(?:text|mathrm|mathbb|operatorname|in|Z|dim|deg|ker|rank|lim|sum|int|prod|max|min|forall|implies|Rightarrow|mid|[lc]?dots)"
+    r"(?![A-Za-z])|(?<!\\)\b[A-Za-z]{2,}|\d[a-z]{2}|[∈∀ℤ…]|\.\.\.|\d \d|\d ?x ?1|^\s*=|[A-Z]\s*\(|C_|\(\s*="
 )
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)
@@ -28,7 +28,9 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"^\s*{_OPEN}(?:[Nn]egative|[Mm]inus){_CLOSE}(?=[\d\\$.])", "-"),
         (rf"(?<=\d)\s*{_OPEN}\bout of{_CLOSE}(?=\d)", " / "),
         (rf"(?<=\d)\s*{_OPEN}\bto{_CLOSE}(?=\d)", ":"),
+        (r"(?<=\d)(\\text\{)\s*(?:th|st|nd|rd)\b(?=\s*\w)", r"\1"),
         (r"(?<=[\dn])\s*\^?\s*\{?\s*(?:\\(?:text|mathrm|textrm)\{)?\s*(?<![a-z])(?:th|st|nd|rd)\b\s*\}?\s*\}?", " "),
+        (r"(?:\{\})?_\{?(\w+)\}?\s*C_\{?(\w+)\}?|\bC\((\w+), ?(\w+)\)", r"\\binom{\1\3}{\2\4}"),
         (rf"(\.\d*?)(\d)\2\2+\s*{_DOTS}\s*$", r"\1\\overline{\2}"),
         (r"(?<=\d) ?x ?(?=10\s*\^)", r"\\times "),
         (r"(?<![\d.,])(\d{1,3}) (\d{3})(?: (\d{3}))?(?![\d.]|\s*/)", r"\1\2\3"),
@@ -44,7 +46,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"^[A-Z]\s*(?=\(\s*-?[\d\\][^()]*,[^()]*\)\s*$)", ""),
         (r"\bP\s*\(\s*\w+\s*(?:\||\\mid)\s*\w+\s*\)(?=\s*=)", "P"),
         (r"\\(?:dim|deg|ker|rank|operatorname\{[a-z]+\})\s*\(?\s*[A-Z]\s*\)?(?=\s*=)", "d"),
-        (r"^\s*\\(?:lim|sum|int|prod)\b(?:[^{}=]|\{[^{}]*\})*=\s*", ""),
+        (r"^\s*\\(?:lim|sum|int|prod)(?![A-Za-z])(?:[^{}=]|\{[^{}]*\})*=\s*", ""),
         # answers in words
         (rf"^\s*{_OPEN}([Yy]es|[Nn]o|[Tt]rue|[Ff]alse)\b[,.;:] [^{{}}]*\}}?\s*$", r"\\text{\1}"),
         (

@@ -12,7 +12,7 @@ from rlpath.rewards.reading.vocabulary import CALCULATES_AFTER, CALCULATES_BEFOR
 
 _SPACE = re.compile(r"(?:\s|\\[,;:! >]|\\q?quad\b|~|\\(?:displaystyle|left|right|bf|rm|Large|large)\b)+")
 _DRESSED_BEFORE = re.compile(
-    r"(?:\$|(?<=\$)\{|\\\(|\\\[|[*_`\"'“‘#>|&]|\\\\|\\(?:textbf|textit|text|mathbf|mathrm|boldsymbol|bm|underline|color|textcolor"
+    r"(?:\$|(?<=\$)\{|\\\(|\\\[|[*_`\"'“‘#>&]|(?:^|[ \t\n])\|(?=[ \t]*$)|\\\\|\\(?:textbf|textit|text|mathbf|mathrm|boldsymbol|bm|underline|color|textcolor"
     r"|Large|large)\s*(?:\{[a-z]*\})?\s*\{|\\color\{\w+\}|\\begin\{[a-z*]+\}(?:\{[^{}]*\})?)$"
 )
 _COMMANDS_BEFORE = re.compile(
