@@ -340,6 +340,9 @@ def _near(shown: Num, value: Node, clock: Clock) -> bool:
 
 
 def _same_words(answer: Node, words: str) -> bool:
+    match answer:
+        case Relation(("=",), (Text(month), Num(day))) if f"{month} {day}" == words:
+            return True
     if answer == EMPTY and words in _NOTHING:
         return True
     if answer == Sym("set:R") and words in _ALL_REALS:
@@ -489,11 +492,8 @@ def _items(node: Node) -> list[Node]:
 def _by_name(node: Node) -> dict[str, Node]:
     """The values of "Paolo: 18, Qing: 14" under their names; empty where not every value has one."""
     split = [unlabelled(item) for item in _items(node)]
-    return (
-        {label.words: sides[-1] for label, sides in split if isinstance(label, Text)}
-        if all(isinstance(label, Text) for label, _ in split)
-        else {}
-    )
+    named = {label.words.replace("imum", ""): sides[-1] for label, sides in split if isinstance(label, Text)}
+    return named if len(named) == len(split) else {}
 
 
 def _distinct(items: list[Node], clock: Clock) -> list[Node]:
@@ -553,12 +553,16 @@ def _same_equation(answer: Node, gold: Relation, clock: Clock) -> bool:
     value = sides[-1]
     if isinstance(answer, Relation) and (_solved(answer, gold, clock) or _solved(gold, answer, clock)):
         return True
-    if label is None or (symbols(label) and symbols(label) == symbols(gold) and len(symbols(gold)) > 1):
-        return isinstance(answer, Relation) and _proportional(answer, gold, clock)
+    multiplied_through = isinstance(answer, Relation) and _proportional(answer, gold, clock)
+    if label is None or (multiplied_through and len(symbols(gold)) > 1):
+        return multiplied_through
     given_label, given = unlabelled(answer)
     if given_label is not None and (
         given_label == label
-        or not ((isinstance(label, Sym) and isinstance(given_label, Sym)) or (_applied(label) and _applied(given_label)))
+        or (
+            not (isinstance(label, Sym) and isinstance(given_label, Sym))
+            and not (_applied(label) and _applied(given_label))
+        )
     ):
         return all(agree(g, value, clock) for g in given)
     if not isinstance(answer, Relation):
@@ -596,7 +600,8 @@ def _solved(answer: Relation, curve: Relation, clock: Clock) -> bool:
     if outside is None or name in symbols(value) or len(symbols(outside)) < 2 or symbols(outside) != symbols(answer):
         return False
     at = [_put(outside, name, Op("add", (value, Num(Fraction(n))))) for n in (0, 1, 2)]
-    return same(at[0], Num(Fraction(0)), clock) and same(at[2], Op("mul", (Num(Fraction(2)), at[1])), clock)
+    two = Num(Fraction(2))  # zero is what is twice itself, whatever variables it is written with
+    return same(at[0], Op("mul", (two, at[0])), clock) and same(at[2], Op("mul", (two, at[1])), clock)
 
 
 def _same_inequality(answer: Node, gold: Relation, clock: Clock) -> bool:

@@ -274,9 +274,8 @@ class _Parser:
         match right:
             case Op("div", (Text(top), Text(bottom))) if isinstance(left, Num):
                 return Op("div", (multiplied(left, Unit(top)), Unit(bottom)))
-        if isinstance(right, Text) and not isinstance(left, Text):
-            if not reads_as_unit(right.words):
-                raise Unreadable("words about a number that are no unit")
+        if isinstance(right, Text) and not isinstance(left, Text) and not reads_as_unit(right.words):
+            raise Unreadable("words about a number that are no unit")
         right = as_unit(right)
         if isinstance(left, Text) or isinstance(right, Seq | Interval | Relation):
             raise Unreadable("words and formulas side by side")

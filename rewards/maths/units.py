@@ -34,7 +34,8 @@ _TABLE: dict[str, tuple[str, Fraction]] = {
     "cent": ("money", _F(1, 100)), "¢": ("money", _F(1, 100)), "dollar": ("money", _F(1)), "usd": ("money", _F(1)),
     "arcminute": ("angle", _F(1, 60)), "arcsecond": ("angle", _F(1, 3600)),
     "degree": ("angle", _F(1)), "deg": ("angle", _F(1)), "radian": ("radian", _F(1)), "rad": ("radian", _F(1)),
-    "kph": ("speed", _F(1)), "mph": ("speed", _F(1)), "n": ("force", _F(1)), "newton": ("force", _F(1)), "j": ("energy", _F(1)),
+    "kph": ("speed", _F(1)), "mph": ("speed", _F(1)), "n": ("force", _F(1)), "newton": ("force", _F(1)),
+    "j": ("energy", _F(1)),
     "joule": ("energy", _F(1)), "kj": ("energy", _F(1000)), "w": ("power", _F(1)), "watt": ("power", _F(1)),
     "kw": ("power", _F(1000)), "pa": ("pressure", _F(1)), "kpa": ("pressure", _F(1000)), "hz": ("frequency", _F(1)),
     "v": ("voltage", _F(1)), "volt": ("voltage", _F(1)), "ohm": ("resistance", _F(1)), "mol": ("amount", _F(1)),
@@ -45,8 +46,9 @@ _NO_UNIT = frozenset([
     "incorrect", "less", "more", "than", "least", "most", "about", "maybe", "perhaps", "possibly", "probably", "to",
     "through", "otherwise", "rather", "either", "versus", "dozen", "dozens", "below", "above", "over", "under",
     "negative", "minus", "plus", "times", "divided", "squares", "cubed", "root", "mod", "modulo", "unless", "except",
-    "between",     "without", "instead", "approximately", "roughly", "does", "exist", "undefined", "infinite", "solution",
-    "solutions", "where", "when", "which", "that", "given", "for", "all", "any",
+    "between", "without", "instead", "approximately", "roughly", "does", "exist", "undefined", "infinite",
+    "solution", "solutions", "where", "when", "which", "that", "given", "for", "all", "any",
+    "we", "you", "i", "have", "get", "so", "thus", "then", "hence", "therefore",
 ])  # fmt: skip
 _LETTERS = frozenset(["m", "g", "s", "h", "l", "L", "N", "J", "W", "V", "A", "K", "F", "T", "C"])
 

@@ -13,10 +13,10 @@ from rlpath.core.types import Status, Verdict
 from rlpath.rewards.guard import guarded
 from rlpath.rewards.maths.compare import agree, rounded, synonyms
 from rlpath.rewards.maths.expressions import GoldTooLarge
-from rlpath.rewards.maths.form import form_problem, item_count
+from rlpath.rewards.maths.form import asked_decimals, form_problem, item_count
 from rlpath.rewards.maths.parser import parse
 from rlpath.rewards.maths.regions import is_sentence, last_region, offered_elsewhere, region_of
-from rlpath.rewards.maths.tree import Node, Text, Unreadable
+from rlpath.rewards.maths.tree import Node, Num, Text, Unreadable
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined
 from rlpath.rewards.maths.wording import in_symbols, like_gold
 from rlpath.rewards.reading.extract import Said, Statement, doubtful, part_of_more, said
@@ -25,6 +25,7 @@ from rlpath.rewards.reading.vocabulary import denied
 
 _ANNOUNCED = re.compile(r"^\\text\{[^{}]*(?:\bis|=|:)\s*\}(?=\s*\S)")
 _EMPHASIS = re.compile(r"^(\*\*|__|\*|`)([^*_`]+)\1$")
+_WORKING = re.compile(r"(\S.*?)(?:\s|\\ )+\(([^()]+)\)")
 _PLAIN = re.compile(r"-?\d{1,15}")
 
 
@@ -221,16 +222,39 @@ class _Judge:
     def _compared(self, tree: Node, text: str) -> Verdict:
         assert self.gold.tree is not None
         try:
-            same = agree(tree, self.gold.tree, self.clock) or rounded(tree, self.gold.tree, self.clock)
+            same = agree(tree, self.gold.tree, self.clock) or self._rounds(tree, self.gold.tree)
         except GoldTooLarge:
             return Verdict.of(Status.UNDECIDED, text[:200], "the gold answer is too large to evaluate")
         except (TooLarge, Undefined, Unreadable) as problem:
             return Verdict.of(Status.WRONG, text[:200], f"beyond what is evaluated: {problem}")
         if not same:
+            working = _WORKING.fullmatch(text)
+            if working and _says_how(working.group(1), working.group(2), self.clock):
+                return self.text(working.group(1))
             return Verdict.of(Status.WRONG, text[:200], "not equal to the gold answer")
         if self.question and (problem := form_problem(tree, text, self.gold.tree, self.question)):
             return Verdict.of(Status.WRONG, text[:200], problem)
         return Verdict.of(Status.CORRECT, text[:200], "equal")
+
+    def _rounds(self, tree: Node, gold: Node) -> bool:
+        """Whether one is the other rounded: as the gold answer is, or as the question asks."""
+        if rounded(tree, gold, self.clock):
+            return True
+        asked = asked_decimals(self.question or "")
+        return (
+            asked is not None
+            and isinstance(tree, Num)
+            and tree.decimals >= asked
+            and rounded(gold, tree, self.clock, 3)
+        )
+
+
+def _says_how(value: str, working: str, clock: Clock) -> bool:
+    """Whether the brackets in "18 (9 * 2)" hold how 18 came about, and are not multiplied to it."""
+    try:
+        return agree(parse(in_symbols(working)), parse(in_symbols(value)), clock)
+    except (GoldTooLarge, TooLarge, Undefined, Unreadable):
+        return False
 
 
 def _folded(text: str) -> str:

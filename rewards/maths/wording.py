@@ -29,7 +29,8 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"(?<=\d)\s*{_OPEN}\bout of{_CLOSE}(?=\d)", " / "),
         (rf"(?<=\d)\s*{_OPEN}\bto{_CLOSE}(?=\d)", ":"),
         (r"(?<=\d)(\\text\{)\s*(?:th|st|nd|rd)\b(?=\s*\w)", r"\1"),
-        (r"(?<=[\dn])\s*\^?\s*\{?\s*(?:\\(?:text|mathrm|textrm)\{)?\s*(?<![a-z])(?:th|st|nd|rd)\b\s*\}?\s*\}?", " "),
+        (r"(?<=[\dn])\s*\^?\s*\{?\s*\\(?:text|mathrm|textrm)\{\s*(?:th|st|nd|rd)\s*\}\s*\}?", " "),
+        (r"(?<=\d)(?:\^\{(?:th|st|nd|rd)\}|\^?(?:th|st|nd|rd)\b)", ""),
         (r"(?:\{\})?_\{?(\w+)\}?\s*C_\{?(\w+)\}?|\bC\((\w+), ?(\w+)\)", r"\\binom{\1\3}{\2\4}"),
         (rf"(\.\d*?)(\d)\2\2+\s*{_DOTS}\s*$", r"\1\\overline{\2}"),
         (r"(?<=\d) ?x ?(?=10\s*\^)", r"\\times "),
@@ -63,12 +64,14 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<=[\d}])\s*(?:\\ )?\s*\(\s*(=[^()]+)\)\s*$", r" \1"),
         (rf"(?<=[\w)}}])[\s,;(]*{_OPEN}[^{{}}$\d]*\binteger{_CLOSE}\$?([kmnlj])\$?\s*\)?\s*$", r", \1\\in\\mathbb{Z}"),
         (
-            rf"[\s,;(]*{_OPEN}(?:,\s*)?(?:where|with|for){_CLOSE}\$?([kmnlj])\$?\s*{_OPEN}is an(?:y)? integer{_CLOSE}\)?\s*$",
+            rf"[\s,;(]*{_OPEN}(?:,\s*)?(?:where|with|for){_CLOSE}\$?([kmnlj])\$?\s*"
+            rf"{_OPEN}is an(?:y)? integer{_CLOSE}\)?\s*$",
             r", \1\\in\\mathbb{Z}",
         ),
         (
-            rf"(?<=[\w=)}}\]])[\s,;]*(?:\\q?quad|\\ |\s)*[\s,;]*{_OPEN}\(?\s*(?:for|\\forall|∀)\b\s*(?:all|any|every|each|some)?"
-            rf"\s*{_KINDS}{_CLOSE}\$?\b[a-z]\$?\s*(?:(?:\\in|∈)\s*\\mathbb\s*\{{?[RZN]\}}?(?:\^\+)?|\\geq? ?[01])?\s*\)?\s*$",
+            rf"(?<=[\w=)}}\]])[\s,;]*(?:\\q?quad|\\ |\s)*[\s,;]*{_OPEN}\(?\s*(?:for|\\forall|∀)\b"
+            rf"\s*(?:all|any|every|each|some)?\s*{_KINDS}{_CLOSE}\$?\b[a-z]\$?\s*(?:(?:\\in|∈)\s*\\mathbb\s*\{{?[RZN]\}}?(?:\^\+)?"
+            r"|\\geq? ?[01])?\s*\)?\s*$",
             "",
         ),
         (r"(?<==)(.*[\w)}])[\s,]*(?:\\ )?\s*\(?\s*\b[a-z]\s*(?:\\in|∈)\s*\\mathbb\s*\{?R\}?\s*\)?\s*$", r"\1"),

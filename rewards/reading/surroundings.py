@@ -12,7 +12,7 @@ from rlpath.rewards.reading.vocabulary import CALCULATES_AFTER, CALCULATES_BEFOR
 
 _SPACE = re.compile(r"(?:\s|\\[,;:! >]|\\q?quad\b|~|\\(?:displaystyle|left|right|bf|rm|Large|large)\b)+")
 _DRESSED_BEFORE = re.compile(
-    r"(?:\$|(?<=\$)\{|\\\(|\\\[|[*_`\"'“‘#>&]|(?:^|[ \t\n])\|(?=[ \t]*$)|\\\\|\\(?:textbf|textit|text|mathbf|mathrm|boldsymbol|bm|underline|color|textcolor"
+    r"(?:\$|(?<=\$)\{|\\\(|\\\[|[*_`\"'“‘#>|&]|\\\\|\\(?:textbf|textit|text|mathbf|mathrm|boldsymbol|bm|underline|color|textcolor"
     r"|Large|large)\s*(?:\{[a-z]*\})?\s*\{|\\color\{\w+\}|\\begin\{[a-z*]+\}(?:\{[^{}]*\})?)$"
 )
 _COMMANDS_BEFORE = re.compile(
@@ -54,6 +54,8 @@ def part_of_more(text: str, start: int, end: int) -> str:
 def _may_stand_before(before: str) -> bool:
     if _BULLET.search(before):
         return True
+    if before.endswith("|"):
+        return False  # with no space behind it a bar opens an absolute value, and no cell of a table
     opened = False
     while True:
         spaced = _SPACE.sub(lambda m: " " * len(m.group()), before[-40:])
