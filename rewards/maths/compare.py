@@ -51,6 +51,8 @@ def synonyms(words: str) -> frozenset[str]:
 
 def agree(answer: Node, gold: Node, clock: Clock) -> bool:
     """Whether `answer` is a right way to write `gold`."""
+    if isinstance(answer, Num) and isinstance(gold, Num):
+        return answer.value == gold.value
     if isinstance(gold, Relation) and gold.ops[-1] == "≈":
         return _same_approximately(answer, gold, clock)
     answer, gold = _spread(_named_alike(answer, gold)), _spread(gold)

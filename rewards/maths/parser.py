@@ -408,10 +408,12 @@ class _Parser:
         return number(digits)
 
     def based(self, digits: str) -> Node:
-        braced = self.take("{")
+        depth = 0
+        while self.take("{"):
+            depth += 1
         token = self.next()
         base = int(token.text) if token.text.isdecimal() and len(token.text) < 3 else words_to_number(token.text) or 0
-        if braced:
+        for _ in range(depth):
             self.expect("}")
         if not 2 <= base <= 36 or any(int(d, 36) >= base for d in digits if d.isalnum()) or "." in digits:
             raise Unreadable("a numeral that its base does not have")

@@ -26,7 +26,12 @@ from rlpath.rewards.reading.vocabulary import denied
 _ANNOUNCED = re.compile(r"^\\text\{[^{}]*(?:\bis|=|:)\s*\}(?=\s*\S)")
 _EMPHASIS = re.compile(r"^(\*\*|__|\*|`)([^*_`]+)\1$")
 _WORKING = re.compile(r"(\S.*?)(?:\s|\\ )+\(([^()]+)\)")
-_PLAIN = re.compile(r"-?\d{1,15}")
+_INTEGER = re.compile(r"-?\d{1,15}")
+_COMMA = re.compile(r"(?<=\d),(?=\d)")
+_DRESS = re.compile(r"\\(?:left|right|displaystyle)(?![A-Za-z])|\\[,;:! ]|(?<=\\)[dt](?=frac)|[\s$]")
+_WORDS_DRESS = re.compile(r"\\(?:text|mathrm)(?![A-Za-z])|[{}.]")
+_PARTED = re.compile(r"(?<=[\w,])\s+(?=\w)")
+_PARTED_DIGITS = re.compile(r"(?<=\d)[{}._]+(?=\d)|\}\{")
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ class Gold:
 
     text: str
     tree: Node | None
+    plain: str = ""
 
 
 @lru_cache(maxsize=4096)
@@ -87,9 +93,15 @@ def read_gold(gold: str) -> Gold:
     if len(stated) == 1:
         text = stated.pop()
     try:
-        return Gold(text, parse(in_symbols(text.rstrip("."))))
+        return Gold(text, _read(text.rstrip(".")), _plain(text))
     except Unreadable:
-        return Gold(text, None)
+        return Gold(text, None, _plain(text))
+
+
+@lru_cache(maxsize=4096)
+def _read(text: str) -> Node:
+    """The tree of `text`. It is kept: the completions of a group give the same few answers."""
+    return parse(in_symbols(text))
 
 
 class _Judge:
@@ -190,11 +202,13 @@ class _Judge:
         """The verdict on one piece of text that is said to be the answer; `no_answer` where it cannot be read."""
         text = _EMPHASIS.sub(r"\2", text.strip().rstrip(".").strip())
         shown = text[:200]
-        if _PLAIN.fullmatch(text) and _PLAIN.fullmatch(self.gold.text):
+        if _INTEGER.fullmatch(text) and _INTEGER.fullmatch(self.gold.text):
             same = int(text) == int(self.gold.text)
             return Verdict.of(
                 Status.CORRECT if same else Status.WRONG, shown, "equal" if same else "a different number"
             )
+        if _plain(text) == self.gold.plain:
+            return Verdict.of(Status.CORRECT, shown, "the same text")
         try:
             tree = self._parsed(like_gold(_ANNOUNCED.sub("", text), self.gold.text))
         except Unreadable as problem:
@@ -207,10 +221,9 @@ class _Judge:
 
     def _parsed(self, text: str) -> Node:
         """The tree of `text`; where a list is asked for, a comma before three digits separates."""
-        text = in_symbols(text)
         if self._listed() and "," in text:
-            text = re.sub(r"(?<=\d),(?=\d)", ", ", text)
-        return parse(text)
+            text = _COMMA.sub(", ", in_symbols(text))
+        return _read(text)
 
     def _unparsed(self, text: str, problem: str) -> Verdict:
         if _folded(text) == _folded(self.gold.text):
@@ -257,7 +270,12 @@ def _says_how(value: str, working: str, clock: Clock) -> bool:
         return False
 
 
+def _plain(text: str) -> str:
+    """`text` without spaces and the dress of TeX, to see that two texts are the same; what it parts stays parted."""
+    return _DRESS.sub("", _PARTED.sub("_", text))
+
+
 def _folded(text: str) -> str:
-    text = re.sub(r"(?<=\d)\s+(?=\d)", "_", text)
-    text = re.sub(r"\\(?:left|right|text|mathrm|displaystyle|[,;:! ])|\\[dt](?=frac)|[\s${}.]", "", text)
-    return text.casefold()
+    """`text` as words, where it is no formula: without braces, points and capitals."""
+    text = _WORDS_DRESS.sub("", _PARTED_DIGITS.sub("|", _plain(text)))
+    return text.replace("_", "").casefold()
