@@ -342,9 +342,6 @@ def _near(shown: Num, value: Node, clock: Clock) -> bool:
 
 
 def _same_words(answer: Node, words: str) -> bool:
-    match answer:
-        case Relation(("=",), (Text(month), Num(day))) if f"{month} {day}" == words:
-            return True
     if answer == EMPTY and words in _NOTHING:
         return True
     if answer == Sym("set:R") and words in _ALL_REALS:
@@ -386,6 +383,8 @@ def _entries(node: Node) -> tuple[Node, ...] | None:
             return items
         case Interval(low, high, False, False):
             return (low, high)
+        case Matrix("matrix", rows) if all(len(row) == 1 for row in rows):
+            return tuple(row[0] for row in rows)
     return None
 
 
@@ -546,11 +545,14 @@ def _same_relation(answer: Node, gold: Relation, clock: Clock) -> bool:
         given = real_set(answer, clock)
         return given is not None and same_set(given, wanted, clock)
     if gold.ops == ("in",):
-        return isinstance(answer, Relation) and answer.ops == ("in",) and agree(answer.sides[1], gold.sides[1], clock)
+        inside = answer.sides[1] if isinstance(answer, Relation) and answer.ops == ("in",) else answer
+        return agree(inside, gold.sides[1], clock)
     return _same_inequality(answer, gold, clock)
 
 
 def _same_equation(answer: Node, gold: Relation, clock: Clock) -> bool:
+    if not symbols(gold):
+        return agree(answer, gold.sides[-1], clock)
     label, sides = unlabelled(gold)
     value = sides[-1]
     if isinstance(answer, Relation) and (_solved(answer, gold, clock) or _solved(gold, answer, clock)):

@@ -50,6 +50,10 @@ _NO_UNIT = frozenset([
     "solution", "solutions", "where", "when", "which", "that", "given", "for", "all", "any",
     "we", "you", "i", "have", "get", "so", "thus", "then", "hence", "therefore",
 ])  # fmt: skip
+_MONTHS = frozenset([
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+])  # fmt: skip
 _LETTERS = frozenset(["m", "g", "s", "h", "l", "L", "N", "J", "W", "V", "A", "K", "F", "T", "C"])
 
 
@@ -70,7 +74,12 @@ def is_name(words: str) -> bool:
     >>> [is_name(words) for words in ("Paolo", "day", "between", "not")]
     [True, True, False, False]
     """
-    return reads_as_unit(words) and CALCULATES_BEFORE.search(words) is None and not bounded_before(words)
+    return (
+        words.lower() not in _MONTHS
+        and reads_as_unit(words)
+        and CALCULATES_BEFORE.search(words) is None
+        and not bounded_before(words)
+    )
 
 
 def is_unit_word(word: str) -> bool:
