@@ -34,7 +34,7 @@ from rlpath.runs.run_folder import read_run, run_path
 
 PPO = Path(__file__).with_name("ppo.py")
 ARMS: dict[str, dict[str, Any]] = {
-    "no advantage standardisation": {"norm_adv": False},
+    "no advantage standardization": {"norm_adv": False},
     "no value clipping": {"clip_vloss": False},
     "no entropy bonus": {"ent_coef": 0.0},
     "no gradient clipping": {"max_grad_norm": float("inf")},

@@ -1,4 +1,4 @@
-"""Direct preference optimisation on pairs that a verifier makes of the model's own answers, or on human pairs.
+"""Direct preference optimization on pairs that a verifier makes of the model's own answers, or on human pairs.
 
     python recipes/dpo.py
     python recipes/dpo.py --data hh-harmless --max-length 256

@@ -243,7 +243,7 @@ def length_bias(shared: Shared) -> Exhibit:
     five = shared.reward_model("ensemble", problems, heads=5)
     return Exhibit(
         "length-bias",
-        "A reward model that learnt to like length",
+        "A reward model that learned to like length",
         "The reward model is fitted to the preferences of annotators who like right answers, and long ones more.",
         TRUTH,
         (

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from rlpath.core.errors import run_command
 from rlpath.evals.measure.preferences import LLMBAR_PARTS, human_preferences, llmbar
 from rlpath.posttrain.experiment import read_settings
-from rlpath.posttrain.reward_modelling import run_reward_model
+from rlpath.posttrain.reward_modeling import run_reward_model
 from rlpath.posttrain.tuning_settings import TuningSettings
 
 

@@ -4,7 +4,7 @@
     python recipes/tabular.py --env-id CliffWalking-v1 --algorithm all
     python recipes/tabular.py --map my_maze.txt
 
-All seeds are trained as one array. What each has learnt is not sampled but computed: the expected return of its greedy
+All seeds are trained as one array. What each has learned is not sampled but computed: the expected return of its greedy
 policy inside the time limit, from the environment's own transition table, beside the optimum from the same table.
 Seeds are kept in `runs/tabular/<hash>/seed-<k>`; the same command shows them again, and more seeds are added to them.
 `--smoke` trains two seeds for 2,000 steps, to see that everything works.
@@ -150,7 +150,7 @@ def rows(outcomes: Sequence[Outcome], reference: Reference) -> list[tuple[str, .
                 f"{final_K.min():.4f}",
                 f"{final_K.max():.4f}",
                 f"{reference.optimum - final_K.mean():z.4f}",
-                with_interval(outcome.behaviour_return_K),
+                with_interval(outcome.behavior_return_K),
                 "no episode ended" if (online_K != online_K).any() else f"{online_K.mean():.4f}",
             )
         )

@@ -4,7 +4,7 @@
 
 Every arm is a process of its own and does the same work: the same prompts and group size, LoRA on every linear layer
 of the same model, completions of exactly `length` tokens (the end of turn is held back), rewards that give every
-group signal, one optimiser step. The first step warms up and is not counted. A parity check then gives stock TRL and
+group signal, one optimizer step. The first step warms up and is not counted. A parity check then gives stock TRL and
 rlpath the same completions and compares loss and gradient.
 
 Stock means TRL's defaults but for gradient checkpointing, which is off in every arm (it would slow TRL down further),
@@ -86,7 +86,7 @@ def run_self(kind: str, name: str, args: Args, folder: str) -> Any:
 
 
 def time_arm(arm: str, args: Args, folder: str) -> list[float]:
-    """Seconds of each measured step, optimiser included."""
+    """Seconds of each measured step, optimizer included."""
     if arm.startswith("rlpath"):
         trainer = make_ours(arm, args)
         return [trainer.train_step()["seconds/step"] for _ in range(args.steps + 1)][1:]

@@ -1,6 +1,6 @@
 """How many trivial programs a second the code verifier judges: `python scripts/bench_sandbox.py`.
 
-Prints, for each flavour of tests, verdicts per second over all threads, and the median and the slowest verdict. The
+Prints, for each flavor of tests, verdicts per second over all threads, and the median and the slowest verdict. The
 last line runs the same program in a bare Python process, without any protection, for comparison.
 """
 
@@ -21,7 +21,7 @@ from rlpath.rewards.verifiers.code import CodeVerifier
 
 PROGRAM = "def add(a, b):\n    return a + b\n"
 SCRIPT = "print(sum(map(int, input().split())))\n"
-FLAVOURS = {
+FLAVORS = {
     "asserts (two boxes)": (PROGRAM, "assert add(1, 2) == 3\nassert add(2, 2) == 4"),
     "function cases": (PROGRAM, '{"function": "add", "cases": [[[1, 2], 3], [[2, 2], 4]]}'),
     "stdin and stdout": (SCRIPT, '[{"stdin": "1 2", "stdout": "3"}]'),
@@ -48,15 +48,15 @@ def measure(task: Callable[[], object], count: int, threads: int) -> tuple[float
 
 
 def bench(count: int = 200, threads: int = 2) -> None:
-    """Time `count` verdicts of each flavour.
+    """Time `count` verdicts of each flavor.
 
     Args:
-        count: verdicts of each flavour.
+        count: verdicts of each flavor.
         threads: verdicts at a time.
     """
     verify = CodeVerifier()
     tasks: dict[str, Callable[[], object]] = {}
-    for name, (program, gold) in FLAVOURS.items():
+    for name, (program, gold) in FLAVORS.items():
         verdict = verify(program, gold)  # also starts the zygote
         if not verdict.correct:
             raise RuntimeError(f"{name}: {verdict.reason}")

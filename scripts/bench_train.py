@@ -84,7 +84,7 @@ def time_arm(arm: str, args: Args, folder: str) -> dict[str, Any]:
     from transformers import TrainerCallback
 
     class Clock(TrainerCallback):
-        """Seconds of each step, optimiser included, and its loss."""
+        """Seconds of each step, optimizer included, and its loss."""
 
         def __init__(self) -> None:
             self.times: list[float] = []

@@ -1,8 +1,8 @@
 """Verdicts a CPU second and agreement with labels: ours, Math-Verify and TRL's accuracy reward on the same rows.
 
 Run `python scripts/bench_verifiers.py` with RLPATH_DATA set; it needs math-verify and trl. Rows are the
-labelled model solutions of GSM8K, and the gold answers of MATH-500 written in other ways (labelled true) and with
-the next problem's gold answer (labelled false where the two differ).
+labeled model solutions of GSM8K, and the gold answers of MATH-500 written in other ways (labeled true) and with
+the next problem's gold answer (labeled false where the two differ).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def measured(name: str, label: str, judge: Judge, rows: Sequence[Row]) -> str:
 
 
 def gsm8k(data: Path, limit: int) -> list[Row]:
-    """The labelled model solutions."""
+    """The labeled model solutions."""
     lines = (data / "verifier_cases/gsm8k_model_solutions.jsonl").read_text().splitlines()[:limit]
     return [Row(r["completion"], r["gold"], r["expected"]) for r in map(json.loads, lines)]
 

@@ -300,7 +300,7 @@ def _peak(device: str) -> int:
 
 
 def train_step(settings: Update, path: Path, device: str) -> None:
-    """Two optimiser steps on packed groups of random tokens, as training does them."""
+    """Two optimizer steps on packed groups of random tokens, as training does them."""
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -316,7 +316,7 @@ def train_step(settings: Update, path: Path, device: str) -> None:
     base = model.get_base_model()
     install(base, 1.0)
     leave_casting_to_autocast(base)
-    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5)
     vocabulary = min(base.config.vocab_size, 1000)
     prompts = torch.randint(3, vocabulary, (1, PROMPT_TOKENS)).repeat(settings.group_size, 1).to(device)
     completions = torch.randint(3, vocabulary, (settings.group_size, settings.max_completion_length)).to(device)
@@ -330,8 +330,8 @@ def train_step(settings: Update, path: Path, device: str) -> None:
         with torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
             logprobs, _ = completion_logprobs(model, batch, settings.group_size)
         logprobs.mean().backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
 
 
 def check_step(path: Path, device: str) -> Iterator[Found]:

@@ -58,7 +58,7 @@ def draw(data: dict[str, Any]) -> str:
     for i, curve in enumerate(curves):
         x = range(1, len(curve) + 1)
         label = "training reward of each seed" if i == 0 else None
-        lines.append(Line(label, list(x), curve, plots.GREY, faint=len(curves) > 1))
+        lines.append(Line(label, list(x), curve, plots.GRAY, faint=len(curves) > 1))
     if len(curves) > 1:
         shortest = min(map(len, curves))
         values = np.array([curve[:shortest] for curve in curves])
@@ -77,7 +77,7 @@ def draw_curve(name: str, data: dict[str, Any]) -> str:
     """Recorded training returns over environment steps: every seed faint, their mean with its interval."""
     curves = np.array(list(data["curves"].values()), dtype=float)
     lines = [
-        Line("each seed" if i == 0 else None, data["step"], curve, plots.GREY, faint=True)
+        Line("each seed" if i == 0 else None, data["step"], curve, plots.GRAY, faint=True)
         for i, curve in enumerate(curves)
     ]
     lines.append(Line("mean, 95 %", data["step"], curves.mean(0), plots.BLUE, mean_band(curves)))

@@ -68,8 +68,8 @@ class Tune:
         model = settings.model()
         seeds = range(settings.first_seed, settings.first_seed + settings.seeds)
         assert settings.steps is not None
-        learner, behaviour = settings.learner(model, len(seeds)), settings.behaviour()
-        training = control(model, learner, behaviour, seeds, settings.steps, checkpoints=10)
+        learner, behavior = settings.learner(model, len(seeds)), settings.behavior()
+        training = control(model, learner, behavior, seeds, settings.steps, checkpoints=10)
         return float(training.greedy_return_KC[:, -1].mean()), float(np.nanmean(training.online_return_KC[:, -1]))
 
 

@@ -102,7 +102,7 @@ POINTS: dict[str, Callable[[], None]] = {
     "verification": lambda: in_step("verify", 3, signal.SIGKILL),
     "advantages": lambda: in_step("prepare", 3, signal.SIGKILL),
     "update": lambda: in_step("update", 2, signal.SIGKILL),
-    "optimiser": lambda: in_step("_clip", 3, signal.SIGKILL),
+    "optimizer": lambda: in_step("_clip", 3, signal.SIGKILL),
     "half a metrics line": lambda: in_metrics(3),
     "checkpoint": lambda: in_step("save", 3, signal.SIGKILL),
     "half a checkpoint": lambda: half_a_checkpoint(3),

@@ -117,7 +117,7 @@ def calibration_finding(pairs: Sequence[ScoredPair], name: str) -> Finding:
         for low, high, count, sure, interval in cells
     )
     found = [cell[4] for cell in cells]
-    line = Points("perfectly calibrated", [0.5, 1.0], [0.5, 1.0], [0.5, 1.0], [0.5, 1.0], plots.GREY)
+    line = Points("perfectly calibrated", [0.5, 1.0], [0.5, 1.0], [0.5, 1.0], [0.5, 1.0], plots.GRAY)
     dots = Points(
         "reward model, 95 %",
         [cell[3] for cell in cells],

@@ -18,7 +18,7 @@ from rlpath.evals.compare.comparison import Comparison, aggregate, read_comparis
 from rlpath.runs.prereg import Preregistration, Rule, parse_prereg
 from rlpath.runs.run_folder import RunRecord, read_run
 
-Outcome = Literal["met", "not met", "changed after the fact", "not analysed", "not registered"]
+Outcome = Literal["met", "not met", "changed after the fact", "not analyzed", "not registered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def _judged(rule: Rule, result: Result) -> tuple[Outcome, str]:
     """The outcome on every analysis the rule is about: met only where it is met on all of them."""
     about = [analysis for analysis in result.analyses if _about(rule, analysis)]
     if not about:
-        return "not analysed", f"the result has no {rule.metric} on {rule.task}"
+        return "not analyzed", f"the result has no {rule.metric} on {rule.task}"
     met = all(rule.met(analysis.figures) for analysis in about)
     names = [condition.figure for condition in rule.conditions]
     figures = "; ".join(

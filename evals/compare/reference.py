@@ -194,14 +194,14 @@ def points_of(curves: Sequence[Sequence[float] | Array], figures: Sequence[Mappi
 
 def band(points_R_P: Array, new_seeds: int, alpha: float) -> Band:
     """Simultaneous prediction limits at all points for the mean of `new_seeds` seeds, from R reference seeds."""
-    centre, half = _limits(points_R_P, new_seeds, alpha)
+    center, half = _limits(points_R_P, new_seeds, alpha)
     ratios = []
     for left_out in range(len(points_R_P)):
         others = np.delete(points_R_P, left_out, axis=0)
         middle, width = _limits(others, 1, alpha)
         ratios.append(float((np.abs(points_R_P[left_out] - middle) / width).max()))
     widened = max(1.0, *ratios)
-    return Band(centre - widened * half, centre + widened * half, new_seeds, widened)
+    return Band(center - widened * half, center + widened * half, new_seeds, widened)
 
 
 def _limits(points_R_P: Array, new_seeds: int, alpha: float) -> tuple[Array, Array]:
@@ -255,7 +255,7 @@ def check_plot(reference: Reference, seeds: SeedSet) -> str:
     step = [reference.step[-1] * (i + 0.5) / SHARES for i in range(SHARES)]
     expected = reference.points.mean(0)[:SHARES]
     around = (limits.low[:SHARES], limits.high[:SHARES])
-    lines = [Line("reference, band for one seed", step, expected, plots.GREY, around)]
+    lines = [Line("reference, band for one seed", step, expected, plots.GRAY, around)]
     fresh = [learning_curve(record) for record in seeds.records.values()]
     for i, curve in enumerate(fresh):
         lines.append(Line("new" if i == 0 else None, curve.step, curve.value, plots.BLUE, faint=len(fresh) > 1))

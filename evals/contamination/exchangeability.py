@@ -1,7 +1,7 @@
 """Was the set read in its published order? A test with a p-value that holds whatever the model is.
 
 A model that never saw the set has no reason to find its items likelier in the published order than in any other (Oren
-et al., arXiv 2310.17623). Items are cut into shards of neighbours; in each, the log-likelihood of the published order
+et al., arXiv 2310.17623). Items are cut into shards of neighbors; in each, the log-likelihood of the published order
 is compared with shuffled orders; a one-sided t-test over the shards decides. A set that was shuffled before training,
 as fine-tuning data are, passes this test: silence is no proof.
 """
@@ -38,7 +38,7 @@ def exchangeability(
     permutations: int = 20,
     seed: int = 0,
 ) -> Exchangeability:
-    """Test items (token ids, in their published order), cut into `shards` runs of neighbours.
+    """Test items (token ids, in their published order), cut into `shards` runs of neighbors.
 
     A shard should fit the model's context whole. Raises ValueError for fewer than two shards or two items a shard.
     """

@@ -19,7 +19,7 @@ from rlpath.core.stats import Interval, difference_of_runs, paired_difference, s
 from rlpath.evals.contamination.token_scores import TokenScores
 
 SHARE = 0.2
-"""The lowest fifth of the tokens, fixed beforehand: the best share picked on labelled items is no detector."""
+"""The lowest fifth of the tokens, fixed beforehand: the best share picked on labeled items is no detector."""
 
 
 def mean_logprob(scores: TokenScores) -> float:

@@ -172,7 +172,7 @@ def check_overlap(documents: Iterable[Document], benchmarks: Sequence[Benchmark]
 
 
 class _Pieces:
-    """Loose matches of neighbouring rows, put together: what no row holds enough of, a few may hold between them."""
+    """Loose matches of neighboring rows, put together: what no row holds enough of, a few may hold between them."""
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         self.passages = passages

@@ -215,7 +215,7 @@ def _membership(originals: Sequence[TokenScores], references: Sequence[TokenScor
 
 
 def _order(logits_of: Logits, encode: Encode, benchmark: Benchmark, size: int, seed: int) -> Exchangeability:
-    """Neighbours in the file's order, from its beginning: as many shards as `size` items give."""
+    """Neighbors in the file's order, from its beginning: as many shards as `size` items give."""
     shards = min(size // SHARD, MOST_SHARDS)
     tokens = [encode(f"{item.question}\n") for item in benchmark.items[: shards * SHARD]]
 

@@ -9,13 +9,13 @@ from rlpath.deep.runner.report import figures_of
 from rlpath.runs.curves import has_curve, learning_curve
 from rlpath.runs.run_folder import RunRecord
 
-EXACT = ("greedy_return", "behaviour_return")
+EXACT = ("greedy_return", "behavior_return")
 WORDS = {
     "final": "final evaluation",
     "last_100": "last 100 training episodes",
     "area": "area under the curve",
     "greedy_return": "greedy policy, exact",
-    "behaviour_return": "acting as trained, exact",
+    "behavior_return": "acting as trained, exact",
     "pass@1": "pass@1 after training",
     "greedy": "greedy accuracy after training",
 }
@@ -25,7 +25,7 @@ def scores(record: RunRecord) -> dict[str, float]:
     """Scores by name, the one that decides first.
 
     Reinforcement learning: `final` (mean return of the final evaluation), `last_100` (mean of the last training
-    episodes), `area` (mean over the learning curve). Tabular methods: `greedy_return` and `behaviour_return`, computed
+    episodes), `area` (mean over the learning curve). Tabular methods: `greedy_return` and `behavior_return`, computed
     from the environment's table, and `area`. Language models, as shares: `pass@1`, `greedy`, pass@n after
     training. Raises `InputError` where the run has neither evaluation.
     """

@@ -18,7 +18,7 @@ from rlpath.report.tables import text_table
 from rlpath.runs.curves import has_curve, learning_curve
 from rlpath.runs.seed_sets import SeedSet
 
-COLOURS = {"A": plots.GREY, "B": plots.BLUE}
+COLORS = {"A": plots.GRAY, "B": plots.BLUE}
 OUTCOMES: dict[Verdict, Outcome] = {
     "B is better": Outcome.IMPROVED,
     "B is worse": Outcome.WORSE,
@@ -130,7 +130,7 @@ def curves(a: SeedSet, b: SeedSet) -> str:
     lines: list[Line] = []
     for side, runs in (("A", a), ("B", b)):
         found = [learning_curve(record) for record in runs.records.values() if has_curve(record)]
-        lines += [Line(None, curve.step, curve.value, COLOURS[side], faint=True) for curve in found]
+        lines += [Line(None, curve.step, curve.value, COLORS[side], faint=True) for curve in found]
         if len(found) > 1:
             values = np.stack([curve.value for curve in found])
             lines.append(
@@ -138,7 +138,7 @@ def curves(a: SeedSet, b: SeedSet) -> str:
                     f"{side}, mean of {len(found)}, 95 %",
                     found[0].step,
                     values.mean(0),
-                    COLOURS[side],
+                    COLORS[side],
                     mean_band(values),
                 )
             )
@@ -155,7 +155,7 @@ def seeds_plot(found: Contrast) -> str:
         else [([x], [value]) for x, side in ((0, found.a), (1, found.b)) for value in side.values()]
     )
     for i, (x, y) in enumerate(pairs):
-        series.append(Points("each seed" if i == 0 else "", x, y, y, y, plots.GREY))
+        series.append(Points("each seed" if i == 0 else "", x, y, y, y, plots.GRAY))
     middles = (found.iqm_a, found.iqm_b) if found.iqm_a and found.iqm_b else (found.mean_a, found.mean_b)
     word = "IQM, 95 %" if found.iqm_a else "mean, 95 %"
     for x, middle in zip((-0.05, 1.05), middles, strict=True):
@@ -174,7 +174,7 @@ def profile(found: Contrast) -> str:
     for side, runs in (("A", found.a), ("B", found.b)):
         share, low, high = performance_profile([[value] for value in runs.values()], thresholds)
         band = (low, high) if len(runs) >= BOOTSTRAP_FROM else None
-        lines.append(Line(side, thresholds, share, COLOURS[side], band))
+        lines.append(Line(side, thresholds, share, COLORS[side], band))
     name = WORDS.get(found.score, found.score)
     return plots.line_plot("profile", "Share of runs above a score", lines, xlabel=name, percent=True)
 

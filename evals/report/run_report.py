@@ -129,7 +129,7 @@ def _judges(judges: Mapping[str, Any] | None) -> str:
     if judges["same_code"]:
         return page.note(
             f"Training was rewarded and the evaluation judged by the same code, {evaluation}: what it wrongly accepts, "
-            "training may have learnt, and no figure here would show it."
+            "training may have learned, and no figure here would show it."
         )
     return page.soft(f"Training was rewarded by {training}; the evaluation was judged by {evaluation}, other code.")
 
@@ -146,7 +146,7 @@ def _contamination(manifest: Mapping[str, Any]) -> str:
 
 
 def share(interval: Interval) -> str:
-    """An interval of a share, in per cent."""
+    """An interval of a share, in percent."""
     return f"{points(interval.estimate)} % [{points(interval.low)}, {points(interval.high)}]"
 
 
@@ -241,7 +241,7 @@ def training_plots(metrics: Sequence[Row], evaluations: Mapping[str, Evaluation 
     return [figure for figure in figures if figure]
 
 
-_COLOURS = {"correct": plots.GREEN, "wrong": plots.RED, "all": plots.GREY, "largest": plots.ORANGE}
+_COLORS = {"correct": plots.GREEN, "wrong": plots.RED, "all": plots.GRAY, "largest": plots.ORANGE}
 
 
 def _curves(
@@ -255,7 +255,7 @@ def _curves(
     from_zero: bool = False,
 ) -> str:
     lines = [
-        Line(label, *curve(metrics, key), colour=_COLOURS.get(label, plots.BLUE))
+        Line(label, *curve(metrics, key), color=_COLORS.get(label, plots.BLUE))
         for label, key in keys.items()
         if curve(metrics, key)[0]
     ]
@@ -268,17 +268,17 @@ def _curves(
 
 
 def _pass_plot(evaluations: Mapping[str, Evaluation | None]) -> str:
-    colours = {"before": plots.GREY, "after": plots.BLUE}
+    colors = {"before": plots.GRAY, "after": plots.BLUE}
     summaries = {side: e.summary() for side, e in evaluations.items() if e is not None and e.complete}
     if not summaries:
         return ""
-    series = [_pass_points(side, summary, colours[side]) for side, summary in summaries.items()]
+    series = [_pass_points(side, summary, colors[side]) for side, summary in summaries.items()]
     ticks = [float(k) for k in next(iter(summaries.values())).pass_at]
     title = "pass@k on held-out problems, 95 % intervals"
     return plots.points_plot("pass", title, series, xlabel="k", xticks=ticks, log2=True)
 
 
-def _pass_points(side: str, summary: Summary, colour: str) -> Points:
+def _pass_points(side: str, summary: Summary, color: str) -> Points:
     shift = {"before": 0.985, "after": 1.015}[side]
     intervals = list(summary.pass_at.values())
     return Points(
@@ -287,7 +287,7 @@ def _pass_points(side: str, summary: Summary, colour: str) -> Points:
         [interval.estimate for interval in intervals],
         [interval.low for interval in intervals],
         [interval.high for interval in intervals],
-        colour,
+        color,
     )
 
 

@@ -90,7 +90,7 @@ def _figures(records: Sequence[RunRecord], result: SeedComparison) -> Iterable[s
     if all(steps for steps, _ in curves):
         shared = sorted(set.intersection(*(set(steps) for steps, _ in curves)))
         by_step = [dict(zip(*steps_and_values, strict=True)) for steps_and_values in curves]
-        lines = [Line("each seed" if i == 0 else None, *c, colour=plots.GREY, faint=True) for i, c in enumerate(curves)]
+        lines = [Line("each seed" if i == 0 else None, *c, color=plots.GRAY, faint=True) for i, c in enumerate(curves)]
         mean = [sum(values[step] for values in by_step) / len(by_step) for step in shared]
         lines.append(Line("mean", shared, mean))
         fits = all(0 <= value <= 1 for _, values in curves for value in values)
@@ -102,7 +102,7 @@ def _figures(records: Sequence[RunRecord], result: SeedComparison) -> Iterable[s
 def _seed_plot(name: str, metric: Aggregate) -> str:
     pairs = zip(metric.before_R, metric.after_R, strict=True)
     series = [
-        Points("each seed" if i == 0 else "", [0, 1], pair, pair, pair, plots.GREY) for i, pair in enumerate(pairs)
+        Points("each seed" if i == 0 else "", [0, 1], pair, pair, pair, plots.GRAY) for i, pair in enumerate(pairs)
     ]
     if metric.before and metric.after:
         both = (metric.before, metric.after)

@@ -9,9 +9,9 @@ from rlpath.evals.suite.result import Contrast, Entrant, Probe, Sensitivity, Sui
 from rlpath.report import plots
 from rlpath.report.plots import Mark, Points, Row
 
-COLOURS = {Outcome.IMPROVED: plots.GREEN, Outcome.WORSE: plots.RED, Outcome.NO_EVIDENCE: plots.GREY}
+COLORS = {Outcome.IMPROVED: plots.GREEN, Outcome.WORSE: plots.RED, Outcome.NO_EVIDENCE: plots.GRAY}
 MODELS = (plots.BLUE, plots.PURPLE, plots.ORANGE, plots.GREEN, plots.RED)
-OTHERS = {"baseline": plots.GREY, "base": "#a07a4c"}
+OTHERS = {"baseline": plots.GRAY, "base": "#a07a4c"}
 LABEL = 30
 
 
@@ -24,8 +24,8 @@ def forest(result: SuiteResult) -> str:
 
 def _forest_row(result: SuiteResult, contrast: Contrast) -> Row:
     aggregate = contrast.aggregates[0]
-    found, colour = aggregate.difference, COLOURS[Outcome(contrast.verdict)]
-    mark = Mark(found.estimate, found.low, found.high, colour) if found else Mark(gain(aggregate), colour=colour)
+    found, color = aggregate.difference, COLORS[Outcome(contrast.verdict)]
+    mark = Mark(found.estimate, found.low, found.high, color) if found else Mark(gain(aggregate), color=color)
     label = f"{test_name(result, contrast)} ({metric_name(aggregate)})"
     return Row(label, (mark,), band=min(1.0, aggregate.detectable))
 
@@ -34,7 +34,7 @@ def pass_curve(result: SuiteResult, task: str, name: str) -> str:
     """pass@k of every entrant on a task, each training seed a line, and of guessing; "" for a single k."""
     series: list[Points] = []
     guesses: dict[int, float] = {}
-    for position, (entrant, colour) in enumerate(_coloured(result)):
+    for position, (entrant, color) in enumerate(_colored(result)):
         for number, member in enumerate(entrant.members):
             headline = headline_of(result, member, task)
             if headline is None:
@@ -45,7 +45,7 @@ def pass_curve(result: SuiteResult, task: str, name: str) -> str:
             xs = [k * 1.02 ** (position + 0.3 * number) for k in ks]
             limits = [i.low for i in found], [i.high for i in found]
             label = "" if number else shortened(entrant.label)
-            series.append(Points(label, xs, [i.estimate for i in found], *limits, colour))
+            series.append(Points(label, xs, [i.estimate for i in found], *limits, color))
     ks = list(guesses)
     if len(ks) < 2:
         return ""
@@ -58,7 +58,7 @@ def pass_curve(result: SuiteResult, task: str, name: str) -> str:
 def sensitivity_plot(found: Sensitivity, name: str) -> str:
     """Accuracy of model and versus under every variant."""
     rows = [
-        Row(variant, (Mark(other, colour=plots.GREY, label=versus), Mark(own, colour=plots.BLUE, label=model)))
+        Row(variant, (Mark(other, color=plots.GRAY, label=versus), Mark(own, color=plots.BLUE, label=model)))
         for variant, own, other in zip(found.variants, found.accuracies, found.versus_accuracies, strict=True)
         for versus, model in ((shortened(found.versus), shortened(found.model)),)
     ]
@@ -83,8 +83,8 @@ def shortened(label: str) -> str:
     return label if len(label) <= LABEL else f"…{label[1 - LABEL :]}"
 
 
-def _coloured(result: SuiteResult) -> list[tuple[Entrant, str]]:
-    """Every entrant with the colour of its curves."""
+def _colored(result: SuiteResult) -> list[tuple[Entrant, str]]:
+    """Every entrant with the color of its curves."""
     models = [entrant for entrant in ordered(result) if entrant.role == "model"]
-    colours = {entrant.label: MODELS[i % len(MODELS)] for i, entrant in enumerate(models)}
-    return [(entrant, colours.get(entrant.label) or OTHERS[entrant.role]) for entrant in ordered(result)]
+    colors = {entrant.label: MODELS[i % len(MODELS)] for i, entrant in enumerate(models)}
+    return [(entrant, colors.get(entrant.label) or OTHERS[entrant.role]) for entrant in ordered(result)]

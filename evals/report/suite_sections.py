@@ -21,7 +21,7 @@ RANKINGS = {
     "undecided": "no model is ahead under any variant",
 }
 GOOD, BAD = ("met",), ("not met", "changed after the fact", "departure")
-OPENINGS = ("met", "not met", "changed after the fact", "not analysed", "not registered", "departure", "exploratory")
+OPENINGS = ("met", "not met", "changed after the fact", "not analyzed", "not registered", "departure", "exploratory")
 PLAIN_LISTED = 5
 
 
@@ -148,7 +148,7 @@ def _plain(value: Any) -> str:
 
 
 def preregistration(result: SuiteResult) -> Iterator[str]:
-    """The lines of the check, each with its outcome in colour."""
+    """The lines of the check, each with its outcome in color."""
     if not result.prereg:
         yield page.note("No preregistration was recorded before this evaluation: every test in it is exploratory.")
         return

@@ -22,7 +22,7 @@ HEAD = (
 
 
 def result_lines(result: SuiteResult) -> list[str]:
-    """What the command prints. Shares in per cent."""
+    """What the command prints. Shares in percent."""
     lines = [text_table(HEAD, [_row(one) for one in result.headlines]), ""]
     lines += [f"{one.model} against {one.versus} on {one.task}: {one.claim}" for one in result.contrasts]
     lines += ["", *(f"warning: {text}" for text in result.warnings)] if result.warnings else []
@@ -38,5 +38,5 @@ def _row(one: Headline) -> tuple[str, ...]:
 
 
 def percent(share: float) -> str:
-    """A share in per cent, one decimal."""
+    """A share in percent, one decimal."""
     return f"{100 * share:.1f}"

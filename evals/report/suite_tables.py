@@ -18,12 +18,12 @@ TESTED = ("difference, points", "p, Holm", "smallest visible", "p", "versus", "m
 READINGS = (
     "Accuracy: one greedy completion a problem, judged by our verifier; strict and flexible are the same completions "
     "as a format-bound and a lenient harness would read them. All else is of the sampled completions where there are "
-    "some; maj@k: the most frequent answer of k. Brackets are 95 % intervals over problems. Grey rows need no model."
+    "some; maj@k: the most frequent answer of k. Brackets are 95 % intervals over problems. Gray rows need no model."
 )
 
 
 def percent(value: float) -> str:
-    """A share in per cent, one decimal."""
+    """A share in percent, one decimal."""
     return f"{100 * value:.1f} %"
 
 
@@ -115,7 +115,7 @@ def contrasts(result: SuiteResult) -> Iterator[str]:
     yield page.soft(
         f"Paired by problem{_how(result)}. Holm's adjustment is over the {len(result.family)} declared tests. Smallest "
         "visible: the smallest true difference, in points, that would have been seen with 80 % power; a smaller one is "
-        "not ruled out. In the figure it is grey."
+        "not ruled out. In the figure it is gray."
     )
     rows = [_test_row(result, each, other) for each in result.contrasts for other in each.aggregates[1:]]
     if rows:

@@ -1,4 +1,4 @@
-"""Behaviour probes: change what should not matter, and see whether accuracy moves.
+"""Behavior probes: change what should not matter, and see whether accuracy moves.
 
 On our own stories: new numbers, new names, a sentence with a number that must not be used, an answer asked for in
 words, in a box or as JSON. On any other task with numbers for answers: the last four. A model that solves the problem

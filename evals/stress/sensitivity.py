@@ -96,10 +96,10 @@ def sensitivity(
         )
         for side in (model[1], versus[1])
     )
-    return summarise(model[0], versus[0], after, before, left_out)
+    return summarize(model[0], versus[0], after, before, left_out)
 
 
-def summarise(
+def summarize(
     model: str,
     versus: str,
     after: Sequence[Sequence[TaskRun]],

@@ -194,8 +194,8 @@ STORIES = (
     ),
     Story(
         "practice",
-        "{name} practises the piano for {a} minutes on each of {b} days and for {c} minutes on each of {d} other days. "
-        "How many minutes does {name} practise on all these days together?",
+        "{name} practices the piano for {a} minutes on each of {b} days and for {c} minutes on each of {d} other days. "
+        "How many minutes does {name} practice on all these days together?",
         {"a": range(15, 50, 5), "b": range(3, 7), "c": range(20, 95, 5), "d": range(2, 5)},
         lambda a, b, c, d: (a * b, c * d, a * b + c * d),
     ),

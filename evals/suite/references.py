@@ -33,7 +33,7 @@ _ROWS: tuple[tuple[str, float, str, str, str, str], ...] = (
 
 
 def references(tasks: Sequence[str], parameters: int) -> tuple[Mapping[str, str], ...]:
-    """Published figures on these tasks of models of about `parameters` (0 where that is not known), in per cent."""
+    """Published figures on these tasks of models of about `parameters` (0 where that is not known), in percent."""
     return tuple(
         {name: value for name, value in zip(_COLUMNS, row, strict=True) if isinstance(value, str)}
         for row in _ROWS

@@ -370,7 +370,7 @@ TASKS = {
                 Template("plain", "{question}"),
                 Template("follow", "{question}\n\nFollow every instruction exactly."),
                 Template("before", "Follow every instruction below exactly.\n\n{question}"),
-                Template("labelled", "Request: {question}"),
+                Template("labeled", "Request: {question}"),
                 Template("text", "{question}\n\n", chat=False),
             ),
             max_tokens=512,

@@ -1,4 +1,4 @@
-"""A verifier in your own code: what it says, where a pattern is fooled, and how to measure both on labelled cases.
+"""A verifier in your own code: what it says, where a pattern is fooled, and how to measure both on labeled cases.
 
 marimo edit recipes/notebooks/verifier.py
 """

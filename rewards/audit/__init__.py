@@ -1,1 +1,1 @@
-"""Measure a verifier on labelled cases."""
+"""Measure a verifier on labeled cases."""

@@ -46,7 +46,7 @@ class Verify:
 
 @dataclass(frozen=True)
 class Audit:
-    """Grade labelled cases and count false accepts and false rejects per kind, with 95 % Wilson intervals.
+    """Grade labeled cases and count false accepts and false rejects per kind, with 95 % Wilson intervals.
 
     The exit status is 1 where the counts of all kinds together exceed what is allowed, 0 otherwise.
     """
@@ -66,7 +66,7 @@ class Audit:
     """On how many cases the verifier may raise an exception."""
 
     def run(self) -> int:
-        """Print the audit of a file of labelled cases; 0, or 1 for more disagreements or errors than are allowed."""
+        """Print the audit of a file of labeled cases; 0, or 1 for more disagreements or errors than are allowed."""
         cases = read_cases(self.cases)
         graded = list(grade(cases, foreign_verifier(self.verifier) if self.verifier else None))
         if self.verdicts:

@@ -1,4 +1,4 @@
-"""How often is a verifier wrong? Grades labelled cases and counts false accepts and false rejects, with intervals."""
+"""How often is a verifier wrong? Grades labeled cases and counts false accepts and false rejects, with intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds nodes of the tree: exact numerals, normalised words, and operations from their parts."""
+"""Builds nodes of the tree: exact numerals, normalized words, and operations from their parts."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ def is_label(node: Node) -> bool:
     return False
 
 
-def unlabelled(node: Node) -> tuple[Node | None, tuple[Node, ...]]:
+def unlabeled(node: Node) -> tuple[Node | None, tuple[Node, ...]]:
     """The label of an equation and its further sides; (None, (node,)) for anything else."""
     if isinstance(node, Relation) and set(node.ops) <= {"=", "≈"}:
         first, *rest = node.sides
@@ -229,7 +229,7 @@ def _same_expression(answer: Node, gold: Node, clock: Clock) -> bool:
         return True
     if isinstance(answer, Seq) and answer.kind == "ratio" and len(answer.items) == 2:
         answer = Op("div", answer.items)
-    label, sides = unlabelled(answer)
+    label, sides = unlabeled(answer)
     match answer:
         case Relation(("=",), (Op("add", names), value)) if all(isinstance(n, Sym) and is_label(n) for n in names):
             sides = (value,)  # "m + n = 7"
@@ -269,7 +269,7 @@ def _minus(left: Node, right: Node) -> Node:
 
 def _named_alike(answer: Node, gold: Node) -> Node:
     """`answer` with its bound variables and arbitrary constants named as in the gold: n for k, A for C_1, t for x."""
-    value = unlabelled(answer)[1][-1] if isinstance(answer, Relation) and isinstance(gold, Op) else answer
+    value = unlabeled(answer)[1][-1] if isinstance(answer, Relation) and isinstance(gold, Op) else answer
     mine, theirs = symbols(value), symbols(gold)
     here, there = sorted(mine - theirs), sorted(theirs - mine)
     if not here or len(here) != len(there) or len(here) > 2:
@@ -346,7 +346,7 @@ def _same_words(answer: Node, words: str) -> bool:
         return True
     if answer == Sym("set:R") and words in _ALL_REALS:
         return True
-    _, sides = unlabelled(answer)
+    _, sides = unlabeled(answer)
     answer = sides[-1]
     if isinstance(answer, Text):
         *said, last = answer.words.split(" is ")
@@ -360,7 +360,7 @@ def _same_words(answer: Node, words: str) -> bool:
 
 
 def _same_matrix(answer: Node, gold: Matrix, clock: Clock) -> bool:
-    _, sides = unlabelled(answer)
+    _, sides = unlabeled(answer)
     answer = sides[-1]
     column = len(gold.rows[0]) == 1
     entries = _entries(answer)
@@ -389,7 +389,7 @@ def _entries(node: Node) -> tuple[Node, ...] | None:
 
 
 def _same_ratio(answer: Node, items: Sequence[Node], clock: Clock) -> bool:
-    _, sides = unlabelled(answer)
+    _, sides = unlabeled(answer)
     answer = sides[-1]
     if len(items) == 2 and _is_expression(answer) and items[1] != Num(Fraction(0)):
         return equal(answer, Op("div", tuple(items)), clock)
@@ -409,7 +409,7 @@ def _same_tuple(answer: Node, items: Sequence[Node], clock: Clock) -> bool:
             answer = inner
     entries = _entries(_last_side(answer))
     if entries is None:
-        entries = _labelled_entries(answer)
+        entries = _labeled_entries(answer)
     if entries is None or len(entries) != len(items):
         return False
     return all(agree(a, g, clock) for a, g in zip(entries, items, strict=True))
@@ -428,13 +428,13 @@ def _last_side(node: Node) -> Node:
     return node
 
 
-def _labelled_entries(node: Node) -> tuple[Node, ...] | None:
+def _labeled_entries(node: Node) -> tuple[Node, ...] | None:
     """The values of "x = 1, y = 2" as a tuple, where the labels are different and in alphabetical order."""
     if not (isinstance(node, Seq) and node.kind == "list"):
         return None
     labels, values = [], []
     for item in node.items:
-        label, sides = unlabelled(item)
+        label, sides = unlabeled(item)
         if not isinstance(label, Sym):
             return None
         labels.append(label.name)
@@ -449,7 +449,7 @@ def _collection(node: Node) -> tuple[str, tuple[Node, ...]] | None:
         node = node.sides[1]
     if not (isinstance(node, Seq) and node.kind in ("list", "set", "array")):
         return None
-    split = [unlabelled(item) for item in node.items]
+    split = [unlabeled(item) for item in node.items]
     labels = {label for label, _ in split}
     if split[0][0] is not None and labels <= {split[0][0], None}:
         return node.kind, tuple(sides[-1] for _, sides in split)
@@ -459,7 +459,7 @@ def _collection(node: Node) -> tuple[str, tuple[Node, ...]] | None:
 def _named(node: Node) -> set[str]:
     """The first letters of the labels of a list: one for "x_1 = 1, x_2 = 2", two for "x = 1, y = 2"."""
     items = node.items if isinstance(node, Seq) and node.kind == "list" else ()
-    labels = [unlabelled(item)[0] for item in items]
+    labels = [unlabeled(item)[0] for item in items]
     return {label.name[:1] for label in labels if isinstance(label, Sym)}
 
 
@@ -468,9 +468,9 @@ def _same_collection(answer: Node, gold: Node, items: Sequence[Node], clock: Clo
         return False  # "x = 1, y = 2" is a point, not two solutions
     wanted, given = _collection(gold), _collection(answer)
     entries = _entries(answer)
-    labelled = _labelled_entries(gold)
-    if labelled is not None and entries is not None and len(entries) == len(labelled):
-        return all(agree(a, g, clock) for a, g in zip(entries, labelled, strict=True))
+    labeled = _labeled_entries(gold)
+    if labeled is not None and entries is not None and len(entries) == len(labeled):
+        return all(agree(a, g, clock) for a, g in zip(entries, labeled, strict=True))
     if wanted is None or given is None:
         return _same_real_set(answer, gold, clock)
     gold_items, answer_items = list(wanted[1]), list(given[1])
@@ -492,7 +492,7 @@ def _items(node: Node) -> list[Node]:
 
 def _by_name(node: Node) -> dict[str, Node]:
     """The values of "Paolo: 18, Qing: 14" under their names; empty where not every value has one."""
-    split = [unlabelled(item) for item in _items(node)]
+    split = [unlabeled(item) for item in _items(node)]
     named = {label.words.replace("imum", ""): sides[-1] for label, sides in split if isinstance(label, Text)}
     return named if len(named) == len(split) else {}
 
@@ -553,14 +553,14 @@ def _same_relation(answer: Node, gold: Relation, clock: Clock) -> bool:
 def _same_equation(answer: Node, gold: Relation, clock: Clock) -> bool:
     if not symbols(gold):
         return agree(answer, gold.sides[-1], clock)
-    label, sides = unlabelled(gold)
+    label, sides = unlabeled(gold)
     value = sides[-1]
     if isinstance(answer, Relation) and (_solved(answer, gold, clock) or _solved(gold, answer, clock)):
         return True
     multiplied_through = isinstance(answer, Relation) and _proportional(answer, gold, clock)
     if label is None or (multiplied_through and len(symbols(gold)) > 1):
         return multiplied_through
-    given_label, given = unlabelled(answer)
+    given_label, given = unlabeled(answer)
     if given_label is not None and (
         given_label == label
         or (

@@ -1,4 +1,4 @@
-"""Is the answer in a form that answers the question? A value must be evaluated, a factorisation factored.
+"""Is the answer in a form that answers the question? A value must be evaluated, a factorization factored.
 
 A model that writes the question's own expression in the box has not computed anything, although the expression is equal
 to the gold answer. These rules need the question; without it only values are compared.
@@ -11,7 +11,7 @@ import re
 from contextlib import suppress
 from functools import lru_cache
 
-from rlpath.rewards.maths.compare import unlabelled
+from rlpath.rewards.maths.compare import unlabeled
 from rlpath.rewards.maths.expressions import equal, exact_or_none, measured
 from rlpath.rewards.maths.parser import parse
 from rlpath.rewards.maths.regions import spans
@@ -31,14 +31,14 @@ _PLAIN_OPERATIONS = frozenset({"add", "mul", "neg", "div", "pow", "sqrt", "root"
 
 def form_problem(answer: Node, text: str, gold: Node, question: str) -> str:
     """Why `answer`, though equal to `gold`, does not answer `question`; an empty string where it does."""
-    _, sides = unlabelled(answer)
+    _, sides = unlabeled(answer)
     if (
         isinstance(answer, Relation)
         and not symbols(gold)
         and key(without_nothings(answer)) in _asked_expressions(question)
     ):
         return "an equation of the question, not its answer"
-    _, gold_sides = unlabelled(gold)
+    _, gold_sides = unlabeled(gold)
     value, wanted = sides[-1], gold_sides[-1]
     if _face_percent(value, wanted, question):
         return "a percentage where no percentage is asked for"

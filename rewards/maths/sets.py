@@ -173,7 +173,7 @@ def _absolute(node: Relation, clock: Clock) -> RealSet | None:
 
 
 def _together(found: list[RealSet | None], clock: Clock, *, either: bool) -> RealSet | None:
-    """Conditions in a list hold together; joined by "or", or where no number fulfils them all, one of them does."""
+    """Conditions in a list hold together; joined by "or", or where no number fulfills them all, one of them does."""
     sets = [s for s in found if s is not None]
     names = {s.variable for s in sets}
     if len(sets) != len(found) or len(names) != 1:

@@ -42,7 +42,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """An answer in words, normalised."""
+    """An answer in words, normalized."""
 
     words: str
 

@@ -175,7 +175,7 @@ def without_echo(text: str, question: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _sentences(question: str) -> tuple[str, ...]:
-    """The question and its sentences, without those too short to be recognised as copied."""
+    """The question and its sentences, without those too short to be recognized as copied."""
     parts = [question.strip(), *(part.strip() for part in re.split(r"(?<=[.!?:])\s+|\n", question))]
     return tuple(dict.fromkeys(part for part in parts if len(part) >= 16))
 

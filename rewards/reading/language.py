@@ -1,6 +1,6 @@
 """Which language is a text in? By script, and by its most frequent small words where languages share one.
 
-It knows the languages that IFEval asks for and their neighbours; for any other it says that it does not know.
+It knows the languages that IFEval asks for and their neighbors; for any other it says that it does not know.
 """
 
 from __future__ import annotations

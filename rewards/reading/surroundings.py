@@ -1,6 +1,6 @@
 r"""Does a box stand alone, or is it a part of what surrounds it, as in `-\boxed{3}`, `\boxed{3}^2` or `2\boxed{3}`?
 
-Before and behind a box there may stand what a list of harmless neighbours allows: words, punctuation, the dress of
+Before and behind a box there may stand what a list of harmless neighbors allows: words, punctuation, the dress of
 TeX and Markdown, an equals sign, a unit. Everything else makes the box a part of a larger expression.
 """
 

@@ -145,7 +145,7 @@ def _lettered_run(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def options_of(question: str) -> Mapping[str, str]:
-    """Letter and normalised text of the options in `question`.
+    """Letter and normalized text of the options in `question`.
 
     >>> options_of("Which? (A) red (B) dark blue")
     {'A': 'red', 'B': 'dark blue'}

@@ -1,6 +1,6 @@
 """What a gold answer for code may look like, and the comparison of what a program returned.
 
-A gold is one string, in one of three flavours. Keys have the synonyms of `ALIASES`; an object with others is refused.
+A gold is one string, in one of three flavors. Keys have the synonyms of `ALIASES`; an object with others is refused.
 
 Asserts: Python source, run in a process apart from the program. Plain asserts (MBPP) or a `check(candidate)`
 (HumanEval); or JSON that names more, with the data sets' own field names. Imports and helpers of a `prompt` are run
@@ -91,7 +91,7 @@ def parse_tests(gold: Any) -> Tests:
 
 
 def from_object(gold: dict[str, Any]) -> Tests:
-    """Tests from a JSON object; the keys say which flavour it is, and an unknown key is refused."""
+    """Tests from a JSON object; the keys say which flavor it is, and an unknown key is refused."""
     row = without_description(gold)
     if row != gold or {"input_output", "public_test_cases"} & row.keys():
         gold = tests_of_row(row)

@@ -107,7 +107,7 @@ class Memory:
     """Bytes held at the peak, by what they are for."""
 
     weights: int
-    optimiser: int
+    optimizer: int
     activations: int
     logits: int
     sampler: int
@@ -116,7 +116,7 @@ class Memory:
     @property
     def total(self) -> int:
         """Bytes in all."""
-        return self.weights + self.optimiser + self.activations + self.logits + self.sampler + self.process
+        return self.weights + self.optimizer + self.activations + self.logits + self.sampler + self.process
 
 
 def shape_of(model: str) -> Shape | None:
@@ -154,7 +154,7 @@ def memory(settings: Settings, shape: Shape, *, gpu_memory: int | None, bf16: bo
     share = int(settings.gpu_memory * gpu_memory) if gpu_memory else 0
     return Memory(
         weights=count * (width if adapter else 4 + 2 * bf16),
-        optimiser=18 * adapter if adapter else 12 * count,
+        optimizer=18 * adapter if adapter else 12 * count,
         activations=_activations(settings, shape) * (1 if bf16 else 2),
         logits=LOGIT_CHUNK * shape.vocabulary * (width + 8),
         sampler=max(share, count * width + cache),

@@ -37,7 +37,7 @@ class Command:
 COMMANDS = {
     "doctor": Command("rlpath.cli.doctor:Doctor", "what this machine can run, and with which command"),
     "verify": Command("rlpath.rewards.audit.commands:Verify", "judge one completion against a gold answer"),
-    "audit": Command("rlpath.rewards.audit.commands:Audit", "measure a verifier on labelled cases"),
+    "audit": Command("rlpath.rewards.audit.commands:Audit", "measure a verifier on labeled cases"),
     "sweep": Command("rlpath.cli.sweep.command:Sweep", "run a recipe over seeds and a grid, here or on Ray"),
     "enjoy": Command("rlpath.cli.enjoy:Enjoy", "watch a trained agent, and measure its return"),
     "compare": Command("rlpath.evals.commands.seeds:Compare", "compare two sets of seeds"),

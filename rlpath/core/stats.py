@@ -376,7 +376,7 @@ def two_level_difference(
     # Of clusters of unlike size not the totals vary but what they are off the mean by.
     observed = _observations(gains.mean(0) - mean, clusters) + mean
     padded = _padded(observed)
-    centre = float(padded.mean())
+    center = float(padded.mean())
     problems = _standard_error(padded) ** 2
     seeds = float(gains.mean(1).var(ddof=1)) / runs if runs > 1 else 0.0
     error = math.sqrt(problems + seeds)
@@ -385,8 +385,8 @@ def two_level_difference(
     over = "problems" if clusters is None else "clusters"
     name = f"paired over {len(observed)} {over}" + (f" and {runs} seeds" if runs > 1 else "")
     half = t_quantile(0.5 + level / 2, df) * error
-    interval = Interval(mean, max(-1.0, centre - half), min(1.0, centre + half), name, level)
-    p = 2 * t_cdf(-abs(centre) / error, df)
+    interval = Interval(mean, max(-1.0, center - half), min(1.0, center + half), name, level)
+    p = 2 * t_cdf(-abs(center) / error, df)
     detectable = (t_quantile(1 - alpha / 2, df) + t_quantile(0.8, df)) * error * len(padded) / len(observed)
     return Difference(interval, p, f"t-test, {name}", min(1.0, detectable))
 
@@ -533,9 +533,9 @@ def _vector(values: ArrayLike) -> Array:
 
 def _score_limits(p: float, n: float, z: float) -> tuple[float, float]:
     """Wilson's limits of a share `p` of `n`, exact at 0 and 1."""
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return (0.0 if p == 0 else centre - half), (1.0 if p == 1 else centre + half)
+    return (0.0 if p == 0 else center - half), (1.0 if p == 1 else center + half)
 
 
 def _mean(values: Array) -> float:

@@ -334,7 +334,7 @@ def normalize_advantages(advantage: Tensor) -> Tensor:
 
 
 def policy_loss(ratio: Tensor, advantage: Tensor, args: Args) -> Tensor:
-    """The clipped surrogate, to be minimised, from (B,) ratios and advantages."""
+    """The clipped surrogate, to be minimized, from (B,) ratios and advantages."""
     if args.norm_adv:
         advantage = normalize_advantages(advantage)
     clipped = ratio.clamp(1 - args.clip_coef, 1 + args.clip_coef)

@@ -54,7 +54,7 @@ def biased_pairs(
     annotators: Annotators,
     seed: int,
 ) -> tuple[Pairs, torch.Tensor]:
-    """Labelled pairs of the sampler's completions of each problem, and whether each completion is right [N]."""
+    """Labeled pairs of the sampler's completions of each problem, and whether each completion is right [N]."""
     groups = sampler.generate([sampler.encode(problem.prompt) for problem in problems.problems], decoding)
     rows = [
         (problem, completion) for problem, group in zip(problems.problems, groups, strict=True) for completion in group

@@ -200,7 +200,7 @@ def _html(tables: dict[str, list[Row]], told: Sequence[str]) -> Iterable[str]:
 def _plot(name: str, table: Sequence[Row]) -> str:
     places = [float(i) for i in range(len(table))]
     series = [
-        Points("each seed" if i == 0 else "", places, values, values, values, plots.GREY)
+        Points("each seed" if i == 0 else "", places, values, values, values, plots.GRAY)
         for i, values in enumerate(zip(*(row.metrics[1].after_R for row in table), strict=True))
     ]
     found = [row.metrics[1].after for row in table]

@@ -44,7 +44,7 @@ class Features:
 class LinearReward:
     """score = min over heads of w · (h - mean) / scale, in standard deviations of the completions it was fitted on.
 
-    Several heads are an ensemble that believes its most sceptical member (Coste et al. 2023, arXiv 2310.02743). It is
+    Several heads are an ensemble that believes its most skeptical member (Coste et al. 2023, arXiv 2310.02743). It is
     a reward function as TRL and `PPOTrainer` take it.
     """
 
@@ -52,7 +52,7 @@ class LinearReward:
     mean_H: torch.Tensor
     scale_H: torch.Tensor
     weights_K_H: torch.Tensor
-    centre_K: torch.Tensor
+    center_K: torch.Tensor
     spread_K: torch.Tensor
     __name__ = "linear_reward_model"
 
@@ -70,7 +70,7 @@ class LinearReward:
     def of_features(self, hidden_N_H: torch.Tensor) -> torch.Tensor:
         """The score of each row of features, [N]."""
         raw_N_K = ((hidden_N_H - self.mean_H) / self.scale_H) @ self.weights_K_H.T
-        return ((raw_N_K - self.centre_K) / self.spread_K).amin(1)
+        return ((raw_N_K - self.center_K) / self.spread_K).amin(1)
 
 
 @dataclass(frozen=True)

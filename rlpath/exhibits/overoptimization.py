@@ -102,10 +102,10 @@ def overoptimization_plot(curves: Mapping[int, Curve], points: Sequence[BestOf])
     ppo = {name: [_mean([getattr(c, name)[step] for c in curves.values()]) for step in steps] for name in REWARDS}
     best = [math.sqrt(point.kl) for point in points]
     lines = [
-        Line("PPO, proxy reward", root, ppo["proxy"], colour=plots.RED),
-        Line("PPO, true reward", root, ppo["true"], colour=plots.GREEN),
-        Line("best-of-n, proxy reward", best, [point.proxy for point in points], colour=plots.ORANGE),
-        Line("best-of-n, true reward", best, [point.true for point in points], colour=plots.BLUE),
+        Line("PPO, proxy reward", root, ppo["proxy"], color=plots.RED),
+        Line("PPO, true reward", root, ppo["true"], color=plots.GREEN),
+        Line("best-of-n, proxy reward", best, [point.proxy for point in points], color=plots.ORANGE),
+        Line("best-of-n, true reward", best, [point.true for point in points], color=plots.BLUE),
     ]
     return plots.line_plot("overoptimization", "Reward over √KL", lines, xlabel="√KL, nats per completion")
 

@@ -176,13 +176,13 @@ def write_json(path: Path, value: Any) -> None:
 def arm_plot(name: str, title: str, curves: Mapping[int, Curve]) -> str:
     """Proxy and true reward of one arm over steps: their means, and every seed faintly."""
     lines = []
-    for label, quantity, colour in (("proxy reward", "proxy", plots.RED), ("true reward", "true", plots.GREEN)):
+    for label, quantity, color in (("proxy reward", "proxy", plots.RED), ("true reward", "true", plots.GREEN)):
         series = [(curve.steps, getattr(curve, quantity)) for curve in curves.values()]
         if len(series) > 1:
-            lines += [Line(None, steps, values, colour=colour, faint=True) for steps, values in series]
+            lines += [Line(None, steps, values, color=color, faint=True) for steps, values in series]
         shared = sorted(set.intersection(*(set(steps) for steps, _ in series)))
         by_step = [dict(zip(steps, values, strict=True)) for steps, values in series]
-        lines.append(Line(label, shared, [_mean([seed[step] for seed in by_step]) for step in shared], colour=colour))
+        lines.append(Line(label, shared, [_mean([seed[step] for seed in by_step]) for step in shared], color=color))
     return plots.line_plot(name, title, lines)
 
 

@@ -5,7 +5,7 @@ counts. A log-probability at position t is that of token t itself given what is 
 
 - `supervised`: fine-tuning on completions;
 - `preference`: Bradley–Terry, DPO and IPO, KTO;
-- `advantages`: groups, leave-one-out, whitening, generalised advantage estimation over tokens;
+- `advantages`: groups, leave-one-out, whitening, generalized advantage estimation over tokens;
 - `policy`: the clipped objectives of PPO, GRPO and its relatives, and the value loss;
 - `weighted`: those that weigh a token in place of clipping it: CISPO, SAPO, VESPO;
 - `divergence`: estimators of the KL divergence, and the correction for a sampler that differs from the trainer.

@@ -97,7 +97,7 @@ def dr_grpo_loss(
     """Dr. GRPO (arXiv 2503.20783, section 3.2): summed over tokens and divided by a constant, `max_length`.
 
     GRPO's division by a completion's own length pays for short right answers and long wrong ones. `advantages_B` are
-    group-centred and not scaled.
+    group-centerd and not scaled.
     """
     return policy_loss(
         logprobs_B_T,
@@ -157,7 +157,7 @@ def luspo_loss(
     epsilon_high: float = 4e-4,
     **terms: Unpack[Terms],
 ) -> torch.Tensor:
-    """LUSPO, as in TRL 1.16: GSPO's objective times the completion's length, so that no length is favoured."""
+    """LUSPO, as in TRL 1.16: GSPO's objective times the completion's length, so that no length is favored."""
     return policy_loss(
         logprobs_B_T,
         old_B_T,

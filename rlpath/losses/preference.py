@@ -15,17 +15,17 @@ def bradley_terry_loss(
     rejected_B: torch.Tensor,
     *,
     margin_B: torch.Tensor | None = None,
-    centring: float = 0.0,
+    centering: float = 0.0,
 ) -> torch.Tensor:
     """Minus the log-probability that the chosen completion wins: -log σ(r_chosen - r_rejected - margin), mean over B.
 
     Bradley and Terry 1952, for reward models Stiennon et al. 2020 (arXiv 2009.01325). `margin_B` asks for more
     distance where annotators were surer (Llama 2, arXiv 2307.09288, eq. 2). The loss does not change when a constant
-    is added to every reward; `centring` times the mean of (r_chosen + r_rejected)² holds them around zero (Eisenstein
+    is added to every reward; `centering` times the mean of (r_chosen + r_rejected)² holds them around zero (Eisenstein
     et al. 2023, arXiv 2312.09244).
     """
     distance = chosen_B - rejected_B if margin_B is None else chosen_B - rejected_B - margin_B
-    return -logsigmoid(distance).mean() + centring * (chosen_B + rejected_B).square().mean()
+    return -logsigmoid(distance).mean() + centering * (chosen_B + rejected_B).square().mean()
 
 
 def dpo_loss(
@@ -37,7 +37,7 @@ def dpo_loss(
     beta: float = 0.1,
     label_smoothing: float = 0.0,
 ) -> torch.Tensor:
-    """Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290, eq. 7): -log σ(β · margin), mean over B.
+    """Direct preference optimization (Rafailov et al. 2023, arXiv 2305.18290, eq. 7): -log σ(β · margin), mean over B.
 
     The margin is log π/π_ref of the chosen completion less that of the rejected one. With `label_smoothing` ε a
     share ε of the labels is taken to be wrong: (1 - ε) · -log σ(βm) + ε · -log σ(-βm) (cDPO, Mitchell 2023,
@@ -59,7 +59,7 @@ def ipo_loss(
     *,
     beta: float = 0.1,
 ) -> torch.Tensor:
-    """Identity preference optimisation (Azar et al. 2023, arXiv 2310.12036, eq. 17), mean over B.
+    """Identity preference optimization (Azar et al. 2023, arXiv 2310.12036, eq. 17), mean over B.
 
     The squared distance of the margin from 1/(2β): unlike DPO's it does not pay for a margin beyond that. Log-ratios
     are divided by the number of tokens [B] of their completion, as TRL does: the sum would make the target depend on
@@ -81,9 +81,9 @@ def kto_loss(
     desirable_weight: float = 1.0,
     undesirable_weight: float = 1.0,
 ) -> torch.Tensor:
-    """Kahneman–Tversky optimisation (Ethayarajh et al. 2024, arXiv 2402.01306, eq. 7 and 8), mean over B.
+    """Kahneman–Tversky optimization (Ethayarajh et al. 2024, arXiv 2402.01306, eq. 7 and 8), mean over B.
 
-    Each completion is labelled alone, `desirable_B` true or false. Its log-ratio to the reference is held against a
+    Each completion is labeled alone, `desirable_B` true or false. Its log-ratio to the reference is held against a
     common point z, the KL divergence from the reference estimated on mismatched pairs (the completion of another
     prompt; both [B]), at least 0 and without gradient: 1 - σ(β(log-ratio - z)) where desirable,
     1 - σ(β(z - log-ratio)) where not.

@@ -158,7 +158,7 @@ def _merge(base: Path, adapter: Path, folder: Path) -> None:
 
 @contextmanager
 def _peft_at_work(adapter: Path) -> Iterator[None]:
-    """Draws of PEFT's initialisation fixed, its warnings silent (what they fear is checked), its errors a sentence."""
+    """Draws of PEFT's initialization fixed, its warnings silent (what they fear is checked), its errors a sentence."""
     torch: Any = importlib.import_module("torch")
     try:
         with warnings.catch_warnings(), torch.random.fork_rng():

@@ -19,10 +19,10 @@ def convert(gguf: Path, target: Path, ends: Sequence[str]) -> None:
     _need("gguf")  # transformers needs it to read the file
     folder, name = str(gguf.parent), gguf.name
     dequantized = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.bfloat16)
-    # With its quantisation entry the config refuses to be saved; a plain model takes over the numbers.
+    # With its quantization entry the config refuses to be saved; a plain model takes over the numbers.
     described = ("architectures", "model_type", "transformers_version", "quantization_config")
     fields = {key: value for key, value in dequantized.config.to_dict().items() if key not in described}
-    # These models are published with one matrix for input and output; a GGUF file may quantise the two copies
+    # These models are published with one matrix for input and output; a GGUF file may quantize the two copies
     # differently, and keeps the output's in more bits.
     config = type(dequantized.config)(**{**fields, "tie_word_embeddings": True})
     model: Any = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)

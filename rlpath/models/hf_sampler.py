@@ -219,7 +219,7 @@ def _check_finite(largest_logits: torch.Tensor) -> None:
 
 
 def _invert(weights_B_V: torch.Tensor, uniform_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw from unnormalised weights by inversion, and the weights' sum; one pass over the vocabulary.
+    """Draw from unnormalized weights by inversion, and the weights' sum; one pass over the vocabulary.
 
     The cumulative sum runs over blocks first and then inside the one block that holds the draw: it is the sum over
     the whole vocabulary, element by element, that is slow on a CPU.

@@ -32,7 +32,7 @@ _CAUSAL = ("ForCausalLM", "LMHeadModel")
 def resolve_model(name: str, cache: Path | None = None) -> Path:
     """The local folder of model `name`, checked to be a causal language model with whole weights files.
 
-    `name` is a folder, a hub id `organisation/model` (through the hub's ordinary cache), or one of `packaged.MODELS`
+    `name` is a folder, a hub id `organization/model` (through the hub's ordinary cache), or one of `packaged.MODELS`
     (kept under `cache`, by default `RLPATH_CACHE`). A trained adapter, here or on the hub, is merged into the model
     that it names (see `adapters`). Raises `InputError` where it is none of these, cannot be fetched, or is broken.
     """
@@ -44,7 +44,7 @@ def resolve_model(name: str, cache: Path | None = None) -> Path:
         path = _from_hub(name)
     else:
         raise InputError(
-            f"model {name!r} is neither a folder, nor a hub id organisation/model, nor {', '.join(packaged.MODELS)}"
+            f"model {name!r} is neither a folder, nor a hub id organization/model, nor {', '.join(packaged.MODELS)}"
         )
     if adapters.is_adapter(path):
         base = resolve_model(adapters.base_of_adapter(path), cache)
@@ -175,7 +175,7 @@ def pad_stands_in(tokenizer: PreTrainedTokenizerBase) -> bool:
 def load_model(
     path: Path, dtype: torch.dtype | str = "bfloat16", *, quantization_config: Any = None
 ) -> PreTrainedModel:
-    """The causal language model in `path`, on the CPU (on the GPU where it is quantised).
+    """The causal language model in `path`, on the CPU (on the GPU where it is quantized).
 
     Raises `InputError` where config and weights don't agree.
     """

@@ -119,7 +119,7 @@ class VLLMSampler:
 def sampling_params(decoding: Decoding, numbers: Sequence[int], stop_ids: frozenset[int], *, seeded: bool) -> list[Any]:
     """vLLM's settings of the requests with these numbers.
 
-    With `seeded` each has a seed of its own, which vLLM's GPU runner honours. vLLM gives the k-th completion of a
+    With `seeded` each has a seed of its own, which vLLM's GPU runner honors. vLLM gives the k-th completion of a
     request its seed + k, so the seeds of two requests must lie far apart. Its CPU runner fails with a seed in a request
     as soon as one sequence ends before another.
     """

@@ -95,7 +95,7 @@ def undecided(record: Record) -> str | None:
 
 
 def too_hard_or_too_easy(record: Record) -> str | None:
-    """Nearly all groups have equal rewards, so nothing can be learnt from them."""
+    """Nearly all groups have equal rewards, so nothing can be learned from them."""
     share, right = record.last("groups/no_signal"), record.last("status/correct")
     if not share > 0.8:
         return None

@@ -1,6 +1,6 @@
 """What every experiment with a language model has in common: presets, a run that is begun once and resumed, notes.
 
-What trains is in `on_policy` (GRPO, PPO), `sft`, `dpo` and `reward_modelling`.
+What trains is in `on_policy` (GRPO, PPO), `sft`, `dpo` and `reward_modeling`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ advantages a loss, with the functions of `rlpath.losses`. Accelerate takes care 
 - Rollouts come from a sampler with weights of its own, merged outside the model and seeded by (seed, step, process).
 - Log-probabilities come from one packed forward in which a group shares its prompt.
 - Completions that have no gradient are not computed.
-- Every random draw follows from seed and step: a checkpoint holds weights, optimiser and places, and nothing else.
+- Every random draw follows from seed and step: a checkpoint holds weights, optimizer and places, and nothing else.
 """
 
 from __future__ import annotations
@@ -296,7 +296,7 @@ class OnPolicyTrainer:
             group["lr"] = rate * factor
         found: list[Metrics] = []
         for epoch in range(self.settings.epochs):
-            found += [self._optimise(rollout, rows, names) for rows in self._mini_batches(len(rollout), epoch)]
+            found += [self._optimize(rollout, rows, names) for rows in self._mini_batches(len(rollout), epoch)]
         means = {name: sum(each.get(name, 0.0) for each in found) / len(found) for name in found[0]}
         return means | {"learning_rate": self.settings.learning_rate * factor}
 
@@ -310,8 +310,8 @@ class OnPolicyTrainer:
         shuffled = (order[:, None] * size + torch.arange(size)).flatten()
         return list(shuffled.to(self.accelerator.device).split(rows // count))
 
-    def _optimise(self, rollout: Rollout, rows: torch.Tensor, names: Sequence[str]) -> Metrics:
-        """One optimiser step on one mini-batch, a micro-batch at a time."""
+    def _optimize(self, rollout: Rollout, rows: torch.Tensor, names: Sequence[str]) -> Metrics:
+        """One optimizer step on one mini-batch, a micro-batch at a time."""
         mini, count = rollout.rows(rows), self.everyone.count
         computed = self.objective.has_gradient(mini).nonzero()[:, 0]
         sizes = [len(mini), mini.mask_B_T.sum(), mini.mask_B_T[computed].sum(), rollout.mask_B_T.sum()]
@@ -364,7 +364,7 @@ class OnPolicyTrainer:
         return 1 - progress if settings.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
 
     def _rates(self) -> list[dict[str, Any]]:
-        """The optimiser's groups: the value head has a learning rate of its own."""
+        """The optimizer's groups: the value head has a learning rate of its own."""
         head = [] if self.own.value_head is None else list(self.own.value_head.parameters())
         policy = [p for p in self.trained.values() if all(p is not other for other in head)]
         groups = [{"params": policy, "lr": self.settings.learning_rate}]

@@ -198,7 +198,7 @@ def findings_of(run: RunFolder, before: Evaluation, after: Evaluation) -> list[F
             f"problems it is measured on, so that figure is too high; the verdict is on the last, "
             f"{100 * held_out[-1][1]:.1f} % at step {held_out[-1][0]}"
         )
-        curve = Line("pass@1", [float(at) for at, _ in held_out], [value for _, value in held_out], colour=BLUE)
+        curve = Line("pass@1", [float(at) for at, _ in held_out], [value for _, value in held_out], color=BLUE)
         figure = line_plot("validation", "Accuracy on the held-out problems while training", [curve])
         rows = tuple((str(at), f"{100 * value:.1f} %") for at, value in held_out)
         found.append(Finding("Learning curve", sentence, ("step", "pass@1"), rows, (figure,)))

@@ -88,7 +88,7 @@ def micro_batches(rollout: Rollout, rows: torch.Tensor, group_size: int, share: 
     """`rows` in their order, in parts of at most `budget` tokens each (or of one row), as little as possible repeated.
 
     A prompt counts once for every `share` rows of a group in a part. Rows are indices; a group are `group_size`
-    neighbours.
+    neighbors.
     """
     prompts, completions = rollout.prompt_mask.sum(1).tolist(), rollout.completion_mask.sum(1).tolist()
     parts: list[list[int]] = []

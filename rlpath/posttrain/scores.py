@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from rlpath.posttrain.packing.labelled import base_of
-from rlpath.posttrain.tokens import UNLABELLED, TokenPair, TokenRow
+from rlpath.posttrain.packing.labeled import base_of
+from rlpath.posttrain.tokens import UNLABELED, TokenPair, TokenRow
 
 Scored = TypeVar("Scored")
 
@@ -22,7 +22,7 @@ def answer_logprobs(trainer: Any, rows: Sequence[TokenRow], batch: int = 16) -> 
         ids, mask = _padded([[*row.prompt, *row.answer] for row in part], trainer)
         starts = torch.tensor([len(row.prompt) for row in part], device=ids.device)
         answers = mask.bool() & (torch.arange(ids.shape[1], device=ids.device) >= starts[:, None])
-        labels = ids.masked_fill(~answers, UNLABELLED)
+        labels = ids.masked_fill(~answers, UNLABELED)
         model = trainer.accelerator.unwrap_model(trainer.model)
         output = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True)
         return output.log_probs.float().sum(1).tolist()

@@ -25,7 +25,7 @@ class PolicySettings(TrainingSettings):
     group_size: int = 8
     """completions of each prompt"""
     mini_batch: int = 0
-    """completions in one optimiser step, over all processes, in whole groups; 0: all of a step"""
+    """completions in one optimizer step, over all processes, in whole groups; 0: all of a step"""
     epochs: int = 1
     """passes over the completions of one rollout (TRL's num_iterations)"""
     micro_batch: int = 64
@@ -51,7 +51,7 @@ class PolicySettings(TrainingSettings):
     gpu_memory: float = 0.3
     """share of the GPU's memory that vLLM takes beside the trainer"""
     entropy_bonus: float = 0.0
-    """weight of the mean entropy of tokens, which is added to what is maximised"""
+    """weight of the mean entropy of tokens, which is added to what is maximized"""
     truncated_score: float | None = None
     """reward of a completion that the length limit cut, whatever its judge says; without it the judge decides"""
     overlong_buffer: int = 0
@@ -61,7 +61,7 @@ class PolicySettings(TrainingSettings):
     train_verifier: VerifierName = "own"
     """what rewards training: the verifier that belongs to the problems, or another"""
     eval_verifier: VerifierName = "own"
-    """what judges the evaluation: choose another than training's to see what was learnt besides its weaknesses"""
+    """what judges the evaluation: choose another than training's to see what was learned besides its weaknesses"""
     eval_problems: int = 100
     """held-out problems, evaluated before and after"""
     eval_samples: int = 8
@@ -103,7 +103,7 @@ class PolicySettings(TrainingSettings):
 
     @property
     def mini_batches(self) -> int:
-        """Optimiser steps in one pass over a rollout."""
+        """Optimizer steps in one pass over a rollout."""
         return self.completions // (self.mini_batch or self.completions)
 
     @property
@@ -118,8 +118,8 @@ class GRPOSettings(PolicySettings):
 
     loss: Loss = "dapo"
     """how the loss is averaged and clipped; dapo is token-level, dr_grpo free of length bias"""
-    advantage: Literal["auto", "group", "batch", "centred", "leave-one-out", "whitened"] = "auto"
-    """the reward less its group's mean, divided by the group's or the batch's deviation or not at all (centred); less
+    advantage: Literal["auto", "group", "batch", "centerd", "leave-one-out", "whitened"] = "auto"
+    """the reward less its group's mean, divided by the group's or the batch's deviation or not at all (centerd); less
     the mean of the others (leave-one-out); or each token's reward to go, whitened; auto is that of the loss's paper"""
     clip: float | None = None
     """how far the probability ratio may fall below 1, and rise above it; auto is 0.2, 3e-4 for gspo and luspo"""
@@ -152,7 +152,7 @@ class GRPOSettings(PolicySettings):
             raise InputError("--clip, --clip-higher and --correction-cap must be positive")
         if self.filters and self.correction != "none":
             raise InputError(
-                "--top-p and --top-k draw from a renormalised distribution, whose ratio to the policy is no rounding: "
+                "--top-p and --top-k draw from a renormalized distribution, whose ratio to the policy is no rounding: "
                 "choose --correction none (the loss is then biased), or leave them off"
             )
         if self.loss == "rloo" and self.correction.startswith("token"):
@@ -170,7 +170,7 @@ class PPOSettings(PolicySettings):
     """Settings of PPO for language models; defaults after Huang et al. 2024 (arXiv 2403.17031) where they give one."""
 
     mini_batch: int = 32
-    """completions in one optimiser step, over all processes, in whole groups; 0: all of a step"""
+    """completions in one optimizer step, over all processes, in whole groups; 0: all of a step"""
     epochs: int = 2
     """passes over the completions of one rollout"""
     kl: float = 0.05
@@ -178,7 +178,7 @@ class PPOSettings(PolicySettings):
     kl_target: float | None = None
     """nats per completion that the price is steered towards (Ziegler et al. 2019); without it the price is fixed"""
     lam: float = 0.95
-    """λ of generalised advantage estimation; γ is 1"""
+    """λ of generalized advantage estimation; γ is 1"""
     clip: float = 0.2
     """how far the probability ratio of a token, and a value, may move in one rollout's updates"""
     value_coefficient: float = 0.1

@@ -15,7 +15,7 @@ from rlpath.core.errors import InputError
 from rlpath.core.types import Demonstration, Preference, Turn
 from rlpath.models.chat import ChatOptions, turn_end
 
-UNLABELLED = -100
+UNLABELED = -100
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def in_order_of_use(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
 
 def sft_row(row: TokenRow) -> dict[str, list[int]]:
     """TRL's columns for SFT: the loss counts the answer alone."""
-    return {"input_ids": [*row.prompt, *row.answer], "labels": [UNLABELLED] * len(row.prompt) + [*row.answer]}
+    return {"input_ids": [*row.prompt, *row.answer], "labels": [UNLABELED] * len(row.prompt) + [*row.answer]}
 
 
 def dpo_row(pair: TokenPair) -> dict[str, list[int]]:

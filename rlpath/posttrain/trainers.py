@@ -1,7 +1,7 @@
 """TRL's SFT, DPO and reward trainers with three changes: packed forwards, a stop at a loss that is not finite that
 names the example, and rows in the order they are given.
 
-Everything else (losses, metrics, optimiser, checkpoints, several processes) is TRL's.
+Everything else (losses, metrics, optimizer, checkpoints, several processes) is TRL's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from trl.trainer.sft_trainer import SFTTrainer as TRLSFTTrainer
 from rlpath.core.errors import InputError
 from rlpath.posttrain.finite import StopWhereNotFinite, blame, remedy
 from rlpath.posttrain.packing.forward import PACKING_TOLERANCE
-from rlpath.posttrain.packing.labelled import base_of, install_labelled, let_autocast_cast
+from rlpath.posttrain.packing.labeled import base_of, install_labeled, let_autocast_cast
 from rlpath.posttrain.packing.pooled import install_pooled, score_exactly
 from rlpath.posttrain.scores import pair_logprobs
 from rlpath.posttrain.tokens import TokenPair, TokenRow, dpo_row, reward_row, sft_row
@@ -109,7 +109,7 @@ class _Careful:
         """Whether the packed forward is used; where it is not, TRL's own is."""
         return self.packing_gap < PACKING_TOLERANCE
 
-    def _finish(self: Any, rows_per_prompt: int, install: Any = install_labelled) -> None:
+    def _finish(self: Any, rows_per_prompt: int, install: Any = install_labeled) -> None:
         self.add_callback(StopWhereNotFinite())
         policy = self.accelerator.unwrap_model(self.model)
         if self.args.bf16:

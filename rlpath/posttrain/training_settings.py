@@ -25,7 +25,7 @@ class TrainingSettings:
     model: str = "smollm2-135m-instruct"
     """a local folder, a hub id, the packaged smollm2-135m-instruct, or the folder of a trained adapter"""
     steps: int = 40
-    """optimiser steps; where a policy samples, rollouts, each followed by its update"""
+    """optimizer steps; where a policy samples, rollouts, each followed by its update"""
     learning_rate: float = 3e-4
     """highest, after warm-up"""
     warmup_steps: int = 0
@@ -39,7 +39,7 @@ class TrainingSettings:
     log_to: Literal["tensorboard", "wandb", "trackio", "none"] = "tensorboard"
     """metrics also go here; the run folder has them in any case"""
     push_to_hub: str = ""
-    """repository on the hub, organisation/name, that gets the trained model; empty: none"""
+    """repository on the hub, organization/name, that gets the trained model; empty: none"""
     seed: int = 0
     """fixes data order, adapter, rollouts and evaluation"""
     root: Path = Path("runs")
@@ -53,7 +53,7 @@ class TrainingSettings:
         if not self.learning_rate > 0:
             raise InputError(f"--learning-rate {self.learning_rate} must be positive")
         if self.push_to_hub and self.push_to_hub.count("/") != 1:
-            raise InputError(f"--push-to-hub {self.push_to_hub} must be organisation/name")
+            raise InputError(f"--push-to-hub {self.push_to_hub} must be organization/name")
 
     def least(self) -> Mapping[str, float]:
         """The smallest value of each number that has one."""

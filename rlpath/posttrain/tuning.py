@@ -139,7 +139,7 @@ class Examination:
 def saved_policy(base: Path, saved: Path, settings: TuningSettings) -> Any:
     """The policy that a run saved: its adapter on the model it started from, or all its weights.
 
-    After QLoRA this is the adapter on the weights before quantisation, which is what will be served.
+    After QLoRA this is the adapter on the weights before quantization, which is what will be served.
     """
     if settings.lora_rank == 0:
         return load_model(saved, settings.dtype)

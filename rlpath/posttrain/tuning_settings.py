@@ -1,4 +1,4 @@
-"""The settings that supervised fine-tuning, DPO and reward modelling share, and what they become in TRL's words.
+"""The settings that supervised fine-tuning, DPO and reward modeling share, and what they become in TRL's words.
 
 A recipe subclasses one of these with its own fields and gives its presets; every field is a flag of its command line.
 """
@@ -21,7 +21,7 @@ from rlpath.posttrain.training_settings import TrainingSettings
 @dataclass(frozen=True, kw_only=True)
 class TuningSettings(TrainingSettings):
     steps: int = 60
-    """optimiser steps"""
+    """optimizer steps"""
     batch: int = 8
     """examples in one step, over all processes"""
     micro_batch: int = 8
@@ -73,7 +73,7 @@ class TuningSettings(TrainingSettings):
         return read_template(self.chat_template) if self.chat_template else None
 
     def load_options(self) -> dict[str, Any]:
-        """What `load_model` gets beside the folder: the precision, and the quantisation of the frozen weights."""
+        """What `load_model` gets beside the folder: the precision, and the quantization of the frozen weights."""
         if self.quantize == "none":
             return {"dtype": self.dtype if self.lora_rank else "float32"}
         from transformers import BitsAndBytesConfig

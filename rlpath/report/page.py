@@ -48,14 +48,14 @@ def subheading(title: str) -> str:
 
 
 def verdict_box(outcome: Outcome, sentence: str) -> str:
-    """The verdict's first word large, the figures under it, in the colour of the outcome."""
+    """The verdict's first word large, the figures under it, in the color of the outcome."""
     rest = sentence.removeprefix(outcome).lstrip(":; ")
     rest = rest if rest.startswith("pass@") else rest[:1].upper() + rest[1:]
     return outcome_box(outcome, outcome.capitalize(), f"{rest}.")
 
 
 def outcome_box(outcome: Outcome, words: str, rest: str, label: str = "") -> str:
-    """Words large, the rest under them, in the colour of the outcome; `label` is a small remark behind the words."""
+    """Words large, the rest under them, in the color of the outcome; `label` is a small remark behind the words."""
     return str(_PARTS.verdict(_KINDS[outcome], words, rest, label))
 
 
@@ -85,7 +85,7 @@ def soft(text: str) -> str:
 
 
 def paragraph(text: str, strong: str = "", *, bad: bool = False) -> str:
-    """Running text, after a word and a colon where `strong` is given; `bad` colours that word."""
+    """Running text, after a word and a colon where `strong` is given; `bad` colors that word."""
     return str(_PARTS.paragraph(text, strong, bad))
 
 

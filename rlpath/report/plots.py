@@ -20,16 +20,16 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-BLUE, GREEN, RED, ORANGE, PURPLE, GREY = "#3f7fbf", "#3d9a6a", "#cf5460", "#d98a2b", "#8a6fc0", "#8b919b"
-STATUS_COLOURS = {
+BLUE, GREEN, RED, ORANGE, PURPLE, GRAY = "#3f7fbf", "#3d9a6a", "#cf5460", "#d98a2b", "#8a6fc0", "#8b919b"
+STATUS_COLORS = {
     "correct": GREEN,
     "wrong": RED,
     "no_answer": ORANGE,
     "truncated": PURPLE,
-    "undecided": GREY,
+    "undecided": GRAY,
     "error": "#5c4a3d",
 }
-# Stand-ins that matplotlib accepts as colours and the page does not use; they become CSS in the text.
+# Stand-ins that matplotlib accepts as colors and the page does not use; they become CSS in the text.
 _INK, _LINE = "#010203", "#040506"
 _NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 _STYLE: dict[Any, Any] = {
@@ -73,7 +73,7 @@ class Line:
     label: str | None
     x: Values
     y: Values
-    colour: str = BLUE
+    color: str = BLUE
     band: tuple[Values, Values] | None = None
     faint: bool = False
 
@@ -87,7 +87,7 @@ class Points:
     y: Sequence[float]
     low: Sequence[float]
     high: Sequence[float]
-    colour: str = BLUE
+    color: str = BLUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Mark:
     value: float
     low: float | None = None
     high: float | None = None
-    colour: str = BLUE
+    color: str = BLUE
     label: str = ""
 
 
@@ -127,8 +127,8 @@ def line_plot(
 
 def line_image(title: str, lines: Sequence[Line], *, xlabel: str = "step", dpi: int = 160) -> bytes:
     """The same curves as a PNG on white paper, for where SVG is not shown."""
-    colours = {_INK: "#1d2126", _LINE: "#dcdfe4", "none": "#ffffff"}
-    style: dict[Any, Any] = {k: colours.get(v, v) if "color" in k else v for k, v in _STYLE.items()}
+    colors = {_INK: "#1d2126", _LINE: "#dcdfe4", "none": "#ffffff"}
+    style: dict[Any, Any] = {k: colors.get(v, v) if "color" in k else v for k, v in _STYLE.items()}
     buffer = io.BytesIO()
     with matplotlib.rc_context(style):
         figure = _line_figure(title, lines, xlabel)
@@ -149,14 +149,14 @@ def _line_figure(
         axes.plot(
             line.x,
             line.y,
-            color=line.colour,
+            color=line.color,
             label=line.label,
             alpha=0.35 if line.faint else 1.0,
             linewidth=1.0 if line.faint else None,
             marker="o" if len(line.x) == 1 else None,
         )
         if line.band:
-            axes.fill_between(line.x, *line.band, color=line.colour, alpha=0.18, linewidth=0)
+            axes.fill_between(line.x, *line.band, color=line.color, alpha=0.18, linewidth=0)
     if log:
         axes.set_yscale("log")
     elif from_zero and not percent:
@@ -166,13 +166,13 @@ def _line_figure(
 
 
 def share_plot(name: str, title: str, x: Sequence[float], shares: Mapping[str, Sequence[float]]) -> str:
-    """Shares that add to 1, stacked over steps, in the colours of the statuses."""
+    """Shares that add to 1, stacked over steps, in the colors of the statuses."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _begin(title, "step", percent=True)
-        colours = [STATUS_COLOURS.get(status, GREY) for status in shares]
+        colors = [STATUS_COLORS.get(status, GRAY) for status in shares]
         labels = [status.replace("_", " ") for status in shares]
         xs, ys = (x, list(shares.values())) if len(x) > 1 else ([0.5, 1.5], [[v[0], v[0]] for v in shares.values()])
-        axes.stackplot(xs, ys, labels=labels, colors=colours, linewidth=0, alpha=0.9)
+        axes.stackplot(xs, ys, labels=labels, colors=colors, linewidth=0, alpha=0.9)
         axes.margins(x=0)
         _legend(axes, len(shares))
         return _svg(figure, name, title)
@@ -200,7 +200,7 @@ def points_plot(
             below = [max(0.0, y - low) for y, low in zip(points.y, points.low, strict=True)]
             above = [max(0.0, high - y) for y, high in zip(points.y, points.high, strict=True)]
             axes.errorbar(
-                points.x, points.y, (below, above), color=points.colour, label=points.label, marker="o", markersize=4,
+                points.x, points.y, (below, above), color=points.color, label=points.label, marker="o", markersize=4,
                 capsize=0, elinewidth=2.4, linewidth=1.2, clip_on=False,
             )  # fmt: skip
         if percent and fit:
@@ -217,7 +217,7 @@ def points_plot(
 def rows_plot(name: str, title: str, rows: Sequence[Row], *, xlabel: str, differences: bool = False) -> str:
     """Estimates under each other with 95 % bars, a label over each, so that long names fit a narrow page.
 
-    Values are shares; with `differences` they are shown in percentage points about a line at zero, else in per cent.
+    Values are shares; with `differences` they are shown in percentage points about a line at zero, else in percent.
     """
     with matplotlib.rc_context(_STYLE):
         figure, axes = _begin(title, xlabel, percent=False)
@@ -244,13 +244,13 @@ def rows_plot(name: str, title: str, rows: Sequence[Row], *, xlabel: str, differ
 def _draw_row(axes: Axes, y: int, row: Row, named: set[str]) -> None:
     axes.annotate(row.label, (0, y), (0, 8), xycoords=("axes fraction", "data"), textcoords="offset points", size=8.5)
     if row.band:
-        axes.barh(y, 2 * row.band, left=-row.band, height=0.3, color=GREY, alpha=0.25, linewidth=0)
+        axes.barh(y, 2 * row.band, left=-row.band, height=0.3, color=GRAY, alpha=0.25, linewidth=0)
     for mark in row.marks:
         if mark.low is not None and mark.high is not None:
-            axes.plot([mark.low, mark.high], [y, y], color=mark.colour, linewidth=2.4, solid_capstyle="butt")
+            axes.plot([mark.low, mark.high], [y, y], color=mark.color, linewidth=2.4, solid_capstyle="butt")
         label = mark.label if mark.label not in named else ""
         named |= {label} - {""}
-        axes.plot([mark.value], [y], "o", color=mark.colour, markersize=5.5, label=label or None)
+        axes.plot([mark.value], [y], "o", color=mark.color, markersize=5.5, label=label or None)
 
 
 def standalone(svg: str) -> str:

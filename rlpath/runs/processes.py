@@ -21,7 +21,7 @@ from rlpath.core.files import disk_errors
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 """What a process must be told before NumPy loads, for it to compute in one thread."""
-SIGNALLED = 128
+SIGNALED = 128
 BAD_INPUT = 2
 """The status with which a command refuses what the user can mend, in one sentence on its last line."""
 _POLL_S = 0.05
@@ -109,8 +109,8 @@ def tail(log: Path, lines: int = 1) -> str:
 
 def failure(status: int, log: Path) -> str:
     """Why a job failed, in one sentence that names its log."""
-    if status > SIGNALLED:
-        return f"killed by signal {status - SIGNALLED}; its output is in {log}"
+    if status > SIGNALED:
+        return f"killed by signal {status - SIGNALED}; its output is in {log}"
     said = tail(log)
     return f"exit status {status} ({said}); its output is in {log}" if said else f"exit status {status}; see {log}"
 
@@ -141,7 +141,7 @@ def main() -> None:
     """Program: the guard of the command in `sys.argv`. Killed by a signal it gives 128 + signal, as a shell does."""
     status = guard(sys.argv[1:])
     # Not sys.exit: the watching thread sits in a read that the interpreter would wait for.
-    os._exit(status if status >= 0 else SIGNALLED - status)
+    os._exit(status if status >= 0 else SIGNALED - status)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ ARROWS = {"FrozenLakeEnv": "←↓→↑", "CliffWalkingEnv": "↑→↓←"}
 def draw_policy(env: gym.Env[Any, Any], q_SA: Array) -> str | None:
     """The first best action in every cell, letters where an episode ends or nobody stands; None where there is no grid.
 
-    `·` marks a cell whose actions are all worth the same: nothing was learnt there.
+    `·` marks a cell whose actions are all worth the same: nothing was learned there.
     """
     grid = env.unwrapped
     arrows = getattr(grid, "arrows", None) or ARROWS.get(type(grid).__name__)

@@ -23,7 +23,7 @@ def random_walk(states: int = 5, *, left_reward: float = 0.0, limit: int = 10_00
     return from_transitions(f"random walk of {states}", table, start, limit)
 
 
-def maximisation_bias(actions: int = 10, *, limit: int = 100) -> Model:
+def maximization_bias(actions: int = 10, *, limit: int = 100) -> Model:
     """From A one may end at once for 0, or go left to B, where every action ends for a reward of mean −0.1 (Ex. 6.7).
 
     The book's normal rewards of deviation 1 are −1.1 or 0.9 here, as likely: the same mean and deviation in a finite
@@ -35,7 +35,7 @@ def maximisation_bias(actions: int = 10, *, limit: int = 100) -> Model:
         0: {a: [(1.0, 1, 0.0, False)] if a < actions // 2 else [(1.0, 0, 0.0, True)] for a in range(actions)},
         1: dict.fromkeys(range(actions), ends),
     }
-    return from_transitions("maximisation bias", table, np.array([1.0, 0.0]), limit)
+    return from_transitions("maximization bias", table, np.array([1.0, 0.0]), limit)
 
 
 def goes_left(pi_A: Array) -> Array:

@@ -16,7 +16,7 @@ import numpy as np
 
 from rlpath.core.files import TEMPORARY, disk_errors, read_json, read_json_lines
 from rlpath.core.stats import Interval, t_interval
-from rlpath.report.plots import BLUE, GREY, ORANGE, Line, line_plot
+from rlpath.report.plots import BLUE, GRAY, ORANGE, Line, line_plot
 from rlpath.runs.provenance import manifest
 from rlpath.runs.run_folder import METRICS, RunFolder
 from rlpath.tabular.dp import expected_return
@@ -39,7 +39,7 @@ class Outcome:
     steps_C: list[int]
     greedy_return_KC: Array
     online_return_KC: Array
-    behaviour_return_K: Array
+    behavior_return_K: Array
     """exact expected return of acting as at the end of training, exploration included"""
     trained_now: int
     """seeds trained by this call; the others were finished before"""
@@ -76,11 +76,11 @@ def run_method(settings: TabularSettings, model: Model) -> Outcome:
             for seed in missing:
                 runs[seed].write_json("manifest.json", facts)
             started = time.perf_counter()
-            learner, behaviour = settings.learner(model, len(missing)), settings.behaviour()
+            learner, behavior = settings.learner(model, len(missing)), settings.behavior()
             assert settings.steps is not None
-            training = control(model, learner, behaviour, missing, settings.steps, settings.checkpoints)
+            training = control(model, learner, behavior, missing, settings.steps, settings.checkpoints)
             seconds = time.perf_counter() - started
-            pi = behaviour.probabilities(_rows(learner.q_KSA), _rows(learner.visits_KSA), settings.steps)
+            pi = behavior.probabilities(_rows(learner.q_KSA), _rows(learner.visits_KSA), settings.steps)
             acting_K = expected_return(model, pi.reshape(learner.q_KSA.shape))
             for index, seed in enumerate(missing):
                 _save(runs[seed], training, index, float(acting_K[index]))
@@ -91,7 +91,7 @@ def _rows(table_KSA: Array) -> Array:
     return table_KSA.reshape(-1, table_KSA.shape[-1])
 
 
-def _save(run: RunFolder, training: Training, index: int, behaviour_return: float) -> None:
+def _save(run: RunFolder, training: Training, index: int, behavior_return: float) -> None:
     """Write one seed's curve, table and result, and mark it finished."""
     run.rewind(-1)
     curve = zip(training.steps_C, training.greedy_return_KC[index], training.online_return_KC[index], strict=True)
@@ -100,7 +100,7 @@ def _save(run: RunFolder, training: Training, index: int, behaviour_return: floa
     _write_table(run.path / "q.npz", training.q_KSA[index])
     result = {
         "greedy_return": float(training.greedy_return_KC[index, -1]),
-        "behaviour_return": behaviour_return,
+        "behavior_return": behavior_return,
         "episodes": int(training.episodes_K[index]),
     }
     run.write_json("evaluations/final.json", result)
@@ -132,7 +132,7 @@ def _read(settings: TabularSettings, paths: Sequence[Path], trained_now: int, se
         steps_C=[row["step"] for row in curves[0]],
         greedy_return_KC=_column(curves, "greedy_return"),
         online_return_KC=_column(curves, "online_return"),
-        behaviour_return_K=np.array([row["behaviour_return"] for row in final]),
+        behavior_return_K=np.array([row["behavior_return"] for row in final]),
         trained_now=trained_now,
         seconds=seconds,
     )
@@ -150,14 +150,14 @@ def curves_plot(outcome: Outcome, optimum: float) -> str:
     lines = [
         _curve("greedy policy, exact", outcome.steps_C, outcome.greedy_return_KC, BLUE),
         _curve("online", outcome.steps_C, outcome.online_return_KC, ORANGE),
-        Line("optimum", outcome.steps_C, [optimum] * len(outcome.steps_C), GREY, faint=True),
+        Line("optimum", outcome.steps_C, [optimum] * len(outcome.steps_C), GRAY, faint=True),
     ]
     method = outcome.settings.algorithm
     title = f"{method.replace('_', ' ')}, {len(outcome.seeds)} seeds: undiscounted return"
     return line_plot(f"tabular-{method}", title, [line for line in lines if line.x])
 
 
-def _curve(label: str, steps_C: Sequence[int], values_KC: Array, colour: str) -> Line:
+def _curve(label: str, steps_C: Sequence[int], values_KC: Array, color: str) -> Line:
     """Mean and interval at the checkpoints where every seed has a value."""
     at = [c for c in range(len(steps_C)) if not np.isnan(values_KC[:, c]).any()]
     limits = [interval(values_KC[:, c]) for c in at]
@@ -166,6 +166,6 @@ def _curve(label: str, steps_C: Sequence[int], values_KC: Array, colour: str) ->
         label,
         [steps_C[c] for c in at],
         [float(values_KC[:, c].mean()) for c in at],
-        colour,
+        color,
         band=band if len(values_KC) > 1 and at else None,
     )

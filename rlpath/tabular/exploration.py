@@ -31,7 +31,7 @@ class Schedule:
 
 
 class Exploration(Protocol):
-    """A behaviour policy."""
+    """A behavior policy."""
 
     def probabilities(self, q_KA: Array, visits_KA: Array, step: int) -> Array:
         """π (K, A) from the action values and visit counts of the K present states, at a step of training."""

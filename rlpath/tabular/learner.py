@@ -63,7 +63,7 @@ class Control:
 
     @property
     def q_KSA(self) -> Array:
-        """The action values learnt so far."""
+        """The action values learned so far."""
         return self.table_KSA
 
     def values(self, s: Ints) -> Array:

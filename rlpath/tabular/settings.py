@@ -138,7 +138,7 @@ class TabularSettings:
         step_size = StepSize(self.alpha, self.alpha_power)
         return METHODS[self.algorithm](model, seeds, self.gamma, step_size, **options)
 
-    def behaviour(self) -> Exploration:
+    def behavior(self) -> Exploration:
         """How to act while learning; every field must be resolved."""
         assert self.explore_start is not None and self.explore_end is not None
         assert self.explore_share is not None and self.steps is not None

@@ -86,7 +86,7 @@ class DoubleQLearning(Control):
     """A coin picks which of two tables learns; it chooses the next action, the other says what that is worth.
 
     A single maximum is biased upwards by noise: the luckiest estimate wins. Here the estimate that is read was not the
-    one that was chosen by. Behaviour follows the mean of both.
+    one that was chosen by. Behavior follows the mean of both.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:

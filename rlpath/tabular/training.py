@@ -1,4 +1,4 @@
-"""The loops: K seeds of one method on one model, with exact values of what they have learnt along the way."""
+"""The loops: K seeds of one method on one model, with exact values of what they have learned along the way."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rlpath.tabular.model import Array, Ints, Model
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Training:
-    """What K seeds learnt, with C checkpoints at even distances, the last one at the end of training."""
+    """What K seeds learned, with C checkpoints at even distances, the last one at the end of training."""
 
     seeds: tuple[int, ...]
     q_KSA: Array
@@ -33,7 +33,7 @@ class Training:
 def experience(
     model: Model, learner: Control, exploration: Exploration, seeds: Sequence[int], steps: int
 ) -> Iterator[Step]:
-    """Let every seed act, learn and go on for `steps` steps, and yield each step after it was learnt from."""
+    """Let every seed act, learn and go on for `steps` steps, and yield each step after it was learned from."""
     rows = draws(seeds, "control")
     first = next(rows)
     chains = Chains(model, first[START], learner.gamma)
@@ -96,7 +96,7 @@ def control(
 
 
 def predict(model: Model, learner: Prediction, policy_SA: Array, seeds: Sequence[int], steps: int) -> Array:
-    """Let every seed follow the fixed policy for `steps` steps, and return the values (K, S) learnt."""
+    """Let every seed follow the fixed policy for `steps` steps, and return the values (K, S) learned."""
     rows = draws(seeds, "prediction")
     chains = Chains(model, next(rows)[START], learner.gamma)
     for _ in range(steps):

@@ -1,7 +1,7 @@
 """Byte-level byte-pair encoding, trained from scratch (Sennrich et al., arXiv 1508.07909; bytes as in GPT-2).
 
 Text becomes words (GPT-2's pattern: letters, digits, other signs, each with the space before it), words become bytes,
-and the most frequent pair of neighbouring tokens is merged into a new one, again and again. Ties go to the pair whose
+and the most frequent pair of neighboring tokens is merged into a new one, again and again. Ties go to the pair whose
 tokens came first. Encoding a word repeats the merges in the order in which they were learned. Any bytes can be encoded,
 since every single byte is a token; nothing is ever unknown.
 

@@ -84,18 +84,18 @@ def test_memory_is_the_sum_worked_by_hand() -> None:
     cache = 2 * 2 * 2 * 2 * 4 * 134
     assert TINY.parameters == parameters
     assert found.weights == 2 * parameters
-    assert found.optimiser == 18 * adapter
+    assert found.optimizer == 18 * adapter
     assert found.activations == activations
     assert found.logits == 512 * 10 * 10
     assert found.sampler == 2 * parameters + cache
-    assert found.total == sum((found.weights, found.optimiser, activations, found.logits, found.sampler, found.process))
+    assert found.total == sum((found.weights, found.optimizer, activations, found.logits, found.sampler, found.process))
 
 
 def test_full_fine_tuning_holds_everything_in_fp32() -> None:
     """Weights 4 bytes and autocast's copy 2, gradient 4, two moments 8."""
     found = memory(Settings(lora_rank=0), TINY, gpu_memory=None)
 
-    assert (found.weights, found.optimiser) == (6 * TINY.parameters, 12 * TINY.parameters)
+    assert (found.weights, found.optimizer) == (6 * TINY.parameters, 12 * TINY.parameters)
 
 
 def test_vllm_takes_its_share_of_the_gpu() -> None:
@@ -137,7 +137,7 @@ def test_activations_agree_with_what_autograd_keeps() -> None:
         output = model.get_base_model().model(input_ids=ids)
 
     adapter = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    # Autocast's bf16 copy of the adapter is kept too; `memory` counts it with the optimiser.
+    # Autocast's bf16 copy of the adapter is kept too; `memory` counts it with the optimizer.
     estimated = tokens * 3 * (ACTIVATIONS[0] * 896 + ACTIVATIONS[1] * 4864) + 2 * adapter
     assert output.last_hidden_state.requires_grad
     assert sum(kept.values()) == pytest.approx(estimated, rel=0.05)

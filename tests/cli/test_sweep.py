@@ -231,6 +231,6 @@ def test_no_cluster_is_said(recipe: Path) -> None:
 def test_scores_of_a_table(write_run: Any) -> None:
     """Exact returns, the greedy policy's first; the curve of two points stands at the first for 49 of 50 shares."""
     path = write_run(0, [1.0, 2.0], 3.0)
-    (path / "evaluations" / "final.json").write_text('{"greedy_return": 0.5, "behaviour_return": 0.25, "episodes": 7}')
+    (path / "evaluations" / "final.json").write_text('{"greedy_return": 0.5, "behavior_return": 0.25, "episodes": 7}')
 
-    assert list(scores(read_run(path)).items()) == [("greedy_return", 0.5), ("behaviour_return", 0.25), ("area", 1.02)]
+    assert list(scores(read_run(path)).items()) == [("greedy_return", 0.5), ("behavior_return", 0.25), ("area", 1.02)]

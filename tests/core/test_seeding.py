@@ -27,7 +27,7 @@ def test_derived_seeds_fit_a_signed_64_bit_integer_and_differ_by_path() -> None:
 
 
 def test_a_derived_seed_does_not_depend_on_the_process() -> None:
-    """Python's randomised string hash plays no part."""
+    """Python's randomized string hash plays no part."""
     code = "from rlpath.core.seeding import derive; print(derive(3, 'data'))"
 
     assert int(subprocess.check_output([sys.executable, "-c", code])) == derive(3, "data")

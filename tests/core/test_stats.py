@@ -421,5 +421,5 @@ def test_the_detectable_effect_of_the_sign_flip() -> None:
 @pytest.mark.parametrize("df", [5, 50, 500])
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
 def test_chi_square_quantiles(probability: float, df: int) -> None:
-    """Within half a per cent of SciPy's."""
+    """Within half a percent of SciPy's."""
     assert stats.chi_square_quantile(probability, df) == pytest.approx(scipy_stats.chi2.ppf(probability, df), rel=5e-3)

@@ -101,7 +101,7 @@ class Theirs:
         return [*online, *model.actor_target.parameters(), *model.critic_target.parameters()]
 
     def joined(self, tensors: list[Tensor]) -> list[Tensor]:
-        """Weights or gradients of one optimiser; μ and log σ, two layers of SAC's actor there, as the one of ours."""
+        """Weights or gradients of one optimizer; μ and log σ, two layers of SAC's actor there, as the one of ours."""
         if self.kind == "sac" and len(tensors) == 8:
             *body, mean_w, mean_b, std_w, std_b = tensors
             return [*body, torch.cat([mean_w, std_w]), torch.cat([mean_b, std_b])]
@@ -135,7 +135,7 @@ class Theirs:
 
 
 class Ours:
-    """Our agent, its optimisers and its update."""
+    """Our agent, its optimizers and its update."""
 
     def __init__(self, args: Any, dtype: torch.dtype) -> None:
         self.args = args
@@ -318,7 +318,7 @@ def test_each_switch_departs(name: str, change: dict[str, Any], monkeypatch: pyt
 
 @pytest.mark.parametrize("change", [{"autotune": False}, {"alpha": 0.05}])
 def test_temperatures_of_sac_are_equal(change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fixed temperature, and another start of a learnt one."""
+    """A fixed temperature, and another start of a learned one."""
     args = replace(ARGS["sac"], **change)
     own, reference, _ = both(args, args, 3, monkeypatch, torch.float64)
 
@@ -354,7 +354,7 @@ def wide(column: Tensor) -> Tensor:
 
 
 def scripted(args: Any) -> Iterator[Array]:
-    """The actions both take, whatever they have learnt, (1,) or (1, 1)."""
+    """The actions both take, whatever they have learned, (1,) or (1, 1)."""
     rng = np.random.default_rng(11)
     while True:
         yield rng.integers(2, size=1) if isinstance(args, dqn.Args) else rng.uniform(-1, 1, (1, 1)).astype(np.float32)

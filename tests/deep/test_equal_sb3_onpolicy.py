@@ -2,7 +2,7 @@
 
 Ours trains first, and the actions it drew and the orders of its minibatches are written down. Then Stable-Baselines3
 runs its own `learn` from the same weights on the same environments, told only which actions to draw and how to
-shuffle: its rollout buffer, bootstrapping, advantages, schedules, losses and optimiser are its own. After several
+shuffle: its rollout buffer, bootstrapping, advantages, schedules, losses and optimizer are its own. After several
 rollouts of several epochs all weights agree.
 """
 
@@ -212,7 +212,7 @@ def test_ppo(setting: str, kind: str, recording: Recording, monkeypatch: pytest.
         ({"use_rms_prop": False, "gae_lambda": 0.9}, {"use_rms_prop": False, "gae_lambda": 0.9}),
         ({"anneal_lr": True, "vf_coef": 0.5}, {"learning_rate": linear(7e-4), "vf_coef": 0.25}),
     ],
-    ids=["defaults", "normalised", "Adam", "schedule"],
+    ids=["defaults", "normalized", "Adam", "schedule"],
 )
 def test_a2c(
     kind: str, changed: dict[str, Any], theirs: dict[str, Any], recording: Recording, monkeypatch: pytest.MonkeyPatch

@@ -250,7 +250,7 @@ def weights_begin_orthogonal(ppo: Any, _: pytest.MonkeyPatch) -> None:
 
 
 def the_step_size_goes_down(ppo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four updates at 1, ¾, ½, ¼ of it, and the optimiser is told; late, at ¾ … 0. The clip range only on request."""
+    """Four updates at 1, ¾, ½, ¼ of it, and the optimizer is told; late, at ¾ … 0. The clip range only on request."""
     args = ppo.Args(num_envs=2, num_steps=8, total_timesteps=64, learning_rate=0.4, env_id="probe/Matching-v0")
     told = []
 
@@ -350,7 +350,7 @@ TABLE: list[tuple[Check, str, list[tuple[str, str, str]]]] = [
         advantages_are_normalized,
         PPO,
         [
-            ("advantages are not centred", "(advantage - advantage.mean()) /", "advantage /"),
+            ("advantages are not centerd", "(advantage - advantage.mean()) /", "advantage /"),
             ("their deviation is the biased one", "advantage.std() +", "advantage.std(correction=0) +"),
         ],
     ),

@@ -78,7 +78,7 @@ def test_numpy_computes_what_torch_computes(activation: type[nn.Module]) -> None
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_numpy_sees_a_step_of_the_optimiser(fused: bool) -> None:
+def test_numpy_sees_a_step_of_the_optimizer(fused: bool) -> None:
     """The weights are shared, so that a function made before the step is up to date after it."""
     network = mlp((4, 8, 3), nn.Tanh, generator())
     forward = numpy_forward(network)

@@ -81,7 +81,7 @@ def test_moments_are_those_of_all_rows() -> None:
 
 
 def test_evaluation_pools_the_environments() -> None:
-    """Any number of rows is normalised by what all environments together have seen."""
+    """Any number of rows is normalized by what all environments together have seen."""
     rows = np.random.default_rng(0).normal(3, 2, (200, 4, 2))
     moments = Moments((4, 2))
     for group in rows:
@@ -92,7 +92,7 @@ def test_evaluation_pools_the_environments() -> None:
 
 
 @pytest.mark.parametrize("normalize", ["shared", "per_env"])
-def test_a_restored_normaliser_goes_on_with_the_same_bits(normalize: Any, tmp_path: Any) -> None:
+def test_a_restored_normalizer_goes_on_with_the_same_bits(normalize: Any, tmp_path: Any) -> None:
     """Statistics, the returns so far and the environments, through a file."""
 
     def walk(envs: Any, actions: Any) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""PPO with all seeds in one process: `ppo`'s numbers, and a seed's bits whoever its neighbours are."""
+"""PPO with all seeds in one process: `ppo`'s numbers, and a seed's bits whoever its neighbors are."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SMALL = Args(env_id="ShortPole-v0", total_timesteps=512, num_steps=32, checkpoin
 SWITCHES: dict[str, dict[str, Any]] = {
     "defaults": {},
     "no annealing": {"anneal_lr": False},
-    "no standardising": {"norm_adv": False},
+    "no standardizing": {"norm_adv": False},
     "plain value loss": {"clip_vloss": False},
     "nothing clipped": {"clip_coef": float("inf"), "max_grad_norm": float("inf")},
     "clipped hard": {"clip_coef": 0.01, "max_grad_norm": 0.01, "learning_rate": 0.01},

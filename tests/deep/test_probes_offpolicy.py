@@ -59,7 +59,7 @@ def value(result: Result, state: float) -> float:
     ],
 )
 @pytest.mark.parametrize("name", LEARNERS)
-def test_the_value_is_learnt(name: str, probe: str, values: dict[float, float]) -> None:
+def test_the_value_is_learned(name: str, probe: str, values: dict[float, float]) -> None:
     """To within 0.05, in every state."""
     result = learn(name, probe)
 
@@ -69,7 +69,7 @@ def test_the_value_is_learnt(name: str, probe: str, values: dict[float, float]) 
 
 @pytest.mark.parametrize(("probe", "states"), [("ActionReward", (0.0,)), ("Matching", (-1.0, 1.0))], ids=str)
 @pytest.mark.parametrize("name", LEARNERS)
-def test_the_best_action_is_learnt(name: str, probe: str, states: tuple[float, ...]) -> None:
+def test_the_best_action_is_learned(name: str, probe: str, states: tuple[float, ...]) -> None:
     """Discrete exactly; continuous to within 0.12 of one half, or of half the state."""
     result = learn(name, probe)
 

@@ -229,7 +229,7 @@ def foreign(mode: AutoresetMode, length: int = 3, truncates: bool = False) -> An
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED])
 def test_foreign_environments_of_another_rule_are_refused(mode: AutoresetMode) -> None:
-    """Gymnasium's default would be learnt from wrongly; the sentence says how to make the right one."""
+    """Gymnasium's default would be learned from wrongly; the sentence says how to make the right one."""
     with pytest.raises(InputError, match=r"not by SAME_STEP; make it with vector_kwargs"):
         GymnasiumVectorEnv(foreign(mode), seed=0)
 

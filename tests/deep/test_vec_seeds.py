@@ -58,7 +58,7 @@ def test_any_other_environment_is_looped_over() -> None:
 
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "Acrobot-v1"])
 def test_a_seeds_copies_go_on_from_their_state(env_id: str) -> None:
-    """One seed of three is restored among other neighbours and takes the same steps."""
+    """One seed of three is restored among other neighbors and takes the same steps."""
     rng = np.random.default_rng(1)
     before = make_seed_envs(env_id, 2, [1, 2, 3])
     for _ in range(50):

@@ -60,7 +60,7 @@ def test_walls_holes_cliffs_and_several_starts() -> None:
 
 
 def test_slipping_goes_to_the_sides() -> None:
-    """With slip 0.4 a move right goes up or down with 0.2 each; among eight moves, to the neighbouring diagonals."""
+    """With slip 0.4 a move right goes up or down with 0.2 each; among eight moves, to the neighboring diagonals."""
     room = ["...", "S.G", "..."]
     four, eight = GridWorld(room, slip=0.4), GridWorld(room, slip=0.4, diagonal=True)
 

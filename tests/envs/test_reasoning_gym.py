@@ -140,7 +140,7 @@ def test_partial_credit_is_off_unless_asked_for() -> None:
         ({"task": "composite"}, "'composite' is not a task"),
         ({"task": "gcd", "size": 0}, "size 0"),
         ({"task": "gcd", "split": "test"}, "rlpath.evals"),
-        ({"task": "gcd", "colour": 3}, "refuses the configuration"),
+        ({"task": "gcd", "color": 3}, "refuses the configuration"),
     ],
 )
 def test_bad_arguments_are_refused(arguments: dict, message: str) -> None:

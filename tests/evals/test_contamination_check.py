@@ -26,7 +26,7 @@ from rlpath.evals.contamination.screen import screen, sentence
 from rlpath.evals.measure.held_out import held_out
 from rlpath.rewards.verifiers.number import NumberVerifier
 
-QUESTION = "A baker has forty loaves and sells three loaves to each of nine neighbours; how many loaves are left?"
+QUESTION = "A baker has forty loaves and sells three loaves to each of nine neighbors; how many loaves are left?"
 OTHER = "The ship left harbour at dawn with a crew of twelve, none of whom had ever seen the southern ocean before."
 
 

@@ -70,7 +70,7 @@ def test_token_scores_of_a_transformers_model(tiny_model: Any) -> None:
 
 
 def test_min_k_by_hand() -> None:
-    """Of ten tokens the lowest two; at least one token of a short text; ++ standardises first."""
+    """Of ten tokens the lowest two; at least one token of a short text; ++ standardizes first."""
     ten = scores([-1.0, -9.0, -2.0, -3.0, -5.0, -1.0, -1.0, -1.0, -1.0, -1.0])
 
     assert (min_k(ten), min_k(ten, 0.1), min_k(ten, 1.0)) == (-7.0, -9.0, -2.5)
@@ -141,7 +141,7 @@ def likes_order(sequences: Sequence[Sequence[int]], strength: float) -> list[flo
     return [strength * sum(b == a + 1 for a, b in pairwise(ids)) for ids in sequences]
 
 
-def test_order_is_noticed_where_it_was_learnt() -> None:
+def test_order_is_noticed_where_it_was_learned() -> None:
     """Forty one-token items, ten shards: the published order wins by hand-worked advantages."""
     items = [[index] for index in range(40)]
     found = exchangeability(items, lambda s: likes_order(s, 1.0), shards=10, permutations=30)

@@ -85,7 +85,7 @@ def test_the_model_equals_a_transformers_llama() -> None:
 
 
 def test_training_learns_and_is_fixed_by_the_seed() -> None:
-    """A repeating pattern is learnt to under 0.2 nats; the same seed gives the same bits, another one others."""
+    """A repeating pattern is learned to under 0.2 nats; the same seed gives the same bits, another one others."""
     tokens = [index * 7 % 50 for index in range(50)] * 120
     runs = []
     for seed in (0, 0, 1):

@@ -13,7 +13,7 @@ from rlpath.evals.contamination.screen import screen
 from rlpath.evals.contamination.verdict import UNCHECKED, TaskOverlap, from_run, of_files
 from rlpath.rewards.verifiers.number import NumberVerifier
 
-QUESTION = "A baker has forty loaves and sells three loaves to each of nine neighbours; how many loaves are left?"
+QUESTION = "A baker has forty loaves and sells three loaves to each of nine neighbors; how many loaves are left?"
 OTHER = "The ship left harbour at dawn with a crew of twelve, none of whom had ever seen the southern ocean before."
 EXAM = ("loaves", QUESTION), ("ship", OTHER), ("sum", "What is 2 + 2?")
 

@@ -135,7 +135,7 @@ def test_a_family_costs_seeds_and_items() -> None:
     ],
 )
 def test_impossible_questions_are_one_sentence(words: tuple[str, ...], message: str) -> None:
-    """Per cent for shares, effects that do not fit, models that cannot differ so much."""
+    """Percent for shares, effects that do not fit, models that cannot differ so much."""
     with pytest.raises(InputError, match=message):
         fields = [word[2:].replace("-", "_") for word in words[::2]]
         values: Any = dict(zip(fields, map(float, words[1::2]), strict=True))

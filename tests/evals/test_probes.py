@@ -80,7 +80,7 @@ SWITCHABLE = cases(name for name, learner in LEARNERS.items() if learner.no_boot
     ],
 )
 @pytest.mark.parametrize(("learner", "kind"), CASES)
-def test_the_value_is_learnt(learner: Learner, kind: str, probe: str, values: dict[float, float]) -> None:
+def test_the_value_is_learned(learner: Learner, kind: str, probe: str, values: dict[float, float]) -> None:
     """To within 0.05, in every state."""
     result = learner.learn(probe, kind)
 
@@ -92,7 +92,7 @@ def test_the_value_is_learnt(learner: Learner, kind: str, probe: str, values: di
     ("probe", "states"), [("ActionReward", (0.0,)), ("Matching", (-1.0, 1.0))], ids=["ActionReward", "Matching"]
 )
 @pytest.mark.parametrize(("learner", "kind"), CASES)
-def test_the_best_action_is_learnt(learner: Learner, kind: str, probe: str, states: tuple[float, ...]) -> None:
+def test_the_best_action_is_learned(learner: Learner, kind: str, probe: str, states: tuple[float, ...]) -> None:
     """The likeliest action is the best; a discrete one is taken 19 times in 20."""
     result = learner.learn(probe, kind)
 

@@ -1,4 +1,4 @@
-"""Behaviour probes: paired by item, stories as clusters, and only where they can be put."""
+"""Behavior probes: paired by item, stories as clusters, and only where they can be put."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ def test_contamination_is_shown_for_whom_it_was_checked(tmp_path: Path) -> None:
 
 
 def test_rules_of_the_preregistration_are_told_apart(tmp_path: Path) -> None:
-    """Each line bears its outcome, in the colour of good or bad."""
+    """Each line bears its outcome, in the color of good or bad."""
     lines = (
         "preregistered then",
         "met: first (x)",
@@ -196,7 +196,7 @@ def test_rules_of_the_preregistration_are_told_apart(tmp_path: Path) -> None:
     assert '<span class="chip ">exploratory</span>z' in html and "<li>preregistered then</li>" in html
 
 
-def test_published_figures_are_labelled_as_others(tmp_path: Path) -> None:
+def test_published_figures_are_labeled_as_others(tmp_path: Path) -> None:
     """They stand apart, with their harness and a source that is text and no link."""
     row = {"model": "start", "figure": "1.4 %", "harness": "another", "source": "https://example.org/card"}
     page = Text(drawn(tmp_path, references=(row,)))

@@ -86,7 +86,7 @@ def test_scores_are_in_standard_deviations_and_an_ensemble_takes_the_least(featu
     model = fit_linear_reward(features, given, heads=5, seed=1)
     alone = [
         LinearReward(features, model.mean_H, model.scale_H, w[None], c[None], s[None]).of_features(given.hidden_N_H)
-        for w, c, s in zip(model.weights_K_H, model.centre_K, model.spread_K, strict=True)
+        for w, c, s in zip(model.weights_K_H, model.center_K, model.spread_K, strict=True)
     ]
     # Five heads in one product round otherwise than one at a time.
     torch.testing.assert_close(model.of_features(given.hidden_N_H), torch.stack(alone).amin(0), rtol=1e-5, atol=1e-6)

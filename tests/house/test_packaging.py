@@ -68,7 +68,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_one_name_and_every_module(wheel: Path) -> None:
-    """rlpath and its metadata, nothing else; each module of the four folders, the type marker, the licence."""
+    """rlpath and its metadata, nothing else; each module of the four folders, the type marker, the license."""
     names = zipfile.ZipFile(wheel).namelist()
     expected = {
         f"{name.replace('.', '/')}/{file.name}"

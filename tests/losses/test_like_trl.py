@@ -338,9 +338,9 @@ def test_kto(shift: float) -> None:
 
 
 @pytest.mark.parametrize("margin", [None, torch.tensor([0.5, 0.0, 1.0])])
-@pytest.mark.parametrize("centring", [None, 0.2])
-def test_bradley_terry(margin: torch.Tensor | None, centring: float | None) -> None:
-    trainer = bare(RewardTrainer, args=SimpleNamespace(center_rewards_coefficient=centring))
+@pytest.mark.parametrize("centering", [None, 0.2])
+def test_bradley_terry(margin: torch.Tensor | None, centering: float | None) -> None:
+    trainer = bare(RewardTrainer, args=SimpleNamespace(center_rewards_coefficient=centering))
     inputs = {"input_ids": IDS, "attention_mask": torch.ones_like(IDS)}
 
     def theirs(rewards: torch.Tensor) -> torch.Tensor:
@@ -349,7 +349,7 @@ def test_bradley_terry(margin: torch.Tensor | None, centring: float | None) -> N
 
     def ours(rewards: torch.Tensor) -> torch.Tensor:
         chosen, rejected = rewards.chunk(2)
-        return losses.bradley_terry_loss(chosen, rejected, margin_B=margin, centring=centring or 0.0)
+        return losses.bradley_terry_loss(chosen, rejected, margin_B=margin, centering=centering or 0.0)
 
     agree(ours, theirs, random(B, seed=6))
 

@@ -67,7 +67,7 @@ def test_equal_policies_have_weight_one() -> None:
 
 
 def test_the_weight_has_no_gradient() -> None:
-    """It multiplies the loss and must not be optimised itself."""
+    """It multiplies the loss and must not be optimized itself."""
     trainer = TRAINER.clone().requires_grad_()
     assert not correction_weights(trainer, SAMPLER, MASK, "token_truncate", 2.0).requires_grad
 

@@ -48,16 +48,16 @@ def test_bradley_terry_by_hand() -> None:
 
     value(losses.bradley_terry_loss(chosen, rejected), (math.log(4 / 3) + LOG2) / 2)
     value(losses.bradley_terry_loss(chosen, rejected, margin_B=batch(LOG3, 0.0)), LOG2)
-    centred = losses.bradley_terry_loss(chosen, rejected, centring=0.1)
-    value(centred, (math.log(4 / 3) + LOG2) / 2 + 0.1 * (LOG3**2 + 4) / 2)
+    centerd = losses.bradley_terry_loss(chosen, rejected, centering=0.1)
+    value(centerd, (math.log(4 / 3) + LOG2) / 2 + 0.1 * (LOG3**2 + 4) / 2)
 
 
-def test_centring_alone_sees_a_constant() -> None:
-    """Adding 5 to every reward changes nothing but the centring term."""
+def test_centering_alone_sees_a_constant() -> None:
+    """Adding 5 to every reward changes nothing but the centering term."""
     chosen, rejected = batch(2.0, -1.0), batch(0.5, 0.0)
 
     value(losses.bradley_terry_loss(chosen + 5, rejected + 5), losses.bradley_terry_loss(chosen, rejected).item())
-    far, near = (losses.bradley_terry_loss(chosen + d, rejected + d, centring=0.1).item() for d in (5, 0))
+    far, near = (losses.bradley_terry_loss(chosen + d, rejected + d, centering=0.1).item() for d in (5, 0))
     assert far > near + 1
 
 

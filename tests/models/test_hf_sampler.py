@@ -66,7 +66,7 @@ def test_logprobs_are_those_of_a_teacher_forced_forward(
 def test_logprobs_under_top_k_are_of_the_distribution_drawn_from(
     sampler: HFSampler, tiny_model: Callable[..., Any]
 ) -> None:
-    """Renormalised over the five likeliest tokens."""
+    """Renormalized over the five likeliest tokens."""
     (completion,) = sampler.generate(PROMPTS[:1], Decoding(1, top_k=5, seed=1))[0]
 
     with torch.no_grad():

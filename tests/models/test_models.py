@@ -92,7 +92,7 @@ def test_a_tokenizer_is_loaded_with_its_template(llama: Path) -> None:
 @pytest.mark.parametrize("name", ["no such model", "./absent", "/absent/model/folder", ""])
 def test_a_name_that_is_nothing_is_refused(name: str) -> None:
     """What is neither folder, hub id nor packaged model is told so, without a network."""
-    with pytest.raises(InputError, match="is neither a folder, nor a hub id organisation/model, nor smollm2"):
+    with pytest.raises(InputError, match="is neither a folder, nor a hub id organization/model, nor smollm2"):
         models.resolve_model(name)
 
 

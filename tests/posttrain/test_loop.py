@@ -1,6 +1,6 @@
 """The on-policy loop against stock TRL on the same completions: loss, every gradient and the weights afterwards.
 
-Both get a scripted sampler; what TRL does with it (advantages, clipping, averaging, optimiser) is the reference.
+Both get a scripted sampler; what TRL does with it (advantages, clipping, averaging, optimizer) is the reference.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class ScriptedSampler:
 
 @dataclass
 class Trace:
-    """What a training run did: the loss and the gradients of each optimiser step, and the weights at the end."""
+    """What a training run did: the loss and the gradients of each optimizer step, and the weights at the end."""
 
     losses: list[float] = field(default_factory=list)
     gradients: list[dict[str, torch.Tensor]] = field(default_factory=list)
@@ -157,14 +157,14 @@ def ours(case: Case, model_folder: Path, optimizer: Any = None, **given: Any) ->
         return clip()
 
     trainer._clip = clipped  # type: ignore[method-assign]
-    optimise = trainer._optimise
+    optimize = trainer._optimize
 
     def noted(*arguments: Any) -> dict[str, float]:
-        found = optimise(*arguments)
+        found = optimize(*arguments)
         trace.losses.append(found["loss"])
         return found
 
-    trainer._optimise = noted  # type: ignore[method-assign]
+    trainer._optimize = noted  # type: ignore[method-assign]
     trace.metrics = [trainer.train_step() for _ in range(settings.steps)]
     trace.weights = {plain_name(name): p.detach().clone() for name, p in trainer.trained.items()}
     return trace
@@ -212,7 +212,7 @@ class Collect(TrainerCallback):
 
 
 def stock(case: Case, model_folder: Path, folder: Path, correction: str | None = None) -> Trace:
-    """As many optimiser steps of stock TRL, AdamW and all."""
+    """As many optimizer steps of stock TRL, AdamW and all."""
     settings = case.settings
     updates = settings.steps * settings.epochs * settings.mini_batches
     defaults = {

@@ -58,7 +58,7 @@ def test_a_packed_pair_by_hand() -> None:
         [1, 1, 0, 0, 0],
         [1, 1, 1, 0, 0],
         [1, 1, 1, 1, 0],
-        [1, 1, 0, 0, 1],  # the second completion sees the prompt and itself, not its neighbour
+        [1, 1, 0, 0, 1],  # the second completion sees the prompt and itself, not its neighbor
     ]
     assert packed.predictor_N.tolist() == [1, 2, 1]
     assert packed.target_N.tolist() == [21, 22, 31]

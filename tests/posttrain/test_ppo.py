@@ -381,7 +381,7 @@ def test_a_price_on_divergence_holds_the_policy_back(make: Make) -> None:
 
 
 def test_saved_and_loaded_it_goes_on_as_if_it_had_not_stopped(make: Make, tmp_path: Path) -> None:
-    """Weights, optimiser, price of divergence and every random draw: the same to the last bit."""
+    """Weights, optimizer, price of divergence and every random draw: the same to the last bit."""
     settings = replace(SETTINGS, mini_batch=4, epochs=2, kl_target=0.01)
 
     def facts(metrics: dict[str, float]) -> dict[str, float]:

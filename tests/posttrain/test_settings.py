@@ -65,7 +65,7 @@ def recipe(name: str) -> Any:
         ({"loss": "rloo", "correction": "none", "beta": 0.1}, "choose --kl-estimator k1"),
         ({"clip": -0.1}, "--clip, --clip-higher and --correction-cap must be positive"),
         ({"dynamic_sampling": -1}, "--dynamic-sampling -1"),
-        ({"push_to_hub": "name"}, "--push-to-hub name must be organisation/name"),
+        ({"push_to_hub": "name"}, "--push-to-hub name must be organization/name"),
     ],
 )
 def test_impossible_settings_are_one_sentence(changes: dict[str, Any], words: str) -> None:

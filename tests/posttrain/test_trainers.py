@@ -22,7 +22,7 @@ from trl.trainer.sft_trainer import SFTTrainer as TRLSFTTrainer
 import rlpath.posttrain.packing.pooled
 import rlpath.posttrain.trainers
 from rlpath.core.errors import InputError
-from rlpath.posttrain.packing.labelled import base_of
+from rlpath.posttrain.packing.labeled import base_of
 from rlpath.posttrain.scores import answer_logprobs, rewards
 from rlpath.posttrain.tokens import TokenPair, TokenRow, dpo_row, reward_row, sft_row
 from rlpath.posttrain.trainers import DPOTrainer, RewardTrainer, SFTTrainer
@@ -228,10 +228,10 @@ def test_a_model_that_cannot_be_packed_gets_trl_s_forward(
     gap: float, tiny_model: Callable[..., Any], tiny_tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the packing gap is above the tolerance the trainer says so, and TRL's own forward answers."""
-    monkeypatch.setattr("rlpath.posttrain.packing.labelled.packing_gap", lambda *_: gap)
+    monkeypatch.setattr("rlpath.posttrain.packing.labeled.packing_gap", lambda *_: gap)
     trainer = our_sft(tiny_model(), tiny_tokenizer, tmp_path)
     called = []
-    monkeypatch.setattr("rlpath.posttrain.packing.labelled.pack", lambda *_: called.append(1) or pytest.fail("packed"))
+    monkeypatch.setattr("rlpath.posttrain.packing.labeled.pack", lambda *_: called.append(1) or pytest.fail("packed"))
 
     assert trainer.packs is (gap == 0)
     if gap:

@@ -309,7 +309,7 @@ def test_chat_answers_and_human_pairs_from_files(
 def test_what_cannot_work_is_refused_in_one_sentence(
     launch: Launch, digit_folder: Path, tiny_folder: Path, pairs_file: Path, tmp_path: Path
 ) -> None:
-    """Sizes, lengths, quantisation without a GPU, one-sided samples, empty files, tokenizers: status 2 and one line."""
+    """Sizes, lengths, quantization without a GPU, one-sided samples, empty files, tokenizers: status 2 and one line."""
     (tmp_path / "empty.jsonl").touch()
     bare = tmp_path / "bare"
     shutil.copytree(digit_folder, bare)

@@ -109,7 +109,7 @@ def test_killed_at_every_stage_a_run_ends_as_if_it_had_not_been(
         ("generation", 2),
         ("verification", 2),
         ("advantages", 2),
-        ("optimiser", 2),
+        ("optimizer", 2),
         ("half a metrics line", 2),
         ("half a checkpoint", 3),
         ("unmarked checkpoint", 3),

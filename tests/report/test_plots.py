@@ -1,4 +1,4 @@
-"""Figures are SVG text: the same bytes every time, following the page's colours, and leaving no global state."""
+"""Figures are SVG text: the same bytes every time, following the page's colors, and leaving no global state."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_figures_are_one_well_formed_element_each() -> None:
 
 
 def test_rows_grow_with_their_number_and_keep_their_labels() -> None:
-    """Half an inch a row; differences in signed points about zero, shares in per cent; one legend entry a label."""
+    """Half an inch a row; differences in signed points about zero, shares in percent; one legend entry a label."""
     rows = [Row(f"task <{i}>", (Mark(0.1 * i, -0.1, 0.3, label="model"), Mark(-0.1)), band=0.05) for i in range(3)]
     svg = rows_plot("rows", "Differences", rows, xlabel="points", differences=True)
     one = rows_plot("rows", "Differences", rows[:1], xlabel="points")
@@ -80,7 +80,7 @@ def test_ids_carry_the_name() -> None:
     assert "url(#one-" in first and 'href="#one-' in first
 
 
-def test_text_and_colours_are_the_pages() -> None:
+def test_text_and_colors_are_the_pages() -> None:
     """Labels stay text, ink is the page's, and no font is asked for."""
     svg = figures()[0]
     assert ">step</text>" in svg

@@ -1,4 +1,4 @@
-"""Auditing a verifier on labelled cases: counts, exit status, and verifiers of the user's own."""
+"""Auditing a verifier on labeled cases: counts, exit status, and verifiers of the user's own."""
 
 from __future__ import annotations
 

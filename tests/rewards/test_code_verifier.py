@@ -229,7 +229,7 @@ def test_no_program_outlasts_its_time(name: str) -> None:
     ],
 )
 def test_right_programs_pass(program: str, gold: str) -> None:
-    """Every way to write a sum is correct under every flavour of tests."""
+    """Every way to write a sum is correct under every flavor of tests."""
     if "numpy" in program and not numpy.__file__.startswith(sys.prefix):
         pytest.skip("numpy lies outside the interpreter's own folders, where a box does not look")
     verdict = verify(program, gold)

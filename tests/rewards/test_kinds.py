@@ -113,7 +113,7 @@ def test_the_asked_form_is_reached(text: str, gold: str, question: str) -> None:
 
 
 @pytest.mark.skipif(DATA is None, reason="RLPATH_DATA is not set")
-def test_the_labelled_attack() -> None:
+def test_the_labeled_attack() -> None:
     """On the 1,072 cases of the attack, precision is at least .985 and recall at least .96."""
     graded = tuple(grade(read_cases(Path(DATA or "") / "verifier_cases/attack_2026-11.jsonl")))
     tally = Tally("all", graded)

@@ -1,4 +1,4 @@
-"""MathVerifier: types, bounds and exactness, beyond the labelled cases."""
+"""MathVerifier: types, bounds and exactness, beyond the labeled cases."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_math500_golds_verify_in_every_dress() -> None:
 
 
 @needs_data
-def test_hand_labelled_equalities() -> None:
+def test_hand_labeled_equalities() -> None:
     """On the 36 hard pairs: nothing false is accepted, and what is missed is rounding, which is never guessed."""
     path = Path(DATA or "") / "verifier_cases/olympiadbench.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]

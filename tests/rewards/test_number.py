@@ -103,7 +103,7 @@ def test_gsm8k_golds_verify() -> None:
 
 @needs_data
 def test_gsm8k_model_solutions_agree_with_their_labels() -> None:
-    """No disagreement on the 5,276 labelled model solutions."""
+    """No disagreement on the 5,276 labeled model solutions."""
     path = Path(DATA or "") / "verifier_cases/gsm8k_model_solutions.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     wrong = [r for r in rows if verify(r["completion"], r["gold"], question=r["question"]).correct != r["expected"]]

@@ -90,7 +90,7 @@ FORBIDDEN = {
     "make a device": attempt("os.mknod('/tmp/disk', 0o60600, os.makedev(8, 0))"),
     "leave the root": attempt("os.chroot('/tmp')"),
     "signal everyone": attempt("os.kill(-1, 9)"),
-    "signal a neighbour": attempt("os.kill(2, 0)"),
+    "signal a neighbor": attempt("os.kill(2, 0)"),
     "become root": attempt("os.setuid(0)"),
     "nice below zero": attempt("os.nice(-5)"),
     "shared memory": attempt(

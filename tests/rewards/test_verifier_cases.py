@@ -1,4 +1,4 @@
-"""The adversarial suite: labelled cases by attack class, whose false accepts and false rejects may not rise."""
+"""The adversarial suite: labeled cases by attack class, whose false accepts and false rejects may not rise."""
 
 from __future__ import annotations
 

@@ -49,14 +49,14 @@ def test_what_is_written_is_read_back() -> None:
 
 
 def test_met_and_not_met() -> None:
-    """Each rule by its task's figures; a task that was not analysed is said to be."""
+    """Each rule by its task's figures; a task that was not analyzed is said to be."""
     worse = replace(SEEN, task="words", low=-0.1, p=0.4)
     checked = check_prereg(plan(), result(SEEN, worse))
 
     assert [ruling.outcome for ruling in checked.rulings] == ["met", "not met"]
     assert "low = -0.1, p = 0.4" in checked.rulings[1].reason
     assert (checked.departures, checked.exploratory) == ((), ())
-    assert check_prereg(plan(), result(SEEN)).rulings[1].outcome == "not analysed"
+    assert check_prereg(plan(), result(SEEN)).rulings[1].outcome == "not analyzed"
 
 
 @pytest.mark.parametrize(("p", "outcome"), [(0.05, "not met"), (0.0499, "met")])
@@ -174,7 +174,7 @@ def test_runs_are_judged_by_the_plan_of_their_first_start(tmp_path: Path) -> Non
     assert found.recorded is not None and "# first" in found.recorded["text"]
     assert found.recorded["sha256"] == plan(found.recorded["text"]).sha256
     # Twenty problems are too few for a verdict, however large the effect.
-    assert [ruling.outcome for ruling in checked.rulings] == ["not met", "not analysed"]
+    assert [ruling.outcome for ruling in checked.rulings] == ["not met", "not analyzed"]
     assert checked.exploratory == ("greedy of mine on sums",) and len(checked.departures) == 1
     assert read_result(paths[:1]).analyses[1].value == 0.6
 

@@ -10,7 +10,7 @@ import pytest
 
 from rlpath.tabular.chains import Step
 from rlpath.tabular.dp import greedy, policy_values, value_iteration
-from rlpath.tabular.examples import goes_left, maximisation_bias, random_walk
+from rlpath.tabular.examples import goes_left, maximization_bias, random_walk
 from rlpath.tabular.exploration import EpsilonGreedy, Schedule
 from rlpath.tabular.learner import Control, Prediction, StepSize
 from rlpath.tabular.model import Model, from_transitions, load_model
@@ -196,7 +196,7 @@ def test_double_q_learning_does_not_fall_for_the_luckiest_estimate() -> None:
 
     Share of left turns in A over the first 100 episodes, 200 seeds, ε = 0.1 as in the book, where 5 % is optimal.
     """
-    model = maximisation_bias()
+    model = maximization_bias()
     shares = []
     for method in (QLearning, DoubleQLearning):
         learner = method(model, 200, 1.0, StepSize(0.1))

@@ -73,7 +73,7 @@ def test_a_merge_by_hand() -> None:
 
 
 def test_numbers_are_cut_unequally(ours: BytePairEncoding) -> None:
-    """The corpus made 1999 a token: it costs less than 1998, though no number is harder than its neighbour."""
+    """The corpus made 1999 a token: it costs less than 1998, though no number is harder than its neighbor."""
     assert len(ours.encode(" 1999")) < len(ours.encode(" 1998"))
 
 

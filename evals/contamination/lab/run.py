@@ -21,13 +21,13 @@ from rlpath.evals.contamination.lab.measure import BLIND, Measured, measure
 from rlpath.evals.contamination.lab.outcome import AT, GRID, Rate, blind_interval, rates, table
 from rlpath.evals.contamination.resemblance import Embed
 from rlpath.report import page
-from rlpath.report.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, Line, line_plot
+from rlpath.report.plots import BLUE, GRAY, GREEN, ORANGE, PURPLE, Line, line_plot
 from rlpath.runs.hardware import detect
 from rlpath.runs.run_folder import config_hash
 from rlpath.trunk.gpt import GPT, Shape, Training, token_stream, tokenizer_for, train
 
 TABLE = ("<!-- rates -->", "<!-- /rates -->")
-COLOURS = (BLUE, GREEN, ORANGE, PURPLE)
+COLORS = (BLUE, GREEN, ORANGE, PURPLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +216,11 @@ def _page(all_rates: Sequence[Rate], record: Mapping[str, Any]) -> str:
 
 
 def _figure(number: int, detector: str, all_rates: Sequence[Rate]) -> str:
-    chance = Line("chance", (0.0, 1.0), (0.0, 1.0), GREY, faint=True)
+    chance = Line("chance", (0.0, 1.0), (0.0, 1.0), GRAY, faint=True)
     curves = [
-        Line(f"{rate.exposures} times", GRID, rate.roc, colour)
-        for rate, colour in zip(
-            [rate for rate in all_rates if rate.detector == detector and rate.form == "verbatim"], COLOURS, strict=False
+        Line(f"{rate.exposures} times", GRID, rate.roc, color)
+        for rate, color in zip(
+            [rate for rate in all_rates if rate.detector == detector and rate.form == "verbatim"], COLORS, strict=False
         )
     ]
     return line_plot(f"roc-{number}", detector, [*curves, chance], xlabel="false positives", percent=True)

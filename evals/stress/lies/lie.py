@@ -58,7 +58,7 @@ def gain(found: Paired) -> Figure:
 
 
 def share(value: float) -> Figure:
-    """A share in per cent."""
+    """A share in percent."""
     return Figure(value, f"{points(value)} %")
 
 

@@ -1,7 +1,7 @@
 """The environments of several seeds stepped as one, for algorithms that train all seeds in one process.
 
 Every array of `vec.Step` has the seeds in front, (K, N, …). Seed s has exactly the environments that
-`vec.VectorEnv(env_id, num_envs, s)` would give it: same resets, same steps, bit for bit, whoever its neighbours are.
+`vec.VectorEnv(env_id, num_envs, s)` would give it: same resets, same steps, bit for bit, whoever its neighbors are.
 """
 
 from __future__ import annotations

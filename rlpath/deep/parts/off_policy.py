@@ -96,7 +96,7 @@ class ActionBox:
     def __init__(self, low: Array, high: Array) -> None:
         self.size = len(low)
         self.scale = ((high - low) / 2).astype(np.float32)
-        self.centre = ((high + low) / 2).astype(np.float32)
+        self.center = ((high + low) / 2).astype(np.float32)
 
     @classmethod
     def of(cls, envs: Environments, remedy: str) -> ActionBox:
@@ -115,14 +115,14 @@ class ActionBox:
 
     def to_env(self, action: Array) -> Array:
         """Actions in [−1, 1], (N, actions) float32, in the environment's units."""
-        return self.centre + self.scale * action
+        return self.center + self.scale * action
 
 
 class Critic(nn.Module):
     """Q(s, a). With `box` it sees actions in the environment's units, else as they come, in [−1, 1]."""
 
     scale: Tensor
-    centre: Tensor
+    center: Tensor
 
     def __init__(
         self, inputs: int, actions: int, args: OffPolicyArgs, generator: torch.Generator, box: ActionBox | None = None
@@ -132,9 +132,9 @@ class Critic(nn.Module):
         self.in_units = box is not None
         if box is not None:
             self.register_buffer("scale", torch.from_numpy(box.scale), persistent=False)
-            self.register_buffer("centre", torch.from_numpy(box.centre), persistent=False)
+            self.register_buffer("center", torch.from_numpy(box.center), persistent=False)
 
     def forward(self, obs: Tensor, action: Tensor) -> Tensor:
         """(B, inputs) and (B, actions) in [−1, 1] → (B,)."""
-        seen = self.centre + self.scale * action if self.in_units else action
+        seen = self.center + self.scale * action if self.in_units else action
         return self.net(torch.cat([obs, seen], -1)).squeeze(-1)

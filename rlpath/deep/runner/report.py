@@ -181,8 +181,8 @@ def curve_plot(name: str, records: Sequence[RunRecord]) -> str:
     if not curves:
         return ""
     several = len(curves) > 1
-    colour = plots.GREY if several else plots.BLUE
-    lines = [Line(None, curve.step, curve.value, colour, faint=several) for curve in curves]
+    color = plots.GRAY if several else plots.BLUE
+    lines = [Line(None, curve.step, curve.value, color, faint=several) for curve in curves]
     if several:
         lines[0] = replace(lines[0], label="each seed")
         values = np.stack([curve.value for curve in curves])

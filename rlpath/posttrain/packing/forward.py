@@ -21,7 +21,7 @@ from rlpath.posttrain.packing.logprobs import token_logprobs
 
 PACKING_TOLERANCE = 1e-3
 """The gap is measured in fp32, where rounding gives 1e-5; a model that is computed otherwise differs by more."""
-QUANTISED_TOLERANCE = 0.15
+QUANTIZED_TOLERANCE = 0.15
 """Weights in 4 bits cannot be widened: in bf16, rounding alone moves a log-probability by a few hundredths."""
 
 
@@ -102,7 +102,7 @@ def packing_gap(model: Any, vocabulary: int, device: torch.device, temperature: 
         gap = _gap(model, vocabulary, device, temperature)
     if exact:
         return gap
-    return gap if gap >= QUANTISED_TOLERANCE else 0.0
+    return gap if gap >= QUANTIZED_TOLERANCE else 0.0
 
 
 def _may_pack(model: Any) -> bool:

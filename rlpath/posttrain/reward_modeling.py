@@ -53,7 +53,7 @@ def run_reward_model(
     if settings.quantize != "none":
         raise InputError(
             f"--quantize {settings.quantize} is for sft and dpo: a reward model's scoring head trains in full "
-            "precision, and what is merged for use is not quantised; leave it out"
+            "precision, and what is merged for use is not quantized; leave it out"
         )
     train, overlap = screen(train, held_out, *adversarial.values(), on_hit=on_hit)
     begun = begin(recipe, settings, [train, held_out, *adversarial.values()], {"contamination": overlap})

@@ -1,9 +1,9 @@
-"""Log-probabilities of labelled tokens for TRL's SFT and DPO trainers, computed packed.
+"""Log-probabilities of labeled tokens for TRL's SFT and DPO trainers, computed packed.
 
 Since 1.16 these trainers ask the model itself: `model(input_ids, attention_mask, labels, fused_lm_head=True)`. TRL's
 answer projects every position onto the vocabulary on a CPU, prompt and padding included, in fp32. Here rows are packed
-without padding, a prompt that two rows share is read once, and only labelled positions are projected. Losses, metrics
-and optimiser stay TRL's; tests compare value and gradient.
+without padding, a prompt that two rows share is read once, and only labeled positions are projected. Losses, metrics
+and optimizer stay TRL's; tests compare value and gradient.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rlpath.models.layers import attention_width
 from rlpath.posttrain.packing.blocks import Packed, best_completions_per_block, pack
 from rlpath.posttrain.packing.forward import PACKING_TOLERANCE, attention_window, install, packing_gap
 
-UNLABELLED = -100
+UNLABELED = -100
 
 
 def base_of(model: Any) -> Any:
@@ -34,7 +34,7 @@ def let_autocast_cast(model: Any) -> None:
             module.cast_input_dtype_enabled = False
 
 
-def install_labelled(causal_lm: Any, *, rows_per_prompt: int, device: torch.device) -> float:
+def install_labeled(causal_lm: Any, *, rows_per_prompt: int, device: torch.device) -> float:
     """Answer `fused_lm_head=True` packed; any other call is as before. Returns the packing gap that was measured.
 
     `rows_per_prompt` is how many rows of a batch may have the same prompt (2 for pairs). Where the model cannot be
@@ -58,15 +58,15 @@ def install_labelled(causal_lm: Any, *, rows_per_prompt: int, device: torch.devi
         if not asked:
             return theirs(*args, **kwargs)
         ids_B_L, mask_B_L, labels_B_L = kwargs["input_ids"], kwargs["attention_mask"], kwargs["labels"]
-        labelled = labels_B_L[:, 1:] != UNLABELLED
+        labeled = labels_B_L[:, 1:] != UNLABELED
         lengths_B = mask_B_L.sum(1)
-        if lengths_B.max() > window or not labelled.any(1).all():
+        if lengths_B.max() > window or not labeled.any(1).all():
             return theirs(*args, **kwargs)
-        starts_B = labelled.int().argmax(1) + 1
+        starts_B = labeled.int().argmax(1) + 1
         prompt, completion = starts_B.float().mean().item(), (lengths_B - starts_B).float().mean().item()
         share = best_completions_per_block(prompt, completion, rows_per_prompt, weights, width)
         packed, cell_N = _pack_rows(ids_B_L, mask_B_L, starts_B, share)
-        return _laid_out(theirs(packed=packed), cell_N, labelled)
+        return _laid_out(theirs(packed=packed), cell_N, labeled)
 
     causal_lm.forward = forward
     return gap
@@ -91,18 +91,18 @@ def _pack_rows(
     return packed, row_N * (width - 1) + starts_B[row_N] + token_N - 1
 
 
-def _laid_out(output: dict[str, torch.Tensor], cell_N: torch.Tensor, labelled: torch.Tensor) -> FusedCausalLMOutput:
+def _laid_out(output: dict[str, torch.Tensor], cell_N: torch.Tensor, labeled: torch.Tensor) -> FusedCausalLMOutput:
     def rectangle(values_N: torch.Tensor) -> torch.Tensor:
-        flat = values_N.new_zeros(labelled.numel()).index_copy(0, cell_N, values_N)
-        return flat.view(labelled.shape).masked_fill(~labelled, 0)
+        flat = values_N.new_zeros(labeled.numel()).index_copy(0, cell_N, values_N)
+        return flat.view(labeled.shape).masked_fill(~labeled, 0)
 
     logprobs = rectangle(output["logprobs"])
     return FusedCausalLMOutput(
-        loss=-logprobs.sum() / labelled.sum().clamp(min=1),
+        loss=-logprobs.sum() / labeled.sum().clamp(min=1),
         log_probs=logprobs,
         entropy=rectangle(output["entropy"]),
         # Not computed here; what the trainers' metrics make of them is not logged.
         mean_logits=torch.zeros_like(logprobs),
-        is_top1=torch.zeros_like(labelled),
-        label_mask=labelled,
+        is_top1=torch.zeros_like(labeled),
+        label_mask=labeled,
     )
