@@ -14,9 +14,9 @@ from functools import lru_cache
 from rlpath.rewards.maths.compare import unlabeled
 from rlpath.rewards.maths.expressions import equal, exact_or_none, measured
 from rlpath.rewards.maths.parser import parse
-from rlpath.rewards.maths.regions import spans
 from rlpath.rewards.maths.tree import Node, Num, Op, Relation, Seq, Unreadable, key, mapped, symbols, walk
 from rlpath.rewards.maths.values import Clock
+from rlpath.rewards.reading.regions import spans
 
 _SQUASHED = (
     (re.compile(r"\\(?:left|right|displaystyle|big|Big|,|;|!|:|quad)|[$\s~]"), ""),

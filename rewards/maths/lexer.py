@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rlpath.rewards.maths.tree import Unreadable
 from rlpath.rewards.maths.units import is_unit_word
@@ -26,40 +27,18 @@ class Token:
     spaced: bool = False
 
 
+# Signs that have a command or an ASCII sign; what else there is, Unicode's own normal form or names tell.
 _CHARACTERS = {
-    **dict.fromkeys("−–‒﹣－➖", "-"),
-    **dict.fromkeys("×⋅·∗⨯•✕＊", "*"),
-    **dict.fromkeys("÷∕⁄／", "/"),
-    **dict.fromkeys("\u00a0\u2009\u202f\u2007\u2008\u2006\u205f\u3000\u2002\u2003", " "),
-    "＋": "+", "＝": "=", "≡": "=", "≈": "≈", "≃": "≈", "≅": "≈", "≤": "<=", "⩽": "<=", "≦": "<=", "≥": ">=",
-    "⩾": ">=", "≧": ">=",
-    "≠": "!=", "±": "\\pm ", "∓": "\\mp ", "√": "\\sqrt ", "∛": "\\cbrt ", "∞": "\\infty ", "π": "\\pi ", "𝜋": "\\pi ",
-    "∪": "\\cup ", "∩": "\\cap ", "∈": "\\in ", "∅": "\\emptyset ", "ℝ": "\\mathbb{R} ", "°": "\\degree ",
-    "º": "\\degree ",
-    "％": "%", "﹪": "%", "（": "(", "）": ")", "［": "[", "］": "]", "｛": "{", "｝": "}", "，": ",", "；": ";",
-    "：": ":",
-    "．": ".", "′": "'", "’": "'", "″": "''", "…": "\\ldots ", "⟨": "\\langle ", "⟩": "\\rangle ", "∖": "\\setminus ",
-    "⌊": "\\lfloor ", "⌋": "\\rfloor ", "⌈": "\\lceil ", "⌉": "\\rceil ", "ⅈ": "i", "ⅇ": "e", "∧": "\\land ",
-    "∨": "\\lor ",
-    "·": "*", "،": ",", "٫": ".", "٬": ",", "¹": "^1", "²": "^2", "³": "^3",
+    **dict.fromkeys("−–‒﹣－➖", "-"), **dict.fromkeys("×⋅·∗⨯•✕", "*"), **dict.fromkeys("÷∕⁄", "/"),
+    **dict.fromkeys("≈≃≅", "≈"), **dict.fromkeys("≤⩽≦", "<="), **dict.fromkeys("≥⩾≧", ">="), "≡": "=", "≠": "!=",
+    "±": "\\pm ", "∓": "\\mp ", "√": "\\sqrt ", "∛": "\\cbrt ", "∞": "\\infty ", "∪": "\\cup ", "∩": "\\cap ",
+    "∈": "\\in ", "∅": "\\emptyset ", "ℝ": "\\mathbb{R} ", "°": "\\degree ", "º": "\\degree ", "′": "'", "’": "'",
+    "″": "''", "⟨": "\\langle ", "⟩": "\\rangle ", "∖": "\\setminus ", "⌊": "\\lfloor ", "⌋": "\\rfloor ",
+    "⌈": "\\lceil ", "⌉": "\\rceil ", "∧": "\\land ", "∨": "\\lor ", "،": ",", "٫": ".", "٬": ",",
 }  # fmt: skip
-_GREEK = {
-    chr(code): f"\\{name.lower() if chr(code).islower() else name.capitalize()} "
-    for code in [*range(0x391, 0x3AA), *range(0x3B1, 0x3CA)]
-    if (name := unicodedata.name(chr(code), "NONE").split()[-1]) != "NONE" and chr(code) not in "πς"
-}
-_SUPER = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ", "0123456789+-()n", strict=True))
-_SUB = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
-_VULGAR = dict(
-    zip(
-        "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞",
-        ["1/2", "1/3", "2/3", "1/4", "3/4", "1/5", "2/5", "3/5", "4/5", "1/6", "5/6", "1/8", "3/8", "5/8", "7/8"],
-        strict=True,
-    )
-)
-_SUPER_RUN = re.compile(f"[{''.join(_SUPER)}]+")
-_SUB_RUN = re.compile(f"[{''.join(_SUB)}]+")
-
+_PRIMES = re.compile(r"\^\s*\{?\s*(?:\\prime\b\s*)+\}?")
+_SUPER_RUN = re.compile("[⁰¹²³⁴-⁾ⁿ]+")
+_SUB_RUN = re.compile("[₀-₉]+")
 _SPACES = re.compile(
     r"(?<!\\)\\(?:[,;:! >]|(?:q?quad|thinspace|enspace|hfill|displaystyle|textstyle|limits|nolimits)\b"
     r"|(?:rm|bf|it|mathstrut)\b"
@@ -128,11 +107,12 @@ def tokens(text: str) -> list[Token]:
 
 def _prepared(text: str) -> str:
     if not text.isascii():
-        text = _SUPER_RUN.sub(lambda m: "^{" + "".join(_SUPER[c] for c in m.group()) + "}", text)
-        text = _SUB_RUN.sub(lambda m: "_{" + "".join(_SUB[c] for c in m.group()) + "}", text)
+        text = _SUPER_RUN.sub(lambda m: f"^{{{m.group()}}}", text)
+        text = _SUB_RUN.sub(lambda m: f"_{{{m.group()}}}", text)
         text = "".join(_character(c) for c in text)
     text = text.replace("\\$", "\\dollar ").replace("£", " ").replace("€", " ").replace("\\!", "\\! ")
     text = re.sub(r"(?<=\d),\\! +(?=\d{3})", "{,}", text)
+    text = _PRIMES.sub(lambda m: "'" * m.group().count("prime"), text)
     text = _degroup(text)
     text = re.sub(r"\\\\\[[^\[\]]{0,12}(?:pt|ex|em|mm|cm)\]", r"\\\\", text)
     text = re.sub(r"(?<!\\)\\\[(?!\s*-?\d*\.?\d*(?:ex|pt|em|mm|cm)\])|\\\]", " ", text)
@@ -157,18 +137,21 @@ def _degroup(text: str) -> str:
     return "".join([*pieces, text[last:]])
 
 
+@lru_cache(maxsize=4096)
 def _character(c: str) -> str:
-    if c.isascii():
-        return c
-    for table in (_CHARACTERS, _GREEK):
-        if c in table:
-            return table[c]
-    if c in _VULGAR:
-        return f" {_VULGAR[c]} "
-    if (digit := unicodedata.decimal(c, None)) is not None:
-        return str(digit)
+    """`c` in ASCII: by the table, as a digit, as the command of a Greek letter, or in Unicode's normal form."""
+    if c.isascii() or c in _CHARACTERS:
+        return _CHARACTERS.get(c, c)
     folded = unicodedata.normalize("NFKC", c)
-    return folded if folded.isascii() else c
+    if len(folded) > 1:
+        text = "".join(_character(part) for part in folded)
+        return f" {text} " if "/" in text else text
+    if (digit := unicodedata.decimal(folded, None)) is not None:
+        return str(digit)
+    alphabet, size, *_, name = (unicodedata.name(folded, "?") + " ? ?").split()[:4]
+    if alphabet == "GREEK":
+        return f"\\{name.capitalize() if size == 'CAPITAL' else name.lower()} "
+    return _CHARACTERS.get(folded, folded) if folded.isascii() or folded in _CHARACTERS else c
 
 
 def _scan(text: str) -> list[Token]:

@@ -166,18 +166,10 @@ class _Parser:
 
     def relation(self) -> Node:
         node = self.comparison()
-        if self.at("pmod") or (self.at("(") and self.peek(1).text in ("pmod", "m") and self._spells_mod()):
+        if self.at("pmod") or (self.at("(") and self.peek(1).text == "pmod"):
+            self.take("(")
             return self.congruence(node)
         return node
-
-    def _spells_mod(self) -> bool:
-        if self.peek(1).text == "pmod":
-            self.next()
-            return True
-        if [self.peek(n).text for n in (1, 2, 3)] == ["m", "o", "d"]:
-            self.position += 3
-            return True
-        return False
 
     def congruence(self, node: Node) -> Node:
         """Read "(mod m)" behind a residue or behind "x = residue"."""
@@ -316,8 +308,6 @@ class _Parser:
             return self.postfix(multiplied(base, Unit("degree")))
         if self.at("'") and isinstance(base, Num):
             return self.postfix(base)
-        if isinstance(base, Sym) and (self.at("'") or (self.at("{") and self.peek(1).text == "'")):
-            return self.postfix(self.primed(base))
         if isinstance(base, Sym) and self.peek().kind == "num" and self.peek(1).text == "_":
             exponent = number(self.next().text)
             return raised(self.subscripted(base.name), exponent)
@@ -333,15 +323,6 @@ class _Parser:
         braced = self.at("{") and self.peek(1).text == "degree" and self.peek(2).text == "}"
         self.position += 3 if braced else self.at("degree")
         return braced or self.peek(-1).text == "degree"
-
-    def primed(self, base: Sym) -> Node:
-        name = base.name
-        braced = self.take("{")
-        while self.take("'"):
-            name += "'"
-        if braced:
-            self.expect("}")
-        return Sym(name)
 
     def exponent(self) -> Node:
         if self.take("-"):

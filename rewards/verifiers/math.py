@@ -15,12 +15,12 @@ from rlpath.rewards.maths.compare import agree, rounded, synonyms
 from rlpath.rewards.maths.expressions import GoldTooLarge
 from rlpath.rewards.maths.form import asked_decimals, form_problem, item_count
 from rlpath.rewards.maths.parser import parse
-from rlpath.rewards.maths.regions import is_sentence, last_region, offered_elsewhere, region_of
 from rlpath.rewards.maths.tree import Node, Num, Text, Unreadable
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined
 from rlpath.rewards.maths.wording import in_symbols, like_gold
 from rlpath.rewards.reading.extract import Said, Statement, doubtful, part_of_more, said
 from rlpath.rewards.reading.literals import ANY_NUMBER, hedged
+from rlpath.rewards.reading.regions import is_sentence, last_region, offered_elsewhere, region_of
 from rlpath.rewards.reading.vocabulary import denied
 
 _ANNOUNCED = re.compile(r"^\\text\{[^{}]*(?:\bis|=|:)\s*\}(?=\s*\S)")
