@@ -430,16 +430,15 @@ def _last_side(node: Node) -> Node:
 
 def _labeled_entries(node: Node) -> tuple[Node, ...] | None:
     """The values of "x = 1, y = 2" as a tuple, where the labels are different and in alphabetical order."""
-    if not (isinstance(node, Seq) and node.kind == "list"):
-        return None
-    labels, values = [], []
-    for item in node.items:
-        label, sides = unlabeled(item)
-        if not isinstance(label, Sym):
-            return None
-        labels.append(label.name)
-        values.append(sides[-1])
-    return tuple(values) if labels == sorted(set(labels)) else None
+    pairs = _labels(node) if isinstance(node, Seq) and node.kind == "list" else []
+    names = [label.name for label, _ in pairs if isinstance(label, Sym)]
+    ordered = bool(pairs) and len(names) == len(pairs) and names == sorted(set(names))
+    return tuple(value for _, value in pairs) if ordered else None
+
+
+def _labels(node: Node) -> list[tuple[Node | None, Node]]:
+    """The items of a list with their labels."""
+    return [(label, sides[-1]) for label, sides in map(unlabeled, _items(node))]
 
 
 def _collection(node: Node) -> tuple[str, tuple[Node, ...]] | None:
@@ -458,9 +457,8 @@ def _collection(node: Node) -> tuple[str, tuple[Node, ...]] | None:
 
 def _named(node: Node) -> set[str]:
     """The first letters of the labels of a list: one for "x_1 = 1, x_2 = 2", two for "x = 1, y = 2"."""
-    items = node.items if isinstance(node, Seq) and node.kind == "list" else ()
-    labels = [unlabeled(item)[0] for item in items]
-    return {label.name[:1] for label in labels if isinstance(label, Sym)}
+    pairs = _labels(node) if isinstance(node, Seq) and node.kind == "list" else []
+    return {label.name[:1] for label, _ in pairs if isinstance(label, Sym)}
 
 
 def _same_collection(answer: Node, gold: Node, items: Sequence[Node], clock: Clock) -> bool:
@@ -492,9 +490,9 @@ def _items(node: Node) -> list[Node]:
 
 def _by_name(node: Node) -> dict[str, Node]:
     """The values of "Paolo: 18, Qing: 14" under their names; empty where not every value has one."""
-    split = [unlabeled(item) for item in _items(node)]
-    named = {label.words.replace("imum", ""): sides[-1] for label, sides in split if isinstance(label, Text)}
-    return named if len(named) == len(split) else {}
+    pairs = _labels(node)
+    named = {label.words.replace("imum", ""): value for label, value in pairs if isinstance(label, Text)}
+    return named if len(named) == len(pairs) else {}
 
 
 def _distinct(items: list[Node], clock: Clock) -> list[Node]:

@@ -71,16 +71,14 @@ def measured(node: Node) -> Measured:
     """`node` split into its value, the units multiplied to it, and a percent sign around it."""
     units: dict[str, int] = {}
     value = _without_units(node, units, 1)
-    percent = isinstance(value, Op) and value.name == "percent"
-    if (
-        isinstance(value, Op)
-        and value.name == "neg"
-        and isinstance(value.args[0], Op)
-        and value.args[0].name == "percent"
-    ):
-        value, percent = Op("neg", value.args[0].args), True
-    elif percent and isinstance(value, Op):
-        value = value.args[0]
+    percent = True
+    match value:
+        case Op("percent", (inner,)):
+            value = inner
+        case Op("neg", (Op("percent", inner),)):
+            value = Op("neg", inner)
+        case _:
+            percent = False
     return Measured(value, tuple(sorted((n, p) for n, p in units.items() if p)), percent)
 
 
@@ -228,9 +226,9 @@ def _same_function(answer: Node, gold: Node, clock: Clock) -> bool:
     names = sorted(symbols(answer) | symbols(gold))
     if not symbols(gold) or not symbols(answer) <= symbols(gold):
         return False
-    if contains(gold, "fact", "binom", "fact2") or contains(answer, "fact", "binom", "fact2"):
-        return _same_numerically(answer, gold, _points(names, answer, gold)[:4], clock)
     points = _points(names, answer, gold)
+    if any(contains(side, "fact", "binom", "fact2") for side in (answer, gold)):
+        return _same_numerically(answer, gold, points[:4], clock)
     if (verdict := _same_exactly(answer, gold, points[:4], clock)) is not None:
         return verdict
     return _same_numerically(answer, gold, points, clock)
@@ -280,22 +278,27 @@ def _same_exactly(answer: Node, gold: Node, points: list[dict[str, Fraction]], c
 
 
 def _same_numerically(answer: Node, gold: Node, points: list[dict[str, Fraction]], clock: Clock) -> bool:
-    real = 0
-    for point in points:
-        if not _real_there(gold, point, clock):
-            continue
-        try:
-            verdict = same_value(answer, gold, point, clock, real=True)
-        except TooLarge:
-            return False
-        if not verdict:
-            return False
-        real += 1
-        if real == _ENOUGH:
+    """Whether both agree at enough points where the gold answer is real, or else at complex ones."""
+    for real in (True, False):
+        agreed = 0
+        for point in points if real else points[:4]:
+            if real and not _real_there(gold, point, clock):
+                continue
+            try:
+                if not same_value(answer, gold, point, clock, real=real):
+                    return False
+            except Undefined:
+                if real:
+                    return False
+                continue
+            except TooLarge:
+                return False
+            agreed += 1
+            if agreed == _ENOUGH:
+                return True
+        if agreed >= 2:
             return True
-    if real >= 2:
-        return True
-    return _same_in_complex(answer, gold, points[:4], clock)
+    return False
 
 
 def _real_there(gold: Node, point: dict[str, Fraction], clock: Clock) -> bool:
@@ -305,17 +308,3 @@ def _real_there(gold: Node, point: dict[str, Fraction], clock: Clock) -> bool:
     except (Undefined, TooLarge):
         return False
     return run.real
-
-
-def _same_in_complex(answer: Node, gold: Node, points: list[dict[str, Fraction]], clock: Clock) -> bool:
-    agreed = 0
-    for point in points:
-        try:
-            if not same_value(answer, gold, point, clock):
-                return False
-        except Undefined:
-            continue
-        except TooLarge:
-            return False
-        agreed += 1
-    return agreed >= 2

@@ -18,18 +18,10 @@ from rlpath.rewards.maths.tree import Node, Num, Op, Relation, Seq, Unreadable, 
 from rlpath.rewards.maths.values import Clock
 from rlpath.rewards.reading.regions import spans
 
-_SQUASHED = (
-    (re.compile(r"\\(?:left|right|displaystyle|big|Big|,|;|!|:|quad)|[$\s~]"), ""),
-    (re.compile(r"\\[dt]frac"), r"\\frac"),
-    (re.compile(r"\\(?:cdot|times|ast)(?![A-Za-z])|×|·|\*\*?"), "*"),
-    (re.compile(r"−|–"), "-"),
-    (re.compile(r"\\div(?![A-Za-z])|÷"), "/"),
-    (re.compile(r"\{(\w)\}"), r"\1"),
-)
 _PLAIN_OPERATIONS = frozenset({"add", "mul", "neg", "div", "pow", "sqrt", "root", "percent", "pm", "mp"})
 
 
-def form_problem(answer: Node, text: str, gold: Node, question: str) -> str:
+def form_problem(answer: Node, gold: Node, question: str) -> str:
     """Why `answer`, though equal to `gold`, does not answer `question`; an empty string where it does."""
     _, sides = unlabeled(answer)
     if (
@@ -44,7 +36,7 @@ def form_problem(answer: Node, text: str, gold: Node, question: str) -> str:
         return "a percentage where no percentage is asked for"
     if key(value) == key(wanted):
         return _decimal_problem(value, wanted, question)
-    if _restated(value, text, wanted, question):
+    if _restated(value, wanted, question):
         return "the question's own expression, not its value"
     return _decimal_problem(value, wanted, question) or _shape_problem(value, wanted, question)
 
@@ -57,7 +49,7 @@ def _face_percent(value: Node, wanted: Node, question: str) -> bool:
     return exact_or_none(measure.value) == exact_or_none(wanted)
 
 
-def _restated(value: Node, text: str, wanted: Node, question: str) -> bool:
+def _restated(value: Node, wanted: Node, question: str) -> bool:
     """True for an answer that still is to be computed: a normal form is asked for, and this is none."""
     if (isinstance(wanted, Num) or _is_ratio(wanted)) and (
         not isinstance(wanted, Num)
@@ -65,9 +57,6 @@ def _restated(value: Node, text: str, wanted: Node, question: str) -> bool:
         or asked_decimals(question) is not None
     ):
         return not _is_numeral(measured(value).value)
-    written = squash(text.rsplit("=", 1)[-1].strip(" .$"))
-    if len(written) >= 3 and written in squash(question) and squash(str(exact_or_none(wanted))) != written:
-        return True
     plainest = without_nothings(value)
     if isinstance(plainest, Op) and plainest.name != "neg" and key(plainest) in _asked_expressions(question):
         return key(plainest) != key(wanted)
@@ -159,13 +148,6 @@ def _spans_read(question: str) -> tuple[Node, ...]:
         with suppress(Unreadable):
             read.append(parse(content.strip(" .,?")))
     return tuple(read)
-
-
-def squash(text: str) -> str:
-    """`text` without spaces and LaTeX dress, for finding one expression in another text."""
-    for pattern, replacement in _SQUASHED:
-        text = pattern.sub(replacement, text)
-    return text
 
 
 def _decimal_problem(value: Node, wanted: Node, question: str) -> str:

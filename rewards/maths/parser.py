@@ -306,8 +306,6 @@ class _Parser:
             return base
         if self.degrees():
             return self.postfix(multiplied(base, Unit("degree")))
-        if self.at("'") and isinstance(base, Num):
-            return self.postfix(base)
         if isinstance(base, Sym) and self.peek().kind == "num" and self.peek(1).text == "_":
             exponent = number(self.next().text)
             return raised(self.subscripted(base.name), exponent)

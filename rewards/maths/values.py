@@ -326,14 +326,13 @@ class Evaluation:
 
 
 _EXPONENTIALS = frozenset({"exp", "sinh", "cosh", "tanh", "coth", "sech", "csch"})
-_FUNCTIONS = {
-    "sin": "sin", "cos": "cos", "tan": "tan", "cot": "cot", "sec": "sec", "csc": "csc", "sinh": "sinh", "cosh": "cosh",
-    "tanh": "tanh", "coth": "coth", "sech": "sech", "csch": "csch", "exp": "exp", "ln": "ln", "arg": "arg", "re": "re",
-    "im": "im",
-    "abs": "fabs", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot", "arcsec": "asec",
-    "arccsc": "acsc",
-    "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "asinh": "asinh", "acosh": "acosh", "atanh": "atanh",
-    "Re": "re", "Im": "im", "det": "re",
+# The names of mpmath's functions, where they are not ours.
+_FUNCTIONS = {name: name for name in (
+    "sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "coth", "sech", "csch", "exp", "ln", "arg", "re",
+    "im", "asinh", "acosh", "atanh",
+)} | {
+    "abs": "fabs", "Re": "re", "Im": "im", "det": "re",
+    **{f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh")},
 }  # fmt: skip
 _BASE_DIGITS = 50
 

@@ -245,7 +245,7 @@ class _Judge:
             if working and _says_how(working.group(1), working.group(2), self.clock):
                 return self.text(working.group(1))
             return Verdict.of(Status.WRONG, text[:200], "not equal to the gold answer")
-        if self.question and (problem := form_problem(tree, text, self.gold.tree, self.question)):
+        if self.question and (problem := form_problem(tree, self.gold.tree, self.question)):
             return Verdict.of(Status.WRONG, text[:200], problem)
         return Verdict.of(Status.CORRECT, text[:200], "equal")
 
