@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
+from rlpath.rewards.maths.equations import is_expression, proportional, put, same_inequality, solved
 from rlpath.rewards.maths.expressions import equal, same
 from rlpath.rewards.maths.sets import EMPTY, real_set, same_set
 from rlpath.rewards.maths.tree import (
@@ -56,7 +57,7 @@ def agree(answer: Node, gold: Node, clock: Clock) -> bool:
     if isinstance(gold, Relation) and gold.ops[-1] == "≈":
         return _same_approximately(answer, gold, clock)
     answer, gold = _spread(_named_alike(answer, gold)), _spread(gold)
-    if not _is_expression(gold):
+    if not is_expression(gold):
         answer = _exactly(answer)
     if (letters := _choice_letters(gold)) and len(letters) > 1:
         return _choice_letters(answer) == letters
@@ -212,10 +213,6 @@ def _bare_symbols(label: Node) -> frozenset[str]:
     return symbols(label) if isinstance(label, Sym) else frozenset()
 
 
-def _is_expression(node: Node) -> bool:
-    return isinstance(node, Num | Sym | Op) and not (isinstance(node, Op) and node.name in ("cup", "cap", "setminus"))
-
-
 def _same_expression(answer: Node, gold: Node, clock: Clock) -> bool:
     """Every side of the answer's equation chain must be the gold value: "x = 9*2 = 18" is 18, "9*2 = 17" nothing."""
     if isinstance(answer, Seq) and answer.kind == "list":
@@ -225,7 +222,7 @@ def _same_expression(answer: Node, gold: Node, clock: Clock) -> bool:
         reduced = value is not None and modulus is not None and 0 <= value < modulus
         return reduced and isinstance(answer.args[0], Num) and equal(answer.args[0], gold, clock)
     chain = answer.sides if isinstance(answer, Relation) and set(answer.ops) == {"="} and symbols(gold) else ()
-    if chain and all(_is_expression(s) and equal(s, gold, clock) for s in chain):
+    if chain and all(is_expression(s) and equal(s, gold, clock) for s in chain):
         return True
     if isinstance(answer, Seq) and answer.kind == "ratio" and len(answer.items) == 2:
         answer = Op("div", answer.items)
@@ -237,7 +234,7 @@ def _same_expression(answer: Node, gold: Node, clock: Clock) -> bool:
         return False
     if isinstance(answer, Relation) and len(sides) > 1 and answer.ops[-1] == "≈" and _rounds(sides[-1], gold, clock):
         sides = sides[:-1]
-    return all(_is_expression(s) and (equal(s, gold, clock) or _same_family(s, gold, clock)) for s in sides)
+    return all(is_expression(s) and (equal(s, gold, clock) or _same_family(s, gold, clock)) for s in sides)
 
 
 def _same_family(answer: Node, gold: Node, clock: Clock) -> bool:
@@ -245,7 +242,7 @@ def _same_family(answer: Node, gold: Node, clock: Clock) -> bool:
     names = [name for name in symbols(gold) if name == INTEGER or (name in _INDICES and Sym("pi") in set(walk(gold)))]
     if len(names) != 1 or symbols(answer) != symbols(gold) or len(symbols(gold)) != 1:
         return False
-    at = [[_put(side, names[0], Num(Fraction(k))) for k in (0, 1, 2)] for side in (answer, gold)]
+    at = [[put(side, names[0], Num(Fraction(k))) for k in (0, 1, 2)] for side in (answer, gold)]
     steps = [_minus(values[1], values[0]) for values in at]
     linear = all(same(_minus(v[2], v[1]), step, clock) for v, step in zip(at, steps, strict=True))
     if not linear or not (same(*steps, clock) or same(steps[0], Op("neg", (steps[1],)), clock)):
@@ -256,11 +253,6 @@ def _same_family(answer: Node, gold: Node, clock: Clock) -> bool:
     except (TooLarge, Undefined, Unreadable):
         return False
     return same(shift, Num(Fraction(nearest)), clock)
-
-
-def _put(node: Node, name: str, value: Node) -> Node:
-    """`node` with `value` for the variable `name`."""
-    return value if node == Sym(name) else mapped(node, lambda inner: _put(inner, name, value))
 
 
 def _minus(left: Node, right: Node) -> Node:
@@ -391,7 +383,7 @@ def _entries(node: Node) -> tuple[Node, ...] | None:
 def _same_ratio(answer: Node, items: Sequence[Node], clock: Clock) -> bool:
     _, sides = unlabeled(answer)
     answer = sides[-1]
-    if len(items) == 2 and _is_expression(answer) and items[1] != Num(Fraction(0)):
+    if len(items) == 2 and is_expression(answer) and items[1] != Num(Fraction(0)):
         return equal(answer, Op("div", tuple(items)), clock)
     if not (isinstance(answer, Seq) and answer.kind == "ratio" and len(answer.items) == len(items)):
         return False
@@ -545,7 +537,7 @@ def _same_relation(answer: Node, gold: Relation, clock: Clock) -> bool:
     if gold.ops == ("in",):
         inside = answer.sides[1] if isinstance(answer, Relation) and answer.ops == ("in",) else answer
         return agree(inside, gold.sides[1], clock)
-    return _same_inequality(answer, gold, clock)
+    return same_inequality(answer, gold, clock)
 
 
 def _same_equation(answer: Node, gold: Relation, clock: Clock) -> bool:
@@ -553,9 +545,9 @@ def _same_equation(answer: Node, gold: Relation, clock: Clock) -> bool:
         return agree(answer, gold.sides[-1], clock)
     label, sides = unlabeled(gold)
     value = sides[-1]
-    if isinstance(answer, Relation) and (_solved(answer, gold, clock) or _solved(gold, answer, clock)):
+    if isinstance(answer, Relation) and (solved(answer, gold, clock) or solved(gold, answer, clock)):
         return True
-    multiplied_through = isinstance(answer, Relation) and _proportional(answer, gold, clock)
+    multiplied_through = isinstance(answer, Relation) and proportional(answer, gold, clock)
     if label is None or (multiplied_through and len(symbols(gold)) > 1):
         return multiplied_through
     given_label, given = unlabeled(answer)
@@ -569,81 +561,8 @@ def _same_equation(answer: Node, gold: Relation, clock: Clock) -> bool:
         return all(agree(g, value, clock) for g in given)
     if not isinstance(answer, Relation):
         return not (_bare_symbols(label) & symbols(answer)) and agree(answer, value, clock)
-    return bool(symbols(value)) and _proportional(answer, gold, clock)
+    return bool(symbols(value)) and proportional(answer, gold, clock)
 
 
 def _applied(label: Node) -> bool:
     return isinstance(label, Op) and label.name.startswith("app:")
-
-
-def _difference(node: Relation) -> Node | None:
-    if len(node.sides) != 2 or not all(_is_expression(s) for s in node.sides):
-        return None
-    return Op("add", (node.sides[0], Op("neg", (node.sides[1],))))
-
-
-def _proportional(answer: Relation, gold: Relation, clock: Clock) -> bool:
-    """Whether two equations are the same up to a constant factor: a(x) g(c) = a(c) g(x) for a fixed point c."""
-    if answer.ops != ("=",) or gold.ops != ("=",):
-        return False
-    factor = _factor(answer, gold, clock)
-    a, g = _difference(answer), _difference(gold)
-    return factor is not None and a is not None and g is not None and same(a, Op("mul", (factor, g)), clock)
-
-
-def _solved(answer: Relation, curve: Relation, clock: Clock) -> bool:
-    """Whether `answer`, "y = ...", is the curve solved for y: on it the other equation holds, and is of degree one."""
-    match answer:
-        case Relation(("=",), (Sym(name), value)) | Relation(("=",), (value, Sym(name))):
-            pass
-        case _:
-            return False
-    outside = _difference(curve) if curve.ops == ("=",) else None
-    if outside is None or name in symbols(value) or len(symbols(outside)) < 2 or symbols(outside) != symbols(answer):
-        return False
-    at = [_put(outside, name, Op("add", (value, Num(Fraction(n))))) for n in (0, 1, 2)]
-    two = Num(Fraction(2))  # zero is what is twice itself, whatever variables it is written with
-    return same(at[0], Op("mul", (two, at[0])), clock) and same(at[2], Op("mul", (two, at[1])), clock)
-
-
-def _same_inequality(answer: Node, gold: Relation, clock: Clock) -> bool:
-    if not isinstance(answer, Relation):
-        return False
-    answer, gold = _rising(answer), _rising(gold)
-    comparable = answer.ops == gold.ops and all(_is_expression(s) for s in (*answer.sides, *gold.sides))
-    if comparable and all(same(a, g, clock) for a, g in zip(answer.sides, gold.sides, strict=True)):
-        return True
-    if len(answer.ops) != 1 or len(gold.ops) != 1:
-        return False
-    factor = _factor(answer, gold, clock)
-    a, g = _difference(answer), _difference(gold)
-    if not isinstance(factor, Num) or a is None or g is None or not same(a, Op("mul", (factor, g)), clock):
-        return False
-    flipped = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
-    return answer.ops[0] == (gold.ops[0] if factor.value > 0 else flipped.get(gold.ops[0], gold.ops[0]))
-
-
-def _rising(node: Relation) -> Relation:
-    """The chain written with "<": "a > b > c" as "c < b < a"."""
-    if set(node.ops) <= {">", ">="}:
-        return Relation(tuple(op.replace(">", "<") for op in reversed(node.ops)), tuple(reversed(node.sides)))
-    return node
-
-
-def _factor(answer: Relation, gold: Relation, clock: Clock) -> Node | None:
-    """The candidate for the constant between two equations: their quotient at one fixed point."""
-    a, g = _difference(answer), _difference(gold)
-    if a is None or g is None or symbols(a) != symbols(g):
-        return None
-    names = sorted(symbols(g))
-    for step in range(3):
-        shifted = {name: Fraction(7 * step, 5) + 2 + n for n, name in enumerate(names)}
-        try:
-            top, bottom = exact(a, clock, shifted), exact(g, clock, shifted)
-        except (TooLarge, Undefined):
-            continue
-        if top is None or bottom is None:
-            break
-        if bottom and top:
-            return Num(top / bottom)
-    return next((Num(sign) for sign in (Fraction(1), Fraction(-1)) if same(a, Op("mul", (Num(sign), g)), clock)), None)

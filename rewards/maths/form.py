@@ -23,15 +23,10 @@ _PLAIN_OPERATIONS = frozenset({"add", "mul", "neg", "div", "pow", "sqrt", "root"
 
 def form_problem(answer: Node, gold: Node, question: str) -> str:
     """Why `answer`, though equal to `gold`, does not answer `question`; an empty string where it does."""
-    _, sides = unlabeled(answer)
-    if (
-        isinstance(answer, Relation)
-        and not symbols(gold)
-        and key(without_nothings(answer)) in _asked_expressions(question)
-    ):
+    copied = isinstance(answer, Relation) and key(without_nothings(answer)) in _asked_expressions(question)
+    if copied and not symbols(gold):
         return "an equation of the question, not its answer"
-    _, gold_sides = unlabeled(gold)
-    value, wanted = sides[-1], gold_sides[-1]
+    value, wanted = unlabeled(answer)[1][-1], unlabeled(gold)[1][-1]
     if _face_percent(value, wanted, question):
         return "a percentage where no percentage is asked for"
     if key(value) == key(wanted):
@@ -51,12 +46,10 @@ def _face_percent(value: Node, wanted: Node, question: str) -> bool:
 
 def _restated(value: Node, wanted: Node, question: str) -> bool:
     """True for an answer that still is to be computed: a normal form is asked for, and this is none."""
-    if (isinstance(wanted, Num) or _is_ratio(wanted)) and (
-        not isinstance(wanted, Num)
-        or exact_or_none(measured(value).value) is not None
-        or asked_decimals(question) is not None
-    ):
-        return not _is_numeral(measured(value).value)
+    number = measured(value).value
+    known = exact_or_none(number) is not None or asked_decimals(question) is not None
+    if _is_ratio(wanted) or (isinstance(wanted, Num) and known):
+        return not _is_numeral(number)
     plainest = without_nothings(value)
     if isinstance(plainest, Op) and plainest.name != "neg" and key(plainest) in _asked_expressions(question):
         return key(plainest) != key(wanted)
@@ -151,16 +144,9 @@ def _spans_read(question: str) -> tuple[Node, ...]:
 
 
 def _decimal_problem(value: Node, wanted: Node, question: str) -> str:
-    if not (isinstance(wanted, Num) and wanted.decimals > 0) or isinstance(value, Num):
-        return ""
-    if re.search(
-        r"\b(?:as|in|to) (?:an? )?(?:\w+ )?decimal|decimal (?:form|places?|number)"
-        r"|nearest (?:tenth|hundredth|thousandth)",
-        question,
-        re.I,
-    ):
-        return "not written as a decimal"
-    return ""
+    rounded = isinstance(wanted, Num) and wanted.decimals > 0 and not isinstance(value, Num)
+    asked = rounded and (_AS_DECIMAL.search(question) or _DECIMALS.search(question))
+    return "not written as a decimal" if asked else ""
 
 
 def asked_decimals(question: str) -> int | None:
@@ -169,18 +155,14 @@ def asked_decimals(question: str) -> int | None:
     >>> [asked_decimals(q) for q in ("Find it to two decimal places.", "Round to the nearest tenth.", "Find it.")]
     [2, 1, None]
     """
-    if places := re.search(
-        r"\b(\d|one|two|three|four) decimal place|\bnearest (tenth|hundredth|thousandth)", question, re.I
-    ):
-        return _PLACES.get((places.group(1) or places.group(2)).lower()) or int(places.group(1))
-    return (
-        0
-        if re.search(r"\bround(?:ed)?\b|\bapproximat|\bestimate|\bsignificant (?:fig|dig)|≈", question, re.I)
-        else None
-    )
+    if places := _DECIMALS.search(question):
+        found = (places.group(1) or places.group(2)).lower()
+        return _PLACES.get(found) or int(found)
+    return 0 if _ROUNDED.search(question) else None
 
 
 _DECIMALS = re.compile(r"\b(\d|one|two|three|four) decimal place|\bnearest (tenth|hundredth|thousandth)", re.I)
+_AS_DECIMAL = re.compile(r"\b(?:as|in|to) (?:an? )?(?:\w+ )?decimal|decimal (?:form|places?|number)", re.I)
 _ROUNDED = re.compile(r"\bround(?:ed)?\b|\bapproximat|\bestimate|\bsignificant (?:fig|dig)|≈", re.I)
 _PLACES = {"one": 1, "two": 2, "three": 3, "four": 4, "tenth": 1, "hundredth": 2, "thousandth": 3}
 

@@ -53,24 +53,20 @@ _WRAPPERS = {
 _TEXTS = {"text", "mbox", "textbf", "textit", "textrm", "textnormal", "texttt", "hbox", "textsf", "emph"}
 _BOXES = {"boxed", "fbox", "framebox", "displaystyle", "ensuremath", "bbox", "color", "large", "Large"}
 _ALIASES = {
-    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "nicefrac": "frac", "sfrac": "frac", "flatfrac": "frac",
-    "bmod": "pmod", "mod": "pmod", "tbinom": "binom", "dbinom": "binom", "choose": "choose",
-    "times": "*", "cdot": "*",
-    "ast": "*", "div": "/", "le": "<=", "leq": "<=", "leqslant": "<=", "ge": ">=", "geq": ">=",
-    "geqslant": ">=", "lt": "<", "gt": ">",
-    "ne": "!=", "neq": "!=", "approx": "≈", "simeq": "≈", "cong": "≈", "sim": "≈", "equiv": "=", "pm": "pm",
-    "mp": "mp", "infty": "oo", "infinity": "oo", "inf": "oo",
-    "cup": "cup", "union": "cup", "cap": "cap", "in": "in", "setminus": "setminus", "backslash": "setminus",
-    "smallsetminus": "setminus",
-    "lbrace": "\\{", "rbrace": "\\}", "lbrack": "[", "rbrack": "]", "lvert": "|", "rvert": "|", "vert": "|",
-    "mid": "|", "langle": "<(", "rangle": ")>",
-    "circ": "degree", "degree": "degree", "degrees": "degree", "prime": "'", "emptyset": "emptyset",
-    "varnothing": "emptyset", "colon": ":",
-    "varepsilon": "epsilon", "varphi": "phi", "vartheta": "theta", "varrho": "rho", "land": "and", "lor": "or",
-    "wedge": "and", "vee": "or",
-    "ldots": "...", "dots": "...", "cdots": "...", "mathrm": "mathrm", "hbar": "hbar", "ell": "ell", "lfloor": "lfloor",
-    "implies": "=>", "Rightarrow": "=>", "Longrightarrow": "=>", "to": "->", "rightarrow": "->", "iff": "=>",
-    "lnot": "not", "neg": "not",
+    **dict.fromkeys(("dfrac", "tfrac", "cfrac", "nicefrac", "sfrac", "flatfrac"), "frac"),
+    **dict.fromkeys(("tbinom", "dbinom"), "binom"), **dict.fromkeys(("bmod", "mod"), "pmod"),
+    **dict.fromkeys(("times", "cdot", "ast"), "*"), "div": "/", **dict.fromkeys(("le", "leq", "leqslant"), "<="),
+    **dict.fromkeys(("ge", "geq", "geqslant"), ">="), "lt": "<", "gt": ">", **dict.fromkeys(("ne", "neq"), "!="),
+    **dict.fromkeys(("approx", "simeq", "cong", "sim"), "≈"), "equiv": "=", "prime": "'", "colon": ":",
+    **dict.fromkeys(("infty", "infinity", "inf"), "oo"), **dict.fromkeys(("cup", "union"), "cup"), "cap": "cap",
+    **dict.fromkeys(("setminus", "backslash", "smallsetminus"), "setminus"), "varnothing": "emptyset",
+    "emptyset": "emptyset",
+    "lbrace": "\\{", "rbrace": "\\}", "lbrack": "[", "rbrack": "]", "langle": "<(", "rangle": ")>",
+    **dict.fromkeys(("lvert", "rvert", "vert", "mid"), "|"), **dict.fromkeys(("circ", "degree", "degrees"), "degree"),
+    "varepsilon": "epsilon", "varphi": "phi", "vartheta": "theta", "varrho": "rho",
+    **dict.fromkeys(("land", "wedge"), "and"), **dict.fromkeys(("lor", "vee"), "or"),
+    **dict.fromkeys(("ldots", "dots", "cdots"), "..."), **dict.fromkeys(("to", "rightarrow"), "->"),
+    **dict.fromkeys(("implies", "Rightarrow", "Longrightarrow", "iff"), "=>"), **dict.fromkeys(("lnot", "neg"), "not"),
 }  # fmt: skip
 FUNCTIONS = frozenset([
     "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "asin", "acos", "atan", "sinh",
@@ -83,11 +79,11 @@ GREEK_NAMES = frozenset([
     "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi",
     "omicron", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega",
 ])  # fmt: skip
+# Short words that are no product of letters; every word of four letters or more is one.
 _PLAIN_WORDS = frozenset([
-    "we", "get", "is", "the", "it", "so", "of", "to", "if", "for", "be", "are", "has", "was", "you", "can", "at",
-    "by", "as", "an", "my", "our", "its", "all", "sum", "let", "but", "now", "thus", "hence", "yes", "no", "none",
-    "true", "false", "odd", "even", "up", "down", "undefined", "dne", "nan", "null", "east", "west", "north", "south",
-    "both", "any", "ok",
+    "we", "get", "is", "the", "it", "so", "of", "to", "if", "for", "be", "are", "has", "was", "you", "can", "at", "by",
+    "as", "an", "my", "our", "its", "all", "sum", "let", "but", "now", "yes", "no", "odd", "up", "dne", "nan", "any",
+    "ok",
 ])  # fmt: skip
 
 _TOKEN = re.compile(
@@ -228,11 +224,7 @@ def _word(text: str, word: str, position: int, out: list[Token], spaced: bool) -
         out.append(Token("cmd", word.lower(), spaced))
     elif word.lower() == "u" and out and out[-1].text in (")", "]") and text[position:].lstrip()[:1] in ("(", "["):
         out.append(Token("cmd", "cup", spaced))
-    elif (
-        word in _ALIASES
-        and len(word) > 2
-        and word not in ("prime", "sim", "mid", "circ", "div", "times", "choose", "land", "to")
-    ):
+    elif len(word) > 2 and word in _ALIASES and word not in ("prime", "sim", "mid", "circ", "div", "times", "land"):
         out.append(Token("cmd", _ALIASES[word], spaced))
     elif word in FUNCTIONS or word in GREEK_NAMES or word in ("pi", "oo"):
         out.append(Token("cmd", word, spaced))

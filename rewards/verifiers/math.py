@@ -17,11 +17,11 @@ from rlpath.rewards.maths.form import asked_decimals, form_problem, item_count
 from rlpath.rewards.maths.parser import parse
 from rlpath.rewards.maths.tree import Node, Num, Text, Unreadable
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined
-from rlpath.rewards.maths.wording import in_symbols, like_gold
 from rlpath.rewards.reading.extract import Said, Statement, doubtful, part_of_more, said
 from rlpath.rewards.reading.literals import ANY_NUMBER, hedged
 from rlpath.rewards.reading.regions import is_sentence, last_region, offered_elsewhere, region_of
 from rlpath.rewards.reading.vocabulary import denied
+from rlpath.rewards.reading.wording import in_symbols, like_gold
 
 _ANNOUNCED = re.compile(r"^\\text\{[^{}]*(?:\bis|=|:)\s*\}(?=\s*\S)")
 _EMPHASIS = re.compile(r"^(\*\*|__|\*|`)([^*_`]+)\1$")
