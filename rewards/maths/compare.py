@@ -228,7 +228,7 @@ def _same_expression(answer: Node, gold: Node, clock: Clock) -> bool:
         answer = Op("div", answer.items)
     label, sides = unlabeled(answer)
     match answer:
-        case Relation(("=",), (Op("add", names), value)) if all(isinstance(n, Sym) and is_label(n) for n in names):
+        case Relation(("=",), (Op("add", names), value)) if all(is_label(n) for n in names):
             sides = (value,)  # "m + n = 7"
     if label is not None and _bare_symbols(label) & symbols(gold):
         return False
@@ -239,13 +239,12 @@ def _same_expression(answer: Node, gold: Node, clock: Clock) -> bool:
 
 def _same_family(answer: Node, gold: Node, clock: Clock) -> bool:
     """Whether two families a + b k over all integers k are the same set: b alike up to its sign, a up to a multiple."""
-    names = [name for name in symbols(gold) if name == INTEGER or (name in _INDICES and Sym("pi") in set(walk(gold)))]
-    if len(names) != 1 or symbols(answer) != symbols(gold) or len(symbols(gold)) != 1:
+    if symbols(answer) != {INTEGER} or symbols(gold) != {INTEGER}:
         return False
-    at = [[put(side, names[0], Num(Fraction(k))) for k in (0, 1, 2)] for side in (answer, gold)]
+    at = [[put(side, INTEGER, Num(Fraction(k))) for k in (0, 1, 2)] for side in (answer, gold)]
     steps = [_minus(values[1], values[0]) for values in at]
     linear = all(same(_minus(v[2], v[1]), step, clock) for v, step in zip(at, steps, strict=True))
-    if not linear or not (same(*steps, clock) or same(steps[0], Op("neg", (steps[1],)), clock)):
+    if not linear or not (same(steps[0], steps[1], clock) or same(steps[0], Op("neg", (steps[1],)), clock)):
         return False
     shift = Op("div", (_minus(at[0][0], at[1][0]), steps[1]))
     try:
@@ -272,20 +271,24 @@ def _named_alike(answer: Node, gold: Node) -> Node:
         integers = {old, new} <= _INDICES | {INTEGER, NATURAL} and (bound or Sym("pi") in set(walk(gold)))
         if (integers and bound != {INTEGER, NATURAL}) or (_argument(answer) == old and _argument(gold) == new):
             return renamed(answer, {old: new})
-    constants = all(_CONSTANT.fullmatch(name) for name in (*here, *there))
-    if constants and (mine & theirs or _argument(gold)) and any(isinstance(n, Op) for n in (answer, gold)):
+    sum_of = unlabeled(gold)[1][-1]
+    added_last = isinstance(sum_of, Op) and sum_of.name == "add" and Sym(there[0]) in sum_of.args
+    free = (added_last and len(here) == 1) or (_argument(gold) and _argument(answer))
+    arbitrary = _CONSTANT if free else _NUMBERED_CONSTANT
+    if all(arbitrary.fullmatch(name) for name in there) and all(_CONSTANT.fullmatch(name) for name in here):
         return renamed(answer, dict(zip(here, there, strict=True)))
     return answer
 
 
 _INDICES = frozenset({"k", "n", "m", "l", "j"})
-_CONSTANT = re.compile("[ABCDKabck](?:_[0-9])?")
+_CONSTANT = re.compile("[CKck]|[ABCDabcd](?:_[0-9])?")
+_NUMBERED_CONSTANT = re.compile("[Cc]_[0-9]")
 
 
 def _argument(node: Node) -> str | None:
     """The variable of a function that is defined by an equation: x in "f(x) = 2x"."""
     match node:
-        case Relation(("=",), (Op(name, (Sym(variable),)), _)) if name.startswith("app:"):
+        case Relation(("=",), (Op(name, (Sym(variable),)), *_)) if name.startswith("app:"):
             return variable
     return None
 
@@ -466,9 +469,12 @@ def _same_collection(answer: Node, gold: Node, items: Sequence[Node], clock: Clo
     gold_items, answer_items = list(wanted[1]), list(given[1])
     if len(gold_items) > MAX_ITEMS or len(answer_items) > MAX_ITEMS:
         return False
-    if (wanted_names := _by_name(gold)) and (given_names := _by_name(answer)):
-        same_names = wanted_names.keys() == given_names.keys()
-        return same_names and all(agree(given_names[n], wanted_names[n], clock) for n in wanted_names)
+    if wanted_names := _by_name(gold):
+        values = _items(answer)
+        given_names = _by_name(answer) or dict(zip(wanted_names, values, strict=False))
+        if len(values) != len(wanted_names) or wanted_names.keys() != given_names.keys():
+            return False
+        return all(agree(given_names[name], value, clock) for name, value in wanted_names.items())
     if "set" in (wanted[0], given[0]):
         gold_items, answer_items = _distinct(gold_items, clock), _distinct(answer_items, clock)
     if _matched(answer_items, gold_items, clock) or _matched(_items(answer), _items(gold), clock):
@@ -483,7 +489,11 @@ def _items(node: Node) -> list[Node]:
 def _by_name(node: Node) -> dict[str, Node]:
     """The values of "Paolo: 18, Qing: 14" under their names; empty where not every value has one."""
     pairs = _labels(node)
-    named = {label.words.replace("imum", ""): value for label, value in pairs if isinstance(label, Text)}
+    named = {
+        label.words.replace("imum", "").removesuffix(" is").removesuffix(" value"): value
+        for label, value in pairs
+        if isinstance(label, Text)
+    }
     return named if len(named) == len(pairs) else {}
 
 

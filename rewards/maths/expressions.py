@@ -79,6 +79,9 @@ def measured(node: Node) -> Measured:
             value = Op("neg", inner)
         case _:
             percent = False
+    if _has_pi(value):
+        units.pop("radian", None)
+        units.pop("rad", None)
     return Measured(value, tuple(sorted((n, p) for n, p in units.items() if p)), percent)
 
 
@@ -105,7 +108,9 @@ def _without_units(node: Node, units: dict[str, int], sign: int) -> Node:
 def _one_amount(terms: tuple[Node, ...], units: dict[str, int]) -> Node:
     """The sum of "2 hours 30 minutes" in hours; as it stands where the units do not convert."""
     first, *rest = (measured(term) for term in terms)
-    scales = [conversion(part.units, first.units) for part in rest]
+    arc = "arc" if first.units == _DEGREE else ""  # the minutes behind degrees are no time
+    rest_units = [tuple((n if n.startswith("arc") else arc + n, power) for n, power in part.units) for part in rest]
+    scales = [conversion(units_of, first.units) for units_of in rest_units]
     if any(scale is None for scale in scales):
         return Op("add", terms)
     units.update(first.units)

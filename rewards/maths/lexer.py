@@ -286,6 +286,8 @@ def _wrapped(text: str, position: int, command: str, out: list[Token], spaced: b
         out += [Token("op", "{", spaced), *_scan(content), Token("op", "}")]
     elif re.fullmatch(r"\(?[A-Z]\)?", stripped) and not (out and out[-1].kind == "num"):
         out.append(Token("sym", stripped.strip("()"), spaced))
+    elif joined := re.fullmatch(r"([A-Za-z ]+) (and|or)", stripped):
+        out += [Token("text", joined.group(1), spaced), Token("cmd", joined.group(2), spaced)]
     elif stripped.lower() in ("and", "or") or (stripped == "in" and not (out and out[-1].kind == "num")):
         out.append(Token("cmd", stripped.lower(), spaced))
     elif command in _WRAPPERS and (len(stripped) == 1 or stripped in FUNCTIONS or (out and out[-1].text in ("_", "{"))):

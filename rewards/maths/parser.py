@@ -143,13 +143,11 @@ class _Parser:
         while self.take(":"):
             parts.append(self.relation())
         ratio = parts[0] if len(parts) == 1 else Seq("ratio", tuple(parts))
-        match ratio:
-            case Seq("ratio", (Relation(("=",), (label, first)), *rest)):  # "k = 3:4"
-                return Relation(("=",), (label, Seq("ratio", (first, *rest))))
-            case Seq("ratio", (*names, Relation(("=",), (last, first)), second)) if all(
-                isinstance(n, Sym) for n in (*names, last)
-            ):  # "a:b = 3:4"
-                return Seq("ratio", (first, second))
+        equal = next((n for n, part in enumerate(parts) if isinstance(part, Relation) and part.ops == ("=",)), None)
+        if len(parts) > 1 and equal is not None and all(isinstance(n, Sym) for n in parts[:equal]):
+            name, first = _sides(parts[equal])  # "k = 3:4" or "a:b = 3:4"
+            ratio = Seq("ratio", (first, *parts[equal + 1 :]))
+            return Relation(("=",), (name, ratio)) if equal == 0 else ratio
         return ratio
 
     def name(self) -> str:
@@ -531,13 +529,16 @@ class _Parser:
             of_reals = isinstance(first, Sym) or (
                 isinstance(first, Relation) and first.ops == ("in",) and first.sides[1] == Sym("set:R")
             )
-            if not isinstance(first, Relation) and len(family := _bound([first, *condition])) == 1:
-                return family[0]  # a family such as {pi/4 + k pi | k in Z}
+            match _bound([first, *condition]):
+                case [family] if not isinstance(first, Relation):
+                    return family  # {pi/4 + k pi | k in Z}
+                case [Sym(name), Relation(("=",), (Sym(same), family))] if name == same:
+                    return family  # {x | x = pi/4 + k pi, k in Z}
             if not of_reals:
                 raise Unreadable("a set of something else than the real numbers with a property")
             variable = first.sides[0] if isinstance(first, Relation) else first
             name = variable.name if isinstance(variable, Sym) else ""
-            condition = [renamed(part, {name: "x"}) for part in condition]  # the variable is bound: any name will do
+            condition = [renamed(part, {name: ""}) for part in condition]  # the variable is bound: any name will do
             return condition[0] if len(condition) == 1 else Seq("list", tuple(condition))
         items = [first]
         while self.take(*_SEPARATORS):
@@ -570,6 +571,11 @@ class _Parser:
                 raise Unreadable("a function by cases")
             return Seq("list", tuple(row[0] for row in rows))
         return Matrix("det" if name == "vmatrix" else "matrix", tuple(tuple(row) for row in rows))
+
+
+def _sides(node: Node) -> tuple[Node, Node]:
+    assert isinstance(node, Relation)
+    return node.sides[0], node.sides[1]
 
 
 def _bound(items: list[Node]) -> list[Node]:

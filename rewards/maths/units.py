@@ -40,6 +40,7 @@ _NO_UNIT = frozenset([
     "negative", "minus", "plus", "times", "divided", "squares", "cubed", "root", "mod", "modulo", "unless", "except",
     "between", "without", "instead", "approximately", "roughly", "does", "exist", "undefined", "infinite",
     "solution", "solutions", "where", "when", "which", "that", "given", "for", "all", "any",
+    "after", "before", "by", "from", "past", "beyond", "near", "within", "until",
     "we", "you", "i", "have", "get", "so", "thus", "then", "hence", "therefore",
 ])  # fmt: skip
 _MONTHS = frozenset([
@@ -66,12 +67,9 @@ def is_name(words: str) -> bool:
     >>> [is_name(words) for words in ("Paolo", "day", "between", "not")]
     [True, True, False, False]
     """
-    return (
-        words.lower() not in _MONTHS
-        and reads_as_unit(words)
-        and CALCULATES_BEFORE.search(words) is None
-        and not bounded_before(words)
-    )
+    if words.endswith(" of") or words.lower() in _MONTHS:
+        return False
+    return reads_as_unit(words) and CALCULATES_BEFORE.search(words) is None and not bounded_before(words)
 
 
 def is_unit_word(word: str) -> bool:

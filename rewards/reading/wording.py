@@ -12,19 +12,20 @@ from rlpath.rewards.reading.literals import words_to_number
 
 _NAMES = r"sin|cos|tan|cot|sec|csc|log|ln|exp|abs|max|min|gcd|lcm|arcsin|arccos|arctan|floor|ceil"
 _OPEN, _CLOSE = r"(?:\\text\{)?\s*", r"\s*\}?\s*"  # words may stand in \text{...}
-_INTEGERS = r"\\mathbb\s*\{?\s*([ZN])\s*\}?(?:\^\+|_\{[^{}]*\})?|ℤ|\\Z\b|\\text\{\s*(?:integers?|Z)\s*\}"
+_INTEGERS = r"\\mathbb\s*\{?\s*([ZN])\s*\}?(?:\^\+|_\{[^{}]*\})?|ℤ|\\Z\b|\bZ\b|\\text\{\s*(?:integers?|Z)\s*\}"
 _KINDS = r"(?:(?:real|positive|natural|integers?|integer|numbers?|values?|constants?|of)\s*)*"
 _DOTS = r"(?:\\[lc]?dots|\.\.\.|…)"
 # What may be rewritten at all: words, dots, a group of digits, an aside, a leading sign of equality.
 _WORDY = re.compile(
     r"\\(?:text|mathrm|mathbb|operatorname|in|Z|dim|deg|ker|rank|lim|sum|int|prod|max|min|forall|implies|Rightarrow|mid|[lc]?dots)"
-    r"(?![A-Za-z])|(?<!\\)\b[A-Za-z]{2,}|\d[a-z]{2}|[∈∀ℤ…]|\.\.\.|\d \d|\d ?x ?1|^\s*=|[A-Z]\s*\(|C_|\(\s*="
+    r"(?![A-Za-z])|(?<!\\)\b[A-Za-z]{2,}|\d[a-z]{2}|[∈∀ℤ…]|\.\.\.|\d \d|\d ?x ?1|^\s*(?:=|≈|\\approx)|[A-Z]\s*\(|C_"
+    r"|\(\s*="
 )
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         # signs and numerals
-        (r"^\s*(?:=|\\implies|\\Rightarrow|=>)\s*", ""),
+        (r"^\s*(?:=|\\approx(?![a-z])|≈|\\implies|\\Rightarrow|=>)\s*|^\s*(?:an?|the)\s+(?=[A-Za-z]{4,})", ""),
         (rf"^\s*{_OPEN}(?:[Nn]egative|[Mm]inus){_CLOSE}(?=[\d\\$.])", "-"),
         (rf"(?<=\d)\s*{_OPEN}\bout of{_CLOSE}(?=\d)", " / "),
         (rf"(?<=\d)\s*{_OPEN}\bto{_CLOSE}(?=\d)", ":"),
@@ -58,6 +59,10 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (
             rf"^\s*{_OPEN}(?:[Tt]here (?:is|are) )?([Nn]o (?:real |integer )?solutions?)(?: exists?)?{_CLOSE}$",
             r"\\text{\1}",
+        ),
+        (
+            rf"^\s*(?:{_OPEN}[Aa]ll positive real numbers|\\mathbb\s*\{{?R\}}?\s*[\^_]\s*\{{?\+\}}?){_CLOSE}$",
+            r"(0,\\infty)",
         ),
         # asides and conditions behind it
         (r"(?<=[\d}])\s*(?:\\ )?\s*\(\s*\\text\{[A-Za-z -]+\}\s*\)\s*$", ""),

@@ -23,9 +23,8 @@ from rlpath.rewards.reading.regions import is_sentence, last_region, offered_els
 from rlpath.rewards.reading.vocabulary import denied
 from rlpath.rewards.reading.wording import in_symbols, like_gold
 
-_ANNOUNCED = re.compile(r"^\\text\{[^{}]*(?:\bis|=|:)\s*\}(?=\s*\S)")
 _EMPHASIS = re.compile(r"^(\*\*|__|\*|`)([^*_`]+)\1$")
-_WORKING = re.compile(r"(\S.*?)(?:\s|\\ )+\(([^()]+)\)")
+_WORKING = re.compile(r"(-?[\d.,{}\\!]*\d)(?:\s|\\ )+\(([^()]+)\)")
 _INTEGER = re.compile(r"-?\d{1,15}")
 _COMMA = re.compile(r"(?<=\d),(?=[1-9]|0(?!\d))")
 _DRESS = re.compile(r"\\(?:left|right|displaystyle)(?![A-Za-z])|\\[,;:! ]|(?<=\\)[dt](?=frac)|[\s$]")
@@ -210,7 +209,7 @@ class _Judge:
         if _plain(text) == self.gold.plain:
             return Verdict.of(Status.CORRECT, shown, "the same text")
         try:
-            tree = self._parsed(like_gold(_ANNOUNCED.sub("", text), self.gold.text))
+            tree = self._parsed(like_gold(text, self.gold.text))
         except Unreadable as problem:
             return self._unparsed(text, str(problem))
         if self.gold.tree is None:
@@ -234,6 +233,9 @@ class _Judge:
 
     def _compared(self, tree: Node, text: str) -> Verdict:
         assert self.gold.tree is not None
+        working = _WORKING.fullmatch(text)
+        if working and _says_how(working.group(1), working.group(2), self.clock):
+            return self.text(working.group(1))
         try:
             same = agree(tree, self.gold.tree, self.clock) or self._rounds(tree, self.gold.tree)
         except GoldTooLarge:
@@ -241,9 +243,6 @@ class _Judge:
         except (TooLarge, Undefined, Unreadable) as problem:
             return Verdict.of(Status.WRONG, text[:200], f"beyond what is evaluated: {problem}")
         if not same:
-            working = _WORKING.fullmatch(text)
-            if working and _says_how(working.group(1), working.group(2), self.clock):
-                return self.text(working.group(1))
             return Verdict.of(Status.WRONG, text[:200], "not equal to the gold answer")
         if self.question and (problem := form_problem(tree, self.gold.tree, self.question)):
             return Verdict.of(Status.WRONG, text[:200], problem)
