@@ -295,8 +295,8 @@ def _argument(node: Node) -> str | None:
 
 def _same_approximately(answer: Node, gold: Relation, clock: Clock) -> bool:
     """Whether `answer` is one of the sides of "sqrt(2) ≈ 1.414", or an exact value that rounds to its decimal."""
-    *exact_sides, shown = gold.sides
-    if isinstance(answer, Relation) and answer.ops[-1] == "≈" and _rounds(answer.sides[-1], gold.sides[-2], clock):
+    exact_sides, shown = list(gold.sides[:-1]), gold.sides[-1]
+    if isinstance(answer, Relation) and answer.ops[-1] == "≈" and _rounds(answer.sides[-1], exact_sides[-1], clock):
         answer = Relation(answer.ops[:-1], answer.sides[:-1]) if len(answer.sides) > 2 else answer.sides[0]
     label = exact_sides[0] if is_label(exact_sides[0]) else None
     stated = [*exact_sides[1:], shown] if label is not None else gold.sides

@@ -38,8 +38,9 @@ class MathVerifier:
     r"""Accepts a completion whose one final answer is mathematically equal to the gold answer and of its type.
 
     The gold may be a number, an expression, an interval, a set or list, a tuple, a matrix, an equation, an
-    inequality or words, in LaTeX or plain. Decimals are never rounded: 0.333 is not 1/3. With `question`
-    given, an answer that only repeats the question's expression is refused. `seconds` bounds the work on one
+    inequality or words, in LaTeX or plain. 0.333 is not 1/3; an exact value may be what a
+    decimal gold answer of four digits or more rounds. With `question` given, an answer that only repeats the question's
+    expression is refused. `seconds` bounds the work on one
     completion, in any thread.
 
     >>> verify = MathVerifier()
