@@ -297,7 +297,7 @@ def _same_approximately(answer: Node, gold: Relation, clock: Clock) -> bool:
     """Whether `answer` is one of the sides of "sqrt(2) ≈ 1.414", or an exact value that rounds to its decimal."""
     exact_sides, shown = list(gold.sides[:-1]), gold.sides[-1]
     if isinstance(answer, Relation) and answer.ops[-1] == "≈" and _rounds(answer.sides[-1], exact_sides[-1], clock):
-        answer = Relation(answer.ops[:-1], answer.sides[:-1]) if len(answer.sides) > 2 else answer.sides[0]
+        answer = Relation(answer.ops[:-1], answer.sides[:-1]) if len(answer.ops) > 1 else answer.sides[0]
     label = exact_sides[0] if is_label(exact_sides[0]) else None
     stated = [*exact_sides[1:], shown] if label is not None else gold.sides
     wanted = [side if label is None else Relation(("=",), (label, side)) for side in stated]
