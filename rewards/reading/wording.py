@@ -10,6 +10,7 @@ import re
 
 from rlpath.rewards.reading.literals import words_to_number
 
+MAX_WORDING = 1000  # characters; the patterns are quadratic, and no answer in words is longer
 _NAMES = r"sin|cos|tan|cot|sec|csc|log|ln|exp|abs|max|min|gcd|lcm|arcsin|arccos|arctan|floor|ceil"
 _OPEN, _CLOSE = r"(?:\\text\{)?\s*", r"\s*\}?\s*"  # words may stand in \text{...}
 _INTEGERS = r"\\mathbb\s*\{?\s*([ZN])\s*\}?(?:\^\+|_\{[^{}]*\})?|ℤ|\\Z\b|\bZ\b|\\text\{\s*(?:integers?|Z)\s*\}"
@@ -94,7 +95,7 @@ _ONLY_WORDS = re.compile(r"^\s*(?:\\text\{)?\s*([A-Za-z]{2,}[A-Za-z -]*)\}?\s*$"
 
 def in_symbols(text: str) -> str:
     """`text` with wording such as "negative", "out of" or "where n is an integer" replaced by symbols or left out."""
-    if not _WORDY.search(text):
+    if len(text) > MAX_WORDING or not _WORDY.search(text):
         return text
     if (bare := _ONLY_WORDS.match(text)) and (value := words_to_number(bare.group(1), alone=True)) is not None:
         return str(value)

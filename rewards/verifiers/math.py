@@ -14,6 +14,7 @@ from rlpath.rewards.guard import guarded
 from rlpath.rewards.maths.compare import agree, rounded, synonyms
 from rlpath.rewards.maths.expressions import GoldTooLarge
 from rlpath.rewards.maths.form import asked_decimals, form_problem, item_count
+from rlpath.rewards.maths.lexer import MAX_LENGTH
 from rlpath.rewards.maths.parser import parse
 from rlpath.rewards.maths.tree import Node, Num, Text, Unreadable
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined
@@ -202,6 +203,8 @@ class _Judge:
         """The verdict on one piece of text that is said to be the answer; `no_answer` where it cannot be read."""
         text = _EMPHASIS.sub(r"\2", text.strip().rstrip(".").strip())
         shown = text[:200]
+        if len(text) > MAX_LENGTH:
+            return Verdict.of(Status.NO_ANSWER, shown, "longer than an answer")
         if _INTEGER.fullmatch(text) and _INTEGER.fullmatch(self.gold.text):
             same = int(text) == int(self.gold.text)
             return Verdict.of(
