@@ -54,6 +54,8 @@ def part_of_more(text: str, start: int, end: int) -> str:
 def _may_stand_before(before: str) -> bool:
     if _BULLET.search(before):
         return True
+    if before.endswith("|"):
+        return False  # with no space behind it a bar opens an absolute value, and no cell of a table
     opened = False
     while True:
         spaced = _SPACE.sub(lambda m: " " * len(m.group()), before[-40:])
