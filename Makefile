@@ -27,7 +27,7 @@ demo: $(READY) ## train a 135M model on arithmetic, evaluate before and after, w
 	$(BIN)/python recipes/grpo_arithmetic.py $(ARGS)
 
 test: check ## lint, types, import rules, tests
-	$(BIN)/python -m pytest --with-extras $(EXTRAS) $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --with-extras $(EXTRAS) $(ARGS)
 
 test-core: $(CORE_READY) ## lint, types and the tests of the light install, in an environment without deep learning
 	$(CORE)/bin/ruff check .

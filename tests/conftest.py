@@ -16,6 +16,8 @@ import pytest
 pytest_plugins = ("tests.left_out",)
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Two workers with two threads each would wait for one another on two cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

@@ -186,7 +186,7 @@ class GPT(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One pass over the tokens by AdamW, with linear warm-up and a cosine down to a tenth of the learning rate."""
+    """One pass over the tokens, with linear warm-up and a cosine down to a tenth of the learning rate."""
 
     batch: int = 8
     learning_rate: float = 2e-3
@@ -194,32 +194,44 @@ class Training:
     weight_decay: float = 0.1
 
 
+def adamw(model: GPT, training: Training) -> list[torch.optim.Optimizer]:
+    """AdamW; the norms' scales are not decayed."""
+    matrices = [parameter for parameter in model.parameters() if parameter.dim() == 2]
+    scales = [parameter for parameter in model.parameters() if parameter.dim() < 2]
+    groups = [{"params": matrices, "weight_decay": training.weight_decay}, {"params": scales, "weight_decay": 0.0}]
+    return [torch.optim.AdamW(groups, lr=training.learning_rate, betas=(0.9, 0.95), fused=True)]
+
+
 def train(
-    model: GPT, tokens: Sequence[int], training: Training, progress: Callable[[int, int, float], None] | None = None
+    model: GPT,
+    tokens: Sequence[int],
+    training: Training,
+    progress: Callable[[int, int, float], None] | None = None,
+    optimizers: Callable[[GPT, Training], Sequence[torch.optim.Optimizer]] = adamw,
 ) -> list[float]:
     """Train on `tokens` once, in order, cut into sequences of the model's context; the loss (nats) of every step.
 
-    `progress` is told step, steps and loss. The tokens left over after the last whole batch are not used.
+    `progress` is told step, steps and loss. The tokens left over after the last whole batch are not used. Every
+    optimizer's own learning rates are what the schedule multiplies.
     """
     context = model.shape.context
     steps = (len(tokens) - 1) // (context * training.batch)
     used = torch.tensor(tokens[: steps * training.batch * context + 1])
     inputs = used[:-1].view(steps, training.batch, context)
     targets = used[1:].view(steps, training.batch, context)
-    matrices = [parameter for parameter in model.parameters() if parameter.dim() == 2]
-    scales = [parameter for parameter in model.parameters() if parameter.dim() < 2]
-    groups = [{"params": matrices, "weight_decay": training.weight_decay}, {"params": scales, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=training.learning_rate, betas=(0.9, 0.95), fused=True)
+    parts = optimizers(model, training)
+    groups = [(group, group["lr"]) for part in parts for group in part.param_groups]
     losses = []
     model.train()
     for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = training.learning_rate * _schedule(step, steps, training.warmup)
+        for group, highest in groups:
+            group["lr"] = highest * _schedule(step, steps, training.warmup)
         loss = F.cross_entropy(model(inputs[step]).flatten(0, 1), targets[step].flatten())
-        optimizer.zero_grad()
+        model.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        for part in parts:
+            part.step()
         losses.append(loss.item())
         if progress is not None:
             progress(step + 1, steps, losses[-1])
