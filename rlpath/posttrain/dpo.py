@@ -48,7 +48,7 @@ from rlpath.posttrain.tuning import (
     tokenizer_for,
 )
 from rlpath.posttrain.tuning_settings import ExaminedSettings
-from rlpath.rewards.combine.named import VerifierName, verifier_named, verifiers_of
+from rlpath.rewards.combine.named import VerifierName, judges, verifier_named
 from rlpath.runs.provenance import describe_data
 from rlpath.runs.run_folder import RunFolder
 
@@ -97,7 +97,7 @@ def run_dpo_on_problems(
     train = replace(train, verifier=verifier_named(settings.train_verifier, train.verifier))
     held_out = replace(held_out, verifier=verifier_named(settings.eval_verifier, held_out.verifier))
     train, overlap = screen(train, held_out, on_hit=on_hit)
-    facts = {"judges": verifiers_of(train.verifier, held_out.verifier), "contamination": overlap}
+    facts = {"judges": judges(train.verifier, held_out.verifier), "contamination": overlap}
     begun = begin(recipe, settings, [train, held_out], facts)
     if begun is None:
         return

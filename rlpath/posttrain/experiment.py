@@ -181,13 +181,13 @@ def save_model(begun: Begun, trainer: Any, asked: str) -> Path | None:
         return None
     folder = begun.run.path / "model"
     trainer.save_model(str(folder))
-    record_base_name(folder, asked)
+    name_base(folder, asked)
     trained_on = read_json(begun.run.path / "manifest.json")["model"]
     write_atomic(folder / BASE, json.dumps({"name": asked, "sha256": trained_on["sha256"]}, indent=2) + "\n")
     return folder
 
 
-def record_base_name(adapter: Path, asked: str) -> None:
+def name_base(adapter: Path, asked: str) -> None:
     """Let a saved adapter name its base as the user did: a folder by its absolute path, anything else as given.
 
     Written afterwards: while it saves, PEFT looks the base up by the name it has.

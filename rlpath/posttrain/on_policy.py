@@ -54,7 +54,7 @@ from rlpath.posttrain.observe import ProgressLine, StopOnInterrupt
 from rlpath.posttrain.settings import GRPOSettings, PolicySettings
 from rlpath.posttrain.verify import Reward, RewardFunction
 from rlpath.report.plots import BLUE, Line, line_plot
-from rlpath.rewards.combine.named import verifier_named, verifiers_of
+from rlpath.rewards.combine.named import judges, verifier_named
 from rlpath.runs.run_folder import RunFolder
 
 Rewards = RewardFunction | Sequence[Reward] | None
@@ -360,5 +360,5 @@ def _tell_judges(run: RunFolder, rewards: Rewards, held_out: ProblemSet) -> None
     for function in functions:
         path = run.path / "manifest.json"
         known: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        run.write_json("manifest.json", {**known, "judges": verifiers_of(function, held_out.verifier)})
+        run.write_json("manifest.json", {**known, "judges": judges(function, held_out.verifier)})
         return

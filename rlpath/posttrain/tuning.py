@@ -26,7 +26,7 @@ from rlpath.models.load import context_length, load_model, load_tokenizer, pad_s
 from rlpath.models.rollouts import LoadedSampler, choose_backend, load_sampler
 from rlpath.models.weights import sampler_weights
 from rlpath.posttrain.experiment import LONGEST_PROMPT, Begun, Notes, broadcast, check_prompt_lengths, evaluate_problems
-from rlpath.posttrain.tokens import TokenPair, TokenRow, rows_within_length
+from rlpath.posttrain.tokens import TokenPair, TokenRow, that_fit
 from rlpath.posttrain.tuning_settings import ExaminedSettings, TuningSettings
 
 Row = TypeVar("Row", TokenRow, TokenPair)
@@ -72,7 +72,7 @@ def rows_of(
     what = f"{examples.split} examples of {examples.name}"
     options = thinking_options(settings.thinking)
     encoded = [encode(tokenizer, example, options) for example in examples.examples]
-    rows, left_out = rows_within_length(encoded, settings.max_length, what)
+    rows, left_out = that_fit(encoded, settings.max_length, what)
     notes.add(*examples.left_out, *left_out)
     return rows
 

@@ -410,7 +410,7 @@ TABLE: list[tuple[Check, str, list[tuple[str, str, str]]]] = [
             ("one epoch", "range(args.update_epochs)", "range(1)"),
         ],
     ),
-    (updates_stop_at_the_divergence, PPO, [("they never stop", "approx_kl.item() > margin * target", "False")]),
+    (updates_stop_at_the_divergence, PPO, [("they never stop", "seen[-1].approx_kl.item() > kl_limit", "False")]),
     (
         updates_stop_before_a_step,
         PPO,

@@ -21,7 +21,7 @@ from rlpath.evals.report.run_report import curve, spread, training_plots, write_
 from rlpath.evals.report.seeds_report import write_seeds_report
 from rlpath.rewards import NumberVerifier
 from rlpath.rewards.combine.flawed import ContainsVerifier
-from rlpath.rewards.combine.named import verifiers_of
+from rlpath.rewards.combine.named import judges
 
 HOSTILE = '<script>alert("x")</script> </div> & <b>bold</b>'
 
@@ -197,7 +197,7 @@ def test_the_report_says_whether_one_judge_did_both(tmp_path: Path) -> None:
     for training, words in ((NumberVerifier(), "judged by the same code, NumberVerifier"), (
         ContainsVerifier(), "rewarded by ContainsVerifier; the evaluation was judged by NumberVerifier, other code"
     )):  # fmt: skip
-        found = verifiers_of(training, NumberVerifier())
+        found = judges(training, NumberVerifier())
         (run / "manifest.json").write_text(json.dumps({**manifest, "judges": found}))
         assert words in write_report(run).read_text(encoding="utf-8")
 

@@ -23,10 +23,10 @@ from rlpath.posttrain.tokens import (
     encode_preference,
     in_order_of_use,
     reward_row,
-    rows_within_length,
     sft_row,
+    that_fit,
 )
-from rlpath.posttrain.trainers import _CheckedTrainer
+from rlpath.posttrain.trainers import _Careful
 from rlpath.posttrain.tuning import tokenizer_for
 from rlpath.posttrain.tuning_settings import TuningSettings
 
@@ -72,19 +72,19 @@ def rows(*lengths: int) -> list[TokenRow]:
 
 def test_long_examples_are_left_out_whole_and_counted() -> None:
     """Of lengths 3, 9 and 5 two fit into 5 tokens; the sentence has the count and the longest."""
-    kept, notes = rows_within_length(rows(3, 9, 5), 5, "examples")
+    kept, notes = that_fit(rows(3, 9, 5), 5, "examples")
 
     assert [len(row) for row in kept] == [3, 5]
     assert notes == ["1 of 3 examples are longer than 5 tokens (the longest has 9) and were left out whole"]
-    assert rows_within_length(rows(3), 5, "examples") == (rows(3), [])
+    assert that_fit(rows(3), 5, "examples") == (rows(3), [])
 
 
 def test_nothing_that_fits_is_refused() -> None:
     """No rows, and none short enough: one sentence each."""
     with pytest.raises(InputError, match="there are no training pairs"):
-        rows_within_length([], 5, "training pairs")
+        that_fit([], 5, "training pairs")
     with pytest.raises(InputError, match="all 2 examples are longer than --max-length 5 tokens: the shortest has 7"):
-        rows_within_length(rows(7, 9), 5, "examples")
+        that_fit(rows(7, 9), 5, "examples")
 
 
 def test_order_of_use_is_whole_passes_fixed_by_the_seed() -> None:
@@ -140,5 +140,5 @@ def test_a_base_model_gets_a_template_by_flag(folder_of: Callable[[str | None], 
 def test_among_processes_no_forward_is_run_to_find_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
     """One process alone would wait for the others for ever: all of its examples are named instead."""
     trainer = SimpleNamespace(accelerator=SimpleNamespace(num_processes=2), names=["a", "b", "c"])
-    said = _CheckedTrainer._blame(trainer, None, {}, torch.tensor([2, 0, 2]))  # type: ignore[arg-type]
+    said = _Careful._blame(trainer, None, {}, torch.tensor([2, 0, 2]))  # type: ignore[arg-type]
     assert said == "for one of the examples c, a"

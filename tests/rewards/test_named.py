@@ -7,7 +7,7 @@ from typing import Any, get_args
 from rlpath.core.types import Status
 from rlpath.rewards import ExactVerifier, MathVerifier, NumberVerifier
 from rlpath.rewards.combine.flawed import ContainsVerifier
-from rlpath.rewards.combine.named import VerifierName, verifier_named, verifiers_of
+from rlpath.rewards.combine.named import VerifierName, judges, verifier_named
 
 
 def test_every_name_is_a_verifier_and_own_is_the_problems_own() -> None:
@@ -49,8 +49,4 @@ def test_the_same_class_is_the_same_code() -> None:
         "same_code": True,
     }
     assert not judges(ContainsVerifier(), NumberVerifier())["same_code"]
-    assert verifiers_of(paid, NumberVerifier()) == {
-        "training": "paid",
-        "evaluation": "NumberVerifier",
-        "same_code": False,
-    }
+    assert judges(paid, NumberVerifier()) == {"training": "paid", "evaluation": "NumberVerifier", "same_code": False}
