@@ -22,13 +22,11 @@ BRITISH = (
     r"|analysed|licence|practis(?:e|ing)|judgement|artefact|defence|offence|catalogue|whilst|amongst|fulfils?\b|sceptic"
 )
 COINED = {
-    r"\bpaid for / wanted\b|\bwhat is wanted\b": "proxy reward, true reward",
-    r"\bdear(?:er|est)?\b|\bprice of (?:a nat|divergence|leaving)": "KL coefficient β",
+    r"\bpaid for / wanted\b": "proxy reward, true reward",
+    r"\bdearest\b|\bprice of leaving\b": "KL coefficient β",
     r"\blikeliest_action\b|\bbounded_action\b|\bstandardi[sz]ed_advantages\b": "greedy, clipped, normalized",
-    r"\bBegun\b|\bbegin\(recipe": "RunContext, start_run",
-    r"\bPrompted\b|\bAsked\b|\bEntered\b": "TemplatedSampler, TaskRun, ModelEntry",
-    r"\bthat_fit\b|\bname_base\b|\bfigure_[A-Z]\b|\b_Careful\b|\bNumbered\b": "a name that says what it is",
-    r"\bjudges\(": "describe_verifiers",
+    r"\bclass (?:Prompted|Asked|Entered)\b": "TemplatedSampler, TaskRun, ModelEntry",
+    r"\bfigure_[A-Z]\b|\b_Careful\b|\bclass Numbered\b": "a name that says what it is",
 }
 
 

@@ -259,7 +259,7 @@ def _saved_step(run: RunFolder | None) -> int:
 def _train_together(args: Args, seeds: Sequence[int], runs: Sequence[RunFolder | None]) -> list[Result]:
     envs = make_seed_envs(args.env_id, args.num_envs, seeds)
     agents = [make_agent(envs, replace(args, seed=seed)) for seed in seeds]
-    if not agents[0].single or agents[0].start:
+    if agents[0].shape or agents[0].start:
         raise InputError(f"--batched needs Discrete actions from 0, not {envs.single_action_space}; leave it out")
     learners = Learners(agents, args)
     rngs = [np.random.default_rng(derive(seed, "ppo")) for seed in seeds]
