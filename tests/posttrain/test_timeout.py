@@ -7,10 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = """
 from datetime import timedelta
 import torch
 from pathlib import Path
+
+import pytest
 from rlpath.posttrain import experiment
 from rlpath.posttrain.tuning_settings import TuningSettings
 import sys
@@ -23,6 +27,7 @@ experiment.start_run("sft", TuningSettings(root=Path(sys.argv[1])), [])
 """
 
 
+@pytest.mark.needs("train")
 def test_the_process_group_is_made_with_the_long_timeout(tmp_path: Path) -> None:
     """By whoever makes it first: a timeout among the trainer's arguments comes too late."""
     (tmp_path / "script.py").write_text(SCRIPT)

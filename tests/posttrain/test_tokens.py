@@ -26,7 +26,7 @@ from rlpath.posttrain.tokens import (
     sft_row,
     that_fit,
 )
-from rlpath.posttrain.trainers import _Careful
+from rlpath.posttrain.trainers import _CheckedTrainer
 from rlpath.posttrain.tuning import tokenizer_for
 from rlpath.posttrain.tuning_settings import TuningSettings
 
@@ -142,5 +142,5 @@ def test_a_base_model_gets_a_template_by_flag(folder_of: Callable[[str | None], 
 def test_among_processes_no_forward_is_run_to_find_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
     """One process alone would wait for the others for ever: all of its examples are named instead."""
     trainer = SimpleNamespace(accelerator=SimpleNamespace(num_processes=2), names=["a", "b", "c"])
-    said = _Careful._blame(trainer, None, {}, torch.tensor([2, 0, 2]))  # type: ignore[arg-type]
+    said = _CheckedTrainer._blame(trainer, None, {}, torch.tensor([2, 0, 2]))  # type: ignore[arg-type]
     assert said == "for one of the examples c, a"
