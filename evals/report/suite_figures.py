@@ -24,7 +24,7 @@ def forest(result: SuiteResult) -> str:
 
 def _forest_row(result: SuiteResult, contrast: Contrast) -> Row:
     aggregate = contrast.aggregates[0]
-    found, colour = aggregate.difference, COLOURS[Outcome(contrast.verdict)]
+    found, colour = aggregate.difference, COLOURS[contrast.verdict]
     mark = Mark(found.estimate, found.low, found.high, colour) if found else Mark(gain(aggregate), colour=colour)
     label = f"{test_name(result, contrast)} ({metric_name(aggregate)})"
     return Row(label, (mark,), band=min(1.0, aggregate.detectable))
