@@ -64,9 +64,9 @@ def mean_over_problems(values_P: ArrayLike, level: float = 0.95, clusters: Seque
 
 def score_limits(p: float, n: float, z: float) -> tuple[float, float]:
     """Wilson's limits of a share `p` of `n`, exact at 0 and 1."""
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return (0.0 if p == 0 else centre - half), (1.0 if p == 1 else centre + half)
+    return (0.0 if p == 0 else center - half), (1.0 if p == 1 else center + half)
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:

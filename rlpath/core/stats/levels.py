@@ -47,7 +47,7 @@ def two_level_difference(
     # Of clusters of unlike size not the totals vary but what they are off the mean by.
     observed = observations(gains.mean(0) - mean, clusters) + mean
     padded = pad(observed)
-    centre = float(padded.mean())
+    center = float(padded.mean())
     problems = standard_error(padded) ** 2
     seeds = float(gains.mean(1).var(ddof=1)) / runs if runs > 1 else 0.0
     error = math.sqrt(problems + seeds)
@@ -56,8 +56,8 @@ def two_level_difference(
     over = "problems" if clusters is None else "clusters"
     name = f"paired over {len(observed)} {over}" + (f" and {runs} seeds" if runs > 1 else "")
     half = t_quantile(0.5 + level / 2, df) * error
-    interval = Interval(mean, max(-1.0, centre - half), min(1.0, centre + half), name, level)
-    p = 2 * t_cdf(-abs(centre) / error, df)
+    interval = Interval(mean, max(-1.0, center - half), min(1.0, center + half), name, level)
+    p = 2 * t_cdf(-abs(center) / error, df)
     detectable = (t_quantile(1 - alpha / 2, df) + t_quantile(0.8, df)) * error * len(padded) / len(observed)
     return Difference(interval, p, f"t-test, {name}", min(1.0, detectable))
 
