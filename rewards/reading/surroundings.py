@@ -69,7 +69,7 @@ def _may_stand_before(before: str) -> bool:
         before = trimmed[: dress.start()]
         if not before.strip():
             return True
-    if _DASH_BEFORE.search(trimmed) or (opened and not re.search(r"[-−+*/^=]$", trimmed)):
+    if (_DASH_BEFORE.search(trimmed) and before != trimmed) or (opened and not re.search(r"[-−+*/^=]$", trimmed)):
         return CALCULATES_BEFORE.search(trimmed) is None
     if before != trimmed and re.search(r"\\boxed\s*\{[^{}]*\}[\s,;$]*$", trimmed):
         return True
