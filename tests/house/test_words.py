@@ -11,15 +11,15 @@ import pytest
 ROOT = Path(__file__).parents[2]
 KINDS = (".py", ".md", ".toml", ".yml", ".j2", ".html", ".css", ".cff")
 ELSEWHERE = ("tests/house/test_words.py", "recipes/reports/", "scripts/docs/mkdocs.yml", "constraints.txt")
-"""This list, pages that a command wrote, and a palette of the site that is called "blue gray"."""
+"""This list, pages that a command wrote, and a palette of the site that is called "blue grey"."""
 
 BRITISH = (
     r"(?:normal|general|special|final|capital|formal|minim|maxim|organ|local|optim|summar|recogn|random|initial|factor"
     r"|standard|penal|regular|token|serial|quant|real|util|memor|vector|discret|parametr|character|prior|categor"
     r"|visual|stabil|synchron|linear|author|custom)is(?:e|es|ed|er|ers|ing|ation|ations)\b"
     r"|(?:col|fav|flav|hon|lab|neighb|behavi|arm|rig|vig|rum|hum|endeav)our"
-    r"|\bgray|center|\bcentering|\b(?:un)?(?:re)?learned\b|label(?:led|ling)|signaled|canceled|modell(?:ed|ing)|travel"
-    r"|analyzed|license|practis(?:e|ing)|judgment|artifact|defense|offense|catalog|while|among|fulfills?\b|skeptic"
+    r"|\bgrey|centre|\bcentring|\b(?:un)?(?:re)?learnt\b|label(?:led|ling)|signalled|cancelled|modell(?:ed|ing)|travell"
+    r"|analysed|licence|practis(?:e|ing)|judgement|artefact|defence|offence|catalogue|whilst|amongst|fulfils?\b|sceptic"
 )
 COINED = {
     r"\bpaid for / wanted\b": "proxy reward, true reward",

@@ -1,6 +1,7 @@
 """An adapter of any kind, named as a model, gives PEFT's answers to an evaluation, a recipe and a sampler, or none."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

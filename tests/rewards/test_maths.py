@@ -16,9 +16,9 @@ from rlpath.core.types import Status
 from rlpath.rewards import MathVerifier
 from rlpath.rewards.maths.build import number
 from rlpath.rewards.maths.parser import parse
-from rlpath.rewards.reading.regions import spans
 from rlpath.rewards.maths.tree import Num, Unreadable, key
 from rlpath.rewards.maths.values import TooLarge, exact
+from rlpath.rewards.reading.regions import spans
 
 verify = MathVerifier()
 DATA = os.environ.get("RLPATH_DATA")
