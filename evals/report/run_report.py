@@ -106,9 +106,9 @@ def _standing(
     if comparison:
         yield page.verdict_box(comparison.verdict, comparison.sentence)
     examined = any(evaluations.values())
-    decided = [finding for finding in findings if finding.verdict]
+    decided = [(finding.verdict, finding.sentence) for finding in findings if finding.verdict]
     if not examined:
-        yield from (page.verdict_box(finding.verdict, finding.sentence) for finding in decided)
+        yield from (page.verdict_box(verdict, sentence) for verdict, sentence in decided)
     if not record.finished:
         step = record.metrics[-1]["step"] if record.metrics else 0
         yield page.note(

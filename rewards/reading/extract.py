@@ -37,6 +37,7 @@ _INVISIBLE = re.compile(
     "\ufff9-\ufffb\U000110bd\U000e0001\U000e0020-\U000e007f]"
 )
 _CALCULATOR = re.compile(r"<<[^<>\n]*>>")
+_END_TOKEN = re.compile(r"(?:<\|[^<>|\n]{1,40}\|>|</s>)\s*$")
 
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])\s*")
 _PERCENT_BEHIND = re.compile(r"\s*(?:\\\)|\$)?\s*(?:\\?%|percent\b|°|\^\{?\\circ\}?)")
@@ -66,13 +67,15 @@ _SHORT_PHRASE = re.compile(r"^[ \t*_]*A(?:ns|nswer)?[ \t]*[*_]{0,2}:[*_]{0,2}", 
 _SENTENCE_END = re.compile(r"[.?。](?=[\s\"'”’)*_]|$)|(?<!\\)!(?=[\"'”’)*_]*(?:\s+[A-Z]|\s*$))|\n")
 _DRESS = re.compile(r"[ \t\n*_`:$\\\[(]*")
 _NOT_FINAL = re.compile(
-    r"\b(?:if|suppose|assum\w+|unless|some (?:\w+ )?think|whether|not|never|(?:might|may|could|would) think|thinks|thought|mistaken\w*"
-    r"|students?|someone|somebody|people|naive|tempting|trap|claims?|claimed|says|said|check\w*|verif\w+|confirm\w*)\b"
+    r"\b(?:if|suppose|assum\w+|unless|some (?:\w+ )?think|whether"
+    r"|not|never|(?:might|may|could|would) think|thinks|thought|mistaken\w*"
+    r"|students?|someone|somebody|people|naive|tempting|trap|claims?|claimed|says|said|nobody|no one"
+    r"|check\w*|verif\w+|confirm\w*)\b"
     r"|\b(?:wrong|incorrect|first|second|third|next|each|initial|previous|preliminary|intermediate|partial|tentative)"
     r" (?:\w+ )?answers?\b|n['’]t\b",
     re.I,
 )
-_CLAUSE_END = re.compile(r"[.!?;]\s|\n|,?\s(?:so|thus|therefore|hence)\s", re.I)
+_CLAUSE_END = re.compile(r"[.!?;:]\s|\n|,?\s(?:so|thus|therefore|hence|but)\s", re.I)
 _RETRACTION = re.compile(
     r"\b(?:(?:that|this|it|which|answer|above)(?:'s|’s| is| was| must be| seems| looks)"
     r" (?:all )?(?:wrong|incorrect|not (?:right|correct|true|the (?:final |right |correct )?answer)|an? "
@@ -136,6 +139,8 @@ def without_thoughts(completion: str) -> tuple[str, bool]:
     unclosed = False
     if "<<" in text:
         text = _CALCULATOR.sub("", text)
+    if text.rstrip()[-1:] == ">":
+        text = _END_TOKEN.sub("", text)
     if "<" in text or "~~" in text or "ancel" in text or "\\sout" in text or "\\phantom" in text:
         text = _strip_think_blocks(text)
         opened = _THINK_OPEN.search(text)

@@ -29,8 +29,9 @@ _TIMES = rf"times(?= (?:the|a|an|{_QUANTITY}))"
 
 # What stands directly behind a number, and makes it a part of a calculation, of a range or of a larger number.
 CALCULATES_AFTER = re.compile(
-    rf"^[\s(-]*(?:(?:plus|minus|{_TIMES}|doubled|halved|tripled|reversed|backwards|remainder|rem|max|min|ish"
-    r"|give or take|and counting|per (?:thousand|mille|hundred|million)|div|away from"
+    rf"^[\s(-]*(?:(?:plus|minus|{_TIMES}|doubled|halved|tripled|reversed|backwards|remainder|rem|ish"
+    r"|give or take|rounded|too (?:many|much|few|little|high|low)"
+    r"|tens|if|unless|provided|and counting|per (?:thousand|mille|hundred|million)|div|away from"
     r"|\w+ed (?:to|from|by|with|into)|from \d|r ?\d"
     r"|moins|menos|más|минус|плюс|al cuadrado|au carré|в квадрате|hoch|y medi[oa]|und ein halb|et demie?|с половиной"
     r"|multiplied|divided|over|choose|mod|modulo|modulus|raised|to the|factorial"
@@ -64,14 +65,15 @@ CALCULATES_BEFORE = re.compile(
 )
 DENIES = re.compile(
     r"\b(?:not|never|neither|nor|wrong|incorrect|cannot|unknown|impossible|undetermined|instead of|rather than"
-    r"|no longer|too \w+|whether|eliminated?|rule[sd]? out|except|unlikely|false|none|all but|other than"
+    r"|no longer|too \w+|whether|eliminated?|rule[sd]? out|except|unlikely|false|none|(?:all|anything|everything) but"
+    r"|other than"
     r"|nicht|kein\w*|niemals|weder|falsch|ni|nunca|incorrect[oae]|pas|jamais|не|ни|нет|неверно|неправильно)\b"
     r"|\bno (?:es|son|\d)|n['’]t\b|不|并非|错|非|아니|ではない",
     re.I,
 )
 _DOUBTS = (
-    r"maybe|perhaps|possibly|(?:could|might|may) (?:also )?be|unsure|not (?:\w+ )?sure|vielleicht|eventuell|quizás?"
-    r"|tal vez|peut-être|возможно|может быть|(?<!\w)(?:可能|也许|或许|たぶん|아마)"
+    r"maybe|perhaps|possibly|(?:could|might|may) (?:also )?be|unsure|not (?:\w+ )?sure|depend(?:s|ing)?|vielleicht"
+    r"|eventuell|quizás?|tal vez|peut-être|возможно|может быть|(?<!\w)(?:可能|也许|或许|たぶん|아마)"
 )
 DOUBTS = re.compile(rf"\b(?:{_DOUBTS}|probably either|either|guess)|可能|也许|或许", re.I)
 _OR = r"or|oder|или|и/или|entweder|ou bien|o bien"
@@ -85,13 +87,13 @@ ALTERNATIVE = re.compile(
 # Behind a stated answer, in the same sentence: what follows is offered in its place.
 OFFERS = re.compile(
     rf"^[^\n.!?]{{0,60}}?(?:\b(?:{_OR}|alternatively|{_DOUBTS}|otherwise|instead|rather|so (?:do|does|is)"
-    rf"|{_CORRECTS})|或)",
+    rf"|{_CORRECTS})(?![A-Za-z])|或)",
     re.I,
 )
 # The same in a later sentence, where an "or" joins other things too.
 OFFERS_LATER = re.compile(
     r"\b(?:alternatively|or (?:it is|it's|maybe|perhaps|possibly|it (?:could|might) be)|actually|make that|i mean"
-    r"|correction|no, (?:it|the)|wait|on second thoughts?|it (?:could|might|may) (?:also )?be|another possible"
+    r"|correction|no, (?:it|the|[A-J\d])|wait|on second thoughts?|it (?:could|might|may) (?:also )?be|another possible"
     r"|or else)\b",
     re.I,
 )
@@ -99,10 +101,13 @@ BOUNDS_BEFORE = re.compile(
     r"(?:<|>|≤|≥|≠|\\not ?=|\\(?:leq?|geq?|lt|gt|neq?)\b|\b(?:not|n't|never|at least|at most|less than|more than"
     r"|fewer than|greater than|over|under|above|below|between|up to|almost|nearly|no|neither|nor|other than"
     r"|anything but|different from|unequal to|cannot be|can't be|mindestens|höchstens|(?:mehr|weniger) als|al menos"
-    r"|más de|menos de|au (?:moins|plus)|plus de|moins de|как минимум|не менее|более|менее|больше|меньше)\s*\S{0,12}\s*$"
+    r"|más de|menos de|au (?:moins|plus)|plus de|moins de"
+    r"|как минимум|не менее|более|менее|больше|меньше)\s*\S{0,12}\s*$"
     r"|(?:超过|少于|多于|至少|至多|不到|以上)\s*$)",
     re.I,
 )
+# "not 20 but 18": what is denied is not the answer, what follows is.
+NOT_BUT = re.compile(r"\bnot (?:option |choice )?\S{1,20},? but (?:rather |instead )?", re.I)
 # Directly before a stated answer: it is named only to be refused.
 DENIES_NEXT = re.compile(
     r"(?:\b(?:not|never|neither|nor|isn['’]?t|wasn['’]?t|can(?:no|['’])t be|cannot be|rather than|instead of|unlike"

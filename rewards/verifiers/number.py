@@ -26,7 +26,7 @@ from rlpath.rewards.reading.literals import (
     plain,
     read_number,
 )
-from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE, OFFERS, OFFERS_LATER, denied
+from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE, NOT_BUT, OFFERS, OFFERS_LATER, denied
 
 _BEFORE_OR = re.compile(r"\d[^.\n]{0,24}\b(?:or|and/or)\s*(?:else |maybe |perhaps |possibly )?\W{0,4}$", re.I)
 _SPELLED_MINUS = re.compile(r"(\d\s*)?\b(?:minus|negative)\s*$", re.I)
@@ -131,7 +131,11 @@ def _judge_statements(heard: Said, wanted: Number, question: str | None) -> Verd
         number = _read_statement(statement, question)
         if isinstance(number, Number):
             read.append((statement, number))
-        elif statement.channel != "phrase" or "number where" not in number.reason or denied(statement.text):
+        elif (
+            statement.channel != "phrase"
+            or "number where" not in number.reason
+            or denied(NOT_BUT.sub("", statement.text))
+        ):
             unread.append((statement, number))
     if unread:
         statement, problem = unread[-1]
@@ -169,7 +173,7 @@ def _tied(before: str, after: str) -> bool:
 
 
 def _read_statement(statement: Statement, question: str | None) -> Number | NotANumber:
-    text = statement.text
+    text = NOT_BUT.sub("", statement.text)
     if ":00" in text and question and _ASKS_THE_TIME.search(question):
         text = _FULL_HOUR.sub(r"\1", text)
     if statement.channel == "tag" and "\n" in text.strip():
@@ -230,7 +234,7 @@ def _judge_last(heard: Said, wanted: Number, question: str | None) -> Verdict:
 
 def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verdict:
     """Judge a sentence that mentions a number without announcing it: its last number, unless denied or hedged."""
-    sentence = plain(sentence).rstrip(" .!")
+    sentence = NOT_BUT.sub("", plain(sentence).rstrip(" .!"))
     shown = sentence[:200]
     if denied(sentence) or doubtful(sentence) or hedged(sentence):
         return Verdict.of(Status.WRONG, shown, "the number is denied or hedged")

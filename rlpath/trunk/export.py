@@ -71,5 +71,6 @@ def save(model: GPT, tokenizer: Tokenizer, folder: Path) -> None:
         tokenizer_object=tokenizer, eos_token=END, bos_token=END, pad_token=END, model_max_length=model.shape.context
     )
     fast.chat_template = CHAT_TEMPLATE
-    as_llama(model, tokenizer.token_to_id(END)).save_pretrained(folder)
+    (end,) = tokenizer.encode(END).ids
+    as_llama(model, end).save_pretrained(folder)
     fast.save_pretrained(folder)
