@@ -84,8 +84,8 @@ def main() -> None:
     everything = arithmetic("validation", settings.level, held_out_fraction=settings.held_out_fraction)
     size = min(settings.eval_problems, len(everything))
     held_out = arithmetic("validation", settings.level, size=size, held_out_fraction=settings.held_out_fraction)
-    reward = RewardModelReward(settings.reward_model) if settings.reward_model else None
     experiment = load("ppo_rlhf", settings, train, held_out)
+    reward = RewardModelReward(settings.reward_model) if settings.reward_model else None
     before = experiment.evaluate("before")
     experiment.train(rewards=reward)
     after = experiment.evaluate("after")

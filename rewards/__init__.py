@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     )
     from rlpath.rewards.combine.reward_model import RewardModelReward
     from rlpath.rewards.combine.trl import as_trl_reward
-    from rlpath.rewards.maths import MathVerifier
     from rlpath.rewards.sandbox import Limits
     from rlpath.rewards.verifiers.choice import ChoiceVerifier
     from rlpath.rewards.verifiers.code import CodeVerifier
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from rlpath.rewards.verifiers.exact import ExactVerifier
     from rlpath.rewards.verifiers.format import FormatVerifier
     from rlpath.rewards.verifiers.instruction import InstructionVerifier
+    from rlpath.rewards.verifiers.math import MathVerifier
     from rlpath.rewards.verifiers.number import NumberVerifier
     from rlpath.rewards.verifiers.schema import JSONVerifier
 
@@ -69,7 +69,6 @@ _MODULES = {
     ),
     "combine.reward_model": ("RewardModelReward",),
     "combine.trl": ("as_trl_reward",),
-    "maths": ("MathVerifier",),
     "sandbox": ("Limits",),
     "verifiers.choice": ("ChoiceVerifier",),
     "verifiers.code": ("CodeVerifier",),
@@ -77,6 +76,7 @@ _MODULES = {
     "verifiers.exact": ("ExactVerifier",),
     "verifiers.format": ("FormatVerifier",),
     "verifiers.instruction": ("InstructionVerifier",),
+    "verifiers.math": ("MathVerifier",),
     "verifiers.number": ("NumberVerifier",),
     "verifiers.schema": ("JSONVerifier",),
 }

@@ -1,14 +1,15 @@
 """Time GSM8K under lm-evaluation-harness and under our suite, and explain every item on which the two disagree.
 
-    python scripts/bench_eval.py --items 16
-    python scripts/bench_eval.py --items 16 --dtype float32 --peer-batches 16
+    python scripts/bench_eval.py --model qwen2.5-coder-0.5b-instruct --template few-shot --items 32 --peer-batches 16
+    python scripts/bench_eval.py --items 16 --dtype bfloat16
 
 Both ask the same model the same test items under the same prompts, token for token (checked before the clock starts),
 greedily, with the same limit, stop strings, precision and threads, each in a process of its own. lm-evaluation-harness
 runs its own `simple_evaluate` with its Hugging Face model and the answer patterns of its gsm8k task; batch size 1 is
-its default, and the ratio is taken against the fastest of `--peer-batches`. (`batch_size=auto` is left out: it looks
-for the batch that no longer fits into a GPU's memory, and on a CPU asks for all that the machine has.) The clock runs
-over the generation alone there, and from the first prompt to the last verdict here.
+its default. Ours decodes as many sequences at once as the largest of `--peer-batches`, and the ratio is taken against
+the fastest of them. (`batch_size=auto` is left out: it looks for the batch that no longer fits into a GPU's memory, and
+on a CPU asks for all that the machine has.) The clock runs over the generation alone there, and from the first prompt
+to the last verdict here. Processor seconds are given beside it, which other programs on the machine disturb less.
 
 In bf16 two correct programs part ways at the first near tie. Where completions differ, the gap between the two chosen
 tokens is computed in fp32: a difference of arithmetic has a small one. Verdicts are compared on the same text: ours is
@@ -28,7 +29,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
@@ -47,6 +48,7 @@ from rlpath.evals.suite.own_tasks import find_task
 from rlpath.evals.suite.subject import LazySampler, resolve_subject
 from rlpath.evals.suite.task import TemplatedSampler
 from rlpath.models.load import load_model, resolve_model
+from rlpath.models.precision import fast_dtype
 from rlpath.runs.hardware import cores, cpu_name
 from rlpath.runs.processes import pinned
 
@@ -75,10 +77,10 @@ class Args:
     """longest completion"""
     peer_batches: tuple[int, ...] = (1, 16)
     """batch sizes of lm-evaluation-harness, each timed"""
-    chunk: int = 32
-    """problems our suite asks at once; 32 is what it does"""
-    dtype: str = "bfloat16"
-    """precision of both"""
+    chunk: int = 64
+    """problems our suite asks for in one call; 64 is what it does"""
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """precision of both; auto is what this machine computes fast in"""
     threads: int = 0
     """of each process; 0: as many as there are cores"""
     seed: int = 0
@@ -101,7 +103,8 @@ def load(args: Args) -> tuple[ProblemSet, TemplatedSampler]:
     if args.template not in usable:
         raise InputError(f"--template is {args.template!r}: only {', '.join(usable)} can be put to both")
     template = usable[args.template]
-    sampler = LazySampler(resolve_subject(args.model), "hf", max_length=LONGEST, dtype=args.dtype)
+    subject, batch = resolve_subject(args.model), max(args.peer_batches)
+    sampler = LazySampler(subject, "hf", max_length=LONGEST, dtype=args.dtype, max_batch=batch)
     return task.load(args.items, args.seed), TemplatedSampler(
         sampler, template, task.exemplars() if template.shots else ()
     )
@@ -334,8 +337,10 @@ def main(args: Args) -> int:
     if importlib.util.find_spec("lm_eval") is None:
         raise InputError(f"lm-evaluation-harness is not installed here; run {INSTALL}")
     threads = args.threads or cores()
+    if args.dtype == "auto":
+        args = replace(args, dtype=fast_dtype())
     print(f"{args.items} items of GSM8K, template {args.template}, greedy, at most {args.max_tokens} tokens")
-    print(f"{args.model}, {args.dtype}, {threads} threads, {cpu_name()}")
+    print(f"{args.model}, {args.dtype}, {threads} threads, {cpu_name()}, load {os.getloadavg()[0]:.1f}")
     with TemporaryDirectory() as name:
         folder = Path(name)
         write_task(args, folder)
@@ -365,10 +370,11 @@ def fastest(peers: dict[int, dict[str, Any]]) -> int:
 
 def ratios(ours: dict[str, Any], peers: dict[int, dict[str, Any]]) -> list[str]:
     """How many times as long each setting of the peer took."""
-    wall = ours["seconds"]["wall"]
+    wall, cpu = ours["seconds"]["wall"], ours["seconds"]["cpu"]
     best = fastest(peers)
     return [
-        f"lm-eval with batch {batch} takes {peer['seconds']['wall'] / wall:.1f} times as long"
+        f"lm-eval with batch {batch} takes {peer['seconds']['wall'] / wall:.1f} times as long, "
+        f"and {peer['seconds']['cpu'] / cpu:.1f} times the processor's time"
         + (" (its fastest)" if batch == best else "")
         for batch, peer in peers.items()
     ]

@@ -1,10 +1,12 @@
 """Time one GRPO step: stock TRL with HF generate, stock TRL with vLLM colocate, and rlpath, in one run.
 
     python scripts/bench_grpo_step.py --steps 3
+    python scripts/bench_grpo_step.py --model random-0.5b --prompts 1 --length 256 --steps 1 --warmup 0 --no-parity
 
 Every arm is a process of its own and does the same work: the same prompts and group size, LoRA on every linear layer
 of the same model, completions of exactly `length` tokens (the end of turn is held back), rewards that give every
-group signal, one optimizer step. The first step warms up and is not counted. A parity check then gives stock TRL and
+group signal, one optimizer step. The first step warms up and is not counted. `random-0.5b` has random weights in the
+shape of Qwen2.5-0.5B, whose steps are so long on a CPU that none need warm up. A parity check then gives stock TRL and
 rlpath the same completions and compares loss and gradient.
 
 Stock means TRL's defaults but for gradient checkpointing, which is off in every arm (it would slow TRL down further),
@@ -22,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,11 +39,13 @@ ARMS: tuple[Arm, ...] = ("trl-hf", "trl-vllm", "rlpath", "rlpath-vllm")
 @dataclass(frozen=True)
 class Args:
     model: str = "smollm2-135m-instruct"
-    """folder, hub id or packaged name"""
+    """folder, hub id, packaged name, or random-0.5b"""
     arms: tuple[Arm, ...] = ARMS
     """what to time, in this order"""
     steps: int = 3
-    """measured steps of each arm, after one that warms up"""
+    """measured steps of each arm"""
+    warmup: int = 1
+    """steps before them, not counted"""
     prompts: int = 8
     """prompts a step"""
     group_size: int = 8
@@ -61,11 +65,18 @@ def main() -> None:
         return
     args = tyro.cli(Args)
     with tempfile.TemporaryDirectory() as folder:
-        seconds = {arm: run_self("--arm", arm, args, folder) for arm in args.arms}
-        print(f"{args.prompts} prompts x {args.group_size} completions of {args.length} tokens, {args.model}")
-        for arm, times in seconds.items():
+        print(
+            f"{args.prompts} prompts x {args.group_size} completions of {args.length} tokens, {args.model}", flush=True
+        )
+        if args.model == "random-0.5b":
+            from rlpath.models.shapes import random_model
+
+            args = replace(args, model=str(random_model(Path(folder) / "model", small=False)))
+        seconds: dict[str, list[float]] = {}
+        for arm in args.arms:
+            times = seconds[arm] = run_self("--arm", arm, args, folder)
             spread = " ".join(f"{value:.1f}" for value in times)
-            print(f"{arm:12s} median {statistics.median(times):6.2f} s a step   [{spread}]")
+            print(f"{arm:12s} median {statistics.median(times):6.2f} s a step   [{spread}]", flush=True)
         for ours in ("rlpath", "rlpath-vllm"):
             for stock in ("trl-hf", "trl-vllm"):
                 if ours in seconds and stock in seconds:
@@ -89,7 +100,7 @@ def time_arm(arm: str, args: Args, folder: str) -> list[float]:
     """Seconds of each measured step, optimizer included."""
     if arm.startswith("rlpath"):
         trainer = make_ours(arm, args)
-        return [trainer.train_step()["seconds/step"] for _ in range(args.steps + 1)][1:]
+        return [trainer.train_step()["seconds/step"] for _ in range(args.steps + args.warmup)][args.warmup :]
     from transformers import TrainerCallback
 
     class Clock(TrainerCallback):
@@ -104,7 +115,7 @@ def time_arm(arm: str, args: Args, folder: str) -> list[float]:
     trainer = make_stock(arm, args, folder)
     trainer.add_callback(Clock())
     trainer.train()
-    return Clock.times[1:]
+    return Clock.times[args.warmup :]
 
 
 def make_ours(arm: str, args: Args) -> Any:
@@ -163,7 +174,8 @@ def make_stock(arm: str, args: Args, folder: str) -> Any:
 
     path = resolve_model(args.model)
     problems = arithmetic("train").problems[: args.prompts]
-    rows = [{"prompt": [{"role": "user", "content": p.prompt}]} for _ in range(args.steps + 1) for p in problems]
+    steps = args.steps + args.warmup
+    rows = [{"prompt": [{"role": "user", "content": p.prompt}]} for _ in range(steps) for p in problems]
     hold_back_end = {"trl-hf": {"min_new_tokens": args.length}, "trl-vllm": {"min_tokens": args.length}}
     config = GRPOConfig(
         output_dir=folder,
@@ -176,7 +188,7 @@ def make_stock(arm: str, args: Args, folder: str) -> Any:
         per_device_train_batch_size=args.prompts * args.group_size,
         num_generations=args.group_size,
         max_completion_length=args.length,
-        max_steps=args.steps + 1,
+        max_steps=steps,
         learning_rate=1e-5,
         gradient_checkpointing=False,
         shuffle_dataset=False,

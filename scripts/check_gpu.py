@@ -105,52 +105,17 @@ def run_check(name: str, path: Path, device: str) -> list[Found]:
 
 def model_folder(args: Args, folder: Path) -> tuple[Path, str]:
     """A model to check with and what it is: the real one, or a random one where none can be had."""
+    from rlpath.models.load import resolve_model
+    from rlpath.models.shapes import random_model
+
     if args.cpu:
         return random_model(folder, small=True), "a small random model"
-    from rlpath.models.load import resolve_model
 
     try:
         return resolve_model(args.model), args.model
     except InputError as error:
         print(f"note: {error}", file=sys.stderr)
         return random_model(folder, small=False), "random weights in the shape of Qwen2.5-0.5B"
-
-
-def random_model(folder: Path, *, small: bool) -> Path:
-    """Random weights with a tokenizer of one token a byte, saved in `folder`."""
-    import torch
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
-
-    from rlpath.models.chat import CHATML
-
-    special = ("<|pad|>", "<|im_start|>", "<|im_end|>")
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = Tokenizer(models.BPE(vocab={word: at for at, word in enumerate((*special, *letters))}, merges=[]))
-    words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    words.decoder = decoders.ByteLevel()
-    words.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in special])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token=special[0], eos_token=special[2])
-    tokenizer.chat_template = CHATML
-    sizes = (259, 128, 2, 4, 256) if small else (151936, 896, 24, 14, 4864)
-    vocabulary, hidden, layers, heads, intermediate = sizes
-    config = Qwen2Config(
-        vocab_size=vocabulary,
-        hidden_size=hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=2,
-        intermediate_size=intermediate,
-        max_position_embeddings=4096,
-        tie_word_embeddings=True,
-        eos_token_id=2,
-        pad_token_id=0,
-    )
-    torch.manual_seed(0)
-    model: Any = Qwen2ForCausalLM(config)
-    model.to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 # -- the checks -------------------------------------------------------------------------------------------------

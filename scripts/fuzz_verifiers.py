@@ -16,6 +16,7 @@ from rlpath.core.errors import run_command
 from rlpath.core.types import Verifier
 from rlpath.rewards import (
     ChoiceVerifier,
+    CountdownVerifier,
     ExactVerifier,
     FormatVerifier,
     InstructionVerifier,
@@ -118,6 +119,7 @@ def verifiers() -> list[tuple[Verifier, tuple[str, ...]]]:
         (NumberVerifier(), ("7", "0.5", "1200")),
         (ChoiceVerifier(), ("B", "Paris")),
         (ExactVerifier(), ("7",)),
+        (CountdownVerifier(), ('{"numbers": [7, 1, 3], "target": 7}',)),
         (FormatVerifier(), ("think_answer", "max_words=5", "ifeval:detectable_format:title")),
         (
             InstructionVerifier(),

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,13 +29,12 @@ from rlpath.core.stats import (
     sign_flip,
     two_level_difference,
     two_level_mean,
-    wilson,
 )
+from rlpath.core.types import Outcome
 from rlpath.evals.compare.power import detectable_by_mcnemar
-from rlpath.evals.measure.clusters import cluster_by_question
+from rlpath.evals.measure.clusters import accuracy, cluster_by_question, grouped
 from rlpath.evals.measure.evaluation import Evaluation, Protocol
 
-VerdictWord = Literal["improved", "no evidence of improvement", "got worse"]
 ALPHA = 0.05
 POWER = 0.8
 MCNEMAR = "exact McNemar"
@@ -60,7 +59,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ProblemCounts:
     """One problem: the correct completions before and after, greedy (of 1) and sampled (of n)."""
 
     problem_id: str
@@ -81,8 +80,8 @@ class Comparison:
 
     protocol: Protocol
     changes: tuple[Change, ...]
-    outcomes: tuple[Outcome, ...]
-    verdict: VerdictWord
+    outcomes: tuple[ProblemCounts, ...]
+    verdict: Outcome
     sentence: str
 
     @property
@@ -138,7 +137,9 @@ def compare(before: Evaluation, after: Evaluation, seed: int = 0, testing: Testi
     return compare_outcomes(before.protocol, _outcomes(before, after, testing), testing)
 
 
-def compare_outcomes(protocol: Protocol, outcomes: tuple[Outcome, ...], testing: Testing | None = None) -> Comparison:
+def compare_outcomes(
+    protocol: Protocol, outcomes: tuple[ProblemCounts, ...], testing: Testing | None = None
+) -> Comparison:
     """The comparison of one run from what became of every problem."""
     testing, n = testing or Testing(), protocol.samples
     changes = (_greedy(outcomes, testing), *(_pass_at(outcomes, n, k, testing) for k in sorted({1, n}) if n))
@@ -159,9 +160,9 @@ def read_comparison(path: Path) -> Comparison:
     try:
         protocol = Protocol.from_json(row["protocol"])
         changes = tuple(_change(change) for change in row["changes"])
-        outcomes = tuple(Outcome(**outcome) for outcome in row["outcomes"])
-        return Comparison(protocol, changes, outcomes, row["verdict"], row["sentence"])
-    except (KeyError, TypeError) as error:
+        outcomes = tuple(ProblemCounts(**outcome) for outcome in row["outcomes"])
+        return Comparison(protocol, changes, outcomes, Outcome(row["verdict"]), row["sentence"])
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not a comparison of this version: remove it and run the evaluation") from error
 
 
@@ -190,7 +191,7 @@ class SeedComparison:
     runs: int
     problems: int
     aggregates: tuple[Aggregate, ...]
-    verdict: VerdictWord
+    verdict: Outcome
     sentence: str
 
     def aggregate(self, metric: str) -> Aggregate:
@@ -232,12 +233,14 @@ def aggregate(comparisons: Sequence[Comparison], seed: int = 0, testing: Testing
 # One run
 
 
-def _outcomes(before: Evaluation, after: Evaluation, testing: Testing) -> tuple[Outcome, ...]:
+def _outcomes(before: Evaluation, after: Evaluation, testing: Testing) -> tuple[ProblemCounts, ...]:
     greedy, sampled = before.correct("greedy"), before.correct("sample")
     greedy_after, sampled_after = after.correct("greedy"), after.correct("sample")
     names = testing.clusters or cluster_by_question({each.problem_id: each.prompt for each in before.of("greedy")})
     return tuple(
-        Outcome(id, greedy[id], greedy_after[id], sampled.get(id, 0), sampled_after.get(id, 0), _name(names.get(id)))
+        ProblemCounts(
+            id, greedy[id], greedy_after[id], sampled.get(id, 0), sampled_after.get(id, 0), _name(names.get(id))
+        )
         for id in greedy
     )
 
@@ -246,31 +249,30 @@ def _name(cluster: object) -> str:
     return "" if cluster is None else str(cluster)
 
 
-def _clusters(outcomes: Sequence[Outcome]) -> list[str] | None:
+def _clusters(outcomes: Sequence[ProblemCounts]) -> list[str] | None:
     """The cluster of every problem, None where each is its own."""
-    names = [outcome.cluster or outcome.problem_id for outcome in outcomes]
-    return names if len(set(names)) < len(names) else None
+    return grouped([outcome.cluster or outcome.problem_id for outcome in outcomes])
 
 
-def _greedy(outcomes: Sequence[Outcome], testing: Testing) -> Change:
+def _greedy(outcomes: Sequence[ProblemCounts], testing: Testing) -> Change:
     before, after = [o.greedy_before for o in outcomes], [o.greedy_after for o in outcomes]
     if _clusters(outcomes) is not None:
         return _change_of("greedy", before, after, outcomes, testing)
-    intervals = (wilson(sum(before), len(before)), wilson(sum(after), len(after)))
+    intervals = (accuracy(before, None), accuracy(after, None))
     changed = sum(o.greedy_before != o.greedy_after for o in outcomes)
     by_test = detectable_by_mcnemar(len(outcomes), changed, testing.alpha, POWER) if testing.assured else None
     detectable = testing.detectable(before, after, None) if by_test is None else by_test
     return Change("greedy", *intervals, paired_difference(before, after), mcnemar(before, after), MCNEMAR, detectable)
 
 
-def _pass_at(outcomes: Sequence[Outcome], n: int, k: int, testing: Testing) -> Change:
+def _pass_at(outcomes: Sequence[ProblemCounts], n: int, k: int, testing: Testing) -> Change:
     before = [pass_at_k(n, o.sampled_before, k) for o in outcomes]
     after = [pass_at_k(n, o.sampled_after, k) for o in outcomes]
     return _change_of(f"pass@{k}", before, after, outcomes, testing)
 
 
 def _change_of(
-    metric: str, before: Sequence[float], after: Sequence[float], outcomes: Sequence[Outcome], testing: Testing
+    metric: str, before: Sequence[float], after: Sequence[float], outcomes: Sequence[ProblemCounts], testing: Testing
 ) -> Change:
     """By permutation, and by the t-test of the padded differences, which knows of losses that were not drawn."""
     clusters = _clusters(outcomes)
@@ -320,10 +322,10 @@ def _values(comparison: Comparison, metric: str) -> tuple[list[float], list[floa
 # Words
 
 
-def _word(difference: float, sure: bool) -> VerdictWord:
+def _word(difference: float, sure: bool) -> Outcome:
     if not sure or difference == 0:
-        return "no evidence of improvement"
-    return "improved" if difference > 0 else "got worse"
+        return Outcome.NO_EVIDENCE
+    return Outcome.IMPROVED if difference > 0 else Outcome.WORSE
 
 
 def points(value: float) -> str:
@@ -336,7 +338,7 @@ def p_text(p: float) -> str:
     return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"
 
 
-def _sentence(word: VerdictWord, change: Change, over: str) -> str:
+def _sentence(word: Outcome, change: Change, over: str) -> str:
     figures = (
         f"{change.metric} {points(change.before.estimate)} % before, {points(change.after.estimate)} % after, "
         f"difference {_signed(change.difference)}, {p_text(change.p)}, {over}"
@@ -344,7 +346,7 @@ def _sentence(word: VerdictWord, change: Change, over: str) -> str:
     return _claim(word, figures, change.detectable)
 
 
-def _seeds_sentence(word: VerdictWord, metric: Aggregate, runs: int, problems: int) -> str:
+def _seeds_sentence(word: Outcome, metric: Aggregate, runs: int, problems: int) -> str:
     assert metric.before is not None and metric.after is not None and metric.difference is not None
     figures = (
         f"{metric.metric} {points(metric.before.estimate)} % before, {points(metric.after.estimate)} % after, "
@@ -354,8 +356,8 @@ def _seeds_sentence(word: VerdictWord, metric: Aggregate, runs: int, problems: i
     return _claim(word, figures, metric.detectable)
 
 
-def _claim(word: VerdictWord, figures: str, detectable: float) -> str:
-    if word == "no evidence of improvement":
+def _claim(word: Outcome, figures: str, detectable: float) -> str:
+    if word is Outcome.NO_EVIDENCE:
         return f"{word}; the smallest effect this run could have seen is {points(detectable)} points ({figures})"
     return f"{word}: {figures}"
 

@@ -15,6 +15,7 @@ import numpy as np
 from rlpath.core.errors import InputError
 from rlpath.core.files import read_json_lines, write_atomic
 from rlpath.core.stats import Interval, mcnemar, paired_difference, sign_flip, t_interval, wilson
+from rlpath.core.types import Outcome
 from rlpath.evals.compare.comparison import p_text
 from rlpath.evals.measure.findings import Finding
 
@@ -59,7 +60,7 @@ def loss_finding(before: Sequence[Likelihood], after: Sequence[Likelihood], seed
         f"{len(before)} examples"
     )
     row = ("loss, nats a token", *(str(interval) for interval in intervals[:2]), _signed(intervals[2]), p_text(p))
-    verdict = "improved" if fell else "got worse" if rose else "no evidence of improvement"
+    verdict = Outcome.IMPROVED if fell else Outcome.WORSE if rose else Outcome.NO_EVIDENCE
     return Finding("Held-out loss", sentence, ("measure", "before", "after", "change", "p"), (row,), verdict=verdict)
 
 
@@ -102,7 +103,7 @@ def preference_finding(
             p_text(sign_flip(margin, seed=seed)),
         ),
     )
-    verdict = "improved" if rose else "got worse" if fell else "no evidence of improvement"
+    verdict = Outcome.IMPROVED if rose else Outcome.WORSE if fell else Outcome.NO_EVIDENCE
     head = ("measure", "reference", "after", "change", "p")
     return Finding("Held-out preferences", sentence, head, rows, verdict=verdict)
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlpath.core.stats import Interval
-from rlpath.core.types import Decoding
-from rlpath.evals.compare.comparison import Outcome, Testing, aggregate, compare_outcomes, deciding
+from rlpath.core.types import Decoding, Outcome
+from rlpath.evals.compare.comparison import ProblemCounts, Testing, aggregate, compare_outcomes, deciding
 from rlpath.evals.measure.evaluation import Protocol
 
 Counts = NDArray[np.int64]
@@ -99,7 +99,7 @@ class Rates:
     covered: float
 
 
-def judge_draw(draw: Draw, seed: int) -> tuple[str, Interval]:
+def judge_draw(draw: Draw, seed: int) -> tuple[Outcome, Interval]:
     """The verdict, and the interval of the difference that decides."""
     n = draw.samples if draw.samples > 1 else 0
     sampled = Decoding(8, n=n) if n else None
@@ -107,11 +107,11 @@ def judge_draw(draw: Draw, seed: int) -> tuple[str, Interval]:
     names = [""] * len(draw.before_P) if draw.clusters is None else [str(cluster) for cluster in draw.clusters]
     before = draw.before_P.tolist()
 
-    def outcomes(after: list[int]) -> tuple[Outcome, ...]:
+    def outcomes(after: list[int]) -> tuple[ProblemCounts, ...]:
         pairs = zip(before, after, names, strict=True)
         if n:
-            return tuple(Outcome(f"p{i}", 0, 0, b, a, name) for i, (b, a, name) in enumerate(pairs))
-        return tuple(Outcome(f"p{i}", b, a, 0, 0, name) for i, (b, a, name) in enumerate(pairs))
+            return tuple(ProblemCounts(f"p{i}", 0, 0, b, a, name) for i, (b, a, name) in enumerate(pairs))
+        return tuple(ProblemCounts(f"p{i}", b, a, 0, 0, name) for i, (b, a, name) in enumerate(pairs))
 
     first, *others = [outcomes(row) for row in draw.after_R_P.tolist()]
     testing = Testing(resamples=1000, seed=seed)
@@ -129,6 +129,6 @@ def rates(world: World, problems: int, seeds: int, draws: int, seed: int = 0) ->
     """How often a world's draws are called improved, and how often their interval holds zero."""
     rng = np.random.default_rng(seed)
     found = [judge_draw(world(rng, problems, seeds), number) for number in range(draws)]
-    improved = sum(word == "improved" for word, _ in found)
+    improved = sum(word is Outcome.IMPROVED for word, _ in found)
     covered = sum(interval.low <= 0 <= interval.high for _, interval in found)
     return Rates(improved / draws, covered / draws)

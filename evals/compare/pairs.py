@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rlpath.core.seeding import derive
 from rlpath.core.stats import Interval, cluster_means, mean_over_problems, paired_difference, sign_flip, wilson
+from rlpath.core.types import Outcome
 from rlpath.evals.compare.comparison import p_text
 from rlpath.evals.measure.findings import Finding
 from rlpath.report import plots
@@ -95,7 +96,7 @@ def accuracy_finding(
         ("coin", _share(accuracy(coin, held_out)), ""),
         ("reward model, training pairs", _share(accuracy(right(seen), seen)), ""),
     )
-    verdict = "improved" if beats else "got worse" if gap.high < 0 else "no evidence of improvement"
+    verdict = Outcome.IMPROVED if beats else Outcome.WORSE if gap.high < 0 else Outcome.NO_EVIDENCE
     head = ("scorer", "pairs in the right order", "over the length baseline, points")
     return Finding(f"Held-out pairs of {name}", sentence, head, rows, verdict=verdict)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from rlpath.core.stats import Interval, mean_over_problems, wilson
 from rlpath.core.types import ProblemSet
 
 
@@ -11,6 +12,18 @@ def cluster_by_question(questions: Mapping[str, str]) -> dict[str, str]:
     """By problem id, the id of the first problem with the same words; case and spacing do not count."""
     first: dict[str, str] = {}
     return {id: first.setdefault(" ".join(text.lower().split()), id) for id, text in questions.items()}
+
+
+def grouped(names: Sequence[str]) -> list[str] | None:
+    """The cluster of every problem, or None where each is its own and nothing has to be clustered."""
+    return list(names) if len(set(names)) < len(names) else None
+
+
+def accuracy(right_P: Sequence[int], clusters: Sequence[str] | None) -> Interval:
+    """The share of problems that are right: Wilson's interval, or the cluster-robust one."""
+    if clusters is None:
+        return wilson(sum(right_P), len(right_P))
+    return mean_over_problems([float(one) for one in right_P], clusters=clusters)
 
 
 def clusters_of(problems: ProblemSet) -> dict[str, str]:

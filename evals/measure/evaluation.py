@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +17,9 @@ from typing import Any, Literal
 from rlpath.core.errors import InputError
 from rlpath.core.files import disk_errors, read_json_lines, write_atomic
 from rlpath.core.seeding import derive
-from rlpath.core.stats import Interval, mean_pass_at_k, wilson
+from rlpath.core.stats import Interval, mean_pass_at_k
 from rlpath.core.types import Decoding, FinishReason, Problem, ProblemSet, Sampler, Status
+from rlpath.evals.measure.clusters import accuracy, cluster_by_question, grouped
 
 Mode = Literal["greedy", "sample"]
 MODES: tuple[Mode, ...] = ("greedy", "sample")
@@ -141,16 +142,21 @@ class Evaluation:
         each = 1 + self.protocol.samples
         return len(self.samples) == each * self.protocol.problems
 
-    def summary(self) -> Summary:
-        """Greedy accuracy, pass@k for k = 1, 2, 4 … n, status shares and lengths."""
+    def summary(self, clusters: Mapping[str, str] | None = None) -> Summary:
+        """Greedy accuracy, pass@k for k = 1, 2, 4 … n, status shares and lengths.
+
+        Intervals count `clusters`, by problem id (`clusters_of`); without them copies of one question count once.
+        """
         greedy = self.of("greedy")
+        clusters = clusters or cluster_by_question({sample.problem_id: sample.prompt for sample in greedy})
+        names = grouped([clusters[sample.problem_id] for sample in greedy])
         sampled = self.of("sample") or greedy
         n, counts = self.protocol.samples, list(self.correct("sample").values())
         return Summary(
             problems=self.protocol.problems,
             samples=n,
-            greedy=wilson(sum(self.correct("greedy").values()), len(greedy)),
-            pass_at={k: mean_pass_at_k(n, counts, k) for k in ks(n)},
+            greedy=accuracy(list(self.correct("greedy").values()), names),
+            pass_at={k: mean_pass_at_k(n, counts, k, clusters=names) for k in ks(n)},
             greedy_status=status_shares(greedy),
             sampled_status=status_shares(sampled),
             truncated=sum(sample.finish_reason == "length" for sample in sampled) / len(sampled),

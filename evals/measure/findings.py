@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rlpath.core.errors import InputError
 from rlpath.core.files import write_atomic
+from rlpath.core.types import Outcome
 
 FILE = "findings.json"
 
@@ -25,7 +26,7 @@ class Finding:
     head: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
     figures: tuple[str, ...] = ()
-    verdict: str = ""
+    verdict: Outcome | None = None
 
 
 def write_findings(run: Path, findings: Sequence[Finding]) -> None:
@@ -48,7 +49,14 @@ def read_findings(run: Path) -> list[Finding]:
 def _finding(row: dict[str, object]) -> Finding:
     rows = tuple(tuple(str(cell) for cell in cells) for cells in _list(row["rows"]))
     head, figures = (tuple(str(cell) for cell in _list(row[name])) for name in ("head", "figures"))
-    return Finding(str(row["title"]), str(row["sentence"]), head, rows, figures, str(row["verdict"]))
+    return Finding(
+        str(row["title"]),
+        str(row["sentence"]),
+        head,
+        rows,
+        figures,
+        Outcome(row["verdict"]) if row["verdict"] else None,
+    )
 
 
 def _list(value: object) -> list[list[object]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from rlpath.core.files import write_atomic
 from rlpath.core.stats import Interval
-from rlpath.core.types import Outcome, Status
+from rlpath.core.types import Status
 from rlpath.evals.compare.comparison import Change, Comparison, p_text, points, read_comparison
 from rlpath.evals.contamination.verdict import UNCHECKED, from_run
 from rlpath.evals.measure.evaluation import Evaluation, Sample, Summary, read_evaluation
@@ -104,11 +104,11 @@ def _standing(
 ) -> Iterable[str]:
     """The verdict, or why there is none; where no problems were completed, the findings' own verdicts."""
     if comparison:
-        yield page.verdict_box(Outcome(comparison.verdict), comparison.sentence)
+        yield page.verdict_box(comparison.verdict, comparison.sentence)
     examined = any(evaluations.values())
-    decided = [finding for finding in findings if finding.verdict]
+    decided = [(finding.verdict, finding.sentence) for finding in findings if finding.verdict]
     if not examined:
-        yield from (page.verdict_box(Outcome(finding.verdict), finding.sentence) for finding in decided)
+        yield from (page.verdict_box(verdict, sentence) for verdict, sentence in decided)
     if not record.finished:
         step = record.metrics[-1]["step"] if record.metrics else 0
         yield page.note(

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rlpath.core.errors import InputError
 from rlpath.core.files import write_atomic
-from rlpath.core.types import Outcome
 from rlpath.evals.compare.comparison import Aggregate, SeedComparison, aggregate, points
 from rlpath.evals.report.run_report import comparison_of, curve, difference, p_cell, share, title_of
 from rlpath.report import page, plots
@@ -33,7 +32,7 @@ def write_seeds_report(runs: Sequence[Path], out: Path | None = None) -> Path:
     body = [
         page.heading(title),
         page.soft(f"Seeds {', '.join(seeds)}; {result.problems} held-out problems each."),
-        page.verdict_box(Outcome(result.verdict), result.sentence),
+        page.verdict_box(result.verdict, result.sentence),
         page.section("Before and after", *_tables(result, seeds)),
         page.section("Every seed", page.plots(_figures(records, result))),
         page.section("Where this comes from", page.details("Configuration of the first run", records[0].config)),

@@ -24,7 +24,7 @@ def forest(result: SuiteResult) -> str:
 
 def _forest_row(result: SuiteResult, contrast: Contrast) -> Row:
     aggregate = contrast.aggregates[0]
-    found, color = aggregate.difference, COLORS[Outcome(contrast.verdict)]
+    found, color = aggregate.difference, COLORS[contrast.verdict]
     mark = Mark(found.estimate, found.low, found.high, color) if found else Mark(gain(aggregate), color=color)
     label = f"{test_name(result, contrast)} ({metric_name(aggregate)})"
     return Row(label, (mark,), band=min(1.0, aggregate.detectable))

@@ -122,7 +122,7 @@ def _verdict(result: SuiteResult, contrast: Contrast) -> str:
     large, _, small = said.partition("; ")
     rest = small[:1].upper() + small[1:] + bracket + figures if small else figures.removesuffix(")")
     name = f"{tables.test_name(result, contrast)}: {large}"
-    return page.outcome_box(Outcome(contrast.verdict), name, _sentence(rest), label)
+    return page.outcome_box(contrast.verdict, name, _sentence(rest), label)
 
 
 def _sentence(text: str) -> str:

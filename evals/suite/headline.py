@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlpath.core.seeding import derive
-from rlpath.core.stats import Interval, mean_over_problems, mean_pass_at_k, wilson
+from rlpath.core.stats import Interval, mean_over_problems, mean_pass_at_k
 from rlpath.core.types import Status, Verifier
-from rlpath.evals.measure.clusters import clusters_of
+from rlpath.evals.measure.clusters import accuracy, clusters_of, grouped
 from rlpath.evals.measure.evaluation import Sample
 from rlpath.evals.measure.evaluation import ks as evaluation_ks
 from rlpath.evals.suite.baselines import TrivialScore, guess_pass_at, trivial_scores
@@ -57,7 +57,7 @@ class Headline:
 def headline(asked: TaskRun, ks: Sequence[int] | None = None) -> Headline:
     """The figures of one evaluation; pass@k and maj@k for `ks`, by default 1, 2, 4 … samples."""
     evaluation, task, problems = asked.evaluation, asked.task, asked.problems
-    summary, names = evaluation.summary(), _clusters(asked)
+    summary, names = evaluation.summary(clusters_of(problems)), _clusters(asked)
     counts, n = list(evaluation.correct("sample").values()), evaluation.protocol.samples
     pass_at = {k: mean_pass_at_k(n, counts, k, clusters=names) for k in (evaluation_ks(n) if ks is None else ks)}
     greedy, sampled = evaluation.of("greedy"), evaluation.of("sample")
@@ -69,7 +69,7 @@ def headline(asked: TaskRun, ks: Sequence[int] | None = None) -> Headline:
         samples=summary.samples,
         strict=reread(greedy, task.strict, names),
         flexible=reread(greedy, task.flexible, names),
-        ours=_share(list(evaluation.correct("greedy").values()), names),
+        ours=accuracy(list(evaluation.correct("greedy").values()), names),
         truncated=summary.truncated,
         no_answer=summary.sampled_status[Status.NO_ANSWER],
         undecided=summary.sampled_status[Status.UNDECIDED],
@@ -84,8 +84,7 @@ def headline(asked: TaskRun, ks: Sequence[int] | None = None) -> Headline:
 
 def _clusters(asked: TaskRun) -> list[str] | None:
     """Clusters in the order of the problems, None where each is its own."""
-    names = list(clusters_of(asked.problems).values())
-    return names if len(set(names)) < len(names) else None
+    return grouped(list(clusters_of(asked.problems).values()))
 
 
 def reread(samples: Sequence[Sample], verifier: Verifier, clusters: Sequence[str] | None = None) -> Interval:
@@ -94,14 +93,7 @@ def reread(samples: Sequence[Sample], verifier: Verifier, clusters: Sequence[str
         verifier(sample.completion, sample.gold, question=sample.prompt, truncated=sample.finish_reason == "length")
         for sample in samples
     ]
-    return _share([verdict.correct for verdict in verdicts], clusters)
-
-
-def _share(right: Sequence[int], clusters: Sequence[str] | None) -> Interval:
-    """Wilson's interval, or the cluster-robust one."""
-    if clusters is None:
-        return wilson(sum(right), len(right))
-    return mean_over_problems([float(one) for one in right], clusters=clusters)
+    return accuracy([verdict.correct for verdict in verdicts], clusters)
 
 
 def majority_at(asked: TaskRun, k: int, draws: int = 100) -> Interval:

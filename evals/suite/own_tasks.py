@@ -25,10 +25,10 @@ from rlpath.evals.contamination.documents import ROWS, kind_of, rows
 from rlpath.evals.suite.hub import hub_rows
 from rlpath.evals.suite.task import Task, Template
 from rlpath.evals.suite.tasks import ANY_TRIVIAL, CHOICE_TRIVIAL, LIKELIHOOD, NUMBER_TRIVIAL, TASKS, drawn
-from rlpath.rewards.maths import MathVerifier
 from rlpath.rewards.verifiers.choice import ChoiceVerifier
 from rlpath.rewards.verifiers.code import CodeVerifier
 from rlpath.rewards.verifiers.exact import ExactVerifier
+from rlpath.rewards.verifiers.math import MathVerifier
 from rlpath.rewards.verifiers.number import NumberVerifier
 
 CHOICE_FIELDS = ("choices", "options")

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from rlpath.core.errors import InputError
 from rlpath.core.files import read_json, write_atomic
 from rlpath.core.stats import Interval
-from rlpath.evals.compare.comparison import Aggregate, VerdictWord
+from rlpath.core.types import Outcome
+from rlpath.evals.compare.comparison import Aggregate
 from rlpath.evals.suite.baselines import TrivialScore
 from rlpath.evals.suite.headline import Headline
 
@@ -59,7 +60,7 @@ class Contrast:
     aggregates: tuple[Aggregate, ...]
     p_holm: float
     same_size: bool
-    verdict: VerdictWord
+    verdict: Outcome
     claim: str
     p: float = 1.0
     test: str = ""
@@ -162,7 +163,7 @@ def read_result(folder: Path) -> SuiteResult:
         raise InputError(f"{path} was written by another version of the suite: evaluate again into a new --out")
     try:
         return _result(row)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({error!r}): remove it and evaluate again") from None
 
 
@@ -200,7 +201,10 @@ def _trivial(row: dict[str, Any]) -> TrivialScore:
 
 
 def _contrast(row: dict[str, Any]) -> Contrast:
-    parts: dict[str, Any] = {"aggregates": tuple(_aggregate(each) for each in row["aggregates"])}
+    parts: dict[str, Any] = {
+        "aggregates": tuple(_aggregate(each) for each in row["aggregates"]),
+        "verdict": Outcome(row["verdict"]),
+    }
     return Contrast(**(_tuples(row) | parts))
 
 

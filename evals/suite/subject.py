@@ -127,11 +127,14 @@ class LazySampler:
         max_length: int,
         dtype: str = "bfloat16",
         chat_template: str | None = None,
+        max_batch: int = 256,
     ) -> None:
         self.subject = subject
         self.backend: Backend = choose_backend(backend)
         self.max_length = max_length
         self.dtype = dtype
+        self.max_batch = max_batch
+        self.stops_at_text = self.backend == "hf"
         self.tokenizer: Any = load_tokenizer(subject.path, needs_chat=False)
         if chat_template is not None:
             self.tokenizer.chat_template = chat_template
@@ -144,9 +147,12 @@ class LazySampler:
 
         return encode_chat(self.tokenizer, prompt)
 
-    def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
-        """Completions of the prompts."""
-        return self._load().generate(prompts, decoding)
+    def generate(
+        self, prompts: Sequence[Sequence[int]], decoding: Decoding, *, stop: Sequence[str] = ()
+    ) -> list[list[Completion]]:
+        """Completions of the prompts; with the Hugging Face sampler they go on no further than a string of `stop`."""
+        loaded: Any = self._load()
+        return loaded.generate(prompts, decoding, stop=stop) if stop else loaded.generate(prompts, decoding)
 
     def continuation_logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Log-probability (nats) of each second text as the continuation of the first.
@@ -173,6 +179,7 @@ class LazySampler:
                 dtype=self.dtype,
                 device=self.device,
                 needs_chat=False,
+                max_batch=self.max_batch,
             )
         return self._loaded
 

@@ -157,7 +157,10 @@ class TemplatedSampler:
     def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
         """Completions, cut at the template's stop strings."""
         self.calls += 1
-        groups = self.sampler.generate(prompts, decoding)
+        # A sampler that can goes on no further than that.
+        able = self.template.stop and getattr(self.sampler, "stops_at_text", False)
+        stops: dict[str, Any] = {"stop": self.template.stop} if able else {}
+        groups = self.sampler.generate(prompts, decoding, **stops)
         return [[self._cut(completion) for completion in group] for group in groups]
 
     def _cut(self, completion: Completion) -> Completion:

@@ -30,10 +30,10 @@ from rlpath.envs.load import problem_set
 from rlpath.evals.measure.held_out import gsm8k_test
 from rlpath.evals.suite.hub import load_split
 from rlpath.evals.suite.task import Exemplar, PatternVerifier, Task, Template
-from rlpath.rewards.maths import MathVerifier
 from rlpath.rewards.verifiers.choice import ChoiceVerifier, options_of
 from rlpath.rewards.verifiers.code import CodeVerifier
 from rlpath.rewards.verifiers.instruction import InstructionVerifier
+from rlpath.rewards.verifiers.math import MathVerifier
 from rlpath.rewards.verifiers.number import NumberVerifier
 
 NUMBER = r"(-?\$?\d[\d,]*(?:\.\d+)?)"

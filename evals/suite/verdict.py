@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from rlpath.core.errors import InputError
 from rlpath.core.stats import holm
+from rlpath.core.types import Outcome
 from rlpath.evals.compare.comparison import (
     ALPHA,
     FEWEST,
@@ -20,7 +21,6 @@ from rlpath.evals.compare.comparison import (
     Change,
     Comparison,
     Testing,
-    VerdictWord,
     aggregate,
     compare,
     deciding,
@@ -188,8 +188,8 @@ def _contrast(
     decides, fair = tested.aggregates[0], same_size(model, versus)
     assert decides.difference is not None
     word = _word(decides.difference.estimate, p_holm if tested.enough else 1.0)
-    unfair = word == "improved" and not fair
-    word = "no evidence of improvement" if unfair else word
+    unfair = word is Outcome.IMPROVED and not fair
+    word = Outcome.NO_EVIDENCE if unfair else word
     remarks = [*evidence.remarks.get((declared.model, declared.task), ())]
     if len(model.seeds) == 1:
         remarks.append("one training seed")
@@ -212,14 +212,14 @@ def _contrast(
     )
 
 
-def _word(difference: float, p: float) -> VerdictWord:
+def _word(difference: float, p: float) -> Outcome:
     if p >= ALPHA or difference == 0:
-        return "no evidence of improvement"
-    return "improved" if difference > 0 else "got worse"
+        return Outcome.NO_EVIDENCE
+    return Outcome.IMPROVED if difference > 0 else Outcome.WORSE
 
 
-def _head(word: VerdictWord, decides: Aggregate, remarks: Sequence[str]) -> str:
-    if word == "no evidence of improvement":
+def _head(word: Outcome, decides: Aggregate, remarks: Sequence[str]) -> str:
+    if word is Outcome.NO_EVIDENCE:
         return f"{word}; the smallest effect this suite could have seen is {points(decides.detectable)} points"
     return ", ".join([word, *remarks])
 

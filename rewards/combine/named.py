@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from rlpath.core.types import Verifier
 from rlpath.rewards.combine.flawed import ContainsVerifier
-from rlpath.rewards.maths import MathVerifier
 from rlpath.rewards.verifiers.exact import ExactVerifier
+from rlpath.rewards.verifiers.math import MathVerifier
 from rlpath.rewards.verifiers.number import NumberVerifier
 
 VerifierName = Literal["own", "number", "math", "exact", "contains"]

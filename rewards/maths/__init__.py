@@ -1,5 +1,1 @@
-"""Mathematical answers: a grammar of our own, exact and many-digit comparison, and the verifier on top."""
-
-from rlpath.rewards.maths.verifier import MathVerifier
-
-__all__ = ["MathVerifier"]
+"""Mathematical answers: a grammar of our own, exact and many-digit comparison, and the forms a question asks for."""

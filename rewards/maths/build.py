@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from rlpath.rewards.maths.tree import Interval, Matrix, Node, Num, Op, Seq, Unit, Unreadable
+from rlpath.rewards.maths.tree import Interval, Matrix, Node, Num, Op, Seq, Text, Unit, Unreadable
 
 MAX_DIGITS = 1000
 MAX_EXPONENT = 1000
@@ -39,6 +39,26 @@ def nested_rows(items: list[Node]) -> Node:
     if len({len(row) for row in rows}) > 1:
         raise Unreadable("rows of different length")
     return Matrix("matrix", tuple(tuple(row) for row in rows))
+
+
+def as_unit(node: Node) -> Node:
+    """`node`, a factor, with words read as a unit."""
+    match node:
+        case Text(words):
+            return Unit(words)
+        case Op("pow", (Text(words), exponent)):
+            return Op("pow", (Unit(words), exponent))
+    return node
+
+
+def is_measured(node: Node) -> bool:
+    """True for a number with its unit: "2 hours", "30 degrees"."""
+    match node:
+        case Op("mul", (Num(), Unit())) | Op("mul", (Num(), Op("pow", (Unit(), _)))):
+            return True
+        case Op("add", parts):
+            return all(is_measured(part) for part in parts)
+    return False
 
 
 def negated(node: Node) -> Node:

@@ -6,12 +6,16 @@ way that is equal.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 
+from rlpath.rewards.maths.equations import is_expression, proportional, put, same_inequality, solved
 from rlpath.rewards.maths.expressions import equal, same
 from rlpath.rewards.maths.sets import EMPTY, real_set, same_set
 from rlpath.rewards.maths.tree import (
+    INTEGER,
+    NATURAL,
     Based,
     Interval,
     Matrix,
@@ -24,24 +28,19 @@ from rlpath.rewards.maths.tree import (
     Text,
     Unit,
     Unreadable,
+    mapped,
+    renamed,
     symbols,
     walk,
 )
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined, exact, numeric
-from rlpath.rewards.reading.literals import words_to_number
+from rlpath.rewards.reading.literals import Number, read_number, words_to_number
+from rlpath.rewards.reading.vocabulary import denied
 
-_NOTHING = frozenset(
-    {
-        "no solution",
-        "no solutions",
-        "no real solution",
-        "no real solutions",
-        "none",
-        "empty set",
-        "does not exist",
-        "dne",
-    }
-)
+_NOTHING = frozenset([
+    "no solution", "no solutions", "no real solution", "no real solutions", "none", "empty set", "does not exist",
+    "dne",
+])  # fmt: skip
 _ALL_REALS = frozenset({"all real numbers", "all reals", "real numbers", "all real number", "any real number"})
 MAX_ITEMS = 60
 
@@ -53,8 +52,12 @@ def synonyms(words: str) -> frozenset[str]:
 
 def agree(answer: Node, gold: Node, clock: Clock) -> bool:
     """Whether `answer` is a right way to write `gold`."""
-    answer, gold = _spread(answer), _spread(_exactly(gold))
-    if not _is_expression(gold):
+    if isinstance(answer, Num) and isinstance(gold, Num):
+        return answer.value == gold.value
+    if isinstance(gold, Relation) and gold.ops[-1] == "≈":
+        return _same_approximately(answer, gold, clock)
+    answer, gold = _spread(_named_alike(answer, gold)), _spread(gold)
+    if not is_expression(gold):
         answer = _exactly(answer)
     if (letters := _choice_letters(gold)) and len(letters) > 1:
         return _choice_letters(answer) == letters
@@ -98,15 +101,30 @@ def _spread(node: Node) -> Node:
     match node:
         case Text(words) if (value := words_to_number(words, alone=True)) is not None:
             return Num(value)
+        case Text(words) if isinstance(number := _numbered(words), Number):
+            return Num(number.value)
         case Relation(("=",), (left, right)) if pairs := _componentwise(left, right):
             return Seq("list", pairs)
         case Seq(("list" | "set") as kind, items) if any(_has_sign(i) for i in items):
             return Seq(kind, tuple(part for item in items for part in _both_signs(item)))
         case Seq("set", (Seq("list" | "set") as inner,)):
             return inner
-        case Op() | Relation(("=",), _) if _has_sign(node):
+        case Op() | Interval() | Seq("tuple") | Relation(("=",) | ("!=",), _) if _has_sign(node):
             return Seq("list", tuple(_both_signs(node)))
     return node
+
+
+def _numbered(words: str) -> Number | None:
+    """The number of "12th day" and "day 12", but not of a date or a time."""
+    found = _ORDINAL.fullmatch(words)
+    number = read_number(found.group(1)) if found else None
+    return number if isinstance(number, Number) else None
+
+
+_ORDINAL = re.compile(
+    r"(?:the )?(?:(?:day|week|month|year|row|term|place) )?([0-9]+) ?(?:st|nd|rd|th)?"
+    r"(?: (?:day|week|month|year|row|term|place))?"
+)
 
 
 def _exactly(node: Node) -> Node:
@@ -141,6 +159,10 @@ def _has_sign(node: Node) -> bool:
 
 
 def _both_signs(node: Node) -> list[Node]:
+    """`node` with its signs read one way and the other; each of several "plus-minus" in a sum on its own."""
+    match node:
+        case Op("pm", (first, last)) if _has_sign(first):
+            return [Op("add", (one, two)) for one in _both_signs(first) for two in (last, Op("neg", (last,)))]
     return [_with_sign(node, "pm"), _with_sign(node, "mp")] if _has_sign(node) else [node]
 
 
@@ -151,17 +173,7 @@ def _with_sign(node: Node, positive: str) -> Node:
             *rest, last = (_with_sign(a, positive) for a in args)
             last = last if name == positive else Op("neg", (last,))
             return Op("add", (*rest, last)) if rest else last
-        case Op(name, args):
-            return Op(name, tuple(_with_sign(a, positive) for a in args))
-        case Relation(ops, sides):
-            return Relation(ops, tuple(_with_sign(s, positive) for s in sides))
-        case Seq(kind, items):
-            return Seq(kind, tuple(_with_sign(i, positive) for i in items))
-        case Interval(low, high, a, b):
-            return Interval(_with_sign(low, positive), _with_sign(high, positive), a, b)
-        case Matrix(kind, rows):
-            return Matrix(kind, tuple(tuple(_with_sign(c, positive) for c in row) for row in rows))
-    return node
+    return mapped(node, lambda inner: _with_sign(inner, positive))
 
 
 def is_label(node: Node) -> bool:
@@ -177,7 +189,7 @@ def is_label(node: Node) -> bool:
             if name in ("sin", "cos", "tan", "log", "ln"):
                 return bool(symbols(node))
             if name == "div":
-                return all(isinstance(a, Sym) and is_label(a) for a in args)
+                return all(is_label(a) and not isinstance(a, Text | Unit) for a in args)
             return name == "mul" and all(
                 isinstance(a, Text | Unit) or (isinstance(a, Sym) and is_label(a)) for a in args
             )
@@ -201,10 +213,6 @@ def _bare_symbols(label: Node) -> frozenset[str]:
     return symbols(label) if isinstance(label, Sym) else frozenset()
 
 
-def _is_expression(node: Node) -> bool:
-    return isinstance(node, Num | Sym | Op) and not (isinstance(node, Op) and node.name in ("cup", "cap", "setminus"))
-
-
 def _same_expression(answer: Node, gold: Node, clock: Clock) -> bool:
     """Every side of the answer's equation chain must be the gold value: "x = 9*2 = 18" is 18, "9*2 = 17" nothing."""
     if isinstance(answer, Seq) and answer.kind == "list":
@@ -214,45 +222,118 @@ def _same_expression(answer: Node, gold: Node, clock: Clock) -> bool:
         reduced = value is not None and modulus is not None and 0 <= value < modulus
         return reduced and isinstance(answer.args[0], Num) and equal(answer.args[0], gold, clock)
     chain = answer.sides if isinstance(answer, Relation) and set(answer.ops) == {"="} and symbols(gold) else ()
-    if chain and all(_is_expression(s) and equal(s, gold, clock) for s in chain):
+    if chain and all(is_expression(s) and equal(s, gold, clock) for s in chain):
         return True
+    if isinstance(answer, Seq) and answer.kind == "ratio" and len(answer.items) == 2:
+        answer = Op("div", answer.items)
     label, sides = unlabeled(answer)
+    match answer:
+        case Relation(("=",), (Op("add", names), value)) if all(is_label(n) for n in names):
+            sides = (value,)  # "m + n = 7"
     if label is not None and _bare_symbols(label) & symbols(gold):
         return False
     if isinstance(answer, Relation) and len(sides) > 1 and answer.ops[-1] == "≈" and _rounds(sides[-1], gold, clock):
         sides = sides[:-1]
-    return all(_is_expression(s) and equal(_renamed(s, gold), gold, clock) for s in sides)
+    return all(is_expression(s) and (equal(s, gold, clock) or _same_family(s, gold, clock)) for s in sides)
 
 
-def _renamed(answer: Node, gold: Node) -> Node:
-    """`answer` with its constant of integration, or the integer of its family of angles, named as in the gold."""
-    here, there = symbols(answer) - symbols(gold), symbols(gold) - symbols(answer)
-    if len(here) != 1 or len(there) != 1:
+def _same_family(answer: Node, gold: Node, clock: Clock) -> bool:
+    """Whether two families a + b k over all integers k are the same set: b alike up to its sign, a up to a multiple."""
+    if symbols(answer) != {INTEGER} or symbols(gold) != {INTEGER}:
+        return False
+    at = [[put(side, INTEGER, Num(Fraction(k))) for k in (0, 1, 2)] for side in (answer, gold)]
+    steps = [_minus(values[1], values[0]) for values in at]
+    linear = all(same(_minus(v[2], v[1]), step, clock) for v, step in zip(at, steps, strict=True))
+    if not linear or not (same(steps[0], steps[1], clock) or same(steps[0], Op("neg", (steps[1],)), clock)):
+        return False
+    shift = Op("div", (_minus(at[0][0], at[1][0]), steps[1]))
+    try:
+        nearest = round(numeric(shift, clock).real)
+    except (TooLarge, Undefined, Unreadable):
+        return False
+    return same(shift, Num(Fraction(nearest)), clock)
+
+
+def _minus(left: Node, right: Node) -> Node:
+    return Op("add", (left, Op("neg", (right,))))
+
+
+def _named_alike(answer: Node, gold: Node) -> Node:
+    """`answer` with its bound variables and arbitrary constants named as in the gold: n for k, A for C_1, t for x."""
+    value = unlabeled(answer)[1][-1] if isinstance(answer, Relation) and isinstance(gold, Op) else answer
+    mine, theirs = symbols(value), symbols(gold)
+    here, there = sorted(mine - theirs), sorted(theirs - mine)
+    if not here or len(here) != len(there) or len(here) > 2:
         return answer
-    (old,), (new,) = here, there
-    constant = {old, new} <= {"C", "c", "K", "k"} and isinstance(gold, Op) and Sym(new) in gold.args
-    family = {old, new} <= {"k", "n", "m", "l", "j"} and Sym("pi") in set(walk(gold))
-    return _with_name(answer, old, new) if constant or family else answer
+    if len(here) == 1:
+        old, new = here[0], there[0]
+        bound = {old, new} & {INTEGER, NATURAL}
+        integers = {old, new} <= _INDICES | {INTEGER, NATURAL} and (bound or Sym("pi") in set(walk(gold)))
+        if (integers and bound != {INTEGER, NATURAL}) or (_argument(answer) == old and _argument(gold) == new):
+            return renamed(answer, {old: new})
+    sum_of = unlabeled(gold)[1][-1]
+    added_last = isinstance(sum_of, Op) and sum_of.name == "add" and Sym(there[0]) in sum_of.args
+    free = (added_last and len(here) == 1) or (_argument(gold) and _argument(answer))
+    arbitrary = _CONSTANT if free else _NUMBERED_CONSTANT
+    if all(arbitrary.fullmatch(name) for name in there) and all(_CONSTANT.fullmatch(name) for name in here):
+        return renamed(answer, dict(zip(here, there, strict=True)))
+    return answer
 
 
-def _with_name(node: Node, old: str, new: str) -> Node:
+_INDICES = frozenset({"k", "n", "m", "l", "j"})
+_CONSTANT = re.compile("[CKck]|[ABCDabcd](?:_[0-9])?")
+_NUMBERED_CONSTANT = re.compile("[Cc]_[0-9]")
+
+
+def _argument(node: Node) -> str | None:
+    """The variable of a function that is defined by an equation: x in "f(x) = 2x"."""
     match node:
-        case Sym(name) if name == old:
-            return Sym(new)
-        case Op(name, args):
-            return Op(name, tuple(_with_name(a, old, new) for a in args))
-    return node
+        case Relation(("=",), (Op(name, (Sym(variable),)), *_)) if name.startswith("app:"):
+            return variable
+    return None
+
+
+def _same_approximately(answer: Node, gold: Relation, clock: Clock) -> bool:
+    """Whether `answer` is one of the sides of "sqrt(2) ≈ 1.414", or an exact value that rounds to its decimal."""
+    exact_sides, shown = list(gold.sides[:-1]), gold.sides[-1]
+    if isinstance(answer, Relation) and answer.ops[-1] == "≈" and _rounds(answer.sides[-1], exact_sides[-1], clock):
+        answer = Relation(answer.ops[:-1], answer.sides[:-1]) if len(answer.ops) > 1 else answer.sides[0]
+    label = exact_sides[0] if is_label(exact_sides[0]) else None
+    stated = [*exact_sides[1:], shown] if label is not None else gold.sides
+    wanted = [side if label is None else Relation(("=",), (label, side)) for side in stated]
+    return any(agree(_exactly(answer), side, clock) for side in wanted) or rounded(answer, shown, clock, digits=3)
+
+
+def rounded(answer: Node, gold: Node, clock: Clock, digits: int = 4) -> bool:
+    """Whether `gold` is a decimal of at least so many significant digits, and the exact `answer` rounds to it.
+
+    A value that some decimal writes exactly has to be equal: 17/40 is not 0.42. Nor is a decimal ever taken for what
+    it might round, however long it is.
+    """
+    if isinstance(answer, Relation) and answer.ops == ("≈",) and _rounds(answer.sides[1], answer.sides[0], clock):
+        answer = answer.sides[0]
+    if not (isinstance(gold, Num) and gold.decimals > 0 and isinstance(answer, Op | Sym)) or symbols(answer):
+        return False
+    if len(str(abs(int(gold.value * 10**gold.decimals)))) < digits:
+        return False
+    try:
+        value = exact(answer, clock)
+    except (TooLarge, Undefined):
+        return False
+    return (value is None or 10**60 % value.denominator != 0) and _near(gold, answer, clock)
 
 
 def _rounds(shown: Node, gold: Node, clock: Clock) -> bool:
     """Whether a decimal shown behind an exact answer ("1/6 ≈ 0.167") is that answer rounded."""
-    if not isinstance(shown, Num) or shown.decimals < 1 or symbols(gold):
-        return False
+    return isinstance(shown, Num) and shown.decimals > 0 and not symbols(gold) and _near(shown, gold, clock)
+
+
+def _near(shown: Num, value: Node, clock: Clock) -> bool:
     try:
-        value = numeric(gold, clock)
-    except (Undefined, Unreadable):
+        distance = abs(numeric(value, clock) - float(shown.value))
+    except (Undefined, TooLarge, Unreadable):
         return False
-    return abs(value - float(shown.value)) <= 0.51 * 10.0**-shown.decimals
+    return distance <= 0.5000001 * 10.0**-shown.decimals
 
 
 def _same_words(answer: Node, words: str) -> bool:
@@ -263,8 +344,10 @@ def _same_words(answer: Node, words: str) -> bool:
     _, sides = unlabeled(answer)
     answer = sides[-1]
     if isinstance(answer, Text):
+        *said, last = answer.words.split(" is ")
         return (
             answer.words == words
+            or (bool(said) and last == words and not denied(said[0]))
             or (answer.words in _NOTHING and words in _NOTHING)
             or (answer.words in _ALL_REALS and words in _ALL_REALS)
         )
@@ -295,13 +378,15 @@ def _entries(node: Node) -> tuple[Node, ...] | None:
             return items
         case Interval(low, high, False, False):
             return (low, high)
+        case Matrix("matrix", rows) if all(len(row) == 1 for row in rows):
+            return tuple(row[0] for row in rows)
     return None
 
 
 def _same_ratio(answer: Node, items: Sequence[Node], clock: Clock) -> bool:
     _, sides = unlabeled(answer)
     answer = sides[-1]
-    if len(items) == 2 and _is_expression(answer) and items[1] != Num(Fraction(0)):
+    if len(items) == 2 and is_expression(answer) and items[1] != Num(Fraction(0)):
         return equal(answer, Op("div", tuple(items)), clock)
     if not (isinstance(answer, Seq) and answer.kind == "ratio" and len(answer.items) == len(items)):
         return False
@@ -326,7 +411,10 @@ def _same_tuple(answer: Node, items: Sequence[Node], clock: Clock) -> bool:
 
 
 def _last_side(node: Node) -> Node:
-    """What stands behind "x =" or "(x, y) =", or `node` itself."""
+    """What stands behind "x =", "x in" or "(x, y) =", or `node` itself."""
+    match node:
+        case Relation(("in",), (Sym(), Interval() as inside)):
+            return inside
     if isinstance(node, Relation) and node.ops == ("=",):
         left, right = node.sides
         entries = _entries(left)
@@ -337,16 +425,15 @@ def _last_side(node: Node) -> Node:
 
 def _labeled_entries(node: Node) -> tuple[Node, ...] | None:
     """The values of "x = 1, y = 2" as a tuple, where the labels are different and in alphabetical order."""
-    if not (isinstance(node, Seq) and node.kind == "list"):
-        return None
-    labels, values = [], []
-    for item in node.items:
-        label, sides = unlabeled(item)
-        if not isinstance(label, Sym):
-            return None
-        labels.append(label.name)
-        values.append(sides[-1])
-    return tuple(values) if labels == sorted(set(labels)) else None
+    pairs = _labels(node) if isinstance(node, Seq) and node.kind == "list" else []
+    names = [label.name for label, _ in pairs if isinstance(label, Sym)]
+    ordered = bool(pairs) and len(names) == len(pairs) and names == sorted(set(names))
+    return tuple(value for _, value in pairs) if ordered else None
+
+
+def _labels(node: Node) -> list[tuple[Node | None, Node]]:
+    """The items of a list with their labels."""
+    return [(label, sides[-1]) for label, sides in map(unlabeled, _items(node))]
 
 
 def _collection(node: Node) -> tuple[str, tuple[Node, ...]] | None:
@@ -365,9 +452,8 @@ def _collection(node: Node) -> tuple[str, tuple[Node, ...]] | None:
 
 def _named(node: Node) -> set[str]:
     """The first letters of the labels of a list: one for "x_1 = 1, x_2 = 2", two for "x = 1, y = 2"."""
-    items = node.items if isinstance(node, Seq) and node.kind == "list" else ()
-    labels = [unlabeled(item)[0] for item in items]
-    return {label.name[:1] for label in labels if isinstance(label, Sym)}
+    pairs = _labels(node) if isinstance(node, Seq) and node.kind == "list" else []
+    return {label.name[:1] for label, _ in pairs if isinstance(label, Sym)}
 
 
 def _same_collection(answer: Node, gold: Node, items: Sequence[Node], clock: Clock) -> bool:
@@ -383,11 +469,32 @@ def _same_collection(answer: Node, gold: Node, items: Sequence[Node], clock: Clo
     gold_items, answer_items = list(wanted[1]), list(given[1])
     if len(gold_items) > MAX_ITEMS or len(answer_items) > MAX_ITEMS:
         return False
+    if wanted_names := _by_name(gold):
+        values = _items(answer)
+        given_names = _by_name(answer) or dict(zip(wanted_names, values, strict=False))
+        if len(values) != len(wanted_names) or wanted_names.keys() != given_names.keys():
+            return False
+        return all(agree(given_names[name], value, clock) for name, value in wanted_names.items())
     if "set" in (wanted[0], given[0]):
         gold_items, answer_items = _distinct(gold_items, clock), _distinct(answer_items, clock)
-    if _matched(answer_items, gold_items, clock):
+    if _matched(answer_items, gold_items, clock) or _matched(_items(answer), _items(gold), clock):
         return True
     return all(isinstance(i, Relation) for i in gold_items) and _same_real_set(answer, gold, clock)
+
+
+def _items(node: Node) -> list[Node]:
+    return list(node.items) if isinstance(node, Seq) else [node]
+
+
+def _by_name(node: Node) -> dict[str, Node]:
+    """The values of "Paolo: 18, Qing: 14" under their names; empty where not every value has one."""
+    pairs = _labels(node)
+    named = {
+        label.words.replace("imum", "").removesuffix(" is").removesuffix(" value"): value
+        for label, value in pairs
+        if isinstance(label, Text)
+    }
+    return named if len(named) == len(pairs) else {}
 
 
 def _distinct(items: list[Node], clock: Clock) -> list[Node]:
@@ -438,78 +545,34 @@ def _same_relation(answer: Node, gold: Relation, clock: Clock) -> bool:
         given = real_set(answer, clock)
         return given is not None and same_set(given, wanted, clock)
     if gold.ops == ("in",):
-        return isinstance(answer, Relation) and answer.ops == ("in",) and agree(answer.sides[1], gold.sides[1], clock)
-    return _same_inequality(answer, gold, clock)
+        inside = answer.sides[1] if isinstance(answer, Relation) and answer.ops == ("in",) else answer
+        return agree(inside, gold.sides[1], clock)
+    return same_inequality(answer, gold, clock)
 
 
 def _same_equation(answer: Node, gold: Relation, clock: Clock) -> bool:
+    if not symbols(gold):
+        return agree(answer, gold.sides[-1], clock)
     label, sides = unlabeled(gold)
     value = sides[-1]
-    if label is None:
-        return isinstance(answer, Relation) and _proportional(answer, gold, clock)
+    if isinstance(answer, Relation) and (solved(answer, gold, clock) or solved(gold, answer, clock)):
+        return True
+    multiplied_through = isinstance(answer, Relation) and proportional(answer, gold, clock)
+    if label is None or (multiplied_through and len(symbols(gold)) > 1):
+        return multiplied_through
     given_label, given = unlabeled(answer)
     if given_label is not None and (
-        given_label == label or not (isinstance(label, Sym) and isinstance(given_label, Sym))
+        given_label == label
+        or (
+            not (isinstance(label, Sym) and isinstance(given_label, Sym))
+            and not (_applied(label) and _applied(given_label))
+        )
     ):
         return all(agree(g, value, clock) for g in given)
     if not isinstance(answer, Relation):
         return not (_bare_symbols(label) & symbols(answer)) and agree(answer, value, clock)
-    return bool(symbols(value)) and _proportional(answer, gold, clock)
+    return bool(symbols(value)) and proportional(answer, gold, clock)
 
 
-def _difference(node: Relation) -> Node | None:
-    if len(node.sides) != 2 or not all(_is_expression(s) for s in node.sides):
-        return None
-    return Op("add", (node.sides[0], Op("neg", (node.sides[1],))))
-
-
-def _proportional(answer: Relation, gold: Relation, clock: Clock) -> bool:
-    """Whether two equations are the same up to a constant factor: a(x) g(c) = a(c) g(x) for a fixed point c."""
-    if answer.ops != ("=",) or gold.ops != ("=",):
-        return False
-    factor = _factor(answer, gold, clock)
-    a, g = _difference(answer), _difference(gold)
-    return factor is not None and a is not None and g is not None and same(a, Op("mul", (factor, g)), clock)
-
-
-def _same_inequality(answer: Node, gold: Relation, clock: Clock) -> bool:
-    if not isinstance(answer, Relation):
-        return False
-    answer, gold = _rising(answer), _rising(gold)
-    comparable = answer.ops == gold.ops and all(_is_expression(s) for s in (*answer.sides, *gold.sides))
-    if comparable and all(same(a, g, clock) for a, g in zip(answer.sides, gold.sides, strict=True)):
-        return True
-    if len(answer.ops) != 1 or len(gold.ops) != 1:
-        return False
-    factor = _factor(answer, gold, clock)
-    a, g = _difference(answer), _difference(gold)
-    if not isinstance(factor, Num) or a is None or g is None or not same(a, Op("mul", (factor, g)), clock):
-        return False
-    flipped = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
-    return answer.ops[0] == (gold.ops[0] if factor.value > 0 else flipped.get(gold.ops[0], gold.ops[0]))
-
-
-def _rising(node: Relation) -> Relation:
-    """The chain written with "<": "a > b > c" as "c < b < a"."""
-    if set(node.ops) <= {">", ">="}:
-        return Relation(tuple(op.replace(">", "<") for op in reversed(node.ops)), tuple(reversed(node.sides)))
-    return node
-
-
-def _factor(answer: Relation, gold: Relation, clock: Clock) -> Node | None:
-    """The candidate for the constant between two equations: their quotient at one fixed point."""
-    a, g = _difference(answer), _difference(gold)
-    if a is None or g is None or symbols(a) != symbols(g):
-        return None
-    names = sorted(symbols(g))
-    for step in range(3):
-        shifted = {name: Fraction(7 * step, 5) + 2 + n for n, name in enumerate(names)}
-        try:
-            top, bottom = exact(a, clock, shifted), exact(g, clock, shifted)
-        except (TooLarge, Undefined):
-            continue
-        if top is None or bottom is None:
-            break
-        if bottom and top:
-            return Num(top / bottom)
-    return next((Num(sign) for sign in (Fraction(1), Fraction(-1)) if same(a, Op("mul", (Num(sign), g)), clock)), None)
+def _applied(label: Node) -> bool:
+    return isinstance(label, Op) and label.name.startswith("app:")

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from fractions import Fraction
 
+from rlpath.rewards.maths.build import is_measured
 from rlpath.rewards.maths.tree import Node, Num, Op, Sym, Unit, Unreadable, contains, key, symbols, walk
 from rlpath.rewards.maths.units import lookup, singular
 from rlpath.rewards.maths.values import Clock, Evaluation, TooLarge, Undefined, exact, same_value
@@ -70,16 +71,17 @@ def measured(node: Node) -> Measured:
     """`node` split into its value, the units multiplied to it, and a percent sign around it."""
     units: dict[str, int] = {}
     value = _without_units(node, units, 1)
-    percent = isinstance(value, Op) and value.name == "percent"
-    if (
-        isinstance(value, Op)
-        and value.name == "neg"
-        and isinstance(value.args[0], Op)
-        and value.args[0].name == "percent"
-    ):
-        value, percent = Op("neg", value.args[0].args), True
-    elif percent and isinstance(value, Op):
-        value = value.args[0]
+    percent = True
+    match value:
+        case Op("percent", (inner,)):
+            value = inner
+        case Op("neg", (Op("percent", inner),)):
+            value = Op("neg", inner)
+        case _:
+            percent = False
+    if _has_pi(value):
+        units.pop("radian", None)
+        units.pop("rad", None)
     return Measured(value, tuple(sorted((n, p) for n, p in units.items() if p)), percent)
 
 
@@ -98,7 +100,22 @@ def _without_units(node: Node, units: dict[str, int], sign: int) -> Node:
             return Op("div", (_without_units(top, units, sign), bottom))
         case Op("neg", (inner,)):
             return Op("neg", (_without_units(inner, units, sign),))
+        case Op("add", terms) if all(is_measured(term) for term in terms):
+            return _one_amount(terms, units)
     return node
+
+
+def _one_amount(terms: tuple[Node, ...], units: dict[str, int]) -> Node:
+    """The sum of "2 hours 30 minutes" in hours; as it stands where the units do not convert."""
+    first, *rest = (measured(term) for term in terms)
+    arc = "arc" if first.units == _DEGREE else ""  # the minutes behind degrees are no time
+    rest_units = [tuple((n if n.startswith("arc") else arc + n, power) for n, power in part.units) for part in rest]
+    scales = [conversion(units_of, first.units) for units_of in rest_units]
+    if any(scale is None for scale in scales):
+        return Op("add", terms)
+    units.update(first.units)
+    more = [Op("mul", (Num(scale), part.value)) for scale, part in zip(scales, rest, strict=True) if scale is not None]
+    return Op("add", (first.value, *more))
 
 
 def _unit_power(node: Node) -> tuple[str, int] | None:
@@ -113,6 +130,7 @@ def _unit_power(node: Node) -> tuple[str, int] | None:
 def _note_unit(phrase: str, power: int, units: dict[str, int]) -> None:
     """Add the units of `phrase` ("square inches", "miles per hour"); a word that is no unit is kept as it is."""
     sign, factor = 1, 1
+    phrase = {"mph": "mile per hour", "kph": "km per hour", "kmh": "km per hour"}.get(phrase, phrase)
     for word in phrase.replace("/", " per ").split():
         if word in ("per", "a", "an", "each"):
             sign = -1 if word == "per" else sign
@@ -213,9 +231,9 @@ def _same_function(answer: Node, gold: Node, clock: Clock) -> bool:
     names = sorted(symbols(answer) | symbols(gold))
     if not symbols(gold) or not symbols(answer) <= symbols(gold):
         return False
-    if contains(gold, "fact", "binom", "fact2") or contains(answer, "fact", "binom", "fact2"):
-        return _same_numerically(answer, gold, _points(names, answer, gold)[:4], clock)
     points = _points(names, answer, gold)
+    if any(contains(side, "fact", "binom", "fact2") for side in (answer, gold)):
+        return _same_numerically(answer, gold, points[:4], clock)
     if (verdict := _same_exactly(answer, gold, points[:4], clock)) is not None:
         return verdict
     return _same_numerically(answer, gold, points, clock)
@@ -265,22 +283,27 @@ def _same_exactly(answer: Node, gold: Node, points: list[dict[str, Fraction]], c
 
 
 def _same_numerically(answer: Node, gold: Node, points: list[dict[str, Fraction]], clock: Clock) -> bool:
-    real = 0
-    for point in points:
-        if not _real_there(gold, point, clock):
-            continue
-        try:
-            verdict = same_value(answer, gold, point, clock, real=True)
-        except TooLarge:
-            return False
-        if not verdict:
-            return False
-        real += 1
-        if real == _ENOUGH:
+    """Whether both agree at enough points where the gold answer is real, or else at complex ones."""
+    for real in (True, False):
+        agreed = 0
+        for point in points if real else points[:4]:
+            if real and not _real_there(gold, point, clock):
+                continue
+            try:
+                if not same_value(answer, gold, point, clock, real=real):
+                    return False
+            except Undefined:
+                if real:
+                    return False
+                continue
+            except TooLarge:
+                return False
+            agreed += 1
+            if agreed == _ENOUGH:
+                return True
+        if agreed >= 2:
             return True
-    if real >= 2:
-        return True
-    return _same_in_complex(answer, gold, points[:4], clock)
+    return False
 
 
 def _real_there(gold: Node, point: dict[str, Fraction], clock: Clock) -> bool:
@@ -290,17 +313,3 @@ def _real_there(gold: Node, point: dict[str, Fraction], clock: Clock) -> bool:
     except (Undefined, TooLarge):
         return False
     return run.real
-
-
-def _same_in_complex(answer: Node, gold: Node, points: list[dict[str, Fraction]], clock: Clock) -> bool:
-    agreed = 0
-    for point in points:
-        try:
-            if not same_value(answer, gold, point, clock):
-                return False
-        except Undefined:
-            continue
-        except TooLarge:
-            return False
-        agreed += 1
-    return agreed >= 2

@@ -8,35 +8,30 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from functools import lru_cache
 
 from rlpath.rewards.maths.compare import unlabeled
-from rlpath.rewards.maths.expressions import exact_or_none, measured
+from rlpath.rewards.maths.expressions import equal, exact_or_none, measured
 from rlpath.rewards.maths.parser import parse
-from rlpath.rewards.maths.regions import spans
-from rlpath.rewards.maths.tree import Node, Num, Op, Seq, Unreadable, key, symbols, walk
+from rlpath.rewards.maths.tree import Node, Num, Op, Relation, Seq, Unreadable, key, mapped, symbols, walk
+from rlpath.rewards.maths.values import Clock
+from rlpath.rewards.reading.regions import spans
 
-_SQUASHED = (
-    (re.compile(r"\\(?:left|right|displaystyle|big|Big|,|;|!|:|quad)|[$\s~]"), ""),
-    (re.compile(r"\\[dt]frac"), r"\\frac"),
-    (re.compile(r"\\(?:cdot|times|ast)(?![A-Za-z])|×|·|\*\*?"), "*"),
-    (re.compile(r"−|–"), "-"),
-    (re.compile(r"\\div(?![A-Za-z])|÷"), "/"),
-    (re.compile(r"\{(\w)\}"), r"\1"),
-)
 _PLAIN_OPERATIONS = frozenset({"add", "mul", "neg", "div", "pow", "sqrt", "root", "percent", "pm", "mp"})
 
 
-def form_problem(answer: Node, text: str, gold: Node, question: str) -> str:
+def form_problem(answer: Node, gold: Node, question: str) -> str:
     """Why `answer`, though equal to `gold`, does not answer `question`; an empty string where it does."""
-    _, sides = unlabeled(answer)
-    _, gold_sides = unlabeled(gold)
-    value, wanted = sides[-1], gold_sides[-1]
+    copied = isinstance(answer, Relation) and key(without_nothings(answer)) in _asked_expressions(question)
+    if copied and not symbols(gold):
+        return "an equation of the question, not its answer"
+    value, wanted = unlabeled(answer)[1][-1], unlabeled(gold)[1][-1]
     if _face_percent(value, wanted, question):
         return "a percentage where no percentage is asked for"
     if key(value) == key(wanted):
         return _decimal_problem(value, wanted, question)
-    if _restated(value, text, wanted, question):
+    if _restated(value, wanted, question):
         return "the question's own expression, not its value"
     return _decimal_problem(value, wanted, question) or _shape_problem(value, wanted, question)
 
@@ -49,17 +44,33 @@ def _face_percent(value: Node, wanted: Node, question: str) -> bool:
     return exact_or_none(measure.value) == exact_or_none(wanted)
 
 
-def _restated(value: Node, text: str, wanted: Node, question: str) -> bool:
+def _restated(value: Node, wanted: Node, question: str) -> bool:
     """True for an answer that still is to be computed: a normal form is asked for, and this is none."""
-    if isinstance(wanted, Num) or _is_ratio(wanted):
-        return not _is_numeral(measured(value).value)
-    written = squash(text.rsplit("=", 1)[-1].strip(" .$"))
-    if len(written) >= 3 and written in squash(question) and squash(str(exact_or_none(wanted))) != written:
-        return True
+    number = measured(value).value
+    known = exact_or_none(number) is not None or asked_decimals(question) is not None
+    if _is_ratio(wanted) or (isinstance(wanted, Num) and known):
+        return not _is_numeral(number)
     plainest = without_nothings(value)
     if isinstance(plainest, Op) and plainest.name != "neg" and key(plainest) in _asked_expressions(question):
         return key(plainest) != key(wanted)
+    if (given := _given_size(question, wanted)) > (least := _size(wanted)):
+        return _size(value) > (given + least) / 2
     return not symbols(wanted) and bool(_functions(value) - _functions(wanted))
+
+
+def _size(node: Node) -> int:
+    return sum(1 for _ in walk(node))
+
+
+@lru_cache(maxsize=1024)
+def _given_size(question: str, wanted: Node) -> int:
+    """The size of the shortest expression in `question` that equals `wanted`, so that simplifying it is the task."""
+    clock, sizes = Clock(0.2), []
+    for node in _spans_read(question):
+        for side in node.sides if isinstance(node, Relation) else (node,):
+            if isinstance(side, Op) and equal(side, wanted, clock):
+                sizes.append(_size(side))
+    return min(sizes, default=0)
 
 
 def _is_ratio(node: Node) -> bool:
@@ -98,7 +109,7 @@ def _unsigned(node: Node) -> Node:
 def without_nothings(node: Node) -> Node:
     """`node` without what changes nothing: + 0, times 1, over 1, to the power 1."""
     if not isinstance(node, Op):
-        return node
+        return mapped(node, without_nothings)
     args = tuple(without_nothings(a) for a in node.args)
     if node.name == "add":
         args = tuple(a for a in args if exact_or_none(a) != 0) or args[:1]
@@ -118,34 +129,42 @@ def _functions(node: Node) -> set[str]:
 @lru_cache(maxsize=256)
 def _asked_expressions(question: str) -> frozenset[str]:
     """The keys of all expressions, and their parts, between dollar signs in `question`."""
-    keys: set[str] = set()
+    nodes = (node for read in _spans_read(question) for node in walk(read))
+    return frozenset(key(without_nothings(node)) for node in nodes if isinstance(node, Op | Relation))
+
+
+@lru_cache(maxsize=256)
+def _spans_read(question: str) -> tuple[Node, ...]:
+    """The trees of what stands between dollar signs in `question`."""
+    read = []
     for _, _, content in spans(question)[:40]:
-        try:
-            nodes = walk(parse(content.strip(" .,?")))
-            keys.update(key(without_nothings(node)) for node in nodes if isinstance(node, Op))
-        except Unreadable:
-            continue
-    return frozenset(keys)
-
-
-def squash(text: str) -> str:
-    """`text` without spaces and LaTeX dress, for finding one expression in another text."""
-    for pattern, replacement in _SQUASHED:
-        text = pattern.sub(replacement, text)
-    return text
+        with suppress(Unreadable):
+            read.append(parse(content.strip(" .,?")))
+    return tuple(read)
 
 
 def _decimal_problem(value: Node, wanted: Node, question: str) -> str:
-    if not (isinstance(wanted, Num) and wanted.decimals > 0) or isinstance(value, Num):
-        return ""
-    if re.search(
-        r"\b(?:as|in|to) (?:an? )?(?:\w+ )?decimal|decimal (?:form|places?|number)"
-        r"|nearest (?:tenth|hundredth|thousandth)",
-        question,
-        re.I,
-    ):
-        return "not written as a decimal"
-    return ""
+    rounded = isinstance(wanted, Num) and wanted.decimals > 0 and not isinstance(value, Num)
+    asked = rounded and (_AS_DECIMAL.search(question) or _DECIMALS.search(question))
+    return "not written as a decimal" if asked else ""
+
+
+def asked_decimals(question: str) -> int | None:
+    """How many decimals `question` asks for, 0 where it only asks for a rounded value; None where it asks for neither.
+
+    >>> [asked_decimals(q) for q in ("Find it to two decimal places.", "Round to the nearest tenth.", "Find it.")]
+    [2, 1, None]
+    """
+    if places := _DECIMALS.search(question):
+        found = (places.group(1) or places.group(2)).lower()
+        return _PLACES.get(found) or int(found)
+    return 0 if _ROUNDED.search(question) else None
+
+
+_DECIMALS = re.compile(r"\b(\d|one|two|three|four) decimal place|\bnearest (tenth|hundredth|thousandth)", re.I)
+_AS_DECIMAL = re.compile(r"\b(?:as|in|to) (?:an? )?(?:\w+ )?decimal|decimal (?:form|places?|number)", re.I)
+_ROUNDED = re.compile(r"\bround(?:ed)?\b|\bapproximat|\bestimate|\bsignificant (?:fig|dig)|≈", re.I)
+_PLACES = {"one": 1, "two": 2, "three": 3, "four": 4, "tenth": 1, "hundredth": 2, "thousandth": 3}
 
 
 def _shape_problem(value: Node, wanted: Node, question: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rlpath.rewards.maths.tree import Unreadable
 from rlpath.rewards.maths.units import is_unit_word
@@ -26,47 +27,24 @@ class Token:
     spaced: bool = False
 
 
+# Signs that have a command or an ASCII sign; what else there is, Unicode's own normal form or names tell.
 _CHARACTERS = {
-    **dict.fromkeys("−–‒﹣－➖", "-"),
-    **dict.fromkeys("×⋅·∗⨯•✕＊", "*"),
-    **dict.fromkeys("÷∕⁄／", "/"),
-    **dict.fromkeys("\u00a0\u2009\u202f\u2007\u2008\u2006\u205f\u3000\u2002\u2003", " "),
-    "＋": "+", "＝": "=", "≡": "=", "≈": "≈", "≃": "≈", "≅": "≈", "≤": "<=", "⩽": "<=", "≦": "<=", "≥": ">=",
-    "⩾": ">=", "≧": ">=",
-    "≠": "!=", "±": "\\pm ", "∓": "\\mp ", "√": "\\sqrt ", "∛": "\\cbrt ", "∞": "\\infty ", "π": "\\pi ", "𝜋": "\\pi ",
-    "∪": "\\cup ", "∩": "\\cap ", "∈": "\\in ", "∅": "\\emptyset ", "ℝ": "\\mathbb{R} ", "°": "\\degree ",
-    "º": "\\degree ",
-    "％": "%", "﹪": "%", "（": "(", "）": ")", "［": "[", "］": "]", "｛": "{", "｝": "}", "，": ",", "；": ";",
-    "：": ":",
-    "．": ".", "′": "'", "’": "'", "″": "''", "…": "\\ldots ", "⟨": "\\langle ", "⟩": "\\rangle ", "∖": "\\setminus ",
-    "⌊": "\\lfloor ", "⌋": "\\rfloor ", "⌈": "\\lceil ", "⌉": "\\rceil ", "ⅈ": "i", "ⅇ": "e", "∧": "\\land ",
-    "∨": "\\lor ",
-    "·": "*", "،": ",", "٫": ".", "٬": ",", "¹": "^1", "²": "^2", "³": "^3",
+    **dict.fromkeys("−–‒﹣－➖", "-"), **dict.fromkeys("×⋅·∗⨯•✕", "*"), **dict.fromkeys("÷∕⁄", "/"),
+    **dict.fromkeys("≈≃≅", "≈"), **dict.fromkeys("≤⩽≦", "<="), **dict.fromkeys("≥⩾≧", ">="), "≡": "=", "≠": "!=",
+    "±": "\\pm ", "∓": "\\mp ", "√": "\\sqrt ", "∛": "\\cbrt ", "∞": "\\infty ", "∪": "\\cup ", "∩": "\\cap ",
+    "∈": "\\in ", "∅": "\\emptyset ", "ℝ": "\\mathbb{R} ", "°": "\\degree ", "º": "\\degree ", "′": "'", "’": "'",
+    "″": "''", "⟨": "\\langle ", "⟩": "\\rangle ", "∖": "\\setminus ", "⌊": "\\lfloor ", "⌋": "\\rfloor ",
+    "⌈": "\\lceil ", "⌉": "\\rceil ", "∧": "\\land ", "∨": "\\lor ", "،": ",", "٫": ".", "٬": ",",
 }  # fmt: skip
-_GREEK = {
-    chr(code): f"\\{name.lower() if chr(code).islower() else name.capitalize()} "
-    for code in [*range(0x391, 0x3AA), *range(0x3B1, 0x3CA)]
-    if (name := unicodedata.name(chr(code), "NONE").split()[-1]) != "NONE" and chr(code) not in "πς"
-}
-_SUPER = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ", "0123456789+-()n", strict=True))
-_SUB = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
-_VULGAR = dict(
-    zip(
-        "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞",
-        ["1/2", "1/3", "2/3", "1/4", "3/4", "1/5", "2/5", "3/5", "4/5", "1/6", "5/6", "1/8", "3/8", "5/8", "7/8"],
-        strict=True,
-    )
-)
-_SUPER_RUN = re.compile(f"[{''.join(_SUPER)}]+")
-_SUB_RUN = re.compile(f"[{''.join(_SUB)}]+")
-
+_PRIMES = re.compile(r"\^\s*\{?\s*(?:\\prime\b\s*)+\}?")
+_SUPER_RUN = re.compile("[⁰¹²³⁴-⁾ⁿ]+")
+_SUB_RUN = re.compile("[₀-₉]+")
 _SPACES = re.compile(
     r"(?<!\\)\\(?:[,;:! >]|(?:q?quad|thinspace|enspace|hfill|displaystyle|textstyle|limits|nolimits)\b"
     r"|(?:rm|bf|it|mathstrut)\b"
     r"|(?:hspace\*?|phantom)\{[^{}]*\}|(?:left|right)\b(?!\s*\.)|(?:left|right)\s*\.|[bB]igg?[lrm]?\b)"
     r"|~|\$|\\[()]|&nbsp;|\\nobreak"
 )
-_CONDITION = re.compile(r"\s*\(\s*([A-Za-z]\s*\\in\s*\\mathbb\s*\{?\w\}?\S{0,3})\s*\)\s*$")
 _GROUPING = re.compile(r"(?<=\d)(?:\{,\}|,\\!\s*|\\,|\\;|\\ |\\!|(?<=\d),)(?=\d{3}(?!\d))")
 _WRAPPERS = {
     "mathrm", "mathbf", "mathit", "mathsf", "mathcal", "boldsymbol", "bm", "vec", "mathbb", "operatorname", "hat",
@@ -75,159 +53,38 @@ _WRAPPERS = {
 _TEXTS = {"text", "mbox", "textbf", "textit", "textrm", "textnormal", "texttt", "hbox", "textsf", "emph"}
 _BOXES = {"boxed", "fbox", "framebox", "displaystyle", "ensuremath", "bbox", "color", "large", "Large"}
 _ALIASES = {
-    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "nicefrac": "frac", "sfrac": "frac", "flatfrac": "frac",
-    "bmod": "pmod", "mod": "pmod", "tbinom": "binom", "dbinom": "binom", "choose": "choose",
-    "times": "*", "cdot": "*",
-    "ast": "*", "div": "/", "le": "<=", "leq": "<=", "leqslant": "<=", "ge": ">=", "geq": ">=",
-    "geqslant": ">=", "lt": "<", "gt": ">",
-    "ne": "!=", "neq": "!=", "approx": "≈", "simeq": "≈", "cong": "≈", "sim": "≈", "equiv": "=", "pm": "pm",
-    "mp": "mp", "infty": "oo", "infinity": "oo", "inf": "oo",
-    "cup": "cup", "union": "cup", "cap": "cap", "in": "in", "setminus": "setminus", "backslash": "setminus",
-    "smallsetminus": "setminus",
-    "lbrace": "\\{", "rbrace": "\\}", "lbrack": "[", "rbrack": "]", "lvert": "|", "rvert": "|", "vert": "|",
-    "mid": "|", "langle": "<(", "rangle": ")>",
-    "circ": "degree", "degree": "degree", "degrees": "degree", "prime": "'", "emptyset": "emptyset",
-    "varnothing": "emptyset", "colon": ":",
-    "varepsilon": "epsilon", "varphi": "phi", "vartheta": "theta", "varrho": "rho", "land": "and", "lor": "or",
-    "wedge": "and", "vee": "or",
-    "ldots": "...", "dots": "...", "cdots": "...", "mathrm": "mathrm", "hbar": "hbar", "ell": "ell", "lfloor": "lfloor",
-    "implies": "=>", "Rightarrow": "=>", "Longrightarrow": "=>", "to": "->", "rightarrow": "->", "iff": "=>",
-    "lnot": "not", "neg": "not",
+    **dict.fromkeys(("dfrac", "tfrac", "cfrac", "nicefrac", "sfrac", "flatfrac"), "frac"),
+    **dict.fromkeys(("tbinom", "dbinom"), "binom"), **dict.fromkeys(("bmod", "mod"), "pmod"),
+    **dict.fromkeys(("times", "cdot", "ast"), "*"), "div": "/", **dict.fromkeys(("le", "leq", "leqslant"), "<="),
+    **dict.fromkeys(("ge", "geq", "geqslant"), ">="), "lt": "<", "gt": ">", **dict.fromkeys(("ne", "neq"), "!="),
+    **dict.fromkeys(("approx", "simeq", "cong", "sim"), "≈"), "equiv": "=", "prime": "'", "colon": ":",
+    **dict.fromkeys(("infty", "infinity", "inf"), "oo"), **dict.fromkeys(("cup", "union"), "cup"), "cap": "cap",
+    **dict.fromkeys(("setminus", "backslash", "smallsetminus"), "setminus"), "varnothing": "emptyset",
+    "emptyset": "emptyset",
+    "lbrace": "\\{", "rbrace": "\\}", "lbrack": "[", "rbrack": "]", "langle": "<(", "rangle": ")>",
+    **dict.fromkeys(("lvert", "rvert", "vert", "mid"), "|"), **dict.fromkeys(("circ", "degree", "degrees"), "degree"),
+    "varepsilon": "epsilon", "varphi": "phi", "vartheta": "theta", "varrho": "rho",
+    **dict.fromkeys(("land", "wedge"), "and"), **dict.fromkeys(("lor", "vee"), "or"),
+    **dict.fromkeys(("ldots", "dots", "cdots"), "..."), **dict.fromkeys(("to", "rightarrow"), "->"),
+    **dict.fromkeys(("implies", "Rightarrow", "Longrightarrow", "iff"), "=>"), **dict.fromkeys(("lnot", "neg"), "not"),
 }  # fmt: skip
-FUNCTIONS = frozenset(
-    [
-        "sin",
-        "cos",
-        "tan",
-        "cot",
-        "sec",
-        "csc",
-        "arcsin",
-        "arccos",
-        "arctan",
-        "arccot",
-        "asin",
-        "acos",
-        "atan",
-        "sinh",
-        "cosh",
-        "tanh",
-        "coth",
-        "sech",
-        "csch",
-        "arcsinh",
-        "arccosh",
-        "arctanh",
-        "asinh",
-        "acosh",
-        "atanh",
-        "ln",
-        "log",
-        "lg",
-        "exp",
-        "sqrt",
-        "cbrt",
-        "abs",
-        "floor",
-        "ceil",
-        "binom",
-        "frac",
-        "max",
-        "min",
-        "gcd",
-        "lcm",
-        "det",
-        "re",
-        "im",
-        "arg",
-        "Re",
-        "Im",
-    ]
-)
+FUNCTIONS = frozenset([
+    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "asin", "acos", "atan", "sinh",
+    "cosh", "tanh", "coth", "sech", "csch", "arcsinh", "arccosh", "arctanh", "asinh", "acosh", "atanh", "ln", "log",
+    "lg", "exp", "sqrt", "cbrt", "abs", "floor", "ceil", "binom", "frac", "max", "min", "gcd", "lcm", "det", "re",
+    "im", "arg", "Re", "Im",
+])  # fmt: skip
 WORDS = frozenset({"and", "or", "in", "not"})
-GREEK_NAMES = frozenset(
-    [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "epsilon",
-        "zeta",
-        "eta",
-        "theta",
-        "iota",
-        "kappa",
-        "lambda",
-        "mu",
-        "nu",
-        "xi",
-        "omicron",
-        "rho",
-        "sigma",
-        "tau",
-        "upsilon",
-        "phi",
-        "chi",
-        "psi",
-        "omega",
-    ]
-)
-_PLAIN_WORDS = frozenset(
-    [
-        "we",
-        "get",
-        "is",
-        "the",
-        "it",
-        "so",
-        "of",
-        "to",
-        "if",
-        "for",
-        "be",
-        "are",
-        "has",
-        "was",
-        "you",
-        "can",
-        "at",
-        "by",
-        "as",
-        "an",
-        "my",
-        "our",
-        "its",
-        "all",
-        "sum",
-        "let",
-        "but",
-        "now",
-        "thus",
-        "hence",
-        "yes",
-        "no",
-        "none",
-        "true",
-        "false",
-        "odd",
-        "even",
-        "up",
-        "down",
-        "no",
-        "undefined",
-        "dne",
-        "nan",
-        "null",
-        "east",
-        "west",
-        "north",
-        "south",
-        "both",
-        "all",
-        "any",
-        "ok",
-    ]
-)
+GREEK_NAMES = frozenset([
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi",
+    "omicron", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega",
+])  # fmt: skip
+# Short words that are no product of letters; every word of four letters or more is one.
+_PLAIN_WORDS = frozenset([
+    "we", "get", "is", "the", "it", "so", "of", "to", "if", "for", "be", "are", "has", "was", "you", "can", "at", "by",
+    "as", "an", "my", "our", "its", "all", "sum", "let", "but", "now", "yes", "no", "odd", "up", "dne", "nan", "any",
+    "ok",
+])  # fmt: skip
 
 _TOKEN = re.compile(
     r"(?P<space>\s+)|(?P<num>\d+(?:\.\d+)?|\.\d+)|\\(?P<cmd>[A-Za-z]+)|\\(?P<esc>[{}%$#&_|\\])|(?P<word>[A-Za-z]+)"
@@ -246,12 +103,12 @@ def tokens(text: str) -> list[Token]:
 
 def _prepared(text: str) -> str:
     if not text.isascii():
-        text = _SUPER_RUN.sub(lambda m: "^{" + "".join(_SUPER[c] for c in m.group()) + "}", text)
-        text = _SUB_RUN.sub(lambda m: "_{" + "".join(_SUB[c] for c in m.group()) + "}", text)
+        text = _SUPER_RUN.sub(lambda m: f"^{{{m.group()}}}", text)
+        text = _SUB_RUN.sub(lambda m: f"_{{{m.group()}}}", text)
         text = "".join(_character(c) for c in text)
-    text = _CONDITION.sub(r", \1", text)
-    text = text.replace("\\$", " ").replace("£", " ").replace("€", " ").replace("\\!", "\\! ")
+    text = text.replace("\\$", "\\dollar ").replace("£", " ").replace("€", " ").replace("\\!", "\\! ")
     text = re.sub(r"(?<=\d),\\! +(?=\d{3})", "{,}", text)
+    text = _PRIMES.sub(lambda m: "'" * m.group().count("prime"), text)
     text = _degroup(text)
     text = re.sub(r"\\\\\[[^\[\]]{0,12}(?:pt|ex|em|mm|cm)\]", r"\\\\", text)
     text = re.sub(r"(?<!\\)\\\[(?!\s*-?\d*\.?\d*(?:ex|pt|em|mm|cm)\])|\\\]", " ", text)
@@ -276,18 +133,21 @@ def _degroup(text: str) -> str:
     return "".join([*pieces, text[last:]])
 
 
+@lru_cache(maxsize=4096)
 def _character(c: str) -> str:
-    if c.isascii():
-        return c
-    for table in (_CHARACTERS, _GREEK):
-        if c in table:
-            return table[c]
-    if c in _VULGAR:
-        return f" {_VULGAR[c]} "
-    if (digit := unicodedata.decimal(c, None)) is not None:
-        return str(digit)
+    """`c` in ASCII: by the table, as a digit, as the command of a Greek letter, or in Unicode's normal form."""
+    if c.isascii() or c in _CHARACTERS:
+        return _CHARACTERS.get(c, c)
     folded = unicodedata.normalize("NFKC", c)
-    return folded if folded.isascii() else c
+    if len(folded) > 1:
+        text = "".join(_character(part) for part in folded)
+        return f" {text} " if "/" in text else text
+    if (digit := unicodedata.decimal(folded, None)) is not None:
+        return str(digit)
+    alphabet, size, *_, name = (unicodedata.name(folded, "?") + " ? ?").split()[:4]
+    if alphabet == "GREEK":
+        return f"\\{name.capitalize() if size == 'CAPITAL' else name.lower()} "
+    return _CHARACTERS.get(folded, folded) if folded.isascii() or folded in _CHARACTERS else c
 
 
 def _scan(text: str) -> list[Token]:
@@ -364,11 +224,7 @@ def _word(text: str, word: str, position: int, out: list[Token], spaced: bool) -
         out.append(Token("cmd", word.lower(), spaced))
     elif word.lower() == "u" and out and out[-1].text in (")", "]") and text[position:].lstrip()[:1] in ("(", "["):
         out.append(Token("cmd", "cup", spaced))
-    elif (
-        word in _ALIASES
-        and len(word) > 2
-        and word not in ("prime", "sim", "mid", "circ", "div", "times", "choose", "land", "to")
-    ):
+    elif len(word) > 2 and word in _ALIASES and word not in ("prime", "sim", "mid", "circ", "div", "times", "land"):
         out.append(Token("cmd", _ALIASES[word], spaced))
     elif word in FUNCTIONS or word in GREEK_NAMES or word in ("pi", "oo"):
         out.append(Token("cmd", word, spaced))
@@ -377,15 +233,20 @@ def _word(text: str, word: str, position: int, out: list[Token], spaced: bool) -
     elif after_number and word.lower() == "percent":
         out.append(Token("op", "%", spaced))
     elif (
-        word.lower() in _PLAIN_WORDS
-        or (after_number and is_unit_word(word) and (len(word) > 1 or False))
-        or len(word) > 3
+        word.lower() in _PLAIN_WORDS or (is_unit_word(word) and len(word) > (1 if after_number else 2)) or len(word) > 3
     ):
         phrase = re.compile(r"(?:[ -]+(?!(?:and|or)\b)[A-Za-z]{2,})*").match(text, position)
         end = phrase.end() if phrase else position
         out.append(Token("text", word + text[position:end], spaced))
         return end
-    elif is_unit_word(word) and len(word) > 1 and out and (out[-1].kind == "text" or out[-1].text == "/"):
+    elif (
+        is_unit_word(word)
+        and out
+        and (
+            (len(word) > 1 and out[-1].kind == "text")
+            or (out[-1].text == "/" and (len(word) > 1 or (len(out) > 1 and out[-2].kind == "text")))
+        )
+    ):
         out.append(Token("text", word, spaced))
     else:
         for n, letter in enumerate(word):
@@ -418,18 +279,24 @@ def _wrapped(text: str, position: int, command: str, out: list[Token], spaced: b
     if command == "mathbb":
         out.append(Token("cmd", f"mathbb{content.strip()}", spaced))
         return end
-    stripped = content.strip()
+    stripped = content.strip().rstrip(":=").strip() if command in _TEXTS else content.strip()
     if command in ("overline", "bar") and stripped.isdecimal():
         raise Unreadable("digits under a line")
     if command in _BOXES or not re.fullmatch(r"[A-Za-z][\w .,'()/^&-]*|\([A-Z]\)", stripped):
         out += [Token("op", "{", spaced), *_scan(content), Token("op", "}")]
     elif re.fullmatch(r"\(?[A-Z]\)?", stripped) and not (out and out[-1].kind == "num"):
         out.append(Token("sym", stripped.strip("()"), spaced))
-    elif stripped.lower() in ("and", "or", "in"):
+    elif joined := re.fullmatch(r"([A-Za-z ]+) (and|or)", stripped):
+        out += [Token("text", joined.group(1), spaced), Token("cmd", joined.group(2), spaced)]
+    elif stripped.lower() in ("and", "or") or (stripped == "in" and not (out and out[-1].kind == "num")):
         out.append(Token("cmd", stripped.lower(), spaced))
     elif command in _WRAPPERS and (len(stripped) == 1 or stripped in FUNCTIONS or (out and out[-1].text in ("_", "{"))):
         is_unit = (
-            len(stripped) == 1 and out and out[-1].kind == "num" and is_unit_word(stripped) and command == "mathrm"
+            len(stripped) == 1
+            and len(out) > 1
+            and is_unit_word(stripped)
+            and command == "mathrm"
+            and (out[-1].kind == "num" or (out[-1].text == "*" and out[-2].kind == "text"))
         )
         kind = "text" if is_unit else "cmd" if len(stripped) > 1 else "sym"
         out.append(Token(kind, stripped, spaced))

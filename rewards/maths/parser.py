@@ -14,7 +14,9 @@ from fractions import Fraction
 
 from rlpath.rewards.maths.build import (
     added,
+    as_unit,
     divided,
+    is_measured,
     multiplied,
     negated,
     nested_rows,
@@ -24,7 +26,9 @@ from rlpath.rewards.maths.build import (
 )
 from rlpath.rewards.maths.lexer import FUNCTIONS, GREEK_NAMES, Token, tokens
 from rlpath.rewards.maths.tree import (
+    INTEGER,
     MAX_DEPTH,
+    NATURAL,
     Based,
     Interval,
     Matrix,
@@ -38,54 +42,25 @@ from rlpath.rewards.maths.tree import (
     Unit,
     Unreadable,
     check_size,
+    renamed,
+    symbols,
 )
-from rlpath.rewards.maths.units import reads_as_unit
+from rlpath.rewards.maths.units import is_name, reads_as_unit
+from rlpath.rewards.reading.literals import words_to_number
 
-_RELATIONS = frozenset({"=", "<", ">", "<=", ">=", "!=", "≈", "in"})
+_RELATIONS = frozenset(["=", "<", ">", "<=", ">=", "!=", "≈", "in"])
 _SEPARATORS = frozenset({",", ";", "and", "or"})
 _CLOSING = {"(": (")", "]"), "[": ("]", ")"), "<(": (")>",)}
-_SYMBOL_COMMANDS = GREEK_NAMES | {
-    "Gamma",
-    "Delta",
-    "Theta",
-    "Lambda",
-    "Xi",
-    "Pi",
-    "Sigma",
-    "Upsilon",
-    "Phi",
-    "Psi",
-    "Omega",
-    "hbar",
-    "ell",
-    "odot",
-    "angle",
-    "triangle",
-    "star",
-    "oplus",
-    "parallel",
-    "perp",
-    "nabla",
-    "dagger",
-}
+_SYMBOL_COMMANDS = GREEK_NAMES | frozenset([
+    "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega", "hbar", "ell", "odot",
+    "angle", "triangle", "star", "oplus", "parallel", "perp", "nabla", "dagger",
+])  # fmt: skip
 _CONSTANT_COMMANDS = {"pi": "pi", "oo": "oo"}
 _SETS = {"mathbbR": "R", "mathbbZ": "Z", "mathbbN": "N", "mathbbQ": "Q", "mathbbC": "C"}
-_BASES = {
-    "two": 2,
-    "three": 3,
-    "four": 4,
-    "five": 5,
-    "six": 6,
-    "seven": 7,
-    "eight": 8,
-    "nine": 9,
-    "twelve": 12,
-    "sixteen": 16,
-}
-_MATRICES = frozenset({"pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "Bmatrix"})
-_NO_ATOM = frozenset(
-    ["cup", "cap", "setminus", "in", "and", "or", "pm", "mp", "choose", "not", "degree", "rfloor", "rceil", "pmod"]
-)
+_MATRICES = frozenset(["pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "Bmatrix"])
+_NO_ATOM = frozenset([
+    "cup", "cap", "setminus", "in", "and", "or", "pm", "mp", "choose", "not", "degree", "rfloor", "rceil", "pmod",
+])  # fmt: skip
 END = Token("end", "")
 
 
@@ -145,7 +120,7 @@ class _Parser:
     # answers, lists, relations
 
     def answer(self) -> Node:
-        items = self.items()
+        items = _bound(self.items())
         inequalities = all(isinstance(i, Relation) and i.ops[0] not in ("=", "in", "≈") for i in items)
         if len(items) > 1 and inequalities and any(t.kind == "cmd" and t.text == "or" for t in self.stream):
             return Seq("either", tuple(items))
@@ -161,28 +136,38 @@ class _Parser:
         return found
 
     def item(self) -> Node:
-        first = self.relation()
-        if not self.at(":"):
-            return first
-        parts = [first]
+        """One answer: a relation, a ratio, or either behind its name ("Paolo: 18", "minimum 1")."""
+        if name := self.name():
+            return Relation(("=",), (Text(normal_words(name)), self.relation()))
+        parts = [self.relation()]
         while self.take(":"):
             parts.append(self.relation())
-        return Seq("ratio", tuple(parts))
+        ratio = parts[0] if len(parts) == 1 else Seq("ratio", tuple(parts))
+        equal = next((n for n, part in enumerate(parts) if isinstance(part, Relation) and part.ops == ("=",)), None)
+        if len(parts) > 1 and equal is not None and all(isinstance(n, Sym) for n in parts[:equal]):
+            name, first = _sides(parts[equal])  # "k = 3:4" or "a:b = 3:4"
+            ratio = Seq("ratio", (first, *parts[equal + 1 :]))
+            return Relation(("=",), (name, ratio)) if equal == 0 else ratio
+        return ratio
+
+    def name(self) -> str:
+        """The words that name the value behind them; an empty string, and nothing read, where there are none."""
+        token, following = self.peek(), self.peek(1)
+        named = token.kind == "text" and is_name(token.text.removesuffix(" is").removesuffix(" has"))
+        if following.text == ":" and named:
+            self.position += 2
+        elif named and (following.kind == "num" or following.text in ("-", "frac", "sqrt", "pm", "dollar")):
+            self.position += 1
+        else:
+            return ""
+        return token.text
 
     def relation(self) -> Node:
         node = self.comparison()
-        if self.at("pmod") or (self.at("(") and self.peek(1).text in ("pmod", "m") and self._spells_mod()):
+        if self.at("pmod") or (self.at("(") and self.peek(1).text == "pmod"):
+            self.take("(")
             return self.congruence(node)
         return node
-
-    def _spells_mod(self) -> bool:
-        if self.peek(1).text == "pmod":
-            self.next()
-            return True
-        if [self.peek(n).text for n in (1, 2, 3)] == ["m", "o", "d"]:
-            self.position += 3
-            return True
-        return False
 
     def congruence(self, node: Node) -> Node:
         """Read "(mod m)" behind a residue or behind "x = residue"."""
@@ -217,6 +202,9 @@ class _Parser:
                 terms = [Op(op, (added(terms), self.product()))]
             else:
                 terms.append(self.signed_term())
+        match terms:
+            case [Sym("set:R") as reals, Op("neg", (Seq("set", _) as removed,))]:
+                return Op("setminus", (reals, removed))
         return added(terms)
 
     def signed_term(self) -> Node:
@@ -233,9 +221,9 @@ class _Parser:
         node = self.deeper(self.power)
         while True:
             if self.take("*"):
-                node = multiplied(node, self.deeper(self.signed_power))
+                node = multiplied(node, as_unit(self.deeper(self.signed_power)))
             elif self.take("/"):
-                node = divided(node, self.deeper(self.signed_power))
+                node = divided(node, as_unit(self.deeper(self.signed_power)))
             elif self.starts_atom():
                 node = self.juxtaposed(node)
             else:
@@ -251,6 +239,8 @@ class _Parser:
         token = self.peek()
         before = self.peek(-1)
         if token.kind == "num":
+            if is_measured(left):
+                return self.second_amount(left)
             if before.kind == "num" and token.spaced and self.peek(1).text == "/" and self.peek(2).kind == "num":
                 return self.postfix(self.mixed_number(left))
             if before.text not in (")", "!", "!!") and not (before.kind == "sym" and self.peek(1).text == "^"):
@@ -259,7 +249,10 @@ class _Parser:
         if mixed:
             right = self.deeper(self.atom)
             if isinstance(right, Op) and right.name == "div" and all(isinstance(a, Num) for a in right.args):
-                return self.postfix(Op("add", (left, right)))
+                whole = Op("add", (left, right))
+                if self.at("^") and self.peek(1).text in ("degree", "{") and self.take("^") and self.degrees():
+                    whole = multiplied(whole, Unit("degree"))
+                return self.postfix(whole)
         else:
             right = self.deeper(self.power)
         if isinstance(left, Sym) and isinstance(right, Interval) and not (right.closed_low or right.closed_high):
@@ -271,15 +264,21 @@ class _Parser:
         match right:
             case Op("div", (Text(top), Text(bottom))) if isinstance(left, Num):
                 return Op("div", (multiplied(left, Unit(top)), Unit(bottom)))
-        if isinstance(right, Text) and not isinstance(left, Text):
-            if not reads_as_unit(right.words):
-                raise Unreadable("words about a number that are no unit")
-            right = Unit(right.words)
-        if isinstance(right, Op) and right.name == "pow" and isinstance(right.args[0], Text):
-            right = Op("pow", (Unit(right.args[0].words), right.args[1]))
+        if isinstance(right, Text) and not isinstance(left, Text) and not reads_as_unit(right.words):
+            raise Unreadable("words about a number that are no unit")
+        right = as_unit(right)
         if isinstance(left, Text) or isinstance(right, Seq | Interval | Relation):
             raise Unreadable("words and formulas side by side")
         return multiplied(left, right)
+
+    def second_amount(self, first: Node) -> Node:
+        """The minutes behind the hours: "2 hours 30 minutes"."""
+        second = self.deeper(self.power)
+        if self.peek().kind == "text":
+            second = self.juxtaposed(second)
+        if not is_measured(second):
+            raise Unreadable("two numbers side by side")
+        return Op("add", (first, second))
 
     def mixed_number(self, whole: Node) -> Node:
         top = self.atom()
@@ -303,30 +302,23 @@ class _Parser:
         base = self.postfix(self.deeper(self.atom))
         if not self.take("^"):
             return base
-        if self.at("degree") or (self.at("{") and self.peek(1).text == "degree" and self.peek(2).text == "}"):
-            self.position += 1 if self.at("degree") else 3
+        if self.degrees():
             return self.postfix(multiplied(base, Unit("degree")))
-        if isinstance(base, Sym) and (self.at("'") or (self.at("{") and self.peek(1).text == "'")):
-            return self.postfix(self.primed(base))
         if isinstance(base, Sym) and self.peek().kind == "num" and self.peek(1).text == "_":
             exponent = number(self.next().text)
             return raised(self.subscripted(base.name), exponent)
         exponent = self.deeper(self.exponent)
         if isinstance(base, Matrix) and exponent in (Sym("T"), Sym("top"), Text("t")):
             return Matrix(base.kind, tuple(zip(*base.rows, strict=True)))
-        chosen_from = base.name.removeprefix("C_") if isinstance(base, Sym) and base.name.startswith("C_") else ""
-        if chosen_from.isdecimal() and isinstance(exponent, Num):
-            return self.postfix(Op("binom", (number(chosen_from), exponent)))
+        if isinstance(base, Sym) and (chosen := _chosen(base.name, exponent)):
+            return self.postfix(chosen)
         return self.postfix(raised(base, exponent))
 
-    def primed(self, base: Sym) -> Node:
-        name = base.name
-        braced = self.take("{")
-        while self.take("'"):
-            name += "'"
-        if braced:
-            self.expect("}")
-        return Sym(name)
+    def degrees(self) -> bool:
+        """Read the ring of degrees in an exponent, if there is one."""
+        braced = self.at("{") and self.peek(1).text == "degree" and self.peek(2).text == "}"
+        self.position += 3 if braced else self.at("degree")
+        return braced or self.peek(-1).text == "degree"
 
     def exponent(self) -> Node:
         if self.take("-"):
@@ -347,6 +339,9 @@ class _Parser:
             elif self.at("'") and isinstance(node, Sym):
                 self.next()
                 node = Sym(node.name + "'")
+            elif self.at("'") and isinstance(node, Num):
+                self.next()
+                node = multiplied(node, Unit("arcsecond" if self.take("'") else "arcminute"))
             elif self.peek().kind == "cmd" and self.peek().text.startswith("scale"):
                 node = multiplied(node, Num(Fraction(10) ** int(self.next().text[5:])))
             else:
@@ -390,16 +385,16 @@ class _Parser:
         return number(digits)
 
     def based(self, digits: str) -> Node:
-        braced = self.take("{")
+        depth = 0
+        while self.take("{"):
+            depth += 1
         token = self.next()
-        base = _BASES.get(token.text.strip().lower()) or (
-            int(token.text) if token.text.isdecimal() and len(token.text) < 3 else 0
-        )
-        if braced:
+        base = int(token.text) if token.text.isdecimal() and len(token.text) < 3 else words_to_number(token.text) or 0
+        for _ in range(depth):
             self.expect("}")
         if not 2 <= base <= 36 or any(int(d, 36) >= base for d in digits if d.isalnum()) or "." in digits:
             raise Unreadable("a numeral that its base does not have")
-        return Based(digits.lstrip("0") or "0", base)
+        return Based(digits.lstrip("0") or "0", int(base))
 
     def subscripted(self, name: str) -> Node:
         if not self.take("_"):
@@ -423,6 +418,8 @@ class _Parser:
             return Sym(f"set:{_SETS.get(name, '0')}")
         if name in _SYMBOL_COMMANDS:
             return self.subscripted(name)
+        if name == "dollar":
+            return multiplied(self.deeper(self.power), Unit("dollar"))
         if name in ("lfloor", "lceil"):
             inner = self.sum()
             self.expect("rfloor" if name == "lfloor" else "rceil")
@@ -532,11 +529,16 @@ class _Parser:
             of_reals = isinstance(first, Sym) or (
                 isinstance(first, Relation) and first.ops == ("in",) and first.sides[1] == Sym("set:R")
             )
-            match condition:
-                case [Relation(("in",), (Sym(), Sym("set:Z" | "set:N")))] if not isinstance(first, Relation):
-                    return first  # a family such as {pi/4 + k pi | k in Z}
+            match _bound([first, *condition]):
+                case [family] if not isinstance(first, Relation):
+                    return family  # {pi/4 + k pi | k in Z}
+                case [Sym(name), Relation(("=",), (Sym(same), family))] if name == same:
+                    return family  # {x | x = pi/4 + k pi, k in Z}
             if not of_reals:
                 raise Unreadable("a set of something else than the real numbers with a property")
+            variable = first.sides[0] if isinstance(first, Relation) else first
+            name = variable.name if isinstance(variable, Sym) else ""
+            condition = [renamed(part, {name: ""}) for part in condition]  # the variable is bound: any name will do
             return condition[0] if len(condition) == 1 else Seq("list", tuple(condition))
         items = [first]
         while self.take(*_SEPARATORS):
@@ -569,3 +571,27 @@ class _Parser:
                 raise Unreadable("a function by cases")
             return Seq("list", tuple(row[0] for row in rows))
         return Matrix("det" if name == "vmatrix" else "matrix", tuple(tuple(row) for row in rows))
+
+
+def _sides(node: Node) -> tuple[Node, Node]:
+    assert isinstance(node, Relation)
+    return node.sides[0], node.sides[1]
+
+
+def _bound(items: list[Node]) -> list[Node]:
+    """`items` without a last "k in Z", and with the variable that it declares named for what it is."""
+    match items:
+        case [*rest, Relation(("in",), (Sym(name), Sym("set:Z" | "set:N" as of)))] if rest:
+            if any(name in symbols(item) for item in rest):
+                return [renamed(item, {name: INTEGER if of == "set:Z" else NATURAL}) for item in rest]
+    return items
+
+
+def _chosen(name: str, exponent: Node) -> Node | None:
+    """The number of combinations or arrangements that C_n^k, or A_n^k and P_n^k, writes."""
+    kind, _, total = name.partition("_")
+    if kind == "C" and (total.isdecimal() or total in ("n", "m", "N")) and isinstance(exponent, Num):
+        return Op("binom", (number(total) if total.isdecimal() else Sym(total), exponent))
+    if kind in ("A", "P") and total.isdecimal() and isinstance(exponent, Num) and exponent.value <= int(total):
+        return Op("div", (Op("fact", (number(total),)), Op("fact", (Num(int(total) - exponent.value),))))
+    return None

@@ -154,22 +154,17 @@ def _described(node: Relation, clock: Clock) -> RealSet | None:
 def _absolute(node: Relation, clock: Clock) -> RealSet | None:
     """The set of |x| < a, |x| >= a and the like."""
     match node.ops, node.sides:
-        case (op,), (Op("abs", (Sym(name),)), bound):
+        case (("<" | "<=" | ">" | ">=") as op,), (Op("abs", (Sym(name),)), bound):
             pass
-        case (op,), (bound, Op("abs", (Sym(name),))):
+        case (("<" | "<=" | ">" | ">=") as op,), (bound, Op("abs", (Sym(name),))):
             op = op.translate(str.maketrans("<>", "><"))
         case _:
             return None
-    closed = op in ("<=", ">=")
-    inside = op in ("<", "<=")
-    if op not in ("<", "<=", ">", ">="):
+    closed = op in ("<=", ">")  # of |x| <= a, and of what |x| > a leaves out
+    inner = _piece(Interval(Op("neg", (bound,)), bound, closed, closed), clock)
+    if inner is None:
         return None
-    minus = Op("neg", (bound,))
-    piece = _piece(Interval(minus, bound, closed == inside and closed, closed == inside and closed), clock)
-    if inside:
-        return RealSet((piece,), name) if piece else None
-    outer = _piece(Interval(minus, bound, not closed, not closed), clock)
-    return RealSet(tuple(_complement((outer,), clock)), name) if outer else None
+    return RealSet((inner,) if "<" in op else tuple(_complement((inner,), clock)), name)
 
 
 def _together(found: list[RealSet | None], clock: Clock, *, either: bool) -> RealSet | None:

@@ -6,7 +6,7 @@ a matrix or a relation. `key` writes a node as a canonical string, for structura
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -125,6 +125,29 @@ def walk(node: Node) -> Iterator[Node]:
         stack.extend(children(node))
 
 
+def mapped(node: Node, change: Callable[[Node], Node]) -> Node:
+    """`node` with `change` applied to the nodes directly under it."""
+    match node:
+        case Op(name, args):
+            return Op(name, tuple(change(a) for a in args))
+        case Seq(kind, items):
+            return Seq(kind, tuple(change(i) for i in items))
+        case Interval(low, high, a, b):
+            return Interval(change(low), change(high), a, b)
+        case Matrix(kind, rows):
+            return Matrix(kind, tuple(tuple(change(c) for c in row) for row in rows))
+        case Relation(ops, sides):
+            return Relation(ops, tuple(change(s) for s in sides))
+    return node
+
+
+def renamed(node: Node, names: Mapping[str, str]) -> Node:
+    """`node` with its variables named as `names` says."""
+    if isinstance(node, Sym):
+        return Sym(names.get(node.name, node.name))
+    return mapped(node, lambda inner: renamed(inner, names))
+
+
 def check_size(node: Node) -> Node:
     """`node` itself, or `Unreadable` where it has more than `MAX_NODES` nodes or is deeper than `MAX_DEPTH`."""
     stack, count = [(node, 0)], 0
@@ -148,6 +171,8 @@ def contains(node: Node, *names: str) -> bool:
 
 
 CONSTANTS = frozenset({"pi", "e", "i", "oo"})
+# The names given to a variable that is declared to run over the integers or the natural numbers: "k in Z".
+INTEGER, NATURAL = "any integer", "any natural number"
 
 
 def key(node: Node) -> str:

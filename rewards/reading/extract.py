@@ -37,6 +37,7 @@ _INVISIBLE = re.compile(
     "\ufff9-\ufffb\U000110bd\U000e0001\U000e0020-\U000e007f]"
 )
 _CALCULATOR = re.compile(r"<<[^<>\n]*>>")
+_END_TOKEN = re.compile(r"(?:<\|[^<>|\n]{1,40}\|>|</s>)\s*$")
 
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])\s*")
 _PERCENT_BEHIND = re.compile(r"\s*(?:\\\)|\$)?\s*(?:\\?%|percent\b|°|\^\{?\\circ\}?)")
@@ -51,7 +52,7 @@ _PHRASE = re.compile(
     r"|ans[.:](?=[ \t])"
     r"|(?:answers?|result)[ \t]+(?:-|–|—|->|=>|→)[ \t]"
     r"|(?:respuesta|r[ée]ponse|risposta|resposta|antwort|ответ|lösung|ergebnis|resultado)"
-    r"(?: final| finale| correcta| correcte)?"
+    r"(?: final| finale| correcta| correcte| corretta| correta)?"
     r"[ \t]*(?:[*_`]{0,3}[:：=]|(?:es|est|è|é|ist|lautet|равен|это|—|-)(?!\w))"
     r")[*_`]{0,3}[ \t]*:?[*_`]{0,3}",
     re.I,
@@ -59,25 +60,28 @@ _PHRASE = re.compile(
 _NAMES_AN_ANSWER = re.compile("ans|result|respuesta|r[ée]ponse|risposta|resposta|antwort|ответ|lösung|ergebnis")
 _ANNOUNCES = re.compile(r"\W*(?:(?:the|my|our|final|correct|is|a) ?)*\W*", re.I)
 _CJK_PHRASE = re.compile(
-    r"(?:(?:最终|正确|最後の|最終)?(?:答案|答え|解答|答|结果|结论|정답|답변|답)\s*(?:[:：]|是|为|為|は|이|은|는|=)+\s*[:：]?"
+    r"(?:(?:最终|正确|最後の|最終)?(?:答案|答え|解答|正解|答|结果|结论|정답|답변|답)\s*(?:[:：]|是|为|為|は|이|은|는|=)+\s*[:：]?"
     r"|故?答案为)"
 )
 _SHORT_PHRASE = re.compile(r"^[ \t*_]*A(?:ns|nswer)?[ \t]*[*_]{0,2}:[*_]{0,2}", re.M)
 _SENTENCE_END = re.compile(r"[.?。](?=[\s\"'”’)*_]|$)|(?<!\\)!(?=[\"'”’)*_]*(?:\s+[A-Z]|\s*$))|\n")
 _DRESS = re.compile(r"[ \t\n*_`:$\\\[(]*")
 _NOT_FINAL = re.compile(
-    r"\b(?:if|suppose|assum\w+|unless|whether|not|never|(?:might|may|could|would) think|thinks|thought|mistaken\w*"
-    r"|students?|someone|somebody|people|naive|tempting|trap|claims?|claimed|says|said|check\w*|verif\w+|confirm\w*)\b"
+    r"\b(?:if|suppose|assum\w+|unless|some (?:\w+ )?think|whether"
+    r"|not|never|(?:might|may|could|would) think|thinks|thought|mistaken\w*"
+    r"|students?|someone|somebody|people|naive|tempting|trap|claims?|claimed|says|said|nobody|no one"
+    r"|check\w*|verif\w+|confirm\w*)\b"
     r"|\b(?:wrong|incorrect|first|second|third|next|each|initial|previous|preliminary|intermediate|partial|tentative)"
     r" (?:\w+ )?answers?\b|n['’]t\b",
     re.I,
 )
-_CLAUSE_END = re.compile(r"[.!?;]\s|\n|,?\s(?:so|thus|therefore|hence)\s", re.I)
+_CLAUSE_END = re.compile(r"[.!?;:]\s|\n|,?\s(?:so|thus|therefore|hence|but)\s", re.I)
 _RETRACTION = re.compile(
     r"\b(?:(?:that|this|it|which|answer|above)(?:'s|’s| is| was| must be| seems| looks)"
     r" (?:all )?(?:wrong|incorrect|not (?:right|correct|true|the (?:final |right |correct )?answer)|an? "
     r"(?:error|mistake)|false|a joke)"
-    r"|scratch that|disregard|ignore (?:that|this|it|the above|what)|just kidding|only kidding"
+    r"|wait,? no|i(?: a|['’])m not sure|scratch that|disregard|ignore (?:that|this|it|the above|what)"
+    r"|(?:just|only) kidding"
     r"|take (?:that|it|this) back|on second thoughts?|i (?:was|am) (?:wrong|mistaken)|made (?:a|an) (?:mistake|error)"
     r"|(?:not|n't|no longer) (?:my|the) (?:final |real |actual )?answer)\b",
     re.I,
@@ -135,6 +139,8 @@ def without_thoughts(completion: str) -> tuple[str, bool]:
     unclosed = False
     if "<<" in text:
         text = _CALCULATOR.sub("", text)
+    if text.rstrip()[-1:] == ">":
+        text = _END_TOKEN.sub("", text)
     if "<" in text or "~~" in text or "ancel" in text or "\\sout" in text or "\\phantom" in text:
         text = _strip_think_blocks(text)
         opened = _THINK_OPEN.search(text)
@@ -309,7 +315,9 @@ def _clause_start(text: str, position: int) -> int:
 
 
 def _retracted(text: str, found: tuple[Statement, ...]) -> bool:
-    return bool(found) and _RETRACTION.search(text, found[-1].end) is not None
+    """True where the last statement is taken back, behind it or, in a sentence, within."""
+    start = found[-1].start if found and found[-1].channel == "phrase" else found[-1].end if found else len(text)
+    return _RETRACTION.search(text, start) is not None
 
 
 def part_of_more(text: str, statement: Statement) -> str:

@@ -12,62 +12,28 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from rlpath.rewards.reading.vocabulary import (
+    ALTERNATIVE,
+    BOUNDS_BEFORE,
     CALCULATES_AFTER,
     CALCULATES_BEFORE,
     CALCULATES_LATER,
     DENIES_BEFORE,
     FRACTION_WORDS,
+    PERCENT,
+    SCALES,
 )
 
 MAX_DIGITS = 1000
 MAX_EXPONENT = 1000
 
 _MINUS = "−–‐‑‒﹣－➖"
-_TRANSLATION = str.maketrans(
-    {
-        **dict.fromkeys(_MINUS, "-"),
-        **dict.fromkeys("\u00a0\u2009\u202f\u2007\u2008\u2006\u205f\u3000", " "),
-        "＋": "+",
-        "×": "*",
-        "⋅": "*",
-        "·": "*",
-        "∗": "*",
-        "÷": "/",
-        "⁄": "/",
-        "∕": "/",
-        "／": "/",
-        "％": "%",
-        "﹪": "%",
-        "．": ".",
-        "，": ",",
-        "٫": ".",
-        "٬": ",",
-        "≈": "=",
-        "≃": "=",
-        "≅": "=",
-        "＝": "=",
-        "’": "'",
-        "：": ":",
-    }
+_SPACES = "\u00a0\u2009\u202f\u2007\u2008\u2006\u205f\u3000"
+_PLAIN = str.maketrans(
+    f"{_MINUS}{_SPACES}＋×⋅·∗÷⁄∕／％﹪．，٫٬≈≃≅＝→⇒’：？",
+    "-" * len(_MINUS) + " " * len(_SPACES) + "+****///" + "/%%.,.,======':?",
 )
-_VULGAR = {
-    character: Fraction(unicodedata.numeric(character)).limit_denominator(10) for character in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"
-}
+_VULGAR = {c: Fraction(unicodedata.numeric(c)).limit_denominator(10) for c in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"}
 CURRENCY = "$€£¥₹₩₽¢₦₱"
-SCALES = {
-    "hundred": 100,
-    "thousand": 1000,
-    "k": 1000,
-    "million": 10**6,
-    "mn": 10**6,
-    "billion": 10**9,
-    "bn": 10**9,
-    "trillion": 10**12,
-    "dozen": 12,
-    "score": 20,
-    "lakh": 10**5,
-    "crore": 10**7,
-}
 
 _SIGN = r"(?P<sign>[-+]?)"
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?:'\d{3})+|\d{1,3}(?:_\d{3})+|\d{1,3}(?: \d{3})+(?![\d./])|\d+)"
@@ -82,6 +48,18 @@ _SIMPLE = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?")
 _GROUPED = re.compile(r"-?\d{1,3}(?:,\d{3}){1,5}")
 _TEN_TO_THE = re.compile(r"10 ?\^ ?\{? ?(-?\d{1,4}) ?\}?(?![\d.])")
 _FULL_HOUR = re.compile(r"^:00(?= ?[ap]\.?m\b)", re.I)
+_PERCENT = re.compile(rf"\s*(?:{PERCENT})", re.I)
+_OF_A_NUMBER = re.compile(r" ?(?:of|de|von|от|du|des)? ?-?\d")
+_OTHER_NOTATION = re.compile(
+    r"_|[₀-₉]| ?\(?(?:in )?base\b| ?: ?\d| ?\(mod\b|[°'′] ?\d+ ?['\"′″]"
+    r"| ?[(\[{](?:approx\w*|about|or|maybe)?[ ~.]*\d[\d.,]*[)\]}]",
+    re.I,
+)
+# "18 oder 20", "18 in 20", "18 hoch 2": only a reason or a circumstance may tie a number to the next.
+_WORD_AND_NUMBER = re.compile(
+    r" ?(?!(?:because|since|as|for|after|when|on|given|if|y|und|and|et|и)\b)([^\W\d_]+) (?:на )?-?[\d$]", re.I
+)
+_TRAILING_OR = re.compile(r"\bor [^\d]*$")  # "125 students like chess or football"
 _ALSO = re.compile(r"[\s,;/]*(?:or|and|maybe|perhaps|to)\s+(?:maybe |perhaps |possibly )?", re.I)
 _ASIDE = re.compile(r"^ (?:\([^()]{2,120}\)|[-–—] (?=[a-z]{3,})[^\n]*)\W*$|^ [—–] .*$", re.S | re.I)
 _TWO_UNITS = re.compile(
@@ -95,10 +73,12 @@ _NUMBER_SPAN = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?|\.\d+")
 
 _LATEX_FRACTION = re.compile(r"\\[dtc]?frac ?(?:\{ ?([-+]?[\d.,]+) ?\}|(\d)) ?(?:\{ ?([\d.,]+) ?\}|(\d))")
 _LATEX_TEXT = re.compile(
-    r"\\(?:text|mbox|textbf|mathrm|mathbf|textrm|operatorname|boxed|fbox|textnormal|bm)\*? ?\{([^{}]*)\}"
+    r"\\(?:(?:text|math)(?:bf|it|rm|normal)?|emph|underline|operatorname|mbox|fbox|boxed|bm)\*? ?\{([^{}]*)\}"
 )
 _LATEX_SPACE = re.compile(r"\\[,;:! >]|\\q?quad\b|~")
 _MARKUP = re.compile(r"\\[()\[\]]|[*_`]{2,}|`|\\(?:left|right|displaystyle|bf|rm)\b")
+_EMPHASIS = re.compile(r"(?<![\w*)^])([*_])(?=[^\s*_-])([^*_\n]{1,200}?)(?<=[\w.%)])\1(?![\w*])")
+_ARROW = re.compile(r"[=-]>|\\(?:therefore|implies|to|(?:[Ll]ong)?[Rr]ightarrow|approx)(?![A-Za-z])")
 _LEAD = re.compile(
     r"^(?:[\s:*_`\"'“(]|exactly|only|just|simply|indeed|therefore|thus|so|then|a total of|in total|about|"
     r"around|roughly|"
@@ -116,19 +96,6 @@ _JOINED = re.compile(
 _OPERATOR = re.compile(
     r"^\s*(?:[*^<>≤≥≠%]?\s*[+*^<>≤≥≠]|/(?! ?[a-z]{2})|-\s*[\d(\\a-zA-Z]|\\(?:times|cdot|div|le|ge|lt|gt|neq?|pm)\b"
     r"|!|:\d|[xX]\s*\d|\(\d|\\(?:sqrt|pi)\b)"
-)
-_ALTERNATIVE = re.compile(
-    r"\b(?:or|either|alternatively|maybe|possibly|perhaps|otherwise|unless|versus|vs|instead|rather|could "
-    r"(?:also )?be|might (?:also )?be|"
-    r"not sure|unsure|depending|depends)\b",
-    re.I,
-)
-_BOUND = re.compile(
-    r"(?:<|>|≤|≥|≠|\\(?:leq?|geq?|lt|gt|neq?)\b|\b(?:not|n't|never|at least|at most|less than|more than|"
-    r"fewer than|greater than|over|under|above|below|"
-    r"between|up to|almost|nearly|no|neither|nor|other than|anything but|different from|unequal to|cannot "
-    r"be|can't be))\s*\S{0,12}\s*$",
-    re.I,
 )
 
 
@@ -181,17 +148,19 @@ def read_number(text: str) -> Number | NotANumber:
 def plain(text: str) -> str:
     """`text` without LaTeX and Markdown dress, in ASCII digits and operators."""
     if not text.isascii():
-        text = "".join(_ascii(c) for c in text.translate(_TRANSLATION))
+        text = "".join(_ascii(c) for c in text.translate(_PLAIN))
     text = text.replace("{,}", ",")
     if "\\" in text:
         text = text.replace("\\$", "$").replace("\\%", "%").replace(",\\!", ",")
-        text = text.replace("\\times", "*").replace("\\cdot", "*").replace("\\div", "/").replace("\\approx", "=")
+        text = text.replace("\\times", "*").replace("\\cdot", "*").replace("\\div", "/")
         for _ in range(2):
             text = _LATEX_TEXT.sub(r" \1 ", text)
         text = _LATEX_FRACTION.sub(_plain_fraction, text)
         text = _LATEX_SPACE.sub(" ", text)
         text = text.replace("^\\circ", " degrees").replace("^{\\circ}", " degrees")
-    text = text.replace("=>", "=").replace("->", "=")
+    text = _ARROW.sub("=", text).replace("!=", "≠").replace("\\not=", "≠")
+    if "*" in text or "_" in text:
+        text = _EMPHASIS.sub(r"\2", text)
     text = _MARKUP.sub(" ", text).replace("$$", " ")
     return re.sub(r"\s+", " ", text).strip()
 
@@ -240,7 +209,7 @@ def _read_side(text: str) -> Number | NotANumber:
         return _with_rest(Fraction(10) ** int(power.group(1)), power.group(), bare[power.end() :], bare)
     if not match:
         spoken = spoken_number(bare)
-        if spoken is None or (words_to_number(bare) is None and not re.match(r" ?(?:%|percent\b)", spoken[1])):
+        if spoken is None or (words_to_number(bare) is None and not _PERCENT.match(spoken[1])):
             return NotANumber("no number where the answer is stated")
         return _with_rest(spoken[0], "", spoken[1], bare)
     face = literal_value(match)
@@ -263,6 +232,8 @@ def _with_rest(face: Fraction, literal: str, rest: str, whole: str) -> Number | 
     rest = _FULL_HOUR.sub("", rest)
     if not rest or rest in (".", "$", "$."):
         return Number(face)
+    if _OTHER_NOTATION.match(rest):
+        return NotANumber("a number in another base, a ratio, or an amount in two units")
     rest = _ASIDE.sub("", rest) or "."
     if CALCULATES_AFTER.match(rest) or CALCULATES_LATER.match(rest):
         return NotANumber("a part of a calculation or of a larger number")
@@ -280,11 +251,16 @@ def _with_rest(face: Fraction, literal: str, rest: str, whole: str) -> Number | 
         rest = rest[1:]
     if re.match(r"\s*\\", rest) and ANY_NUMBER.search(rest):
         return NotANumber("a second number behind a command")
-    if rest[:2] in ("..", ".…") or rest[0] == "…":
+    if rest[:2] in ("..", ".…") or rest[0] == "…" or rest.startswith("\\ldots"):
         return NotANumber("digits that go on")
-    percent = re.match(r" ?%|\s*per ?cent\b", rest) is not None
-    if percent:
-        rest = re.sub(r"^ ?%|^\s*per ?cent\b", "", rest)
+    if joined := _WORD_AND_NUMBER.match(rest):
+        return NotANumber(f"another number behind {joined.group(1)!r}")
+    if rest.lstrip()[:1] == "?":
+        return NotANumber("a number that is asked, not stated")
+    if percent := _PERCENT.match(rest):
+        rest = rest[percent.end() :]
+        if _OF_A_NUMBER.match(rest):
+            return NotANumber("a part of a calculation or of a larger number")
     if re.match(r"[xyzabcnpqruvwije](?![A-Za-z.])| ?[xyzn]$|[⁰¹²³⁴-⁹]", rest):
         return NotANumber("an expression with a variable or a power")
     if (
@@ -296,17 +272,15 @@ def _with_rest(face: Fraction, literal: str, rest: str, whole: str) -> Number | 
     more = re.match(r"[^\d]{0,40}(?:,|;|\band\b|/|&)\s*(?:and |or )?\$?(-?[\d.,]+)", rest)
     if more and numbers_in(more.group(1)) != numbers_in(literal):
         return NotANumber("a list of numbers")
-    return _scaled(face, rest, percent, literal)
+    return _scaled(face, rest, percent is not None)
 
 
-def _scaled(face: Fraction, rest: str, percent: bool, literal: str) -> Number:
-    word = re.match(r"\s*-?([A-Za-z]+)", rest)
+def _scaled(face: Fraction, rest: str, percent: bool) -> Number:
+    word = re.match(r"\s*-?([千百万萬亿億打]|[^\W\d_]+)", rest)
     unit = word.group(1).lower() if word else ""
-    if word and literal[:1] in CURRENCY and rest[:1] in "MBk" and len(unit) == 1:
+    if rest[:1] and rest[0] in "MBkK" and len(unit) == 1:
         return Number(face, {"m": 10**6, "b": 10**9, "k": 1000}[unit])
-    if unit == "k" and rest[0].isalpha():
-        return Number(face, 1000)
-    scale = SCALES.get(unit.removesuffix("s") if unit != "s" else unit, 1) if unit != "k" else 1
+    scale = SCALES.get(unit.removesuffix("s") or unit, 1) if unit != "k" else 1
     return Number(face, scale, percent, "" if scale != 1 else unit)
 
 
@@ -351,41 +325,26 @@ def numbers_in(text: str) -> list[str]:
 
 def hedged(text: str) -> bool:
     """True where `text` offers more than one number with words such as "or", "maybe", "depending on"."""
-    return _ALTERNATIVE.search(text) is not None and len(set(numbers_in(text))) > 1
+    found = ALTERNATIVE.search(_TRAILING_OR.sub("", text))
+    return found is not None and len(set(numbers_in(text))) > 1
 
 
 def bounded_before(text: str) -> bool:
     """True where `text`, which stands before a number, makes it a bound or denies it ("not", "more than")."""
-    return _BOUND.search(text) is not None
+    return BOUNDS_BEFORE.search(text) is not None
 
 
-_UNITS_WORDS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-_TENS_WORDS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_SMALL_WORDS = """
+    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+    eighteen nineteen
+"""
+_TENS_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _WORD = re.compile(r"[A-Za-z]+|\d[\d.,]*|[^\sA-Za-z\d-]")
 _WORD_SCALES = frozenset({"thousand", "million", "billion", "trillion", "dozen"})
 _NO_UNIT = re.compile(r"\s*(?:of|or|and|point|thing|to|by|more|less|is|was|are|from)\b", re.I)
-_WORD_VALUES = {w: i for i, w in enumerate(_UNITS_WORDS)} | {w: 20 + 10 * i for i, w in enumerate(_TENS_WORDS)}
+_WORD_VALUES = {w: i for i, w in enumerate(_SMALL_WORDS.split())} | {
+    w: 20 + 10 * i for i, w in enumerate(_TENS_WORDS.split())
+}
 
 
 def words_to_number(text: str, *, alone: bool = False) -> Fraction | None:

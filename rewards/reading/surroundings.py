@@ -54,6 +54,8 @@ def part_of_more(text: str, start: int, end: int) -> str:
 def _may_stand_before(before: str) -> bool:
     if _BULLET.search(before):
         return True
+    if before.endswith("|"):
+        return False  # with no space behind it a bar opens an absolute value, and no cell of a table
     opened = False
     while True:
         spaced = _SPACE.sub(lambda m: " " * len(m.group()), before[-40:])
@@ -67,7 +69,7 @@ def _may_stand_before(before: str) -> bool:
         before = trimmed[: dress.start()]
         if not before.strip():
             return True
-    if _DASH_BEFORE.search(trimmed) or (opened and not re.search(r"[-−+*/^=]$", trimmed)):
+    if (_DASH_BEFORE.search(trimmed) and before != trimmed) or (opened and not re.search(r"[-−+*/^=]$", trimmed)):
         return CALCULATES_BEFORE.search(trimmed) is None
     if before != trimmed and re.search(r"\\boxed\s*\{[^{}]*\}[\s,;$]*$", trimmed):
         return True

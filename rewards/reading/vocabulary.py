@@ -1,7 +1,8 @@
-"""The words that change what a stated answer means: calculations, denials and hedges. One list each, for all verifiers.
+"""The words that change what a stated answer means: calculations, bounds, denials, hedges. One list each, for all.
 
 A number beside a word of calculation is a part of something else ("18 squared", "half of 18", "18 less than 40"); a
-denied one is no answer; a hedge offers another.
+denied one is no answer; a hedge offers another. English comes first, then the words that German, Spanish, French,
+Russian and Chinese use in its place.
 """
 
 from __future__ import annotations
@@ -12,31 +13,51 @@ FRACTION_WORDS = {
     "half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9,
     "tenth": 10, "hundredth": 100, "thousandth": 1000,
 }  # fmt: skip
+SCALES = {
+    "hundred": 100, "thousand": 1000, "k": 1000, "million": 10**6, "mn": 10**6, "billion": 10**9, "bn": 10**9,
+    "trillion": 10**12, "dozen": 12, "score": 20, "lakh": 10**5, "crore": 10**7,
+    "mil": 1000, "mille": 1000, "tausend": 1000, "тысяч": 1000, "тысячи": 1000, "百": 100, "千": 1000, "万": 10**4,
+    "萬": 10**4, "亿": 10**8, "億": 10**8, "millone": 10**6, "millón": 10**6, "millionen": 10**6,
+    "миллион": 10**6, "миллионов": 10**6, "миллиона": 10**6,
+    "milliarden": 10**9, "milliard": 10**9, "миллиардов": 10**9, "dutzend": 12, "docena": 12, "douzaine": 12,
+    "дюжин": 12, "дюжины": 12, "打": 12,
+}  # fmt: skip
+PERCENT = r"\\?%|per ?cent\b|prozent\b|por ciento\b|pour ?cent\b|процент\w*"
 _PARTS = r"hal(?:f|ves)|(?:third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth)s?"
 _QUANTITY = r"(?:\$? ?-?\d|zero|one|two|three|four|five|six|seven|eight|nine|ten|twenty|fifty|hundred|it\b|that\b)"
 _TIMES = rf"times(?= (?:the|a|an|{_QUANTITY}))"
 
 # What stands directly behind a number, and makes it a part of a calculation, of a range or of a larger number.
 CALCULATES_AFTER = re.compile(
-    rf"^[\s(-]*(?:(?:plus|minus|{_TIMES}|multiplied|divided|over|choose|mod|modulo|modulus|raised|to the|factorial"
+    rf"^[\s(-]*(?:(?:plus|minus|{_TIMES}|doubled|halved|tripled|reversed|backwards|remainder|rem|ish"
+    r"|give or take|rounded|too (?:many|much|few|little|high|low)"
+    r"|tens|if|unless|provided|and counting|per (?:thousand|mille|hundred|million)|div|away from"
+    r"|\w+ed (?:to|from|by|with|into)|from \d|r ?\d"
+    r"|moins|menos|más|минус|плюс|al cuadrado|au carré|в квадрате|hoch|y medi[oa]|und ein halb|et demie?|с половиной"
+    r"|multiplied|divided|over|choose|mod|modulo|modulus|raised|to the|factorial"
     r"|squared?\b(?! (?:\w*(?:meters?|metres?|feet|inch(?:es)?|miles?|yards?|units?)|cm|km|mm|m|ft|in)\b)|cubed"
     r"|point|percent of|root|pi|negative|below zero|under zero|short of|through|thru|till|until|up to|upto|otherwise"
     r"|rather|else|log|sqrt|or (?:more|less|fewer|greater|higher|lower|so|over|under|above|below)|and (?:up|above|over)"
     rf"|at (?:least|most)|out of|in every|per cent of|complement|to (?={_QUANTITY})"
-    rf"|(?:and )?(?:a |an |one |three |\d )?(?:{_PARTS})\b|of (?={_QUANTITY}))(?![A-Za-z])"
+    rf"|(?!quarters)(?:and )?(?:a |an |one |three |\d )?(?:{_PARTS})\b|of (?={_QUANTITY}))(?![A-Za-z])"
     rf"|(?:less|more|fewer|greater|larger|bigger|smaller|higher|lower) than(?= {_QUANTITY})"
-    r"|['’]s complement|(?:st|nd|rd|th)\s+(?:root|power)|[√∛π²³⁴⁵ⁿ°]?√|π)",
+    r"|['’]s complement|(?:st|nd|rd|th)\s+(?:root|power)|ths\b|[√∛π²³⁴⁵ⁿ°]?√|π|‰"
+    r"|[十割点點倍以或和到至乘减減加除]|[^\W\d]?的(?:一半|.?倍|平方|立方)|分之|또는)",
     re.I,
 )
 # "18 apples minus 2", "18 eggs times two": a calculation that begins behind the unit.
 CALCULATES_LATER = re.compile(
-    rf"^\s*[A-Za-z]+\s+(?:plus|minus|{_TIMES}|multiplied by|divided by|squared|cubed|factorial|modulo|mod)\b",
+    rf"^\s*[A-Za-z]+\s+(?:plus|minus|{_TIMES}|multiplied by|divided by|squared|cubed|factorial|modulo|mod"
+    r"|(?:below|under) (?:zero|par))\b",
     re.I,
 )
 # What stands directly before a number, and makes it a part of a calculation.
 CALCULATES_BEFORE = re.compile(
     rf"(?:\b(?:roots?|power|factorial|logarithm|square|cube|multiple|{_PARTS}|percent|%|negation|reciprocal|inverse"
-    r"|opposite|complement|sum|product|sine|cosine|tangent) of(?: the| an?)?|\b(?:twice|thrice|double|triple|half)"
+    r"|opposite|complement|sum|product|average|mean|digits|pair|sine|cosine|tangent) of(?: the| an?)?"
+    r"|\bas (?:much|many|\w+) as|\bnumber (?:before|after|below|above)"
+    r"|\b(?:raíz|doble|triple|mitad|racine|double|moitié) de|\b(?:wurzel|quadrat) (?:aus|von)|\b(?:doppelte|hälfte) von"
+    r"|корень из|половин[ау](?: от)?|根号|\b(?:twice|thrice|double|triple|half)"
     r"|\b(?:log|ln|lg|exp|sin|cos|tan|sqrt|cbrt|abs|floor|ceil|gcd|lcm|mod|modulo|times|plus|over"
     r"|choose|(?:divided|multiplied) by|point)\b"
     r"|[√∛])[\s(:$]*$",
@@ -44,10 +65,49 @@ CALCULATES_BEFORE = re.compile(
 )
 DENIES = re.compile(
     r"\b(?:not|never|neither|nor|wrong|incorrect|cannot|unknown|impossible|undetermined|instead of|rather than"
-    r"|no longer|too \w+|whether|eliminated?|rule[sd]? out|except|unlikely|false)\b|n['’]t\b",
+    r"|no longer|too \w+|whether|eliminated?|rule[sd]? out|except|unlikely|false|none|(?:all|anything|everything) but"
+    r"|other than"
+    r"|nicht|kein\w*|niemals|weder|falsch|ni|nunca|incorrect[oae]|pas|jamais|не|ни|нет|неверно|неправильно)\b"
+    r"|\bno (?:es|son|\d)|n['’]t\b|不|并非|错|非|아니|ではない",
     re.I,
 )
-DOUBTS = re.compile(r"\b(?:maybe|perhaps|possibly|probably either|either|unsure|guess)\b", re.I)
+_DOUBTS = (
+    r"maybe|perhaps|possibly|(?:could|might|may) (?:also )?be|unsure|not (?:\w+ )?sure|depend(?:s|ing)?|vielleicht"
+    r"|eventuell|quizás?|tal vez|peut-être|возможно|может быть|(?<!\w)(?:可能|也许|或许|たぶん|아마)"
+)
+DOUBTS = re.compile(rf"\b(?:{_DOUBTS}|probably either|either|guess)|可能|也许|或许", re.I)
+_OR = r"or|oder|или|и/или|entweder|ou bien|o bien"
+_CORRECTS = r"actually|make that|i mean|no,|correction|wait|on second thoughts?|scratch that"
+# Words that put one answer beside another within a sentence.
+ALTERNATIVE = re.compile(
+    rf"\b(?:{_OR}|either|alternatively|{_DOUBTS}|otherwise|unless|versus|vs|instead|rather|depending|depends)\b"
+    r"|(?<=[\dA-J] )(?:o|ou|u|no|no wait|wait)(?= \(?[\dA-J])|或|又は|또는",
+    re.I,
+)
+# Behind a stated answer, in the same sentence: what follows is offered in its place.
+OFFERS = re.compile(
+    rf"^[^\n.!?]{{0,60}}?(?:\b(?:{_OR}|alternatively|{_DOUBTS}|otherwise|instead|rather|so (?:do|does|is)"
+    rf"|{_CORRECTS})(?![A-Za-z])|或)",
+    re.I,
+)
+# The same in a later sentence, where an "or" joins other things too.
+OFFERS_LATER = re.compile(
+    r"\b(?:alternatively|or (?:it is|it's|maybe|perhaps|possibly|it (?:could|might) be)|actually|make that|i mean"
+    r"|correction|no, (?:it|the|[A-J\d])|wait|on second thoughts?|it (?:could|might|may) (?:also )?be|another possible"
+    r"|or else)\b",
+    re.I,
+)
+BOUNDS_BEFORE = re.compile(
+    r"(?:<|>|≤|≥|≠|\\not ?=|\\(?:leq?|geq?|lt|gt|neq?)\b|\b(?:not|n't|never|at least|at most|less than|more than"
+    r"|fewer than|greater than|over|under|above|below|between|up to|almost|nearly|no|neither|nor|other than"
+    r"|anything but|different from|unequal to|cannot be|can't be|mindestens|höchstens|(?:mehr|weniger) als|al menos"
+    r"|más de|menos de|au (?:moins|plus)|plus de|moins de"
+    r"|как минимум|не менее|более|менее|больше|меньше)\s*\S{0,12}\s*$"
+    r"|(?:超过|少于|多于|至少|至多|不到|以上)\s*$)",
+    re.I,
+)
+# "not 20 but 18": what is denied is not the answer, what follows is.
+NOT_BUT = re.compile(r"\bnot (?:option |choice )?\S{1,20},? but (?:rather |instead )?", re.I)
 # Directly before a stated answer: it is named only to be refused.
 DENIES_NEXT = re.compile(
     r"(?:\b(?:not|never|neither|nor|isn['’]?t|wasn['’]?t|can(?:no|['’])t be|cannot be|rather than|instead of|unlike"
@@ -59,7 +119,7 @@ DENIES_NEXT = re.compile(
 # Directly behind a stated answer: it is taken back. "18 is wrong", "18 is not the answer".
 DENIES_BEFORE = re.compile(
     r"^[\s*_$)}\].\\]*(?:is|was|would be|seems|looks)(?: (?:clearly|obviously|also))? "
-    r"(?:too \w+|wrong|incorrect|false|not (?:right|correct|the|true|my|our|a)|n't)\b",
+    r"(?:too \w+|(?:an? |the )?(?:wrong|incorrect|false)|not (?:right|correct|the|true|my|our|a)|n't|my first guess)\b",
     re.I,
 )
 

@@ -23,11 +23,19 @@ from rlpath.rewards.sandbox.wire import Wire, WireError, decode, encode
 
 MESSAGE_LIMIT = 300  # characters of an error message
 BUILT_IN = "len str repr int float complex abs round format bool"
-OPERATOR = "index neg pos invert getitem contains add sub mul matmul truediv floordiv mod pow and or xor lshift rshift"
+OPERATOR = """
+    index neg pos invert getitem setitem delitem contains add sub mul matmul truediv floordiv mod pow and or xor
+    lshift rshift
+"""
 OPERATORS: dict[str, Callable[..., Any]] = {
     **{name: getattr(builtins, name) for name in BUILT_IN.split()},
     **{name: getattr(operator, f"__{name}__") for name in OPERATOR.split()},
     "reversed": lambda value: list(reversed(value)),
+    "next": lambda iterator: Items(iterator).next(),
+    "enter": lambda value: type(value).__enter__(value),
+    "exit": lambda value: type(value).__exit__(value, None, None, None),
+    "aenter": lambda value: run_coroutine(type(value).__aenter__(value)),
+    "aexit": lambda value: run_coroutine(type(value).__aexit__(value, None, None, None)),
 }
 EVENT_LOOPS: list[Any] = []
 
@@ -169,8 +177,9 @@ def answer(request: dict[str, Any], module: types.ModuleType, objects: Objects) 
             return look_up(name, module)
         case {"call": function, "args": packed, "kwargs": keywords}:
             arguments = read(packed)
-            value = read(function)(*arguments, **{name: read(value) for name, value in keywords.items()})
-            return (value, arguments) if request.get("in_place") else value
+            named = {name: read(value) for name, value in keywords.items()}
+            value = read(function)(*arguments, **named)
+            return (value, arguments, named) if request.get("in_place") else value
         case {"attribute": name, "of": target}:
             return getattr(read(target), name)
         case {"set": name, "of": target, "value": value}:
@@ -180,7 +189,8 @@ def answer(request: dict[str, Any], module: types.ModuleType, objects: Objects) 
         case {"run": target}:
             return run_coroutine(read(target))
         case {"iterate": target}:
-            return Items(iter(read(target)))
+            value = read(target)
+            return AsyncItems(value) if hasattr(type(value), "__aiter__") else Items(iter(value))
         case {"next": items}:
             return read(items).next()
     raise WireError("unknown request")
@@ -249,6 +259,19 @@ class Items:
         for item in self.iterator:
             return [item]
         return []
+
+
+class AsyncItems:
+    """The same for an asynchronous iterator."""
+
+    def __init__(self, values: Any) -> None:
+        self.iterator = aiter(values)
+
+    def next(self) -> list[object]:
+        try:
+            return [run_coroutine(anext(self.iterator))]
+        except StopAsyncIteration:
+            return []
 
 
 def describe(error: BaseException) -> list[str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import builtins
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -64,6 +64,11 @@ class Program:
             raise as_exception(reply["error"], self.exceptions)
         return reply
 
+    def consult(self, **request: Any) -> Any:
+        """As `ask`, of what the program does or says: a use of the program as a call is."""
+        self.calls += 1
+        return self.ask(**request)
+
     def call(self, function: Remote, args: tuple[object, ...], kwargs: dict[str, object], in_place: bool) -> Any:
         """The answer of a call; with `in_place` the arguments take on what the program made of its copies of them."""
         self.calls += 1
@@ -71,8 +76,8 @@ class Program:
         keywords = {name: encode(value, pack_remote) for name, value in kwargs.items()}
         value = self.ask(call=pack_remote(function), args=packed, kwargs=keywords, in_place=in_place)
         if in_place:
-            value, changed = value
-            for before, after in zip(args, changed, strict=True):
+            value, changed, named = value
+            for before, after in (*zip(args, changed, strict=True), *((kwargs[name], named[name]) for name in kwargs)):
                 replace_content(before, after)
         if isinstance(value, Remote) and object.__getattribute__(function, "_class"):
             object.__setattr__(value, "_made", True)
@@ -137,7 +142,7 @@ class Remote:
             object.__setattr__(self, name, value)
 
     def _ask(self, **request: Any) -> Any:
-        return object.__getattribute__(self, "_program").ask(**request)
+        return object.__getattribute__(self, "_program").consult(**request)
 
     def __call__(self, *args: object, **kwargs: object) -> Any:
         return object.__getattribute__(self, "_program").call(self, args, kwargs, in_place=False)
@@ -154,6 +159,29 @@ class Remote:
         items = self._ask(iterate=pack_remote(self))
         while item := self._ask(next=pack_remote(items)):
             yield item[0]
+
+    def __next__(self) -> Any:
+        for item in apply("next", self):
+            return item
+        raise StopIteration
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        for item in self:
+            yield item
+
+    def __enter__(self) -> Any:
+        return apply("enter", self)
+
+    def __exit__(self, *error: object) -> None:
+        """An exception in the body is the tests' own: were the program told of it, it could swallow their asserts."""
+        apply("exit", self)
+
+    async def __aenter__(self) -> Any:
+        return apply("aenter", self)
+
+    async def __aexit__(self, *error: object) -> None:
+        """As `__exit__`."""
+        apply("aexit", self)
 
     def __contains__(self, value: object) -> bool:
         if object.__getattribute__(self, "_made"):
@@ -181,6 +209,10 @@ class RemoteCoroutine(Remote, Coroutine[Any, Any, Any]):
     def send(self, _value: object) -> Any:
         """Run it, as an event loop does."""
         raise StopIteration(self._ask(run=pack_remote(self)))
+
+    def __next__(self) -> Any:
+        """As `send`: an event loop may step a coroutine either way."""
+        return self.send(None)
 
     def throw(self, *error: Any) -> Any:
         """End it with an exception of the event loop's."""
@@ -232,7 +264,7 @@ def same_as_none(equal: bool) -> Callable[[Remote, object], bool]:
     return lambda self, other: not equal if other is None else refuse(self, other)
 
 
-ALONE = "len str repr int float complex index abs neg pos invert round format getitem reversed"
+ALONE = "len str repr int float complex index abs neg pos invert round format getitem reversed setitem delitem"
 OF_TWO = "add sub mul matmul truediv floordiv mod pow and or xor lshift rshift"
 for _name in ALONE.split():
     setattr(Remote, f"__{_name}__", alone(_name))

@@ -39,6 +39,12 @@ STANDARD = {
     }.items()
     for name in names.split()
 }
+# What tests use to change or hear what happens in their own process, where the program is not.
+# Each with a module that they are imported from, or an empty text.
+REACHING = {
+    "patch": "mock", "redirect_stdout": "contextlib", "redirect_stderr": "contextlib", "assertLogs": "unittest",
+    "monkeypatch": "", "capsys": "", "capfd": "", "caplog": "",
+}  # fmt: skip
 BROAD = {"AssertionError", "BaseException", "Exception"}
 
 
@@ -153,6 +159,37 @@ def case_classes(tree: ast.Module) -> list[str]:
     return found
 
 
+def plain_test_classes(tree: ast.Module) -> list[str]:
+    """The classes of tests in the manner of pytest: named `Test…`, with methods named `test…`."""
+    cases = case_classes(tree)
+    return [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and node.name.startswith("Test") and node.name not in cases
+        and any(isinstance(part, ast.FunctionDef) and part.name.startswith("test") for part in node.body)
+    ]  # fmt: skip
+
+
+def parametrized_tests(tree: ast.Module) -> list[str]:
+    """The `test_…(…)` functions that want arguments and that the tests do not call themselves."""
+    called = called_names(tree)
+    return [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test") and node.name not in called
+        and len(node.args.args) > len(node.args.defaults)
+    ]  # fmt: skip
+
+
+def reaches_into_program(tree: ast.Module) -> str:
+    """What the tests use that only works within one process with the program, such as `patch` or `redirect_stdout`."""
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    used |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    used |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    imports = " ".join(ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+    return next((name for name in sorted(used & REACHING.keys()) if REACHING[name] in imports), "")
+
+
 def exception_names(tree: ast.Module) -> set[str]:
     """Names that the tests use as exceptions: in `except` clauses, `assertRaises` and `raises`."""
     kinds: list[ast.expr] = []
@@ -250,8 +287,9 @@ class Instrument(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
         self.generic_visit(node)
-        names = {part.id for argument in node.args for part in ast.walk(argument) if isinstance(part, ast.Name)}
-        own = {f"self.{part.attr}" for argument in node.args for part in ast.walk(argument)
+        arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
+        names = {part.id for argument in arguments for part in ast.walk(argument) if isinstance(part, ast.Name)}
+        own = {f"self.{part.attr}" for argument in arguments for part in ast.walk(argument)
                if isinstance(part, ast.Attribute)}  # fmt: skip
         if names and not (names | own) & self.compared and not is_assert_method(node):
             node.func = ast.Call(ast.Name(FOR_EFFECT, ast.Load()), [node.func], [])

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
+import itertools
 import random
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -33,7 +36,10 @@ from rlpath.rewards.sandbox.rewrite import (
     guess_target,
     instrument,
     missing_calls,
+    parametrized_tests,
     parse_tests,
+    plain_test_classes,
+    reaches_into_program,
     take_imports,
     wanted_modules,
 )
@@ -58,6 +64,8 @@ def serve(wire: Wire, extras: list[int]) -> None:
 def run_tests(job: dict[str, Any], program: Program) -> tuple[str, str]:
     """("passed" or "failed", reason) of running the tests; Undecided if they cannot be run at all."""
     tree = parse_tests(job["tests"])
+    if name := reaches_into_program(tree):
+        raise Undecided(f"the tests use {name}, which would have to reach into the program's process")
     imported = take_imports(tree)
     namespace = run_helpers(job["prelude"], job["entry_point"])
     try:
@@ -76,6 +84,10 @@ def run_tests(job: dict[str, Any], program: Program) -> tuple[str, str]:
         exec(compile(instrument(tree, compared), TESTS, "exec", dont_inherit=True), namespace)
         for name in case_classes(tree):
             run_cases(namespace[name])
+        for name in plain_test_classes(tree):
+            run_plain_class(namespace[name])
+        for name in parametrized_tests(tree):
+            run_parametrized(namespace[name])
     except Undecided:
         raise
     except AssertionError as error:
@@ -122,6 +134,39 @@ def run_cases(case: type) -> None:
             raise error
     if raised:
         raise raised[0]
+
+
+def run_plain_class(case: type) -> None:
+    """Run a class of tests as pytest does: a fresh instance for each test, with the methods that set it up."""
+    for name in [name for name in dir(case) if name.startswith("test")]:
+        tests = case()
+        for part in ("setup_class", "setup_method"):
+            if hasattr(tests, part):
+                getattr(tests, part)()
+        run_parametrized(getattr(tests, name))
+
+
+def run_parametrized(test: Callable[..., object]) -> None:
+    """Call a test once for each row of its `pytest.mark.parametrize`; Undecided where it wants other arguments."""
+    tables: list[list[dict[str, object]]] = []
+    for mark in getattr(test, "pytestmark", []):
+        if mark.name == "parametrize":
+            names, rows = (*mark.args, *mark.kwargs.values())[:2]
+            names = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+            tables.append([dict(zip(names, cells(row, len(names)), strict=True)) for row in rows])
+    wanted = set(inspect.signature(test).parameters)
+    for rows in itertools.product(*tables):
+        given = {name: value for row in rows for name, value in row.items()}
+        if set(given) != wanted:
+            raise Undecided(f"the test {test.__name__} wants {', '.join(sorted(wanted - set(given)))} from a fixture")
+        test(**given)
+
+
+def cells(row: Any, count: int) -> tuple[object, ...]:
+    """The values of one row of `parametrize`, which may be a `pytest.param`, a tuple or a single value."""
+    if type(row).__name__ == "ParameterSet":
+        return tuple(row.values)
+    return tuple(row) if count > 1 else (row,)
 
 
 def run_helpers(prelude: str, entry_point: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.guard import guarded
 from rlpath.rewards.reading.extract import Said, doubtful, said
+from rlpath.rewards.reading.vocabulary import NOT_BUT, OFFERS, OFFERS_LATER, denied
 
 _OPTION_LINE = re.compile(r"(?m)^[ \t]*[*_]{0,2}(?:\(([A-Za-z])\)|([A-Za-z])[).:])[*_]{0,2}[ \t]+(\S[^\n]*)$")
 _OPTION_INLINE = re.compile(
@@ -18,39 +19,41 @@ _OPTION_INLINE = re.compile(
 _NUMBERED = re.compile(r"\b(?:answer|option|choice|ending|solution) ?([1-9])\b", re.I)
 _DRESS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|boxed|bf|rm)\b\*?|\\[()\[\],;! ]|[*_`${}~\"“”']")
 _INTRO = re.compile(
-    r"^(?:\s|:|=>|->|[-–—=](?=\s)|hence|it|it's|that|must|be|would|my|a?nswer|the|correct|right|best|final|answer|is|option|choice|letter|therefore|thus|so|clearly|definitely|choose|pick|select|i)+"
+    r"^(?:\s|:|=>|->|[-–—=](?=\s)|hence|it|it's|that|must|be|would|my|a?nswer|the|correct|right|best|final|answer|is|option|choice|letter|therefore|thus|so|clearly|definitely|choose|pick|select|believe|we|i|es|ist|est|è|é|la|el|die|der)+"
     r"(?![A-Za-z])",
     re.I,
 )
 _LETTER = re.compile(r"^[(\[<]{0,2}([A-Za-z])(?:\s*[)\]>]{1,2}|(?![A-Za-z'’]))[.:)]?\s*")
+# "B or C", "B oder C", "BC": a second letter close behind, whatever the word between them.
 _SEVERAL = re.compile(
-    r"^[\s,;/&+|-]*(?:(?:and|or|and/or|as well as|also|but also|maybe|possibly|perhaps|"
-    r"plus)\b[\s,]*(?:also|maybe|possibly|perhaps|option|choice|either)*)?"
-    r"\s*\(?([A-Z])(?:\)|(?![A-Za-z'’]))"
-)
-_NEGATED = re.compile(
-    r"\b(?:not|neither|nor|never|wrong|incorrect|except|eliminate\w*|rule[sd]? out|unlikely|isn't|cannot|"
-    r"can't|maybe|perhaps|possibly|"
-    r"either|unsure|don't|doesn't|guess|unknown|none)\b",
-    re.I,
+    r"^[\s,;/&+|、(-]*(?:(?:and|or|and/or|as well as|also|but also|maybe|possibly|perhaps|plus)\b[\s,]*"
+    r"(?:also|maybe|possibly|perhaps|option|choice|either)*)?\s*\(?([A-Z])(?:\)|(?![A-Za-z'’]))"
+    r"|^[\s,;]*\b(?:но|oder|ou|o|y|e|et|und|или|и)\s+\(?([A-Z])\b|^\s*[或和]者?\s*([A-Z])"
 )
 _OTHER_STATEMENTS = re.compile(
-    r"(?:\b(?:correct|right|best) (?:option|choice|letter)(?: is|:)|\b(?:option|choice) is|\bI (?:would "
-    r")?(?:choose|pick|select|go with)|\bI['’](?:ll|d) (?:go with|pick|choose|say))"
+    r"(?:\b(?:correct|right|best) (?:option|choice|letter|statement|response)(?: is|:)"
+    r"|\b(?:option|choice) is|\b(?:the )?letter is"
+    r"|\b(?:I|we) (?:would )?(?:choose|pick|select|go with)|\bI['’](?:ll|d) (?:go with|pick|choose|say)"
+    r"|^(?:choose|pick|select)(?=[ :]*\(?[A-Z]\b)"
+    r"|^\W*(?:correct|solution|choice|option|selected|selection)\W{0,3}:\W{0,3}(?=\(?[A-Z]\b))"
     r"[ \t]*([^\n]{1,200})",
-    re.I,
+    re.I | re.M,
 )
 _IS_CORRECT = re.compile(
-    r"(?:\b[Oo]ption |\b[Cc]hoice |(?<![A-Za-z]))\(?([A-Z])\)?,? (?:is|seems|looks|must be)(?: to be)?(?: also)?"
+    r"(?<!though )(?<!while )(?<!if )(?<!why )(?:\b[Oo]ption |\b[Cc]hoice |(?<![A-Za-z]))\(?([A-Z])\)?,?"
+    r" (?:is|seems|looks|must be)(?: to be)?(?: also)?"
     r"(?: the| my)?(?: only| final)? (?:correct|right|best|answer|true)(?: (?:answer|option|choice))?\b"
 )
-_CHINESE = re.compile(r"(?:故|所以|因此|应|應)?选(?:择)?\s*[:：]?\s*\(?([A-Z])\)?")
-_NOT_BUT = re.compile(r"\bnot (?:option )?\(?[A-Z]\)?,? but (?:rather )?(?=(?:option )?\(?[A-Z]\b)")
-_FURTHER = re.compile(
-    r"^[^\n.]{0,40}\b(?:or|alternatively|maybe|possibly|perhaps|actually|no,|rather|instead|could also be|"
-    r"might also be)\b(?P<rest>[^\n]{0,80})",
+# A sentence that is a letter behind words which only introduce it: "Hence C", "That leaves option (C)".
+_LETTER_SENTENCE = re.compile(
+    r"(?:(?:so|thus|hence|therefore|clearly|definitely|surely|only|I (?:think|believe))\b,? ?)?"
+    r"(?:(?:it|this|that)(?: is| must be| leaves(?: us)?(?: with)?|['’]?\s?s)\s+)?"
+    r"(?:only )?(?:option |choice |letter )?\(?([A-Z])\)?",
     re.I,
 )
+_CHINESE = re.compile(r"(?:故|所以|因此|应|應)?选(?:择)?\s*[:：]?\s*\(?([A-Z])\)?")
+_LONE = re.compile(r"[^.!?\n]{0,40}?(?<![A-Za-z'’])(?:([B-HJ])|([AI])(?=\W*$|[.,;]))(?![A-Za-z'’])")
+_DENIED_CHOICE = re.compile(r"[不非没没有]\W*$")
 
 
 @dataclass(frozen=True)
@@ -176,10 +179,12 @@ def _chosen(heard: Said, options: Mapping[str, str]) -> tuple[set[str], str]:
     texts += [m.group(1) for m in _OTHER_STATEMENTS.finditer(heard.text) if not doubtful(m.group())]
     found: set[str] = set()
     for text in texts:
-        found |= letters_in(_NOT_BUT.sub("", text), options)
+        found |= letters_in(NOT_BUT.sub("", text), options)
     plain = _DRESS.sub(" ", heard.text)
     for m in (*_IS_CORRECT.finditer(plain), *_CHINESE.finditer(plain)):
-        found.add(m.group(1))
+        behind = plain[m.end() : m.end() + 100]
+        several = _SEVERAL.match(behind) or _DENIED_CHOICE.search(plain[: m.start()])
+        found |= {SEVERAL} if several else {m.group(1), *_offered(behind, options)}
     if found:
         return found | _offered_after(heard, options), (texts or [heard.text])[-1]
     if texts:
@@ -191,24 +196,43 @@ def _offered_after(heard: Said, options: Mapping[str, str]) -> set[str]:
     if not heard.statements:
         return set()
     after = _DRESS.sub(" ", heard.text[heard.statements[-1].end : heard.statements[-1].end + 300])
-    match = _FURTHER.match(after.lstrip(" ."))
-    if not match:
-        # Behind a full stop "A planet ..." begins the next sentence: only a letter that stands alone is an option.
-        sentence = re.match(r"\s*[.!]\s+", after)
-        beside = _SEVERAL.match(after[sentence.end() :] if sentence else after)
-        if sentence and beside and not re.match(r"\s*(?:[.,;)]|$)", after[sentence.end() + beside.end() :]):
-            beside = None
-        return {beside.group(1)} if beside and beside.group(1) in (options or "ABCDEFGHIJ") else set()
-    return letters_in(match.group("rest"), options)
+    if corrected := _corrected(after):
+        return corrected & set(options or "ABCDEFGHIJ")
+    if OFFERS.match(after.lstrip(" .")):
+        return _offered(after.lstrip(" ."), options)
+    # Behind a full stop "A planet ..." begins the next sentence: only a letter that stands alone is an option.
+    sentence = re.match(r"\s*[.!]\s+", after)
+    beside = _SEVERAL.match(after[sentence.end() :] if sentence else after)
+    if not beside or (sentence and not re.match(r"\s*(?:[.,;)]|$)", after[sentence.end() + beside.end() :])):
+        return set()
+    return {beside[beside.lastindex or 1]} & set(options or "ABCDEFGHIJ")
+
+
+def _corrected(text: str) -> set[str]:
+    """The letters that later sentences put in the choice's place: "Wait, it's A"."""
+    lone = (_LONE.match(text, found.end()) for found in OFFERS_LATER.finditer(text))
+    return {letter.group(1) or letter.group(2) for letter in lone if letter}
+
+
+def _offered(text: str, options: Mapping[str, str]) -> set[str]:
+    """The options that `text`, which stands behind a choice, offers in its place: "or C", "wait, actually Paris"."""
+    rest = text
+    while match := OFFERS.match(rest):
+        rest = rest[match.end() :].lstrip(" ,")
+    if rest == text:
+        return set()
+    rest = rest.split("\n", 1)[0][:80]
+    letter = re.match(r"(?:(?:the )?answer is |it(?:'s| is) |option |choice )*\(?([A-Z])\)?(?![A-Za-z'’])", rest, re.I)
+    return {letter.group(1).upper()} if letter else set() if denied(rest) else letters_in(rest, options)
 
 
 def letters_in(text: str, options: Mapping[str, str]) -> set[str]:
     """The options that a stated answer names: one where it names one, several or none otherwise."""
     plain = " ".join(_DRESS.sub(" ", text).split())
-    plain = re.sub(r"(?<=\w\)|\w\w|\W\w)[,;] ?(?:not|rather than|instead of)\b.*$", "", plain)
+    plain = re.sub(r"(?<=[\w)])(?:[,;] ?not|[,;]? (?:rather than|instead of|unlike))\b.*$", "", plain)
     if own := _lettered_option(_INTRO.sub("", plain, count=1).strip(), options):
         return {own}
-    if _NEGATED.search(plain) and _plain(_INTRO.sub("", plain, count=1)) not in options.values():
+    if denied(plain) and _plain(_INTRO.sub("", plain, count=1)) not in options.values():
         return {SEVERAL} if len(plain) < 200 else set()
     by_text = {letter for letter, option in options.items() if option == _plain(plain)}
     if len(by_text) == 1 and len(plain.strip("(). :")) > 1:
@@ -225,7 +249,7 @@ def letters_in(text: str, options: Mapping[str, str]) -> set[str]:
 
 def _lettered_option(text: str, options: Mapping[str, str]) -> str | None:
     """The letter of a text that is an option's letter and its own text, whatever that says: "(D) none of these"."""
-    lettered = re.match(r"[(\[]?([A-Za-z])[)\].:]+ *(.+)$", " ".join(_DRESS.sub(" ", text).split()))
+    lettered = re.match(r"[(\[]?([A-Za-z])(?:[)\].:,]+|\s+[-–—]) *(.+)$", " ".join(_DRESS.sub(" ", text).split()))
     if lettered and options.get(lettered.group(1).upper()) == _plain(lettered.group(2)):
         return lettered.group(1).upper()
     return None
@@ -233,15 +257,17 @@ def _lettered_option(text: str, options: Mapping[str, str]) -> str | None:
 
 def _with_rest(letter: str, head: str, rest: str, options: Mapping[str, str]) -> set[str]:
     if more := _SEVERAL.match(rest):
-        return {letter, more.group(1)}
+        return {letter, more[more.lastindex or 1]}
     if not rest:
         return {letter}
     plain_rest = _plain(re.sub(r"^\((.*)\)\W*$", r"\1", rest))
     named = {other for other, option in options.items() if option == plain_rest}
     if named:
         return {letter} if letter in named else {letter, *named}
+    if offered := _offered(rest, options):
+        return {letter, *offered}
     marked = head.rstrip()[-1:] in ").:" or rest[0] in ",;-–—("
-    if letter in "AI" and not marked and not re.match(r"(?:because|since|as|is|which)\b", rest):
+    if letter in "AI" and not marked and not re.match(r"(?:because|since|as|is|which)\b|[^\x00-\x7f]", rest):
         return _by_words(f"{letter} {rest}", options)
     inside = _texts_within(plain_rest, options)
     return {letter} if not inside or letter in inside or not marked else {letter, *inside}
@@ -276,20 +302,22 @@ def _last_line(text: str, options: Mapping[str, str]) -> tuple[set[str], str]:
         return whole, line
     bare = " ".join(_DRESS.sub(" ", line).split())
     bare = re.sub(r"^(?:(?:hence|thus|so|therefore)\b,?|=>|->|→)\s*(?=[(\[<]*[A-Z]\b)", "", bare, flags=re.I)
+    if spoken := re.fullmatch(r'\{"?\w+"?: *"?(.{1,300}?)"?\}', line):  # {"answer": "B"}
+        return letters_in(spoken.group(1), options), line
     bare = re.sub(r"^[\[<]{1,2}([A-Z])[\]>]{1,2}(?=\W*$)", r"\1", bare)
     lettered = re.fullmatch(r"(?:(?:option|choice|answer)\s*:?\s*)?\(?([A-Za-z])(?:\)|[.:)])?(?:\s+.*)?", bare, re.I)
-    alone = len(bare.strip("(). :")) == 1 or re.fullmatch(r"(?:option|choice)\s*\(?[A-Z]\)?\.?", bare, re.I)
+    alone = len(bare.strip("(). :!")) == 1 or re.fullmatch(r"(?:option|choice)\s*\(?[A-Z]\)?\.?", bare, re.I)
     if lettered and (alone or re.match(r"(?:(?:option|choice|answer)\s*:?\s*)?\(?[A-Z](?:\)|[.:,]| ?\()", bare, re.I)):
         if len(lines) > 1 and _restates_another(lines[-2], bare):
             return {SEVERAL}, line
         return letters_in(re.sub(r"^(?:option|choice|answer)\s*:?\s*", "", bare, flags=re.I), options), line
     sentence = re.split(r"(?<=[.!])\s+", bare.rstrip(" .!"))[-1]
-    if _NEGATED.search(sentence) or sentence.endswith("?"):
+    if denied(sentence) or sentence.endswith("?"):
         return set(), line
-    if spelled := re.fullmatch(
-        r"(?:so |thus |hence )?(?:[Ii]t|[Tt]his|[Tt]hat)(?: is|['’]?\s?s)\s+(?:option |choice )?\(?([A-Z])\)?", sentence
-    ):
+    if (spelled := _LETTER_SENTENCE.fullmatch(sentence)) and spelled.group(1).isupper():
         return {spelled.group(1)}, line
+    if reasoned := re.match(r"\(?([A-Z])\)?(?: - |, (?=[\w ]+$)|,? (?:because|since)\b)(.*)", sentence):
+        return _with_rest(reasoned.group(1), reasoned.group(1) + ":", reasoned.group(2).strip(), options), line
     several = re.match(r"\(?([A-Z])\)?(?=\W)", sentence)
     if several and _SEVERAL.match(sentence[several.end() :]):
         return {SEVERAL}, line

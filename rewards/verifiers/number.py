@@ -26,25 +26,18 @@ from rlpath.rewards.reading.literals import (
     plain,
     read_number,
 )
-from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE, denied
+from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE, NOT_BUT, OFFERS, OFFERS_LATER, denied
 
-_MORE = re.compile(
-    r"^[^\n.!?]{0,60}?\b(?:or|alternatively|maybe|possibly|perhaps|otherwise|instead|rather|actually|make "
-    r"that|i mean|no,|correction|"
-    r"could (?:also )?be|might (?:also )?be|wait)\b",
-    re.I,
-)
-_LATER = re.compile(
-    r"\b(?:alternatively|or (?:it is|it's|maybe|perhaps|possibly|it (?:could|might) be)|actually|make "
-    r"that|i mean|correction|no, (?:it|the)|"
-    r"it (?:could|might|may) (?:also )?be|another possible|or else)\b[^.\n]{0,60}",
-    re.I,
-)
 _BEFORE_OR = re.compile(r"\d[^.\n]{0,24}\b(?:or|and/or)\s*(?:else |maybe |perhaps |possibly )?\W{0,4}$", re.I)
 _SPELLED_MINUS = re.compile(r"(\d\s*)?\b(?:minus|negative)\s*$", re.I)
-_TIED = re.compile(r"[\w)] ?[*/^+<>-] ?$|\d:$|[A-Za-z0-9_.^]$")
+_TIED = re.compile(r"[\w)] ?[*/^+<>≠-] ?$|\d:$|[A-Za-z0-9_.^]$|\w\($|\\[A-Za-z]+ ?\{?$|[_^]\{$")
+_ASKS_THE_TIME = re.compile(r"\bo['’]?clock\b|\bwhat (?:hour|time)\b|\bwhen\b", re.I)
+_FULL_HOUR = re.compile(r"(?<![\d:])(\d{1,2}):00(?![\d:])")
 _ASIDE = re.compile(r"(?<=\d) \([^()]*[*×+=/-][^()]*\)\W*$")  # "18 (9 × 2)" says how it came about
 _COMPARED = re.compile(r",? which is (?:less|more|fewer|greater|higher|lower|also|about|\w+er) .*\d")
+_CIRCUMSTANCE = re.compile(
+    r" (?:in|after|for|over|within|during|by) (\d[\d.,]* (?:second|minute|hour|day|week|month|year)s?)\W*$"
+)
 _TEN_TO_THE = re.compile(r"\W*10 ?\^ ?\{? ?-?\d{1,4} ?\}?\W*")
 _ADJACENT = re.compile(r"^[\s,;/&{(\[$\\]{0,8}(-?\d[\d,.]*)")
 _ONLY_NUMBER_LINE = re.compile(r"^\W*[-+]?[\d][\d.,]*\W*$")
@@ -135,12 +128,14 @@ def _judge_statements(heard: Said, wanted: Number, question: str | None) -> Verd
     read: list[tuple[Statement, Number]] = []
     unread: list[tuple[Statement, NotANumber]] = []
     for statement in heard.statements:
-        number = _read_statement(statement)
-        if statement.channel == "hashes" and isinstance(number, NotANumber) and "number where" in number.reason:
-            number = _in_sentence(statement.text)
+        number = _read_statement(statement, question)
         if isinstance(number, Number):
             read.append((statement, number))
-        elif statement.channel != "phrase" or "number where" not in number.reason or denied(statement.text):
+        elif (
+            statement.channel != "phrase"
+            or "number where" not in number.reason
+            or denied(NOT_BUT.sub("", statement.text))
+        ):
             unread.append((statement, number))
     if unread:
         statement, problem = unread[-1]
@@ -159,24 +154,36 @@ def _judge_statements(heard: Said, wanted: Number, question: str | None) -> Verd
 
 
 def _in_sentence(sentence: str) -> Number | NotANumber:
-    """The one number of a short sentence behind `####`: "Seth is 16 years old"."""
+    """The one number of a short sentence behind `####` or in a tag: "Seth is 16 years old"."""
     sentence = plain(sentence)
     literals = list(LITERAL.finditer(sentence))
-    if len(literals) != 1 or denied(sentence) or doubtful(sentence):
+    if len(literals) != 1 or denied(sentence) or doubtful(sentence) or sentence.endswith("?"):
         return NotANumber("no one number in the sentence")
     before = sentence[: literals[0].start()] + (" " if literals[0].group()[0] == " " else "")
-    if bounded_before(before) or CALCULATES_BEFORE.search(before[-60:]) or _TIED.search(before):
+    if _tied(before, sentence[literals[0].end() :]):
         return NotANumber("a bound or an unfinished calculation")
     return read_number(sentence[literals[0].start() :].strip())
 
 
-def _read_statement(statement: Statement) -> Number | NotANumber:
-    text = statement.text
+def _tied(before: str, after: str) -> bool:
+    """True where what stands before a number bounds it or calculates with it."""
+    if bounded_before(before) or _TIED.search(before) or CALCULATES_BEFORE.search(before[-60:]):
+        return True
+    return before.endswith("|") and before.count("|") % 2 == 1 and "|" not in after
+
+
+def _read_statement(statement: Statement, question: str | None) -> Number | NotANumber:
+    text = NOT_BUT.sub("", statement.text)
+    if ":00" in text and question and _ASKS_THE_TIME.search(question):
+        text = _FULL_HOUR.sub(r"\1", text)
     if statement.channel == "tag" and "\n" in text.strip():
         text = text.strip().rsplit("\n", 1)[-1]
         if ANY_NUMBER.search(statement.text.strip()[: -len(text)]):
             return NotANumber("several lines of numbers in one answer")
-    return read_number(text)
+    number = read_number(text)
+    if statement.channel in ("hashes", "tag") and isinstance(number, NotANumber) and "number where" in number.reason:
+        return _in_sentence(text)
+    return number
 
 
 def _offers_more(text: str, read: list[tuple[Statement, Number]]) -> str:
@@ -191,9 +198,9 @@ def _offers_more(text: str, read: list[tuple[Statement, Number]]) -> str:
     if last[0].channel == "box" and (beside := _ADJACENT.match(after)):
         spans.append(beside.group(1))
     after = after.lstrip("}$) *_`\\].")
-    if match := _MORE.match(after[:80]):
+    if match := OFFERS.match(after[:80]):
         spans.append(after[match.end() :].split("\n", 1)[0][:80])
-    spans += [m.group() for m in _LATER.finditer(after)]
+    spans += [re.split(r"[.\n]", after[m.end() : m.end() + 60])[0] for m in OFFERS_LATER.finditer(after)]
     for span in spans:
         numbers = [literal_value(m) for m in LITERAL.finditer(plain(span))]
         if any(value is not None and value != last[1].face for value in numbers):
@@ -227,13 +234,19 @@ def _judge_last(heard: Said, wanted: Number, question: str | None) -> Verdict:
 
 def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verdict:
     """Judge a sentence that mentions a number without announcing it: its last number, unless denied or hedged."""
-    sentence = plain(sentence).rstrip(" .!")
+    sentence = NOT_BUT.sub("", plain(sentence).rstrip(" .!"))
     shown = sentence[:200]
     if denied(sentence) or doubtful(sentence) or hedged(sentence):
         return Verdict.of(Status.WRONG, shown, "the number is denied or hedged")
     sentence = _ASIDE.sub("", sentence)
     if "=" in sentence:
-        sentence = sentence.rsplit("=", 1)[1].strip()
+        left, sentence = (side.strip() for side in sentence.rsplit("=", 1))
+        bare, side = LITERAL.fullmatch(left), LITERAL.match(sentence)
+        if bare and side and literal_value(bare) != literal_value(side):
+            return Verdict.of(Status.WRONG, shown, "an equation between different numbers")
+    given = _CIRCUMSTANCE.search(sentence) if question else None
+    if given and given.group(1) in (question or "") and ANY_NUMBER.search(sentence[: given.start()]):
+        sentence = sentence[: given.start()]  # "135 meters in 5 minutes", where the question gives the minutes
     literals = list(LITERAL.finditer(sentence))
     if not literals:
         return Verdict.of(Status.NO_ANSWER, shown, "no number after the equals sign")
@@ -244,7 +257,7 @@ def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verd
     before = sentence[: last.start()] + (" " if last.group()[0] == " " else "")
     if _TEN_TO_THE.fullmatch(sentence):
         return _compare_read(read_number(sentence), wanted, shown, question)
-    if bounded_before(before) or _TIED.search(before) or CALCULATES_BEFORE.search(before[-60:]):
+    if _tied(before, sentence[last.end() :]):
         return Verdict.of(Status.WRONG, shown, "a bound or an unfinished calculation")
     if len(literals) > 1 and _listed(sentence[literals[-2].end() : last.start()]):
         return Verdict.of(Status.WRONG, shown, "a list of numbers")

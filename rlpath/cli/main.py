@@ -39,6 +39,7 @@ COMMANDS = {
     "verify": Command("rlpath.rewards.audit.commands:Verify", "judge one completion against a gold answer"),
     "audit": Command("rlpath.rewards.audit.commands:Audit", "measure a verifier on labeled cases"),
     "sweep": Command("rlpath.cli.sweep.command:Sweep", "run a recipe over seeds and a grid, here or on Ray"),
+    "diagnose": Command("rlpath.cli.diagnose:Diagnose", "why the reward of a run does not rise"),
     "enjoy": Command("rlpath.cli.enjoy:Enjoy", "watch a trained agent, and measure its return"),
     "compare": Command("rlpath.evals.commands.seeds:Compare", "compare two sets of seeds"),
     "check-curve": Command("rlpath.evals.commands.seeds:CheckCurve", "check a run against a recorded learning curve"),

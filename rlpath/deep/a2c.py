@@ -29,8 +29,7 @@ from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
 from rlpath.deep.parts.networks import MakeNetwork
 from rlpath.deep.parts.normalize import Normalize, make_envs
-from rlpath.deep.parts.training import Args as Common
-from rlpath.deep.parts.training import Result, Training, explained_variance
+from rlpath.deep.parts.training import Result, RolloutArgs, Training, explained_variance
 from rlpath.deep.parts.vec import MakeEnv
 from rlpath.deep.ppo import Agent, Batch, collect, make_batch, normalize_advantages
 from rlpath.deep.ppo_continuous import agent_for, policy_on
@@ -41,7 +40,7 @@ RMS_DECAY = 0.99
 
 
 @dataclass(frozen=True)
-class Args(Common):
+class Args(RolloutArgs):
     """Stable-Baselines3's defaults, with eight environments."""
 
     learning_rate: float = 7e-4
@@ -81,25 +80,13 @@ class Args(Common):
     log_std: float = 0.0
     """Logarithm of the standard deviation of continuous actions at the start."""
 
-    @property
-    def batch_size(self) -> int:
-        """Environment steps in a rollout."""
-        return self.num_envs * self.num_steps
-
-    @property
-    def num_iterations(self) -> int:
-        """Whole rollouts in `total_timesteps`."""
-        return self.total_timesteps // self.batch_size
-
     def check(self) -> None:
         """Raise `InputError` where a field makes no sense or there is nothing to do."""
         super().check()
-        self.require_positive("learning_rate", "num_envs", "num_steps", "max_grad_norm", "optimizer_eps")
+        self.require_positive("learning_rate", "max_grad_norm", "optimizer_eps")
         self.require_share("gamma", "gae_lambda")
         if self.norm_adv and self.batch_size == 1:
             raise InputError("one row has no spread to normalize by; take more steps, or --no-norm-adv")
-        if self.total_timesteps < self.batch_size:
-            raise InputError(f"{self.total_timesteps} steps are fewer than one rollout of {self.batch_size}")
 
 
 def loss_terms(agent: Agent, batch: Batch, args: Args) -> tuple[Tensor, dict[str, Tensor]]:

@@ -24,31 +24,32 @@ own weights (networks.py says why); what the losses need is computed by torch fo
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor, nn
 
 from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
-from rlpath.deep.parts.networks import MakeNetwork, custom_network, mlp, numpy_forward, sample_categorical
-from rlpath.deep.parts.training import Args as Common
-from rlpath.deep.parts.training import Result, Training, box_size, explained_variance, require_space
-from rlpath.deep.parts.vec import Environments, MakeEnv, Spaces, VectorEnv
+from rlpath.deep.parts.evaluate import acting_policy
+from rlpath.deep.parts.networks import MakeNetwork, choose_parts, custom_network, endless_rows, mlp, numpy_forward
+from rlpath.deep.parts.training import Result, RolloutArgs, Training, box_size, explained_variance, require_space
+from rlpath.deep.parts.vec import Environments, MakeEnv, Spaces, VectorEnv, refuse_endless
 from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
 Act = Callable[[Array], Array]
-ENDLESS = 100_000
 KL_MARGIN = 1.5  # Stable-Baselines3's, where it tests every minibatch
 
 
 @dataclass(frozen=True)
-class Args(Common):
+class Args(RolloutArgs):
     """CleanRL's defaults for classic control, with bootstrapped truncations."""
 
     learning_rate: float = 2.5e-4
@@ -98,20 +99,10 @@ class Args(Common):
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of policy and value network."""
 
-    @property
-    def batch_size(self) -> int:
-        """Environment steps in a rollout."""
-        return self.num_envs * self.num_steps
-
-    @property
-    def num_iterations(self) -> int:
-        """Whole rollouts in `total_timesteps`."""
-        return self.total_timesteps // self.batch_size
-
     def check(self) -> None:
         """Raise `InputError` where a field makes no sense, sizes do not divide or there is nothing to do."""
         super().check()
-        self.require_positive("learning_rate", "num_envs", "num_steps", "num_minibatches", "update_epochs")
+        self.require_positive("learning_rate", "num_minibatches", "update_epochs")
         self.require_positive("clip_coef", "max_grad_norm", "adam_eps")
         self.require_share("gamma", "gae_lambda")
         if self.batch_size % self.num_minibatches:
@@ -119,11 +110,6 @@ class Args(Common):
             raise InputError(f"{rows} do not divide into {self.num_minibatches} minibatches")
         if self.norm_adv and self.batch_size == self.num_minibatches:
             raise InputError("minibatches of one row have no spread to normalize by; use fewer, or --no-norm-adv")
-        if self.total_timesteps < self.batch_size:
-            raise InputError(f"{self.total_timesteps} steps are fewer than one rollout of {self.batch_size}")
-
-
-# The networks
 
 
 class Agent(nn.Module):
@@ -134,18 +120,11 @@ class Agent(nn.Module):
     equally likely; without, torch's own initialization. `make_network`, where it is given, makes both networks instead.
     """
 
-    sizes: tuple[int, ...]
-
     def __init__(
-        self,
-        envs: Spaces,
-        hidden: tuple[int, ...],
-        orthogonal: bool,
-        seed: int,
-        make_network: MakeNetwork | None = None,
+        self, envs: Spaces, hidden: Sequence[int], orthogonal: bool, seed: int, make_network: MakeNetwork | None = None
     ) -> None:
         super().__init__()
-        self.single = not isinstance(envs.single_action_space, gymnasium.spaces.MultiDiscrete)
+        self.shape = envs.single_action_space.shape or ()
         self.start = getattr(envs.single_action_space, "start", 0)
         outputs, space = self.outputs(envs), envs.single_observation_space
         if make_network is not None:
@@ -164,7 +143,8 @@ class Agent(nn.Module):
         if isinstance(space, gymnasium.spaces.MultiDiscrete):
             self.sizes = tuple(map(int, space.nvec))
         else:
-            self.sizes = (int(require_space(space, gymnasium.spaces.Discrete, "the action space", "use PPO").n),)
+            remedy = "use ppo_continuous for continuous actions"
+            self.sizes = (int(require_space(space, gymnasium.spaces.Discrete, "the action space", remedy).n),)
         return sum(self.sizes)
 
     def value(self, obs: Tensor) -> Tensor:
@@ -179,45 +159,24 @@ class Agent(nn.Module):
         entropy = [-(rows.exp() * rows).sum(-1) for rows in logprobs]
         return functools.reduce(torch.add, chosen), functools.reduce(torch.add, entropy)
 
-    def sampler(self, rng: np.random.Generator, num_envs: int, steps: int) -> Act:
+    def sampler(self, rng: Generator, num_envs: int, steps: int) -> Act:
         """A function from (N, inputs) to N drawn actions; random numbers are drawn for `steps` calls at once."""
         logits = numpy_forward(self.actor)
         uniform = endless_rows(lambda: rng.random((steps, num_envs, len(self.sizes)), np.float32))
-        return lambda obs: self._choose(logits(obs), next(uniform))
+        return lambda obs: choose_parts(logits(obs), self.sizes, next(uniform)).reshape(-1, *self.shape)
 
     def greedy_action(self, obs: Array) -> Array:
         """The most probable action of each row, (N, inputs) → (N, *action)."""
-        return self._choose(numpy_forward(self.actor)(obs), None)
-
-    def _choose(self, logits: Array, uniform: Array | None) -> Array:
-        columns, start = [], 0
-        for i, size in enumerate(self.sizes):
-            part = logits[:, start : start + size]
-            columns.append(part.argmax(-1) if uniform is None else sample_categorical(part, uniform[:, i]))
-            start += size
-        return columns[0] if self.single else np.stack(columns, -1)
+        return choose_parts(numpy_forward(self.actor)(obs), self.sizes, None).reshape(-1, *self.shape)
 
     def clip_action(self, action: Array) -> Array:
         """`action` as the environment may see it: counted from where its space starts."""
         return action + self.start if np.any(self.start) else action
 
 
-def endless_rows(draw: Callable[[], Array]) -> Iterator[Array]:
-    """Rows of blocks, without end: as many calls of the generator as steps would cost more than the policy."""
-    while True:
-        yield from draw()
-
-
 def make_agent(envs: Spaces, args: Args, make_network: MakeNetwork | None = None) -> Agent:
     """The untrained agent of `args.seed`. Raises `InputError` where actions or observations are of another kind."""
-    space = envs.single_action_space
-    if not isinstance(space, gymnasium.spaces.MultiDiscrete):
-        remedy = "use ppo_continuous for continuous actions"
-        require_space(space, gymnasium.spaces.Discrete, "the action space", remedy)
     return Agent(envs, args.hidden, args.orthogonal_init, args.seed, make_network)
-
-
-# A rollout and what is learned from it
 
 
 class Rollout(NamedTuple):
@@ -252,22 +211,14 @@ class Batch(NamedTuple):
 
 
 def collect(
-    envs: Environments,
-    agent: Agent,
-    rng: np.random.Generator,
-    training: Training,
-    steps: int,
-    episodes: int | None = None,
+    envs: Environments, agent: Agent, rng: Generator, training: Training, steps: int, episodes: int | None = None
 ) -> Rollout:
     """Act with the current policy: `steps` steps of every environment, or until `episodes` have ended."""
     draw = agent.sampler(rng, envs.num_envs, steps)
     taken, ended = [], 0
     while len(taken) < steps if episodes is None else ended < episodes:
-        if ended == 0 and len(taken) == ENDLESS:
-            remedy = "give the environment a time limit with gymnasium.wrappers.TimeLimit"
-            raise InputError(
-                f"no episode has ended in {ENDLESS} steps, and this algorithm learns from whole ones; {remedy}"
-            )
+        if episodes is not None and not ended:
+            refuse_endless(len(taken))
         obs = envs.obs.astype(np.float32, copy=False)
         action = draw(obs)
         step = envs.step(agent.clip_action(action))
@@ -330,9 +281,6 @@ def normalize_advantages(advantage: Tensor) -> Tensor:
     return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
 
 
-# The update
-
-
 def policy_loss(ratio: Tensor, advantage: Tensor, args: Args) -> Tensor:
     """The clipped surrogate, to be minimized, from (B,) ratios and advantages."""
     if args.norm_adv:
@@ -377,29 +325,25 @@ def loss_terms(agent: Agent, batch: Batch, args: Args) -> tuple[Tensor, Terms]:
 
 
 def update(
-    agent: Agent, optimizer: torch.optim.Optimizer, batch: Batch, args: Args, rng: np.random.Generator
+    agent: Agent, optimizer: torch.optim.Optimizer, batch: Batch, args: Args, rng: Generator
 ) -> dict[str, float]:
     """All epochs over one rollout; the figures of the last minibatch, and the clip fraction over all of them."""
     weights = list(agent.parameters())
+    kl_limit = math.inf if args.target_kl is None else args.target_kl * (KL_MARGIN if args.kl_per_minibatch else 1)
     seen: list[Terms] = []
     for _ in range(args.update_epochs):
         for index in torch.from_numpy(rng.permutation(len(batch.obs))).chunk(args.num_minibatches):
             loss, terms = loss_terms(agent, batch.rows(index), args)
             seen.append(terms)
-            if args.kl_per_minibatch and exceeds(terms.approx_kl, args.target_kl, KL_MARGIN):
+            if args.kl_per_minibatch and terms.approx_kl.item() > kl_limit:
                 return figures(seen, batch)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(weights, args.max_grad_norm)
             optimizer.step()
-        if not args.kl_per_minibatch and exceeds(seen[-1].approx_kl, args.target_kl, 1.0):
+        if seen[-1].approx_kl.item() > kl_limit:
             break
     return figures(seen, batch)
-
-
-def exceeds(approx_kl: Tensor, target: float | None, margin: float) -> bool:
-    """Whether there is a target and the divergence is above `margin` times it."""
-    return target is not None and approx_kl.item() > margin * target
 
 
 def figures(seen: list[Terms], batch: Batch) -> dict[str, float]:
@@ -416,9 +360,6 @@ def annealed(args: Args, iteration: int) -> Args:
     left = 1 - (iteration + args.anneal_late) / args.num_iterations
     learning_rate = args.learning_rate * (left if args.anneal_lr else 1)
     return replace(args, learning_rate=learning_rate, clip_coef=args.clip_coef * (left if args.anneal_clip else 1))
-
-
-# Training
 
 
 def train(
@@ -438,7 +379,7 @@ def train(
     envs = VectorEnv(make_env or args.env_id, args.num_envs, args.seed)
     agent = make_agent(envs, args, make_network)
     training = iterate(args, envs, agent, run)
-    return training.result(agent, policy(agent, args.seed))
+    return training.result(agent, acting_policy(agent, args.seed))
 
 
 def iterate(args: Args, envs: Environments, agent: Agent, run: RunFolder | None) -> Training:
@@ -454,15 +395,3 @@ def iterate(args: Args, envs: Environments, agent: Agent, run: RunFolder | None)
         training.log(update(agent, optimizer, batch, now, rng) | {"charts/learning_rate": now.learning_rate})
     envs.close()
     return training
-
-
-def policy(agent: Agent, seed: int) -> Callable[[Array, bool], Array]:
-    """The trained policy as a function of (N, inputs) and whether to act greedily."""
-    rng = np.random.default_rng(derive(seed, "act"))
-
-    def act(obs: Array, deterministic: bool) -> Array:
-        obs = obs.astype(np.float32, copy=False)
-        action = agent.greedy_action(obs) if deterministic else agent.sampler(rng, len(obs), 1)(obs)
-        return agent.clip_action(action)
-
-    return act

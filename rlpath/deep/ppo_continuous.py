@@ -21,7 +21,7 @@ Where the two libraries differ here:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,11 +31,12 @@ import torch
 from torch import Tensor, nn
 
 from rlpath.core.errors import InputError
-from rlpath.deep.parts.networks import MakeNetwork, numpy_forward
+from rlpath.deep.parts.evaluate import acting_policy
+from rlpath.deep.parts.networks import MakeNetwork, endless_rows, numpy_forward
 from rlpath.deep.parts.normalize import Normalize, NormalizedEnvs, make_envs
 from rlpath.deep.parts.training import Result, box_size, require_space
 from rlpath.deep.parts.vec import Environments, MakeEnv, Spaces
-from rlpath.deep.ppo import Act, Agent, endless_rows, iterate, policy
+from rlpath.deep.ppo import Act, Agent, iterate
 from rlpath.deep.ppo import Args as Discrete
 from rlpath.runs.run_folder import RunFolder
 
@@ -69,7 +70,7 @@ class GaussianAgent(Agent):
     def __init__(
         self,
         envs: Spaces,
-        hidden: tuple[int, ...],
+        hidden: Sequence[int],
         orthogonal: bool,
         seed: int,
         make_network: MakeNetwork | None = None,
@@ -110,7 +111,7 @@ class GaussianAgent(Agent):
 
 def agent_for(
     envs: Spaces,
-    hidden: tuple[int, ...],
+    hidden: Sequence[int],
     orthogonal: bool,
     seed: int,
     log_std: float = 0.0,
@@ -147,7 +148,7 @@ def train(
 
 def policy_on(envs: Environments, agent: Agent, seed: int) -> Callable[[Array, bool], Array]:
     """The trained policy as a function of raw observations, (N, inputs), and whether to act greedily."""
-    act = policy(agent, seed)
+    act = acting_policy(agent, seed)
     if isinstance(envs, NormalizedEnvs):
         return lambda obs, deterministic: act(envs.for_evaluation(obs), deterministic)
     return act

@@ -145,12 +145,13 @@ def _merge(base: Path, adapter: Path, folder: Path) -> None:
         merged = _merge_in_memory(policy)
     with torch.no_grad():
         _check_logits(adapter, merged(input_ids=ids).logits, wanted)
-        merged.to(stored)
+        _store_as(merged, stored)
         temporary = folder.with_name(f".{folder.name}{TEMPORARY}")
         shutil.rmtree(temporary, ignore_errors=True)
         merged.save_pretrained(temporary)
         written = auto.from_pretrained(temporary, dtype=torch.float32).eval()
-        _check_logits(adapter, written(input_ids=ids).logits, merged.float()(input_ids=ids).logits)
+        _store_as(merged, torch.float32)
+        _check_logits(adapter, written(input_ids=ids).logits, merged(input_ids=ids).logits)
     with_tokenizer = adapter if (adapter / "tokenizer_config.json").is_file() else base
     transformers.AutoTokenizer.from_pretrained(with_tokenizer).save_pretrained(temporary)
     temporary.replace(folder)
@@ -248,6 +249,12 @@ def _some_tokens(policy: Any) -> Any:
     indices = getattr(policy.peft_config["default"], "trainable_token_indices", None) or []
     listed = [index for each in indices.values() for index in each] if isinstance(indices, dict) else list(indices)
     return torch.cat([drawn, torch.tensor([listed[:8], listed[:8]], dtype=torch.long)], 1)
+
+
+def _store_as(model: Any, dtype: Any) -> None:
+    """Cast the parameters alone: `model.to` would round the buffers too, and rotary frequencies are never stored."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
 
 
 def _check_logits(adapter: Path, found: Any, wanted: Any) -> None:

@@ -54,3 +54,8 @@ def caps_logits(config: Any) -> bool:
 def caps_attention(config: Any) -> bool:
     """Whether attention scores go through a soft cap, which torch's fused kernel leaves out."""
     return bool(getattr(config, "attn_logit_softcapping", None))
+
+
+def shares_keys(model: Any) -> bool:
+    """Whether layers read the keys and values of another layer (Gemma 3n)."""
+    return bool(getattr(model.config.get_text_config(), "num_kv_shared_layers", 0))

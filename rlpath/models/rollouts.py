@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from rlpath.core.errors import InputError
-from rlpath.core.types import Decoding, Sampler
+from rlpath.core.types import Completion, Decoding, Sampler
 from rlpath.models.chat import ChatOptions
 
 __all__ = ["Backend", "Decoding", "LoadedSampler", "PolicySampler", "Sampler", "choose_backend", "load_sampler"]
@@ -17,6 +17,12 @@ Backend = Literal["hf", "vllm"]
 
 class PolicySampler(Sampler, Protocol):
     """A sampler whose weights follow a trainer's."""
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], decoding: Decoding, *, first: int = 0
+    ) -> list[list[Completion]]:
+        """For each prompt `decoding.n` completions; `first` is the number of the first prompt where this is a part."""
+        ...
 
     def load_weights(self, weights: Iterable[tuple[str, Any]]) -> None:
         """Replace the named weights (names as in the model's `state_dict`)."""

@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from typing import Literal
 
+from rlpath.core.seeding import derive
 from rlpath.core.types import Status, Verifier
 from rlpath.posttrain.verify import Verified
 
@@ -27,8 +28,11 @@ def control_reward(
     - `majority`: 1 where it is the commonest of its group, right or wrong.
     """
     if kind == "random":
-        generator = random.Random(seed)
-        return [float(generator.random() < 0.5) for _ in verified.problems]
+        # A coin for each problem, whichever process it came to.
+        coins = [
+            random.Random(derive(seed, verified.problems[group.start].id)) for group in verified.groups(group_size)
+        ]
+        return [float(coin.random() < 0.5) for coin in coins for _ in range(group_size)]
     if kind == "format":
         return [float(verdict.status in (Status.CORRECT, Status.WRONG)) for verdict in verified.verdicts]
     rewards: list[float | None] = []

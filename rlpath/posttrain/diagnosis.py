@@ -21,7 +21,7 @@ class Record:
     """The steps of a run, with means over either end of them."""
 
     def __init__(self, metrics: Sequence[Row]) -> None:
-        self.rows = [row for row in metrics if row.get("reward") is not None]
+        self.rows = steps(metrics)
         self.span = max(3, len(self.rows) // 4)
 
     def first(self, name: str) -> float:
@@ -36,10 +36,21 @@ class Record:
         """Every value, in order."""
         return [float(row[name]) for row in self.rows if row.get(name) is not None]
 
+    @property
+    def verifier_pays(self) -> bool:
+        """Whether the reward is the share that the verifier accepts."""
+        paid, right = self.values("reward"), self.values("status/correct")
+        return len(paid) == len(right) and all(abs(a - b) < 1e-6 for a, b in zip(paid, right, strict=True))
+
 
 def _mean(rows: Sequence[Row], name: str) -> float:
     values = [float(row[name]) for row in rows if row.get(name) is not None]
     return sum(values) / len(values) if values else math.nan
+
+
+def steps(metrics: Sequence[Row]) -> list[Row]:
+    """The rows of steps that sampled; where nothing could be decided such a step has no reward."""
+    return [row for row in metrics if row.get("reward") is not None or row.get("reward/missing") is not None]
 
 
 def diagnose(metrics: Sequence[Row]) -> list[str]:
@@ -96,10 +107,14 @@ def undecided(record: Record) -> str | None:
 
 def too_hard_or_too_easy(record: Record) -> str | None:
     """Nearly all groups have equal rewards, so nothing can be learned from them."""
-    share, right = record.last("groups/no_signal"), record.last("status/correct")
+    share = record.last("groups/no_signal")
     if not share > 0.8:
         return None
     said = f"in {100 * share:.0f} % of the groups all completions had the same reward, so there was nothing to learn: "
+    right = record.last("status/correct")
+    if not abs(record.last("reward") - right) <= 0.2:
+        # Something else is paid for: how many are right does not say how hard that is.
+        right = math.nan
     if right > 0.5:
         return f"{said}the problems are too easy ({100 * right:.0f} % right); give harder ones"
     if right < 0.1:
@@ -138,10 +153,10 @@ def ran_away(record: Record) -> str | None:
 def hacked(record: Record) -> str | None:
     """What is paid for rises, and what is wanted does not."""
     rise = record.last("reward") - record.first("reward")
-    held_out, right = record.values("eval/pass@1"), record.values("status/correct")
+    held_out = record.values("eval/pass@1")
     if len(held_out) >= 2:
         gain, what = held_out[-1] - held_out[0], "accuracy on held-out problems"
-    elif right and not _same(record.values("reward"), right):
+    elif record.values("status/correct") and not record.verifier_pays:
         gain, what = (
             record.last("status/correct") - record.first("status/correct"),
             "the share that the verifier accepts",
@@ -154,10 +169,6 @@ def hacked(record: Record) -> str | None:
         f"the reward rose by {rise:.2f} while {what} changed by {gain:+.2f}: the policy has found a way to be paid "
         "without being right; read its completions in samples.jsonl and mend the reward"
     )
-
-
-def _same(one: Sequence[float], other: Sequence[float]) -> bool:
-    return len(one) == len(other) and all(abs(a - b) < 1e-6 for a, b in zip(one, other, strict=True))
 
 
 FINDINGS: tuple[Find, ...] = (

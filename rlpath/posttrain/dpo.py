@@ -25,14 +25,14 @@ from rlpath.evals.measure.evaluation import complete_and_verify, read_evaluation
 from rlpath.models.chat import thinking_options
 from rlpath.models.shared import asked_by_main
 from rlpath.posttrain.experiment import (
-    Begun,
     Notes,
-    begin,
+    RunContext,
     broadcast,
     check_prompt_lengths,
     last_checkpoint,
     not_packed_note,
     save_model,
+    start_run,
     train_to_the_end,
 )
 from rlpath.posttrain.scores import pair_logprobs
@@ -98,20 +98,20 @@ def run_dpo_on_problems(
     held_out = replace(held_out, verifier=verifier_named(settings.eval_verifier, held_out.verifier))
     train, overlap = screen(train, held_out, on_hit=on_hit)
     facts = {"judges": judges(train.verifier, held_out.verifier), "contamination": overlap}
-    begun = begin(recipe, settings, [train, held_out], facts)
-    if begun is None:
+    context = start_run(recipe, settings, [train, held_out], facts)
+    if context is None:
         return
-    tokenizer = tokenizer_for(begun, settings, Notes(None))
+    tokenizer = tokenizer_for(context, settings, Notes(None))
     asked = train.problems[: settings.prompts]
-    check_prompt_lengths(begun, asked, settings, tokenizer, thinking_options(settings.thinking))
-    examination = Examination.begin(begun, held_out, settings, tokenizer)
+    check_prompt_lengths(context, asked, settings, tokenizer, thinking_options(settings.thinking))
+    examination = Examination.start(context, held_out, settings, tokenizer)
     with asked_by_main(examination.sampler) as everyone:
-        if everyone is not None and begun.run is not None:
-            _sample(begun.run, everyone, train, settings)
+        if everyone is not None and context.run is not None:
+            _sample(context.run, everyone, train, settings)
     examination.rest()
-    begun.state.wait_for_everyone()
+    context.state.wait_for_everyone()
     # Other processes read what the main one sampled.
-    (folder,) = broadcast([None if begun.run is None else str(begun.run.path / "evaluations")], begun.state)
+    (folder,) = broadcast([None if context.run is None else str(context.run.path / "evaluations")], context.state)
     sampled, before = read_json_lines(Path(folder) / "pairs.jsonl"), read_evaluation(Path(folder) / "before.jsonl")
     judged = [asdict(sample) for sample in before.of("sample")]
     sides = (
@@ -119,7 +119,7 @@ def run_dpo_on_problems(
         # One pair a problem: the held-out pairs are then independent, as their interval takes them to be.
         _pairs(held_out, "validation", judged, replace(settings, pairs_per_prompt=1)),
     )
-    _train(begun, settings, *sides, examination, {"generated_tokens": sum(row["tokens"] for row in sampled)})
+    _train(context, settings, *sides, examination, {"generated_tokens": sum(row["tokens"] for row in sampled)})
 
 
 def run_dpo_on_pairs(
@@ -132,9 +132,9 @@ def run_dpo_on_pairs(
 ) -> None:
     """Run or resume `recipe` on given pairs; no problems are completed."""
     train, overlap = screen(train, held_out, on_hit=on_hit)
-    begun = begin(recipe, settings, [train, held_out], {"contamination": overlap})
-    if begun is not None:
-        _train(begun, settings, train, held_out, None, {"generated_tokens": 0})
+    context = start_run(recipe, settings, [train, held_out], {"contamination": overlap})
+    if context is not None:
+        _train(context, settings, train, held_out, None, {"generated_tokens": 0})
 
 
 def _pairs(
@@ -168,41 +168,41 @@ def _sample(run: RunFolder, sampler: Sampler, train: ProblemSet, settings: DPOSe
 
 
 def _train(
-    begun: Begun,
+    context: RunContext,
     settings: DPOSettings,
     train: ExampleSet[Preference],
     held_out: ExampleSet[Preference],
     examination: Examination | None,
     facts: dict[str, Any],
 ) -> None:
-    check_max_length(begun, settings)
-    notes = Notes(begun.run)
-    tokenizer = tokenizer_for(begun, settings, notes)
+    check_max_length(context, settings)
+    notes = Notes(context.run)
+    tokenizer = tokenizer_for(context, settings, notes)
     rows = rows_of(train, encode_preference, tokenizer, settings, notes)
     kept_out = rows_of(held_out, encode_preference, tokenizer, settings, notes)[: settings.held_out]
-    if begun.run is not None:
-        begun.run.write_json("pairs.json", facts | {"data": [describe_data(train), describe_data(held_out)]})
+    if context.run is not None:
+        context.run.write_json("pairs.json", facts | {"data": [describe_data(train), describe_data(held_out)]})
         print(f"{len(rows)} training pairs, {len(kept_out)} held-out pairs", flush=True)
-    folder, checkpoint = last_checkpoint(begun.run, settings.root, begun.state)
+    folder, checkpoint = last_checkpoint(context.run, settings.root, context.state)
     args = DPOConfig(
-        **settings.trl(folder, begun.state.num_processes),
+        **settings.trl(folder, context.state.num_processes),
         beta=settings.beta,
         loss_type=[settings.loss],
         label_smoothing=settings.label_smoothing,
     )
     trainer = DPOTrainer(
-        base_model(begun, settings),
+        base_model(context, settings),
         in_order_of_use(rows, settings.steps * settings.batch, settings.seed),
         args=args,
         tokenizer=tokenizer,
         peft_config=settings.lora(),
     )
     notes.add(*not_packed_note(trainer))
-    before = measured(begun, "pairs_before", lambda: _likelihoods(trainer, kept_out))
-    train_to_the_end(trainer, begun.run, checkpoint)
-    after = measured(begun, "pairs_after", lambda: _likelihoods(trainer, kept_out))
+    before = measured(context, "pairs_before", lambda: _likelihoods(trainer, kept_out))
+    train_to_the_end(trainer, context.run, checkpoint)
+    after = measured(context, "pairs_after", lambda: _likelihoods(trainer, kept_out))
     finding = preference_finding(_paired(before), _paired(after), f"pairs of {held_out.name}", settings.seed)
-    conclude(begun, examination, [finding], save_model(begun, trainer, settings.model))
+    conclude(context, examination, [finding], save_model(context.run, trainer, settings.model))
 
 
 def _likelihoods(trainer: DPOTrainer, pairs: Sequence[TokenPair]) -> list[Likelihood]:

@@ -1,4 +1,4 @@
-"""What every experiment with a language model has in common: presets, a run that is begun once and resumed, notes.
+"""What every experiment with a language model has in common: presets, a run that is started once and resumed, notes.
 
 What trains is in `on_policy` (GRPO, PPO), `sft`, `dpo` and `reward_modeling`.
 """
@@ -65,12 +65,12 @@ class Evaluated(Configuration, Protocol):
     def eval_samples(self) -> int: ...
 
 
-Settings = TypeVar("Settings", bound=Configuration)
+Settings = TypeVar("Settings")
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """A run that has begun: its folder (on the main process alone), the processes and the model's local folder."""
+class RunContext:
+    """A run that was started: its folder (on the main process alone), the processes and the model's local folder."""
 
     run: RunFolder | None
     state: PartialState
@@ -103,12 +103,12 @@ def preset_for(gpus: Sequence[Gpu]) -> str:
     return "gpu-80gb" if min(gpu.memory for gpu in gpus) > 70 * 2**30 else "gpu-24gb"
 
 
-def begin(
+def start_run(
     recipe: str,
     settings: Configuration,
     data: Sequence[ProblemSet | ExampleSet[Any]],
     facts: Mapping[str, Any] | None = None,
-) -> Begun | None:
+) -> RunContext | None:
     """Hold the run folder, find the model, write the manifest; None where the run is finished already.
 
     The first of `data` is what is trained on; `facts` go into the manifest. Raises `InputError` for settings, folder
@@ -137,7 +137,7 @@ def begin(
         print(f"run folder {run.path}; training on {data[0].name} ({data[0].source})", flush=True)
         if "contamination" in facts:
             print(sentence(facts["contamination"]), flush=True)
-    return Begun(run, state, path)
+    return RunContext(run, state, path)
 
 
 class Notes:
@@ -157,9 +157,9 @@ class Notes:
             self.run.write_json("substitutions.json", self.sentences)
 
 
-def tokenizer_of(begun: Begun, notes: Notes) -> Any:
+def tokenizer_of(context: RunContext, notes: Notes) -> Any:
     """The model's tokenizer; says so where its end token has to pad."""
-    tokenizer = load_tokenizer(begun.model)
+    tokenizer = load_tokenizer(context.model)
     if pad_stands_in(tokenizer):
         notes.add(f"the tokenizer has no padding token: its end token {tokenizer.eos_token} pads, masked everywhere")
     return tokenizer
@@ -172,17 +172,17 @@ def not_packed_note(trainer: Any) -> list[str]:
     return [f"the plain forward is used: the packed one differs by {trainer.packing_gap:.2f} on this model"]
 
 
-def save_model(begun: Begun, trainer: Any, asked: str) -> Path | None:
-    """Save model or adapter and tokenizer in the hub's format, the base named as it was asked for.
+def save_model(run: RunFolder | None, trainer: Any, asked: str, name: str = "model") -> Path | None:
+    """Save model or adapter in the run's folder `name`, in the hub's format, the base named as it was asked for.
 
     An adapter gets the hashes of the weights it was trained on, so that no other model is taken for its base.
     """
-    if begun.run is None:
+    if run is None:
         return None
-    folder = begun.run.path / "model"
+    folder = run.path / name
     trainer.save_model(str(folder))
     name_base(folder, asked)
-    trained_on = read_json(begun.run.path / "manifest.json")["model"]
+    trained_on = read_json(run.path / "manifest.json")["model"]
     write_atomic(folder / BASE, json.dumps({"name": asked, "sha256": trained_on["sha256"]}, indent=2) + "\n")
     return folder
 
@@ -200,7 +200,7 @@ def name_base(adapter: Path, asked: str) -> None:
 
 
 def check_prompt_lengths(
-    begun: Begun,
+    context: RunContext,
     problems: Sequence[Problem],
     settings: Evaluated,
     tokenizer: Any = None,
@@ -208,8 +208,8 @@ def check_prompt_lengths(
     system: str | None = None,
 ) -> None:
     """Refuse prompts that do not fit beside a completion; raises `InputError` with their number and the longest."""
-    room = min(LONGEST_PROMPT, (context_length(begun.model) or sys.maxsize) - settings.max_completion_length)
-    tokenizer = tokenizer or load_tokenizer(begun.model)
+    room = min(LONGEST_PROMPT, (context_length(context.model) or sys.maxsize) - settings.max_completion_length)
+    tokenizer = tokenizer or load_tokenizer(context.model)
     lengths = {problem.id: len(encode_chat(tokenizer, problem.prompt, system, options)) for problem in problems}
     too_long = [name for name, length in lengths.items() if length > room]
     if too_long:

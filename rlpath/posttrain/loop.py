@@ -3,7 +3,8 @@
 GRPO and its relatives and PPO run through it; `objectives` (and `ppo`) say how rewards become advantages and
 advantages a loss, with the functions of `rlpath.losses`. Accelerate takes care of devices, precision and processes.
 
-- Rollouts come from a sampler with weights of its own, merged outside the model and seeded by (seed, step, process).
+- Rollouts come from a sampler with weights of its own, merged outside the model. Its draws follow from seed, step and
+  the problem's number in the step: they are the same on one process and on several.
 - Log-probabilities come from one packed forward in which a group shares its prompt.
 - Completions that have no gradient are not computed.
 - Every random draw follows from seed and step: a checkpoint holds weights, optimizer and places, and nothing else.
@@ -50,6 +51,7 @@ from rlpath.posttrain.verify import (
 )
 from rlpath.rewards.combine.penalties import soft_overlong_penalty
 
+SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 REMEDY = "training stopped, and the last checkpoint is from before this step: lower --learning-rate and start again"
 
 
@@ -88,7 +90,7 @@ class OnPolicyTrainer:
         self.rewards, self.log_samples = list(rewards) or [Reward()], log_samples
         self.objective = objective or objective_of(settings)
         self.accelerator = accelerator or Accelerator(cpu=not torch.cuda.is_available())
-        _refuse_sharding(self.accelerator)
+        refuse_sharding(self.accelerator.distributed_type.value if self.accelerator.distributed_type in SHARDED else "")
         self.everyone = AllProcesses(self.accelerator)
         device = self.accelerator.device
         self.reference = (
@@ -115,7 +117,7 @@ class OnPolicyTrainer:
         began = time.perf_counter()
         kept, everything = self.collect()
         generated = time.perf_counter()
-        metrics = self.record(everything)
+        metrics = self.record(everything, kept)
         rollout, measured = self.prepare(kept)
         metrics |= measured | self.update(rollout, [problem.id for problem in kept.problems])
         self.objective.after(metrics)
@@ -149,21 +151,24 @@ class OnPolicyTrainer:
 
     def sample(self, count: int, attempt: int = 0) -> tuple[list[Problem], list[Completion]]:
         """The next `count` problems for this process, each as often as it is completed, and the completions."""
-        settings, rank = self.settings, self.everyone.rank
+        settings = self.settings
         counts_P = self.everyone.objects([count])
-        problems = self.problems.take(self.place + sum(counts_P[:rank]), count)
+        first = sum(counts_P[: self.everyone.rank])
+        problems = self.problems.take(self.place + first, count)
         self.place += sum(counts_P)
         self.push_weights()
-        again = (attempt,) if attempt else ()
         decoding = Decoding(
             settings.max_completion_length,
             settings.temperature,
             settings.top_p,
             settings.top_k,
             n=settings.group_size,
-            seed=derive(settings.seed, "rollout", self.step, rank, *again),
+            seed=derive(settings.seed, "rollout", self.step, attempt),
         )
-        groups = self.sampler.generate([self.sampler.encode(p.prompt) for p in problems], decoding) if problems else []
+        prompts = [self.sampler.encode(problem.prompt) for problem in problems]
+        # A sampler that was written for one process need not know of parts.
+        part = {"first": first} if first else {}
+        groups = self.sampler.generate(prompts, decoding, **part) if problems else []
         repeated = [problem for problem in problems for _ in range(settings.group_size)]
         return repeated, [completion for group in groups for completion in group]
 
@@ -181,7 +186,7 @@ class OnPolicyTrainer:
         verdicts = verify_completions(self.verifier, problems, completions)
         verified = reward_completions(self.rewards, problems, completions, verdicts)
         if isinstance(settings, GRPOSettings) and settings.reward != "true":
-            seed = derive(settings.seed, "control", self.step, self.everyone.rank, self.place)
+            seed = derive(settings.seed, "control", self.step)
             verified.rewards = control_reward(settings.reward, verified, self.verifier, settings.group_size, seed)
         for row, completion in enumerate(completions):
             reward, length = verified.rewards[row], len(completion.token_ids)
@@ -193,8 +198,8 @@ class OnPolicyTrainer:
             verified.rewards[row] = reward
         return verified
 
-    def record(self, sampled: Verified) -> Metrics:
-        """Write the samples down; figures about all of them, over all processes."""
+    def record(self, sampled: Verified, kept: Verified | None = None) -> Metrics:
+        """Write the samples down; figures about all of them, over all processes. `kept` are those to train on."""
         step, everyone, size = self.step + 1, self.everyone, self.settings.group_size
         rows = everyone.objects(sample_rows(step, sampled))
         if self.log_samples is not None and self.accelerator.is_main_process:
@@ -219,7 +224,8 @@ class OnPolicyTrainer:
         extra = len(rows) - self.settings.completions
         if extra:
             metrics["sampling/extra"] = extra / self.settings.completions
-            metrics["sampling/tokens_of_extra"] = tokens * extra / len(rows)
+            trained_on = sum(self.everyone.objects([sum(len(c.token_ids) for c in (kept or sampled).completions)]))
+            metrics["sampling/tokens_of_extra"] = float(tokens - trained_on)
         return metrics
 
     def _mean_of_all(self, values: torch.Tensor) -> float:
@@ -441,10 +447,10 @@ def _spread(rewards_G: torch.Tensor) -> float:
     return known.std().item() if len(known) > 1 else math.nan
 
 
-def _refuse_sharding(accelerator: Accelerator) -> None:
-    sharded = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
-    if accelerator.distributed_type in sharded:
+def refuse_sharding(kind: str) -> None:
+    """Raise `InputError` where a model would be cut into pieces; `kind` is what cuts it, empty where nothing does."""
+    if kind:
         raise InputError(
-            f"this loop keeps a copy of the model on each process and does not shard it: without "
-            f"{accelerator.distributed_type.value}, start it with `accelerate launch --multi_gpu`"
+            f"this loop keeps a copy of the model on each process and does not shard it: without {kind}, start it "
+            "with `accelerate launch --multi_gpu`"
         )

@@ -92,7 +92,7 @@ class ProgressLine(TrainerCallback):
         )
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.begin(state.max_steps, state.global_step)
+        self.start(state.max_steps, state.global_step)
 
     def on_log(
         self,
@@ -109,7 +109,7 @@ class ProgressLine(TrainerCallback):
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.end()
 
-    def begin(self, steps: int, done: int) -> None:
+    def start(self, steps: int, done: int) -> None:
         """Before the first step, with the number of all steps and of those already done."""
         self.steps = steps
         self.task = self.bar.add_task("training", total=steps, completed=done, facts="")
@@ -136,9 +136,9 @@ class StopOnInterrupt(TrainerCallback):
         self.asked = False
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.begin()
+        self.start()
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Take Ctrl-C over."""
         self.previous = signal.signal(signal.SIGINT, self._interrupt)
 

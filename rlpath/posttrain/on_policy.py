@@ -11,18 +11,18 @@ Every call goes on where a killed run stopped: evaluations chunk by chunk, train
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
+from accelerate.utils import parse_flag_from_env
 from peft import get_peft_model
 
 from rlpath.core.errors import InputError
-from rlpath.core.files import write_atomic
+from rlpath.core.files import read_json
 from rlpath.core.seeding import derive
 from rlpath.core.types import ProblemSet
 from rlpath.evals.compare.comparison import compare
@@ -37,18 +37,18 @@ from rlpath.models.rollouts import PolicySampler, choose_backend, load_sampler
 from rlpath.posttrain.diagnosis import diagnose
 from rlpath.posttrain.experiment import (
     LONGEST_PROMPT,
-    Begun,
     Notes,
-    begin,
+    RunContext,
     check_prompt_lengths,
     evaluate_problems,
     last_checkpoint,
     not_packed_note,
     save_model,
+    start_run,
     tokenizer_of,
 )
 from rlpath.posttrain.gain import gain, gain_finding
-from rlpath.posttrain.loop import OnPolicyTrainer
+from rlpath.posttrain.loop import OnPolicyTrainer, refuse_sharding
 from rlpath.posttrain.objectives import Metrics, Objective
 from rlpath.posttrain.observe import ProgressLine, StopOnInterrupt
 from rlpath.posttrain.settings import GRPOSettings, PolicySettings
@@ -77,12 +77,12 @@ class Training:
 
 @dataclass
 class Experiment:
-    """A run that has begun: model and sampler are loaded, its folder is held. Made by `load`."""
+    """A run that was started: model and sampler are loaded, its folder is held. Made by `load`."""
 
     settings: PolicySettings
     problems: ProblemSet
     held_out: ProblemSet
-    begun: Begun | None
+    context: RunContext | None
     sampler: Any = None
     notes: Notes | None = None
     trainer: OnPolicyTrainer | None = None
@@ -90,16 +90,16 @@ class Experiment:
     @property
     def finished(self) -> bool:
         """Whether an earlier start ended this run: then there is nothing to do."""
-        return self.begun is None
+        return self.context is None
 
     def evaluate(self, name: str) -> Evaluation | None:
         """Complete the held-out problems with the policy as it is now; None on all processes but the main one."""
-        if self.begun is None:
+        if self.context is None:
             return None
         if self.trainer is not None:
             self.trainer.push_weights()
-        found = evaluate_problems(self.begun.run, name, self.sampler, self.held_out, self.settings)
-        self.begun.state.wait_for_everyone()
+        found = evaluate_problems(self.context.run, name, self.sampler, self.held_out, self.settings)
+        self.context.state.wait_for_everyone()
         return found
 
     def train(self, *, rewards: Rewards = None, objective: Objective | None = None) -> None:
@@ -109,28 +109,28 @@ class Experiment:
         `objective` takes the place of the algorithm that the settings name. Raises `InputError` where `rewards` are
         given beside a control reward.
         """
-        if self.begun is None or self.notes is None:
+        if self.context is None or self.notes is None:
             return
-        run, state = self.begun.run, self.begun.state
+        run, state = self.context.run, self.context.state
         if rewards is not None and isinstance(self.settings, GRPOSettings) and self.settings.reward != "true":
             raise InputError(
                 f"--reward {self.settings.reward} takes the place of every other reward: leave one of them"
             )
         if run is not None and rewards is not None:
-            _tell_judges(run, rewards, self.held_out)
+            _tell_judges(run, rewards, self.problems, self.held_out)
         folder, checkpoint = last_checkpoint(run, self.settings.root, state)
         training = Training(
-            run, self.begun.model, self.problems, self.held_out, self.sampler, state, folder, checkpoint, self.notes
+            run, self.context.model, self.problems, self.held_out, self.sampler, state, folder, checkpoint, self.notes
         )
         self.trainer = train_policy(training, self.settings, rewards=rewards, objective=objective)
 
     def report(self, before: Evaluation | None, after: Evaluation | None) -> None:
         """Save the model, compare the evaluations, write report and card, and mark the run finished."""
-        if self.begun is None:
+        if self.context is None:
             return
-        run = self.begun.run
+        run = self.context.run
         if run is not None and before is not None and after is not None and self.trainer is not None:
-            save_model(self.begun, self.trainer, self.settings.model)
+            save_model(self.context.run, self.trainer, self.settings.model)
             comparison = compare(before, after, self.settings.seed)
             comparison.save(run.path / "evaluations" / "verdict.json")
             findings = findings_of(run, before, after)
@@ -141,7 +141,7 @@ class Experiment:
             print("\n".join([*told, comparison.sentence, f"report: {write_report(run.path)}"]))
             if self.settings.push_to_hub:
                 push(run.path / "model", self.settings.push_to_hub)
-        self.begun.state.wait_for_everyone()
+        self.context.state.wait_for_everyone()
 
 
 def load(
@@ -153,6 +153,7 @@ def load(
     others. Training problems that match held-out or known test items are flagged in the manifest, or left out
     ("drop"). Raises `InputError` for whatever the user can mend, before any expensive work where possible.
     """
+    refuse_sharding(asked_to_shard())
     train = replace(train, verifier=verifier_named(settings.train_verifier, train.verifier))
     held_out = replace(held_out, verifier=verifier_named(settings.eval_verifier, held_out.verifier))
     train, overlap = screen(train, held_out, on_hit=on_hit)
@@ -162,25 +163,33 @@ def load(
         "judges": judges(_paid_by(settings, train), held_out.verifier),
         "rollouts": {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts},
     }
-    begun = begin(recipe, settings, [train, held_out], facts)
-    if begun is None:
+    context = start_run(recipe, settings, [train, held_out], facts)
+    if context is None:
         return Experiment(settings, train, held_out, None)
-    notes = Notes(begun.run)
-    tokenizer_of(begun, notes)
+    notes = Notes(context.run)
+    tokenizer_of(context, notes)
     system, options = settings.system or None, thinking_options(settings.thinking)
     problems = [*train.problems, *held_out.problems]
-    check_prompt_lengths(begun, problems, settings, options=options, system=system)
+    check_prompt_lengths(context, problems, settings, options=options, system=system)
     sampler = load_sampler(
         backend,
-        begun.model,
+        context.model,
         max_length=LONGEST_PROMPT + settings.max_completion_length,
         dtype=settings.dtype,
-        device=str(begun.state.device),
+        device=str(context.state.device),
         gpu_memory=settings.gpu_memory,
         system=system,
         options=options,
+        # vLLM decodes a step's completions in one go; our sampler is faster in parts.
+        max_batch=max(256, settings.completions // context.state.num_processes) if backend == "vllm" else 256,
     )
-    return Experiment(settings, train, held_out, begun, sampler, notes)
+    return Experiment(settings, train, held_out, context, sampler, notes)
+
+
+def asked_to_shard() -> str:
+    """What `accelerate launch` was told to shard models with; empty where nothing."""
+    asked = [name for name in ("FSDP", "DEEPSPEED", "MEGATRON_LM") if parse_flag_from_env(f"ACCELERATE_USE_{name}")]
+    return asked[0] if asked else ""
 
 
 def findings_of(run: RunFolder, before: Evaluation, after: Evaluation) -> list[Finding]:
@@ -261,9 +270,9 @@ def train_policy(
     if training.checkpoint is not None:
         trainer.load(training.checkpoint)
     progress, interrupt = ProgressLine(), StopOnInterrupt()
-    interrupt.begin()
+    interrupt.start()
     if run is not None:
-        progress.begin(settings.steps, trainer.step)
+        progress.start(settings.steps, trainer.step)
     while trainer.step < settings.steps and not interrupt.asked:
         metrics = trainer.train_step()
         metrics |= evaluate_during(training, settings, trainer)
@@ -301,9 +310,9 @@ def evaluate_during(training: Training, settings: PolicySettings, trainer: OnPol
         metrics["eval/greedy"] = summary.greedy.estimate
         earlier = [row["eval/pass@1"] for row in run.metrics() if row.get("eval/pass@1") is not None]
         if not earlier or metrics["eval/pass@1"] > max(earlier):
-            trainer.save_model(str(run.path / "best"))
+            save_model(run, trainer, settings.model, "best")
             chosen = {"step": step, "pass@1": metrics["eval/pass@1"], "problems": training.held_out.name}
-            write_atomic(run.path / "best" / "selection.json", json.dumps(chosen, indent=2) + "\n")
+            run.write_json("best/selection.json", chosen)
     training.state.wait_for_everyone()
     return metrics
 
@@ -354,11 +363,13 @@ class _Control:
         self.__name__ = f"the control reward {kind!r}"
 
 
-def _tell_judges(run: RunFolder, rewards: Rewards, held_out: ProblemSet) -> None:
-    """The manifest says who rewards training, where it is not the verifier alone."""
-    functions: Iterable[Any] = (reward.function for reward in as_rewards(rewards) if reward.function is not None)
-    for function in functions:
-        path = run.path / "manifest.json"
-        known: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        run.write_json("manifest.json", {**known, "judges": judges(function, held_out.verifier)})
-        return
+def _tell_judges(run: RunFolder, rewards: Rewards, train: ProblemSet, held_out: ProblemSet) -> None:
+    """The manifest says what rewards training, where it is not the verifier alone."""
+    given = as_rewards(rewards)
+    sources = [judges(reward.function or train.verifier, held_out.verifier) for reward in given]
+    told = {
+        "training": " + ".join(reward.name for reward in given),
+        "evaluation": sources[0]["evaluation"],
+        "same_code": any(source["same_code"] for source in sources),
+    }
+    run.write_json("manifest.json", {**read_json(run.path / "manifest.json"), "judges": told})

@@ -14,6 +14,7 @@ import torch
 from peft import PeftModel
 
 from rlpath.core.errors import InputError
+from rlpath.models.layers import attention_width
 from rlpath.posttrain.packing.blocks import Packed, best_completions_per_block, pack
 from rlpath.posttrain.packing.forward import (
     PACKING_TOLERANCE,
@@ -40,7 +41,7 @@ class PolicyModel(torch.nn.Module):
         if self.value_head is not None:
             torch.nn.init.zeros_(self.value_head.weight)  # (5)
             torch.nn.init.zeros_(self.value_head.bias)
-        self.sizes = (self.base.num_parameters(exclude_embeddings=True), config.num_hidden_layers * config.hidden_size)
+        self.sizes = (self.base.num_parameters(exclude_embeddings=True), attention_width(config))
         self.window = attention_window(self.base)
         self.packing_gap = 0.0
 

@@ -24,10 +24,10 @@ from rlpath.evals.compare.pairs import (
 from rlpath.evals.contamination.screen import OnHit, screen
 from rlpath.posttrain.experiment import (
     Notes,
-    begin,
     last_checkpoint,
     not_packed_note,
     save_model,
+    start_run,
     train_to_the_end,
 )
 from rlpath.posttrain.scores import rewards
@@ -56,28 +56,28 @@ def run_reward_model(
             "precision, and what is merged for use is not quantized; leave it out"
         )
     train, overlap = screen(train, held_out, *adversarial.values(), on_hit=on_hit)
-    begun = begin(recipe, settings, [train, held_out, *adversarial.values()], {"contamination": overlap})
-    if begun is None:
+    context = start_run(recipe, settings, [train, held_out, *adversarial.values()], {"contamination": overlap})
+    if context is None:
         return
-    check_max_length(begun, settings)
-    notes = Notes(begun.run)
-    tokenizer = tokenizer_for(begun, settings, notes)
+    check_max_length(context, settings)
+    notes = Notes(context.run)
+    tokenizer = tokenizer_for(context, settings, notes)
 
     def encoded(examples: ExampleSet[Preference]) -> list[TokenPair]:
         return rows_of(examples, encode_preference, tokenizer, settings, notes)
 
     rows, kept_out = encoded(train), encoded(held_out)
     tricky = {part: encoded(examples) for part, examples in adversarial.items()}
-    folder, checkpoint = last_checkpoint(begun.run, settings.root, begun.state)
+    folder, checkpoint = last_checkpoint(context.run, settings.root, context.state)
     trainer = RewardTrainer(
-        load_scorer(begun.model, settings, tokenizer.pad_token_id),
+        load_scorer(context.model, settings, tokenizer.pad_token_id),
         in_order_of_use(rows, settings.steps * settings.batch, settings.seed),
-        args=RewardConfig(**settings.trl(folder, begun.state.num_processes)),
+        args=RewardConfig(**settings.trl(folder, context.state.num_processes)),
         tokenizer=tokenizer,
         peft_config=settings.lora(TaskType.SEQ_CLS),
     )
     notes.add(*not_packed_note(trainer))
-    train_to_the_end(trainer, begun.run, checkpoint)
+    train_to_the_end(trainer, context.run, checkpoint)
     seen = scored(trainer, rows[: len(kept_out)])
     unseen = scored(trainer, kept_out)
     direction = length_direction(lengths(rows))
@@ -89,10 +89,10 @@ def run_reward_model(
     if tricky:
         parts = {part: scored(trainer, pairs) for part, pairs in tricky.items()}
         findings.append(adversarial_finding(parts, direction, settings.seed))
-    model = save_model(begun, trainer, settings.model)
-    if begun.run is not None:
-        save_merged(trainer, tokenizer, begun.run.path / MERGED)
-    conclude(begun, None, findings, model)
+    model = save_model(context.run, trainer, settings.model)
+    if context.run is not None:
+        save_merged(trainer, tokenizer, context.run.path / MERGED)
+    conclude(context, None, findings, model)
 
 
 def load_scorer(path: Path, settings: TuningSettings, pad_token_id: int) -> Any:

@@ -9,10 +9,10 @@ from rlpath.evals.compare.likelihood import Likelihood, loss_finding
 from rlpath.evals.contamination.screen import OnHit, screen
 from rlpath.posttrain.experiment import (
     Notes,
-    begin,
     last_checkpoint,
     not_packed_note,
     save_model,
+    start_run,
     train_to_the_end,
 )
 from rlpath.posttrain.scores import answer_logprobs
@@ -45,32 +45,32 @@ def run_sft(
     """
     train, overlap = screen(train, problems, held_out, on_hit=on_hit)
     data = [train, held_out, *([problems] if problems else [])]
-    begun = begin(recipe, settings, data, {"contamination": overlap})
-    if begun is None:
+    context = start_run(recipe, settings, data, {"contamination": overlap})
+    if context is None:
         return
-    check_max_length(begun, settings)
-    notes = Notes(begun.run)
-    tokenizer = tokenizer_for(begun, settings, notes)
+    check_max_length(context, settings)
+    notes = Notes(context.run)
+    tokenizer = tokenizer_for(context, settings, notes)
     rows = rows_of(train, encode_demonstration, tokenizer, settings, notes)
     kept_out = rows_of(held_out, encode_demonstration, tokenizer, settings, notes)
-    examination = Examination.begin(begun, problems, settings, tokenizer) if problems else None
+    examination = Examination.start(context, problems, settings, tokenizer) if problems else None
     if examination is not None:
         examination.rest()
-    begun.state.wait_for_everyone()
-    folder, checkpoint = last_checkpoint(begun.run, settings.root, begun.state)
+    context.state.wait_for_everyone()
+    folder, checkpoint = last_checkpoint(context.run, settings.root, context.state)
     trainer = SFTTrainer(
-        base_model(begun, settings),
+        base_model(context, settings),
         in_order_of_use(rows, settings.steps * settings.batch, settings.seed),
-        args=SFTConfig(**settings.trl(folder, begun.state.num_processes)),
+        args=SFTConfig(**settings.trl(folder, context.state.num_processes)),
         tokenizer=tokenizer,
         peft_config=settings.lora(),
     )
     notes.add(*not_packed_note(trainer))
-    before = measured(begun, "held_out_before", lambda: _likelihoods(trainer, kept_out))
-    train_to_the_end(trainer, begun.run, checkpoint)
-    after = measured(begun, "held_out_after", lambda: _likelihoods(trainer, kept_out))
+    before = measured(context, "held_out_before", lambda: _likelihoods(trainer, kept_out))
+    train_to_the_end(trainer, context.run, checkpoint)
+    after = measured(context, "held_out_after", lambda: _likelihoods(trainer, kept_out))
     finding = loss_finding(before, after, settings.seed)
-    conclude(begun, examination, [finding], save_model(begun, trainer, settings.model))
+    conclude(context, examination, [finding], save_model(context.run, trainer, settings.model))
 
 
 def _likelihoods(trainer: SFTTrainer, rows: list[TokenRow]) -> list[Likelihood]:

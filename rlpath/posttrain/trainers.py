@@ -34,7 +34,7 @@ from rlpath.posttrain.tokens import TokenPair, TokenRow, dpo_row, reward_row, sf
 NOT_COMPUTED = ("mean_token_accuracy", "logits/chosen", "logits/rejected")
 
 
-class Numbered:
+class RowCollator:
     """A collator that hands on which examples a batch holds, as `batch["row"]` [examples]."""
 
     def __init__(self, collator: Any) -> None:
@@ -45,7 +45,7 @@ class Numbered:
         return {**batch, "row": torch.tensor([example["row"] for example in examples])}
 
 
-class _Careful:
+class _CheckedTrainer:
     """What the three trainers share; comes before TRL's class among the bases."""
 
     names: Sequence[str]
@@ -126,12 +126,12 @@ def numbered(rows: Sequence[dict[str, Any]]) -> Dataset:
     return Dataset.from_list([{**row, "row": number} for number, row in enumerate(rows)])
 
 
-class SFTTrainer(_Careful, TRLSFTTrainer):
+class SFTTrainer(_CheckedTrainer, TRLSFTTrainer):
     """Supervised fine-tuning on `rows`, in their order; the loss counts the answers alone."""
 
     def __init__(self, model: Any, rows: Sequence[TokenRow], *, args: SFTConfig, tokenizer: Any, **given: Any) -> None:
         self.names = [row.id for row in rows]
-        collator = Numbered(DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id))
+        collator = RowCollator(DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id))
         super().__init__(
             model,
             args=args,
@@ -143,7 +143,7 @@ class SFTTrainer(_Careful, TRLSFTTrainer):
         self._finish(rows_per_prompt=1)
 
 
-class DPOTrainer(_Careful, TRLDPOTrainer):
+class DPOTrainer(_CheckedTrainer, TRLDPOTrainer):
     """DPO on `pairs`, in their order; the reference is the model as it is given, and is asked once, before training."""
 
     def __init__(
@@ -154,7 +154,7 @@ class DPOTrainer(_Careful, TRLDPOTrainer):
             model,
             args=args,
             train_dataset=numbered([dpo_row(pair) for pair in pairs]),
-            data_collator=Numbered(DPOCollator(pad_token_id=tokenizer.pad_token_id)),  # type: ignore[arg-type]
+            data_collator=RowCollator(DPOCollator(pad_token_id=tokenizer.pad_token_id)),  # type: ignore[arg-type]
             processing_class=tokenizer,
             **given,
         )
@@ -174,7 +174,7 @@ class DPOTrainer(_Careful, TRLDPOTrainer):
         return dataset
 
 
-class RewardTrainer(_Careful, TRLRewardTrainer):
+class RewardTrainer(_CheckedTrainer, TRLRewardTrainer):
     """A Bradley-Terry reward model on `pairs`, in their order."""
 
     def __init__(
@@ -185,7 +185,7 @@ class RewardTrainer(_Careful, TRLRewardTrainer):
             model,
             args=args,
             train_dataset=numbered([reward_row(pair) for pair in pairs]),
-            data_collator=Numbered(RewardCollator(pad_token_id=tokenizer.pad_token_id)),  # type: ignore[arg-type]
+            data_collator=RowCollator(RewardCollator(pad_token_id=tokenizer.pad_token_id)),  # type: ignore[arg-type]
             processing_class=tokenizer,
             **given,
         )

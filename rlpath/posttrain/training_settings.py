@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,6 +53,11 @@ class TrainingSettings:
                 raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)} must be at least {low}")
         if not self.learning_rate > 0:
             raise InputError(f"--learning-rate {self.learning_rate} must be positive")
+        if self.log_to != "none" and find_spec(self.log_to) is None:
+            raise InputError(
+                f"--log-to {self.log_to} needs {self.log_to}: `pip install {self.log_to}`, or choose none (the run "
+                "folder has the metrics in any case)"
+            )
         if self.push_to_hub and self.push_to_hub.count("/") != 1:
             raise InputError(f"--push-to-hub {self.push_to_hub} must be organization/name")
 

@@ -25,27 +25,34 @@ from rlpath.models.chat import ChatOptions, check_options, thinking_options, tur
 from rlpath.models.load import context_length, load_model, load_tokenizer, pad_stands_in
 from rlpath.models.rollouts import LoadedSampler, choose_backend, load_sampler
 from rlpath.models.weights import sampler_weights
-from rlpath.posttrain.experiment import LONGEST_PROMPT, Begun, Notes, broadcast, check_prompt_lengths, evaluate_problems
+from rlpath.posttrain.experiment import (
+    LONGEST_PROMPT,
+    Notes,
+    RunContext,
+    broadcast,
+    check_prompt_lengths,
+    evaluate_problems,
+)
 from rlpath.posttrain.tokens import TokenPair, TokenRow, that_fit
 from rlpath.posttrain.tuning_settings import ExaminedSettings, TuningSettings
 
 Row = TypeVar("Row", TokenRow, TokenPair)
 
 
-def check_max_length(begun: Begun, settings: TuningSettings) -> None:
+def check_max_length(context: RunContext, settings: TuningSettings) -> None:
     """Refuse a limit that the model cannot read; raises `InputError`."""
-    window = context_length(begun.model)
+    window = context_length(context.model)
     if window is not None and settings.max_length > window:
         raise InputError(f"--max-length {settings.max_length} is more than the {window} tokens that the model can read")
 
 
-def tokenizer_for(begun: Begun, settings: TuningSettings, notes: Notes) -> Any:
+def tokenizer_for(context: RunContext, settings: TuningSettings, notes: Notes) -> Any:
     """The model's tokenizer, with the chat template that the settings give; says what stands in for what is missing.
 
     Raises `InputError` where there is no template, or no token that could end an answer.
     """
     template = settings.template
-    tokenizer = load_tokenizer(begun.model, needs_chat=template is None)
+    tokenizer = load_tokenizer(context.model, needs_chat=template is None)
     if template is not None:
         tokenizer.chat_template = template
     check_options(tokenizer, thinking_options(settings.thinking))
@@ -77,13 +84,13 @@ def rows_of(
     return rows
 
 
-def measured(begun: Begun, name: str, measure: Callable[[], list[Likelihood]]) -> list[Likelihood]:
+def measured(context: RunContext, name: str, measure: Callable[[], list[Likelihood]]) -> list[Likelihood]:
     """A measurement of held-out answers, from its file where an earlier start of this run made it.
 
     Made on every process, for the model may be sharded; kept by the main one.
     """
-    path = None if begun.run is None else begun.run.path / "evaluations" / f"{name}.jsonl"
-    if begun.state.num_processes == 1 and path is not None and path.exists():
+    path = None if context.run is None else context.run.path / "evaluations" / f"{name}.jsonl"
+    if context.state.num_processes == 1 and path is not None and path.exists():
         return read_likelihoods(path)
     rows = measure()
     if path is not None:
@@ -95,29 +102,31 @@ def measured(begun: Begun, name: str, measure: Callable[[], list[Likelihood]]) -
 class Examination:
     """The evaluation of held-out problems before and after: every process samples, the main one judges."""
 
-    begun: Begun
+    context: RunContext
     problems: ProblemSet
     settings: ExaminedSettings
     sampler: LoadedSampler
     before: Evaluation | None = None
 
     @classmethod
-    def begin(cls, begun: Begun, problems: ProblemSet, settings: ExaminedSettings, tokenizer: Any) -> Examination:
+    def start(
+        cls, context: RunContext, problems: ProblemSet, settings: ExaminedSettings, tokenizer: Any
+    ) -> Examination:
         """Load the sampler, on every process, and evaluate the model as it is given."""
         options = thinking_options(settings.thinking)
-        check_prompt_lengths(begun, problems.problems, settings, tokenizer, options)
+        check_prompt_lengths(context, problems.problems, settings, tokenizer, options)
         sampler = load_sampler(
             choose_backend(settings.rollouts),
-            begun.model,
+            context.model,
             max_length=LONGEST_PROMPT + settings.max_completion_length,
             dtype=settings.dtype,
-            device=str(begun.state.device),
+            device=str(context.state.device),
             gpu_memory=settings.gpu_memory,
             options=options,
             template=settings.template,
         )
-        before = evaluate_problems(begun.run, "before", sampler, problems, settings)
-        return cls(begun, problems, settings, sampler, before)
+        before = evaluate_problems(context.run, "before", sampler, problems, settings)
+        return cls(context, problems, settings, sampler, before)
 
     def rest(self) -> None:
         """Give the GPU to the trainer until `compare`."""
@@ -125,14 +134,14 @@ class Examination:
 
     def compare(self, model: Path | None) -> Comparison | None:
         """Evaluate what the main process saved in `model`, compare and write the verdict; on every process."""
-        (saved,) = broadcast([None if model is None else str(model)], self.begun.state)
+        (saved,) = broadcast([None if model is None else str(model)], self.context.state)
         self.sampler.wake()
-        self.sampler.load_weights(sampler_weights(saved_policy(self.begun.model, Path(saved), self.settings)))
-        after = evaluate_problems(self.begun.run, "after", self.sampler, self.problems, self.settings)
-        if self.begun.run is None or self.before is None or after is None:
+        self.sampler.load_weights(sampler_weights(saved_policy(self.context.model, Path(saved), self.settings)))
+        after = evaluate_problems(self.context.run, "after", self.sampler, self.problems, self.settings)
+        if self.context.run is None or self.before is None or after is None:
             return None
         comparison = compare(self.before, after, self.settings.seed)
-        comparison.save(self.begun.run.path / "evaluations" / "verdict.json")
+        comparison.save(self.context.run.path / "evaluations" / "verdict.json")
         return comparison
 
 
@@ -147,9 +156,11 @@ def saved_policy(base: Path, saved: Path, settings: TuningSettings) -> Any:
     return model.eval()
 
 
-def conclude(begun: Begun, examination: Examination | None, findings: Sequence[Finding], model: Path | None) -> None:
+def conclude(
+    context: RunContext, examination: Examination | None, findings: Sequence[Finding], model: Path | None
+) -> None:
     """Evaluate the saved model, write findings, report and card, and mark the run finished."""
-    run = begun.run
+    run = context.run
     comparison = examination.compare(model) if examination else None
     if run is not None:
         write_findings(run.path, findings)
@@ -160,16 +171,16 @@ def conclude(begun: Begun, examination: Examination | None, findings: Sequence[F
         write_card(run.path)
         run.mark_finished()
         print(f"report: {write_report(run.path)}")
-    begun.state.wait_for_everyone()
+    context.state.wait_for_everyone()
 
 
-def base_model(begun: Begun, settings: TuningSettings) -> Any:
+def base_model(context: RunContext, settings: TuningSettings) -> Any:
     """The model to train, in the precision it trains in."""
     options = settings.load_options()
     if "quantization_config" in options:
         from peft import prepare_model_for_kbit_training
 
         return prepare_model_for_kbit_training(
-            load_model(begun.model, **options), use_gradient_checkpointing=settings.gradient_checkpointing
+            load_model(context.model, **options), use_gradient_checkpointing=settings.gradient_checkpointing
         )
-    return load_model(begun.model, **options)
+    return load_model(context.model, **options)

@@ -132,7 +132,9 @@ def _call(
     waiting = [result for result in results if inspect.isawaitable(result)]
     if not waiting:
         return results
-    answers = iter(asyncio.run(_all(waiting)))
+    # In a thread of its own: a notebook has an event loop running in this one.
+    with ThreadPoolExecutor(1) as pool:
+        answers = iter(pool.submit(asyncio.run, _all(waiting)).result())
     return [next(answers) if inspect.isawaitable(result) else result for result in results]
 
 

@@ -1,4 +1,4 @@
-"""Character models of names: one counted, the same one learnt, and a larger one that overfits, with three cures.
+"""Character models of names: one counted, the same one learned, and a larger one that overfits, with three cures.
 
 A bigram model holds P(next | current), a table. Its best loss on a set of names is known exactly: with n(a, b) pairs
 counted, the cross-entropy is lowest at P(b | a) = n(a, b) / n(a), where it equals the counts' conditional entropy.
@@ -50,7 +50,7 @@ def contexts(names: Sequence[str], length: int) -> tuple[Ids, Ids]:
     return np.array(before, dtype=np.int64), np.array(after, dtype=np.int64)
 
 
-# The bigram model, counted and learnt
+# The bigram model, counted and learned
 
 
 def count_pairs(names: Sequence[str], pseudo_count: float = 1.0) -> Array:
@@ -71,7 +71,7 @@ def counted(counts: Array) -> Array:
     return counts / counts.sum(axis=1, keepdims=True)
 
 
-def learnt(counts: Array, steps: int = 400, rate: float = 60.0) -> Array:
+def learned(counts: Array, steps: int = 400, rate: float = 60.0) -> Array:
     """The same table by gradient descent on logits, from zero."""
     logits = Tensor(np.zeros((V, V)))
     optimizer = SGD([logits], rate, momentum=0.9)
@@ -179,7 +179,7 @@ def main() -> None:
     training, validation = split(read_names(Path(sys.argv[1])), held_out=1000)
     counts = count_pairs(training)
     held_out = count_pairs(validation, pseudo_count=0.0)
-    for name, table in (("counted", counted(counts)), ("learnt", learnt(counts))):
+    for name, table in (("counted", counted(counts)), ("learned", learned(counts))):
         print(f"bigram, {name:8}  training {table_loss(table, counts):.5f}  held out {table_loss(table, held_out):.5f}")
     print(f"\n{'':26}{'training':>9}{'held out':>23}{'at its lowest':>23}   nats a character, mean (range) of 3 seeds")
     for name, arm in ARMS.items():

@@ -22,10 +22,15 @@ from rlpath.core.seeding import derive
 END = "<|end|>"
 
 
-def tokenizer_for(documents: Sequence[str], vocabulary: int) -> Tokenizer:
-    """A byte-level BPE tokenizer trained on the documents; the token `END` closes each of them."""
+def tokenizer_for(documents: Sequence[str], vocabulary: int, *, digits: bool = False) -> Tokenizer:
+    """A byte-level BPE tokenizer trained on the documents; the token `END` closes each of them.
+
+    With `digits` every digit is a token of its own, so that numbers of one length are cut alike.
+    """
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    cut = pre_tokenizers.Digits(individual_digits=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([cut, words]) if digits else words
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(

@@ -30,7 +30,14 @@ API = {
         "rlpath.losses.preference",
         "rlpath.losses.divergence",
     ),
-    "statistics": ("rlpath.core.stats",),
+    "statistics": (
+        "rlpath.core.stats.values",
+        "rlpath.core.stats.intervals",
+        "rlpath.core.stats.levels",
+        "rlpath.core.stats.paired",
+        "rlpath.core.stats.runs",
+        "rlpath.core.stats.quantiles",
+    ),
     "types": ("rlpath.core.types", "rlpath.core.errors", "rlpath.core.seeding"),
     "sandbox": ("rlpath.rewards.sandbox.host",),
 }

@@ -410,7 +410,7 @@ TABLE: list[tuple[Check, str, list[tuple[str, str, str]]]] = [
             ("one epoch", "range(args.update_epochs)", "range(1)"),
         ],
     ),
-    (updates_stop_at_the_divergence, PPO, [("they never stop", "approx_kl.item() > margin * target", "False")]),
+    (updates_stop_at_the_divergence, PPO, [("they never stop", "seen[-1].approx_kl.item() > kl_limit", "False")]),
     (
         updates_stop_before_a_step,
         PPO,
@@ -477,7 +477,7 @@ TABLE: list[tuple[Check, str, list[tuple[str, str, str]]]] = [
         a_rollout_is_what_happened,
         PPO,
         [
-            ("the greedy action", "self._choose(logits(obs), next(uniform))", "self._choose(logits(obs), None)"),
+            ("the greedy action", "self.sizes, next(uniform))", "self.sizes, None)"),
             ("the reset is stored as the end", "final_obs = step.final_obs", "final_obs = step.obs"),
             ("the observation after the step", "taken.append((obs, final_obs", "taken.append((final_obs, final_obs"),
             ("the two ends are swapped", "step.terminated, step.truncated))", "step.truncated, step.terminated))"),

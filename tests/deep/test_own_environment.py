@@ -134,7 +134,7 @@ def test_an_environment_without_an_end_is_ended(monkeypatch: pytest.MonkeyPatch)
     """The evaluation stops after its longest episode, REINFORCE says what is missing."""
     make = lambda: Forever(spaces.Discrete(2), VECTOR, 1)  # noqa: E731
     monkeypatch.setattr("rlpath.deep.parts.evaluate.LONGEST", 7)
-    monkeypatch.setattr("rlpath.deep.ppo.ENDLESS", 50)
+    monkeypatch.setattr("rlpath.deep.parts.vec.ENDLESS", 50)
 
     assert evaluate_policy(lambda obs: np.zeros(len(obs), int), make, episodes=2).tolist() == [7, 7]
     with pytest.raises(InputError, match="no episode has ended in 50 steps"):

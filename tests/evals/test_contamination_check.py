@@ -274,6 +274,7 @@ def test_a_benchmark_keeps_question_and_solution() -> None:
     assert as_benchmark(one) == Benchmark("made (test)", (Item("p", QUESTION, "40 - 27"),), "here")
 
 
+@pytest.mark.needs("train")
 def test_tables_are_read_row_by_row(tmp_path: Path, tests: Path) -> None:
     """CSV, TSV and Parquet, as training text and as a test set; the hit names the row."""
     import pyarrow

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlpath.core.errors import InputError
+from rlpath.core.types import Outcome
 from rlpath.evals.compare.likelihood import (
     Likelihood,
     loss_finding,
@@ -66,7 +67,10 @@ def test_files_come_back(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"y\.jsonl is not a measurement"):
         read_likelihoods(tmp_path / "y.jsonl")
 
-    findings = [Finding("A", "something is", ("x",), (("1",), ("2",)), ("<svg/>",), "improved"), Finding("B", "b")]
+    findings = [
+        Finding("A", "something is", ("x",), (("1",), ("2",)), ("<svg/>",), Outcome.IMPROVED),
+        Finding("B", "b"),
+    ]
     write_findings(tmp_path, findings)
     assert read_findings(tmp_path) == findings
     (tmp_path / "findings.json").write_text('[{"title": "A"}]')

@@ -200,6 +200,7 @@ def test_a_plan_that_cannot_be(options: dict[str, Any], sentence: str) -> None:
         Plan(**options)
 
 
+@pytest.mark.needs("train")
 def test_the_command_ends_with_status_2(launch: Callable[..., Any]) -> None:
     """Without a model there is nothing to ask: one line, no traceback."""
     done = launch("rlpath/cli/main.py", "eval")

@@ -1,6 +1,7 @@
 """An adapter of any kind, named as a model, gives PEFT's answers to an evaluation, a recipe and a sampler, or none."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,21 @@ def test_every_kind_of_adapter_answers_as_in_peft(
         torch.testing.assert_close(logits(found), wanted, rtol=1e-4, atol=1e-4)
     assert subject.adapter == adapter
     assert load_tokenizer(subject.path).chat_template
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_adapter_of_a_base_stored_in_bf16_merges(
+    saved: Callable[..., Path], base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Storing in bf16 rounds the weights alone, not the rotary frequencies that the check compares by."""
+    monkeypatch.setenv("RLPATH_CACHE", str(tmp_path / "cache"))
+    adapter, stored = saved(**LINEAR), tmp_path / "base"
+    shutil.copytree(base, stored)
+    AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16).save_pretrained(stored)
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": str(stored)}))
+
+    assert load_model(resolve_model(str(adapter)), "auto").dtype == torch.bfloat16
 
 
 def rewritten(adapter: Path, rename: Callable[[str], str]) -> None:

@@ -10,11 +10,12 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from scipy import stats
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Completion, Decoding
-from rlpath.models.hf_sampler import HFSampler, choose, filter_logits, grouped_attention
+from rlpath.models.drawing import choose, filter_logits
+from rlpath.models.hf_sampler import HFSampler
+from rlpath.models.stopping import Stops
 from rlpath.models.weights import sampler_weights
 
 PROMPTS = ([5, 6, 7, 8, 9, 10, 11], [40], [100, 101, 102])
@@ -101,7 +102,7 @@ def test_a_stop_token_as_the_last_allowed_one_still_stops(sampler: HFSampler) ->
 def test_the_text_is_what_the_tokens_say_without_the_turn_end(sampler: HFSampler) -> None:
     """Special tokens are not part of the text."""
     tokens = sampler.tokenizer("12 apples")["input_ids"]
-    assert sampler._completion([*tokens, 2, -1], [0.0] * (len(tokens) + 2)).text == "12 apples"
+    assert sampler._completion([*tokens, 2], [0.0] * (len(tokens) + 1), Stops()).text == "12 apples"
 
 
 def test_completions_do_not_depend_on_the_batch(sampler: HFSampler) -> None:
@@ -111,7 +112,7 @@ def test_completions_do_not_depend_on_the_batch(sampler: HFSampler) -> None:
     together = sampler.generate(PROMPTS, decoding)
 
     (alone,) = sampler.generate(PROMPTS[:1], decoding)
-    sampler.max_batch = 5
+    sampler.decoder.max_batch = 5
     one_by_one = sampler.generate(PROMPTS, decoding)
 
     assert [c.token_ids for c in alone] == [c.token_ids for c in together[0]]
@@ -189,22 +190,6 @@ def test_a_token_without_probability_is_never_drawn(vocabulary: int) -> None:
 
         assert torch.isin(tokens, support).all()
         assert logprobs.isfinite().all()
-
-
-def test_attention_for_one_token_equals_torchs_kernel() -> None:
-    """Four query heads over two shared ones, with part of the keys masked, in fp32 and with another scale."""
-    generator = torch.Generator().manual_seed(0)
-    query = torch.randn(3, 4, 1, 8, generator=generator)
-    key, value = torch.randn(2, 3, 2, 6, 8, generator=generator)
-    mask = torch.rand(3, 1, 1, 6, generator=generator) < 0.7
-    mask[..., -1] = True
-    module = torch.nn.Module()
-    module.num_key_value_groups = 2  # type: ignore[assignment]
-
-    for scaling in (None, 0.3):
-        expected, _ = sdpa_attention_forward(module, query, key, value, mask, scaling=scaling)
-        found, _ = grouped_attention(module, query, key, value, mask, scaling=scaling)
-        torch.testing.assert_close(found, expected)
 
 
 def test_after_a_push_sampler_and_trainer_agree(sampler: HFSampler, tiny_model: Callable[..., Any]) -> None:

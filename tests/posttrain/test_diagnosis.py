@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rlpath.core.types import Decoding, Status
+from rlpath.cli.diagnose import Diagnose
+from rlpath.core.errors import InputError
+from rlpath.core.types import Completion, Decoding, Problem, Status, Verdict
 from rlpath.evals.measure.evaluation import Evaluation, Protocol, Sample
+from rlpath.models.hf_sampler import HFSampler
+from rlpath.models.load import load_model, load_tokenizer
 from rlpath.posttrain.diagnosis import diagnose
 from rlpath.posttrain.gain import gain, gain_finding
+from rlpath.posttrain.settings import GRPOSettings
+from rlpath.posttrain.verify import Reward
 
 HEALTHY = {
     "reward": 0.5,
@@ -63,6 +73,86 @@ def test_health_is_no_illness() -> None:
     assert diagnose([]) == []
     hopeless = {k: v for first, last, _ in ILL.values() for k, v in {**first, **last}.items()}
     assert len(diagnose(run(hopeless, {}))) == 3
+
+
+# Runs that were made ill, from the first step to the sentence
+
+SETTINGS = GRPOSettings(
+    steps=12, prompts_per_step=2, group_size=4, max_completion_length=6, lora_rank=4, learning_rate=0.01
+)
+
+
+def judge(status: Callable[[str], Status]) -> Callable[..., Verdict]:
+    return lambda completion, gold, **_: Verdict.of(status(completion))
+
+
+class StaleSampler(HFSampler):
+    """Never hears of new weights, and draws at a temperature of its own."""
+
+    def load_weights(self, weights: Iterable[tuple[str, Any]]) -> None:
+        list(weights)
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], decoding: Decoding, *, first: int = 0, stop: Sequence[str] = ()
+    ) -> list[list[Completion]]:
+        return super().generate(prompts, replace(decoding, temperature=4.0), first=first, stop=stop)
+
+
+def long(completions: list[Any], **_: Any) -> list[float | None]:
+    return [len(said[0]["content"]) / 6 for said in completions]
+
+
+def short(completions: list[Any], **_: Any) -> list[float | None]:
+    return [-len(said[0]["content"]) / 6 for said in completions]
+
+
+FATES: dict[str, tuple[dict[str, Any], dict[str, Any], int, str]] = {
+    "too hard": ({}, {"verifier": judge(lambda _: Status.WRONG)}, 3, "too hard (0 % right)"),
+    "too easy": ({}, {"verifier": judge(lambda _: Status.CORRECT)}, 3, "too easy (100 % right)"),
+    "truncated": ({"max_completion_length": 1}, {}, 3, "were cut by the length limit"),
+    "no answer": ({}, {"verifier": judge(lambda _: Status.NO_ANSWER)}, 3, "found no answer"),
+    "undecided": ({}, {"verifier": judge(lambda _: Status.UNDECIDED)}, 3, "got no reward"),
+    "disagree": ({}, {"stale": True}, 3, "sampler and trainer disagree"),
+    "ran away": ({"reward": "random", "beta": 1e-6, "learning_rate": 0.6}, {}, 8, "ran away"),
+    "collapsed": ({"temperature": 0.5, "group_size": 8}, {"rewards": [Reward("short", short)],
+                  "problems": [Problem("p", "1+1?", "2")]}, 10, "entropy collapsed"),
+    "hacked": ({"learning_rate": 0.03}, {"rewards": [Reward("long", long)],
+               "verifier": judge(lambda said: Status.CORRECT if said == "3" else Status.WRONG)}, 12,
+               "without being right"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FATES)
+def test_a_run_made_ill_is_told_of_its_illness(name: str, make: Callable[..., Any], digit_folder: Path) -> None:
+    """A tiny model is trained into each of them; what its record says names it."""
+    settings, arguments, steps, words = FATES[name]
+    arguments = dict(arguments)
+    if arguments.pop("stale", False):
+        arguments["sampler"] = StaleSampler(load_model(digit_folder, "float32"), load_tokenizer(digit_folder))
+    trainer = make(replace(SETTINGS, **settings), **arguments)
+
+    found = diagnose([trainer.train_step() for _ in range(steps)])
+
+    assert 1 <= len(found) <= 3
+    assert any(words in sentence for sentence in found)
+
+
+def test_it_is_told_on_request_while_the_run_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the folder of a run that has not ended; before its first step that is said."""
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="no finished step yet"):
+        Diagnose(tmp_path).run()
+    rows = run({"groups/no_signal": 0.95, "status/correct": 0.0, "reward": 0.0}, {})
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert Diagnose(tmp_path).run() == 0
+    assert "the problems are too hard" in capsys.readouterr().out
+
+
+def test_what_another_reward_pays_for_is_not_called_too_easy() -> None:
+    """All groups alike under a reward function says nothing of the problems: the verifier's share is another thing."""
+    (said,) = diagnose(run({"groups/no_signal": 0.95, "status/correct": 0.9, "reward": 0.0}, {}))
+    assert "too easy" not in said
+    assert "--dynamic-sampling" in said
 
 
 def evaluation(*said: tuple[Status, str, int]) -> Evaluation:

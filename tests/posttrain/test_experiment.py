@@ -17,8 +17,10 @@ from transformers import AutoTokenizer
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Problem
+from rlpath.envs.arithmetic import arithmetic
 from rlpath.models.load import context_length
-from rlpath.posttrain.experiment import Begun, check_prompt_lengths
+from rlpath.posttrain import on_policy
+from rlpath.posttrain.experiment import RunContext, check_prompt_lengths
 from rlpath.posttrain.settings import GRPOSettings
 from rlpath.posttrain.tuning import check_max_length
 from rlpath.posttrain.tuning_settings import TuningSettings
@@ -54,30 +56,30 @@ def pairs_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def begun(model: Path) -> Begun:
-    return Begun(None, PartialState(cpu=True), model)
+def context(model: Path) -> RunContext:
+    return RunContext(None, PartialState(cpu=True), model)
 
 
 def test_prompts_that_do_not_fit_are_counted_and_not_cut(tiny_folder: Path, tmp_path: Path) -> None:
     """Two of three are longer than 1024 tokens, or than what a short context leaves beside 24 of a completion."""
     problems = [Problem("short", "1+1?", "2"), Problem("long", "a" * 1100, "2"), Problem("longer", "a" * 1200, "2")]
     with pytest.raises(InputError, match="2 of 3 prompts are longer than the 1024 tokens that fit beside"):
-        check_prompt_lengths(begun(tiny_folder), problems, GRPOSettings())
-    check_prompt_lengths(begun(tiny_folder), problems[:1], GRPOSettings())
+        check_prompt_lengths(context(tiny_folder), problems, GRPOSettings())
+    check_prompt_lengths(context(tiny_folder), problems[:1], GRPOSettings())
 
     shutil.copytree(tiny_folder, tmp_path / "narrow")
     config = json.loads((tmp_path / "narrow" / "config.json").read_text())
     (tmp_path / "narrow" / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 30}))
     with pytest.raises(InputError, match="3 of 3 prompts are longer than the 6 tokens that fit beside a completion"):
-        check_prompt_lengths(begun(tmp_path / "narrow"), problems, GRPOSettings())
+        check_prompt_lengths(context(tmp_path / "narrow"), problems, GRPOSettings())
 
 
 def test_a_limit_beyond_the_context_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
     """A model of 2048 positions reads 2048 tokens; where the config says nothing there is no limit."""
     assert context_length(tiny_folder) == 2048
-    check_max_length(begun(tiny_folder), TuningSettings(max_length=2048))
+    check_max_length(context(tiny_folder), TuningSettings(max_length=2048))
     with pytest.raises(InputError, match="--max-length 2049 is more than the 2048 tokens that the model can read"):
-        check_max_length(begun(tiny_folder), TuningSettings(max_length=2049))
+        check_max_length(context(tiny_folder), TuningSettings(max_length=2049))
     (tmp_path / "config.json").write_text("{}")
     assert context_length(tmp_path) is None
 
@@ -158,3 +160,26 @@ def test_two_processes_train_as_one(name: str, digit_folder: Path, pairs_file: P
         assert len(two.samples) == len(one.samples) == 2 * 16
     else:
         assert two.metrics[0]["loss"] == pytest.approx(one.metrics[0]["loss"], rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["FSDP", "DEEPSPEED"])
+def test_sharding_is_refused_before_any_work(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Not even a run folder is made."""
+    monkeypatch.setenv(f"ACCELERATE_USE_{name}", "true")
+    problems = arithmetic("train", "add-1", size=2)
+    with pytest.raises(InputError, match=f"does not shard it: without {name}"):
+        on_policy.load("any", GRPOSettings(root=tmp_path), problems, problems)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("backend", "asked"), [("vllm", 512), ("hf", 256)])
+def test_vllm_decodes_a_step_at_once(
+    backend: str, asked: int, digit_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """64 prompts of 8 completions are 512 sequences, above which vLLM would queue; our sampler takes them in parts."""
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(on_policy, "choose_backend", lambda _: backend)
+    monkeypatch.setattr(on_policy, "load_sampler", lambda *_, **options: given.update(options))
+    problems = arithmetic("train", "add-1", size=2)
+    on_policy.load("any", GRPOSettings(root=tmp_path, model=str(digit_folder), prompts_per_step=64), problems, problems)
+    assert given["max_batch"] == asked

@@ -12,17 +12,14 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate import Accelerator
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Completion, Decoding, Problem, Status, Verdict
-from rlpath.models.hf_sampler import HFSampler
-from rlpath.models.load import load_model, load_tokenizer
 from rlpath.posttrain.controls import control_reward
 from rlpath.posttrain.loop import OnPolicyTrainer
 from rlpath.posttrain.objectives import GroupObjective
-from rlpath.posttrain.on_policy import trained_model
 from rlpath.posttrain.packing.logprobs import token_logprobs
+from rlpath.posttrain.policy_model import PolicyModel
 from rlpath.posttrain.rollout import make_rollout, micro_batches
 from rlpath.posttrain.settings import GRPOSettings
 from rlpath.posttrain.verify import Reward, Verified, reward_completions, verify_completions
@@ -35,26 +32,6 @@ SETTINGS = GRPOSettings(
 
 def completion(text: str, *, cut: bool = False) -> Completion:
     return Completion(text, (5,) * max(1, len(text)), (-1.0,) * max(1, len(text)), "length" if cut else "stop")
-
-
-def even(completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
-    return Verdict.of(Status.CORRECT if len(completion) % 2 == 0 else Status.WRONG)
-
-
-@pytest.fixture
-def make(digit_folder: Path) -> Callable[..., OnPolicyTrainer]:
-    """`make(settings, **arguments)`: a trainer of a tiny model that writes digits."""
-
-    def build(settings: GRPOSettings = SETTINGS, **arguments: Any) -> OnPolicyTrainer:
-        settings = replace(settings, log_to="none")
-        problems = [Problem(f"p{i}", f"{i}+1?", str(i + 1)) for i in range(8)]
-        sampler = HFSampler(load_model(digit_folder, "float32"), load_tokenizer(digit_folder))
-        torch.manual_seed(0)
-        model = trained_model(digit_folder, settings)
-        given: dict[str, Any] = {"problems": problems, "verifier": even, "sampler": sampler, **arguments}
-        return OnPolicyTrainer(model.float(), settings, accelerator=Accelerator(cpu=True), **given)
-
-    return build
 
 
 Make = Callable[..., OnPolicyTrainer]
@@ -260,7 +237,7 @@ def test_a_loss_of_one_s_own_trains(make: Make) -> None:
         calls.append(len(logprobs))
         return -(advantages[:, None] * logprobs * mask).sum() / tokens
 
-    trainer = make(objective=GroupObjective(SETTINGS, loss=reinforce), problems=[Problem("p", "1+1?", "2")])
+    trainer = make(SETTINGS, objective=GroupObjective(SETTINGS, loss=reinforce), problems=[Problem("p", "1+1?", "2")])
     before = {name: p.detach().clone() for name, p in trainer.trained.items()}
     trainer.train_step()
     assert calls
@@ -273,3 +250,32 @@ def test_all_weights_can_train_with_a_reference_of_their_own(make: Make) -> None
     found = [trainer.train_step()["kl"] for _ in range(3)]
     assert abs(found[0]) < 1e-5
     assert found[2] > 1e-5
+
+
+def test_heads_wider_than_the_hidden_size_count_in_full(tiny_model: Callable[..., Any]) -> None:
+    """What attention over a packed row costs: heads × head size × layers, though that is more than the hidden size."""
+    model = tiny_model(head_dim=64, num_attention_heads=4, hidden_size=64, num_hidden_layers=2)
+    assert PolicyModel(model, 1.0).sizes[1] == 2 * 4 * 64
+
+
+def test_a_coroutine_is_awaited_inside_a_running_loop_too() -> None:
+    """As in a notebook, whose cells run inside one."""
+
+    async def paid(completions: Any, **_: Any) -> list[float | None]:
+        return [1.0 for _ in completions]
+
+    async def cell() -> Verified:
+        problems, said = [Problem("a", "?", "1")], [completion("1")]
+        return reward_completions([Reward("paid", paid)], problems, said, [Verdict.of(Status.WRONG)])
+
+    assert asyncio.run(cell()).rewards == [1.0]
+
+
+def test_the_tokens_of_replaced_groups_are_counted_exactly(make: Make) -> None:
+    """Those of the groups that were sampled and are not trained on."""
+    sampler = Scripted()
+    trainer = make(replace(SETTINGS, dynamic_sampling=6), sampler=sampler)
+    kept, everything = trainer.collect()
+    metrics = trainer.record(everything, kept)
+    extra = sum(len(c.token_ids) for c in everything.completions) - sum(len(c.token_ids) for c in kept.completions)
+    assert metrics["sampling/tokens_of_extra"] == extra > 0

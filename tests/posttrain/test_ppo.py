@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
+import rlpath.posttrain.all_processes as all_processes_module
 import rlpath.posttrain.loop as loop_module
 import rlpath.posttrain.policy_model as policy_model_module
 import rlpath.posttrain.ppo as ppo_module
@@ -221,6 +222,36 @@ def test_the_gradient_is_that_of_the_tested_losses(make: Make, micro_batch: int)
         found = trainer.trained[name].grad
         assert found is not None
         torch.testing.assert_close(found, gradient / max(norm, 1.0), rtol=2e-3, atol=2e-5)
+
+
+def scaled(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    return lambda *args, **kwargs: function(*args, **kwargs) * 1.1
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (ppo_module, "gae"),
+        (ppo_module, "kl_estimate"),
+        (ppo_module, "ppo_policy_loss"),
+        (ppo_module, "ppo_value_loss"),
+        (all_processes_module, "whiten"),
+    ],
+)
+def test_the_tested_losses_are_the_ones_that_train(
+    module: Any, name: str, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each function of `rlpath.losses`, made 10 % larger, changes a training."""
+
+    def weights() -> Mapping[str, torch.Tensor]:
+        trainer = make(replace(SETTINGS, max_grad_norm=0.0))
+        trainer.train_step()
+        return trainer.trained
+
+    before = weights()
+    monkeypatch.setattr(module, name, scaled(getattr(losses, name)))
+    after = weights()
+    assert max((before[key] - after[key]).abs().max().item() for key in before) > 1e-5
 
 
 def test_before_the_first_update_the_ratio_is_one(make: Make) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Problem
+from rlpath.posttrain import training_settings
 from rlpath.posttrain.dpo import DPOSettings
 from rlpath.posttrain.experiment import preset_for, read_settings
 from rlpath.posttrain.problem_stream import ProblemStream
@@ -65,11 +66,16 @@ def recipe(name: str) -> Any:
         ({"loss": "rloo", "correction": "none", "beta": 0.1}, "choose --kl-estimator k1"),
         ({"clip": -0.1}, "--clip, --clip-higher and --correction-cap must be positive"),
         ({"dynamic_sampling": -1}, "--dynamic-sampling -1"),
+        ({"log_to": "trackio"}, "--log-to trackio needs trackio: `pip install trackio`"),
         ({"push_to_hub": "name"}, "--push-to-hub name must be organization/name"),
     ],
 )
-def test_impossible_settings_are_one_sentence(changes: dict[str, Any], words: str) -> None:
+def test_impossible_settings_are_one_sentence(
+    changes: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On two processes; the sentence names the flag and its value, and is one line."""
+    installed = training_settings.find_spec
+    monkeypatch.setattr(training_settings, "find_spec", lambda name: None if name == "trackio" else installed(name))
     with pytest.raises(InputError, match=re.escape(words)) as refused:
         replace(GRPOSettings(), **changes).check(2)
     assert "\n" not in str(refused.value)

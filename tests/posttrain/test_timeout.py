@@ -7,10 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = """
 from datetime import timedelta
 import torch
 from pathlib import Path
+
+import pytest
 from rlpath.posttrain import experiment
 from rlpath.posttrain.tuning_settings import TuningSettings
 import sys
@@ -19,10 +23,11 @@ given = {}
 plain = torch.distributed.init_process_group
 torch.distributed.init_process_group = lambda *a, **k: (given.update(k), plain(*a, **k))[1]
 experiment.resolve_model = lambda name: sys.exit(f"TIMEOUT {given['timeout']}")
-experiment.begin("sft", TuningSettings(root=Path(sys.argv[1])), [])
+experiment.start_run("sft", TuningSettings(root=Path(sys.argv[1])), [])
 """
 
 
+@pytest.mark.needs("train")
 def test_the_process_group_is_made_with_the_long_timeout(tmp_path: Path) -> None:
     """By whoever makes it first: a timeout among the trainer's arguments comes too late."""
     (tmp_path / "script.py").write_text(SCRIPT)

@@ -14,7 +14,7 @@ import torch
 from rlpath.core.errors import InputError
 from rlpath.core.types import Demonstration, Preference, Turn
 from rlpath.models.chat import CHATML, stop_token_ids
-from rlpath.posttrain.experiment import Begun, Notes
+from rlpath.posttrain.experiment import Notes, RunContext
 from rlpath.posttrain.tokens import (
     TokenRow,
     dpo_row,
@@ -26,7 +26,7 @@ from rlpath.posttrain.tokens import (
     sft_row,
     that_fit,
 )
-from rlpath.posttrain.trainers import _Careful
+from rlpath.posttrain.trainers import _CheckedTrainer
 from rlpath.posttrain.tuning import tokenizer_for
 from rlpath.posttrain.tuning_settings import TuningSettings
 
@@ -101,20 +101,22 @@ NO_END = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
 
 
 @pytest.fixture
-def folder_of(tiny_model: Callable[..., Any], tiny_tokenizer: Any, tmp_path: Path) -> Callable[[str | None], Begun]:
-    """`folder_of(template)`: a run begun on a tiny model whose tokenizer has that chat template."""
+def folder_of(
+    tiny_model: Callable[..., Any], tiny_tokenizer: Any, tmp_path: Path
+) -> Callable[[str | None], RunContext]:
+    """`folder_of(template)`: a run started on a tiny model whose tokenizer has that chat template."""
 
-    def make(template: str | None) -> Begun:
+    def make(template: str | None) -> RunContext:
         tokenizer = copy.deepcopy(tiny_tokenizer)
         tokenizer.chat_template = template
         tiny_model().save_pretrained(tmp_path / "model")
         tokenizer.save_pretrained(tmp_path / "model")
-        return Begun(None, SimpleNamespace(num_processes=1), tmp_path / "model")  # type: ignore[arg-type]
+        return RunContext(None, SimpleNamespace(num_processes=1), tmp_path / "model")  # type: ignore[arg-type]
 
     return make
 
 
-def test_a_template_that_writes_no_end_is_taught_one(folder_of: Callable[[str | None], Begun]) -> None:
+def test_a_template_that_writes_no_end_is_taught_one(folder_of: Callable[[str | None], RunContext]) -> None:
     """The tokenizer's end token follows the answer, and stops sampling; where there is one, none is added."""
     tokenizer = tokenizer_for(folder_of(NO_END), TuningSettings(), Notes(None))
     row = encode(tokenizer, "a", (Turn("user", "2 + 2?"),), "4")
@@ -126,13 +128,13 @@ def test_a_template_that_writes_no_end_is_taught_one(folder_of: Callable[[str | 
     assert tokenizer.decode(encode(tokenizer, "a", (Turn("user", "2 + 2?"),), "4").answer) == "4<|im_end|>\n"
 
 
-def test_a_base_model_gets_a_template_by_flag(folder_of: Callable[[str | None], Begun]) -> None:
+def test_a_base_model_gets_a_template_by_flag(folder_of: Callable[[str | None], RunContext]) -> None:
     """Without one it is refused, with one it is tuned; an unknown name is told before anything is loaded."""
-    begun = folder_of(None)
+    context = folder_of(None)
     with pytest.raises(InputError, match="has no chat template"):
-        tokenizer_for(begun, TuningSettings(), Notes(None))
+        tokenizer_for(context, TuningSettings(), Notes(None))
 
-    assert tokenizer_for(begun, TuningSettings(chat_template="chatml"), Notes(None)).chat_template == CHATML
+    assert tokenizer_for(context, TuningSettings(chat_template="chatml"), Notes(None)).chat_template == CHATML
     with pytest.raises(InputError, match="--chat-template llama is neither chatml nor a file"):
         TuningSettings(chat_template="llama").check(1)
 
@@ -140,5 +142,5 @@ def test_a_base_model_gets_a_template_by_flag(folder_of: Callable[[str | None], 
 def test_among_processes_no_forward_is_run_to_find_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
     """One process alone would wait for the others for ever: all of its examples are named instead."""
     trainer = SimpleNamespace(accelerator=SimpleNamespace(num_processes=2), names=["a", "b", "c"])
-    said = _Careful._blame(trainer, None, {}, torch.tensor([2, 0, 2]))  # type: ignore[arg-type]
+    said = _CheckedTrainer._blame(trainer, None, {}, torch.tensor([2, 0, 2]))  # type: ignore[arg-type]
     assert said == "for one of the examples c, a"

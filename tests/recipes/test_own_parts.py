@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from rlpath.core.files import read_json
 from rlpath.runs.run_folder import read_run
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +46,7 @@ def test_the_documented_example_runs(launch: Launch, digit_folder: Path, tmp_pat
     assert all(sample["prompt"].endswith("+ 1?") for sample in run.samples)
     for row in run.metrics:
         assert row["reward"] == pytest.approx(row["reward/verifier"] + 0.1 * row["reward/short"])
-    assert run.manifest["judges"]["training"] == "short"
+    assert run.manifest["judges"]["training"] == "verifier + short"
 
 
 def test_a_run_is_evaluated_while_it_trains_and_its_best_is_kept(
@@ -65,6 +66,7 @@ def test_a_run_is_evaluated_while_it_trains_and_its_best_is_kept(
     chosen = json.loads((path / "best" / "selection.json").read_text())
     assert chosen["pass@1"] == max(measured.values())
     assert (path / "best" / "adapter_model.safetensors").is_file()
+    assert read_json(path / "best" / "adapter_config.json")["base_model_name_or_path"] == str(digit_folder)
     report = (path / "report.html").read_text()
     assert "Learning curve" in report
     assert "Form or correctness" in report

@@ -308,8 +308,11 @@ def test_word_problems_from_a_file_or_generated(launch: Launch, digit_folder: Pa
     refused(launch(GSM8K, *flags, str(tmp_path / "c"), RLPATH_DATA=str(tmp_path / "data")), str(data))
 
 
-def test_two_processes_work_on_different_problems(digit_folder: Path, tmp_path: Path) -> None:
-    """`accelerate launch` on two processes: each step has four problems, two of each process, four completions each."""
+def test_two_processes_work_on_different_problems(reference: RunRecord, digit_folder: Path, tmp_path: Path) -> None:
+    """`accelerate launch` on two processes: each step has four problems, two of each process, four completions each.
+
+    What they sample is what one process samples.
+    """
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu"]
     flags = [*SMOKE, "--steps", "2", "--model", str(digit_folder), "--root", str(tmp_path)]
     done = subprocess.run(
@@ -334,3 +337,4 @@ def test_two_processes_work_on_different_problems(digit_folder: Path, tmp_path: 
     # Equal problems apart, two processes must not draw the same random numbers.
     first, second = ([sample["completion"] for sample in run.samples[at : at + 8]] for at in (0, 8))
     assert first != second
+    assert [sample["completion"] for sample in reference.samples[:16]] == first + second

@@ -247,3 +247,86 @@ def test_exceptions() -> None:
     message = "try:\n    pay(9)\nexcept Poor as error:\n    assert str(error) == 'no'"
     assert verify(program, message).correct
     assert verify(program.replace("'no'", "'yes'"), message).status is WRONG
+
+
+PROTOCOLS = {
+    "next": ("def f(n):\n"
+        "    yield from range(n)", "g = f(2)\nassert next(g) == 0\nassert next(g) == 1\nassert next(g, 7) == 7"),
+    "a context manager": (
+        "class C:\n    def __enter__(self):\n        self.x = 1\n        return self\n"
+        "    def __exit__(self, *error): self.x = 2",
+        "with C() as c:\n    assert c.x == 1\nassert c.x == 2",
+    ),
+    "items": (
+        "class D:\n    def __init__(self): self.d = {}\n    def __setitem__(self, k, v): self.d[k] = v\n"
+        "    def __getitem__(self, k): return self.d[k]\n    def __delitem__(self, k): del self.d[k]\n"
+        "    def __contains__(self, k): return k in self.d",
+        "d = D()\nd[1] = 2\nassert d[1] == 2\ndel d[1]\nassert 1 not in d",
+    ),
+    "an asynchronous generator": (
+        "async def f(n):\n    for i in range(n): yield i",
+        "import asyncio\nasync def main():\n    assert [x async for x in f(3)] == [0, 1, 2]\nasyncio.run(main())",
+    ),
+    "an asynchronous context manager": (
+        "class A:\n    async def __aenter__(self): return self\n    async def __aexit__(self, *error): return True\n"
+        "    async def go(self): return 1",
+        "import asyncio\nasync def main():\n    async with A() as a:\n        assert await a.go() == 1\n"
+        "asyncio.run(main())",
+    ),
+    "an enum": (
+        "from enum import Enum\nclass C(Enum):\n    R = 1\n    G = 2\ndef after(c): return C.G",
+        "assert [c.name for c in C] == ['R', 'G']\nassert after(C.R).name == 'G'\nassert after(C['R']).value == 2",
+    ),
+    "a keyword in place": ("def f(xs): xs.sort()", "xs = [2, 1]\nf(xs=xs)\nassert xs == [1, 2]"),
+    "functions in a dict": (
+        "def add(a, b): return a + b\ndef sub(a, b): return a - b",
+        "ops = {'+': add, '-': sub}\nassert ops['+'](1, 2) == 3\nassert ops['-'](3, 2) == 1",
+    ),
+    "a class of pytest": (ADD, "class TestAdd:\n    def setup_method(self): self.x = 1\n    def test(self):\n"
+        "        assert add(self.x, 2) == 3"),
+    "a table of pytest": (
+        ADD, "import pytest\n@pytest.mark.parametrize('a, b, c', [(1, 2, 3), pytest.param(0, 0, 0)])\n"
+        "def test(a, b, c):\n    assert add(a, b) == c",
+    ),
+    "raises alone": ("def f(x): raise ValueError('x')", "import pytest\nwith pytest.raises(ValueError):\n    f(1)"),
+}  # fmt: skip
+
+
+@needs_sandbox
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_protocols(name: str) -> None:
+    """Right programs whose tests step, enter, set or list what the program made, or are written for pytest."""
+    program, tests = PROTOCOLS[name]
+    verdict = verify(program, tests)
+    assert verdict.correct, verdict.reason
+    assert (
+        verify("def f(*a, **k): return 0\nadd = sub = after = f\nclass C: pass\nA = D = C", tests).status is not RIGHT
+    )
+
+
+@needs_sandbox
+def test_a_context_manager_swallows_no_assert() -> None:
+    """The program never learns of an exception in the body, so what its `__exit__` returns changes nothing."""
+    program = "class C:\n    def __enter__(self): return self\n    def __exit__(self, *error): return True\n    x = 1"
+    tests = "c = C()\nassert c.x == 1\nwith c:\n    assert c.x == 2"
+    assert verify(program, tests).status is WRONG
+    later = program.replace("def __exit__", "async def __aexit__").replace("def __enter__", "async def __aenter__")
+    tests = "import asyncio\nasync def main():\n    async with C() as c:\n        assert c.x == 2\nasyncio.run(main())"
+    assert verify(later, tests).status is WRONG
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "from unittest.mock import patch\nwith patch('random.choice', return_value=3):\n    assert add(1, 2) == 3",
+        "import io, contextlib\nout = io.StringIO()\nwith contextlib.redirect_stdout(out):\n    add(1, 2)\n"
+        "assert out.getvalue() == '3'",
+        "def test(capsys):\n    add(1, 2)\n    assert capsys.readouterr().out == '3'",
+        "def test(numbers):\n    assert add(*numbers) == 3",
+    ],
+)
+def test_tests_that_need_one_process_or_a_fixture_are_undecided(tests: str) -> None:
+    """Such tests fail for every program, so nothing is decided."""
+    for program in (ADD, "def add(a, b): return 9"):
+        assert verify(program, tests).status is UNDECIDED

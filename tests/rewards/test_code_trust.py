@@ -71,6 +71,57 @@ WORD = {
         "    def test(self):\n        self.assertTrue(approx(self.got, 3))",
         f"{APPROX}def add(a, b): return 9",
     ),
+    "an alias in a list": (
+        "fs = [add, expected]\nassert fs[0](1, 2) == fs[1](1, 2)", "def add(a, b): return 0\nexpected = add"
+    ),
+    "an alias in a dict": (
+        "fs = {'f': add, 'g': expected}\n"
+        "assert fs['f'](1, 2) == fs['g'](1, 2)", "def add(a, b): return 0\nexpected = add"
+    ),
+    "a helper in a list": (
+        'checks = [approx]\nassert checks[0](add(1, 2), 3)', f"{APPROX}def add(a, b): return 9"
+    ),
+    "a class that holds both": (
+        'class H:\n    f = staticmethod(add)\n    same = staticmethod(approx)\n'
+        'assert H.same(H.f(1, 2), 3)', f"{APPROX}def add(a, b): return 9"
+    ),
+    "a method that asks": (
+        'class H:\n    def go(self): return add(1, 2)\nassert approx(H().go(), 3)', f"{APPROX}def add(a, b): return 9"
+    ),
+    "a method that checks": (
+        'class H:\n    def same(self, a, b): return approx(a, b)\n'
+        'assert H().same(add(1, 2), 3)', f"{APPROX}def add(a, b): return 9"
+    ),
+    "a decorator": (
+        'def deco(f):\n    def inner(*a):\n        return approx(f(*a), 3)\n    return inner\n@deco\n'
+        'def t(a, b): return add(a, b)\nassert t(1, 2)', f"{APPROX}def add(a, b): return 9"
+    ),
+    "an inner function": (
+        'def outer(f):\n    def inner(a, b):\n        return approx(f(a, b), 3)\n    return inner\n'
+        'assert outer(add)(1, 2)', f"{APPROX}def add(a, b): return 9"
+    ),
+    "a function handed to map": (
+        'def check(got):\n    assert approx(got, 3)\nlist(map(check, [add(1, 2)]))', f"{APPROX}def add(a, b): return 9"
+    ),
+    "setdefault": (
+        'got = {}\ngot.setdefault(1, []).append(add(1, 2))\n'
+        'assert approx(got[1][0], 3)', f"{APPROX}def add(a, b): return 9"
+    ),
+    "a generator": (
+        'def answers():\n    yield add(1, 2)\nfor got in answers():\n'
+        '    assert approx(got, 3)', f"{APPROX}def add(a, b): return 9"
+    ),
+    "a match": (
+        'match add(1, 2):\n    case got:\n        assert approx(got, 3)', f"{APPROX}def add(a, b): return 9"
+    ),
+    "a method of a test case": (
+        'import unittest\nclass T(unittest.TestCase):\n    def same(self, a, b): return approx(a, b)\n'
+        '    def test(self): self.assertTrue(self.same(add(1, 2), 3))', f"{APPROX}def add(a, b): return 9"
+    ),
+    "an attribute of the class of a test case": (
+        'import unittest\nclass T(unittest.TestCase):\n    f = staticmethod(add)\n'
+        '    def test(self): self.assertTrue(approx(self.f(1, 2), 3))', f"{APPROX}def add(a, b): return 9"
+    ),
 }  # fmt: skip
 
 
@@ -133,6 +184,11 @@ def test_changes_in_place_beside_a_result() -> None:
     "tests",
     [
         "got = f(xs)\nassert got == sorted(xs)",
+        "run = lambda v: f(v)\ngot = run(xs)\nassert got == sorted(xs)",
+        "def run(v): return f(v)\ngot = run(xs)\nassert got == sorted(xs)",
+        "v = xs\ngot = f(v)\nassert got == sorted(xs)",
+        "got = f(xs=xs)\nassert got == sorted(xs)",
+        "fs = [f]\ngot = fs[0](xs)\nassert got == sorted(xs)",
         "want = xs\ngot = f(xs)\nassert got == sorted(want)",
         "def same(a, b):\n    assert a == b\nsame(f(xs), sorted(xs))",
         "got = f(xs)\nassert len(got) == len(xs)\nassert all(x in got for x in xs)",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,7 @@ from rlpath.rewards.maths.build import number
 from rlpath.rewards.maths.parser import parse
 from rlpath.rewards.maths.tree import Num, Unreadable, key
 from rlpath.rewards.maths.values import TooLarge, exact
+from rlpath.rewards.reading.regions import spans
 
 verify = MathVerifier()
 DATA = os.environ.get("RLPATH_DATA")
@@ -43,6 +45,21 @@ def test_hand_labeled_equalities() -> None:
     assert [r["gold"] for r, yes in accepted if yes and not r["expected"]] == []
     missed = [r["pred"] for r, yes in accepted if r["expected"] and not yes]
     assert missed == ["0.6054", r"7.1 \cdot 10^{35}", r"0.001, 7.1 \cdot 10^{35}", "0.002, 5.234"]
+
+
+@needs_data
+def test_copying_the_question_does_not_pay() -> None:
+    """In none of the 500 problems an expression of the question passes, plain or with what changes nothing."""
+    rows = [json.loads(line) for line in (Path(DATA or "") / "math/math500.jsonl").read_text().splitlines()]
+    paid = []
+    for row in rows:
+        for _, _, content in spans(row["problem"]):
+            copied = content.strip(" .,?")
+            for dressed in (copied, f"\\frac{{2({copied})}}{{2}}") if re.search(r"\w[-+*/^\\(]", copied) else ():
+                if verify(f"\\boxed{{{dressed}}}", row["answer"], question=row["problem"]).correct:
+                    paid.append((copied, row["answer"]))
+    stated = [(a, g) for a, g in paid if g in a or a in g]  # "Which is larger, 3/4 or 2/3?"
+    assert set(paid) == set(stated)
 
 
 def test_numerals_are_exact() -> None:

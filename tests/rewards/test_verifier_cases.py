@@ -13,6 +13,7 @@ CASES = Path(__file__).parent / "verifier_cases"
 KNOWN = {
     "number": (442, 0, 0),
     "math": (1235, 0, 0),
+    "hard": (941, 0, 7),
     "mcq": (146, 0, 0),
     "exact": (44, 0, 0),
     "format": (186, 0, 0),

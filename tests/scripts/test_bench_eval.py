@@ -96,13 +96,13 @@ def test_verdicts_are_counted_in_four_cells() -> None:
 
 
 def test_the_ratio_is_against_every_setting_and_names_the_fastest(bench: Any) -> None:
-    """10 s against 80 s and 35 s: 8.0 and 3.5 times as long."""
-    peers = {size: {"seconds": {"wall": wall}} for size, wall in ((1, 80.0), (16, 35.0))}
+    """10 s against 80 s and 35 s: 8.0 and 3.5 times as long; of the processor's time 20.0 and 7.5 times."""
+    peers = {size: {"seconds": {"wall": wall, "cpu": cpu}} for size, wall, cpu in ((1, 80.0, 80.0), (16, 35.0, 30.0))}
 
     assert bench.fastest(peers) == 16
-    assert bench.ratios({"seconds": {"wall": 10.0}}, peers) == [
-        "lm-eval with batch 1 takes 8.0 times as long",
-        "lm-eval with batch 16 takes 3.5 times as long (its fastest)",
+    assert bench.ratios({"seconds": {"wall": 10.0, "cpu": 4.0}}, peers) == [
+        "lm-eval with batch 1 takes 8.0 times as long, and 20.0 times the processor's time",
+        "lm-eval with batch 16 takes 3.5 times as long, and 7.5 times the processor's time (its fastest)",
     ]
 
 

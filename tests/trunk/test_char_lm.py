@@ -1,4 +1,4 @@
-"""The learnt bigram model reaches the counted one's loss; a network on few names overfits, and three cures help."""
+"""The learned bigram model reaches the counted one's loss; a network on few names overfits, and three cures help."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rlpath.trunk.char_lm import (
     contexts,
     count_pairs,
     counted,
-    learnt,
+    learned,
     read_names,
     split,
     table_loss,
@@ -31,13 +31,13 @@ def test_contexts_hold_the_characters_before() -> None:
     assert after.tolist() == [1, 2, 0]
 
 
-def test_the_learnt_table_reaches_the_counted_ones_loss() -> None:
+def test_the_learned_table_reaches_the_counted_ones_loss() -> None:
     """The loss of the counted table is the conditional entropy of the counts; descent arrives within 1e-4 nats."""
     counts = count_pairs(NAMES)
     table = counted(counts)
     entropy = -(counts / counts.sum() * np.log(table)).sum()
     assert table_loss(table, counts) == pytest.approx(entropy, rel=1e-12)
-    assert table_loss(learnt(counts), counts) == pytest.approx(entropy, abs=1e-4)
+    assert table_loss(learned(counts), counts) == pytest.approx(entropy, abs=1e-4)
 
 
 def test_no_other_table_beats_the_counted_one() -> None:

@@ -2,54 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
-import transformers
 
+from rlpath.trunk.export import as_llama
 from rlpath.trunk.gpt import GPT, Attention, Cache, Shape
 
 SHAPE = Shape(vocabulary=50, width=32, layers=2, heads=4, hidden=48, context=24)
 GROUPED = Shape(vocabulary=50, width=32, layers=2, heads=4, hidden=48, context=24, kv_heads=2)
-NAMES = {
-    "before_attention.scale": "input_layernorm.weight",
-    "before_mlp.scale": "post_attention_layernorm.weight",
-    "attention.query.weight": "self_attn.q_proj.weight",
-    "attention.key.weight": "self_attn.k_proj.weight",
-    "attention.value.weight": "self_attn.v_proj.weight",
-    "attention.out.weight": "self_attn.o_proj.weight",
-    "gate.weight": "mlp.gate_proj.weight",
-    "up.weight": "mlp.up_proj.weight",
-    "down.weight": "mlp.down_proj.weight",
-}
-
-
-def llama_of(model: GPT) -> Any:
-    """A transformers Llama with the same weights."""
-    shape = model.shape
-    config = transformers.LlamaConfig(
-        vocab_size=shape.vocabulary,
-        hidden_size=shape.width,
-        intermediate_size=shape.hidden,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads or shape.heads,
-        rms_norm_eps=shape.epsilon,
-        rope_parameters={"rope_type": "default", "rope_theta": shape.rope_base},
-        tie_word_embeddings=True,
-    )
-    llama = transformers.LlamaForCausalLM(config).eval()
-    state = {"model.embed_tokens.weight": model.embedding.weight, "model.norm.weight": model.norm.scale}
-    for name, parameter in model.named_parameters():
-        if name.startswith("blocks."):
-            _, index, rest = name.split(".", 2)
-            state[f"model.layers.{index}.{NAMES[rest]}"] = parameter
-    missing, unexpected = llama.load_state_dict(state, strict=False)
-    assert missing == ["lm_head.weight"]
-    assert not unexpected
-    llama.tie_weights()
-    return llama
 
 
 @pytest.mark.parametrize("shape", [SHAPE, GROUPED], ids=["every head its own", "grouped queries"])
@@ -59,7 +19,7 @@ def test_logits_equal_llama(shape: Shape) -> None:
     ids = torch.randint(50, (3, 20), generator=torch.Generator().manual_seed(0))
 
     with torch.no_grad():
-        assert torch.allclose(model(ids), llama_of(model)(ids).logits, atol=1e-5)
+        assert torch.allclose(model(ids), as_llama(model, end_token=0)(ids).logits, atol=1e-5)
 
 
 @pytest.mark.parametrize("pieces", [[20], [1] * 20, [7, 1, 5, 7]], ids=str)

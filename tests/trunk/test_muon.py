@@ -56,7 +56,7 @@ def test_every_parameter_has_one_optimizer() -> None:
     assert len(inside) + len(others) == len(list(model.parameters()))
 
 
-def test_a_repeated_sequence_is_learnt() -> None:
+def test_a_repeated_sequence_is_learned() -> None:
     """The loss of a cycle of 8 tokens falls from log 32 to under a tenth of it."""
     tokens = list(range(8)) * 600
     model = GPT(SHAPE)

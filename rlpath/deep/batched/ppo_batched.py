@@ -26,9 +26,10 @@ from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
 from rlpath.deep.batched.stacked import StackedAdam, StackedMLP, clip_gradients, count_weights, stack_weights
 from rlpath.deep.batched.vec_seeds import SeedEnvs, make_seed_envs
+from rlpath.deep.parts.evaluate import acting_policy
 from rlpath.deep.parts.networks import numpy_forward, sample_categorical
 from rlpath.deep.parts.training import Result, Training, explained_variance
-from rlpath.deep.ppo import KL_MARGIN, Agent, Args, annealed, estimate_advantages, make_agent, policy
+from rlpath.deep.ppo import KL_MARGIN, Agent, Args, annealed, estimate_advantages, make_agent
 from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
@@ -258,7 +259,7 @@ def _saved_step(run: RunFolder | None) -> int:
 def _train_together(args: Args, seeds: Sequence[int], runs: Sequence[RunFolder | None]) -> list[Result]:
     envs = make_seed_envs(args.env_id, args.num_envs, seeds)
     agents = [make_agent(envs, replace(args, seed=seed)) for seed in seeds]
-    if not agents[0].single or agents[0].start:
+    if agents[0].shape or agents[0].start:
         raise InputError(f"--batched needs Discrete actions from 0, not {envs.single_action_space}; leave it out")
     learners = Learners(agents, args)
     rngs = [np.random.default_rng(derive(seed, "ppo")) for seed in seeds]
@@ -277,6 +278,6 @@ def _train_together(args: Args, seeds: Sequence[int], runs: Sequence[RunFolder |
             training.log(row | {"charts/learning_rate": now.learning_rate})
     envs.close()
     return [
-        training.result(agent, policy(agent, seed))
+        training.result(agent, acting_policy(agent, seed))
         for seed, agent, training in zip(seeds, agents, trainings, strict=True)
     ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from rlpath.core.seeding import derive
 from rlpath.deep.parts.vec import MakeEnv, make_env
 
 Array = np.ndarray[Any, Any]
@@ -44,3 +45,31 @@ def evaluate_policy(
     for each in envs:
         each.close()
     return returns
+
+
+class StochasticAgent(Protocol):
+    """What draws its actions, or takes the greedy one."""
+
+    def sampler(self, rng: np.random.Generator, num_envs: int, steps: int) -> Callable[[Array], Array]:
+        """A function from observations, (N, inputs), to drawn actions."""
+        ...
+
+    def greedy_action(self, obs: Array) -> Array:
+        """The action of each row without exploration."""
+        ...
+
+    def clip_action(self, action: Array) -> Array:
+        """`action` as the environment may see it."""
+        ...
+
+
+def acting_policy(agent: StochasticAgent, seed: int) -> Callable[[Array, bool], Array]:
+    """The trained policy as a function of (N, inputs) and whether to act greedily."""
+    rng = np.random.default_rng(derive(seed, "act"))
+
+    def act(obs: Array, deterministic: bool) -> Array:
+        obs = obs.astype(np.float32, copy=False)
+        action = agent.greedy_action(obs) if deterministic else agent.sampler(rng, len(obs), 1)(obs)
+        return agent.clip_action(action)
+
+    return act

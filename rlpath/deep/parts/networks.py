@@ -8,7 +8,7 @@ probabilities, values) is computed by torch, for a whole rollout at once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -112,6 +112,20 @@ def sample_categorical(logits: Array, uniform: Array) -> Array:
     chosen = (uniform[:, None] * cumulative[:, -1:] >= cumulative).sum(-1)
     # A uniform next to 1 can round up to the whole sum.
     return np.minimum(chosen, logits.shape[-1] - 1)
+
+
+def choose_parts(logits: Array, sizes: Sequence[int], uniform: Array | None) -> Array:
+    """A choice for each part of an action, (N, Σ sizes) → (N, parts): drawn at `uniform`, (N, parts), or greedy."""
+    parts = np.split(logits, np.cumsum(sizes[:-1]), axis=-1) if len(sizes) > 1 else [logits]
+    if uniform is None:
+        return np.stack([part.argmax(-1) for part in parts], -1)
+    return np.stack([sample_categorical(part, uniform[:, i]) for i, part in enumerate(parts)], -1)
+
+
+def endless_rows(draw: Callable[[], Array]) -> Iterator[Array]:
+    """Rows of blocks, without end: as many calls of the generator as steps would cost more than the policy."""
+    while True:
+        yield from draw()
 
 
 def weights_digest(module: nn.Module) -> str:

@@ -69,6 +69,33 @@ class Args:
                 raise InputError(f"{name} must be {what}, got {value}")
 
 
+@dataclass(frozen=True)
+class RolloutArgs(Args):
+    """What an algorithm is told that learns from rollouts of a fixed length."""
+
+    num_envs: int = 1
+    """Environments stepped together."""
+    num_steps: int = 128
+    """Steps of each environment in a rollout."""
+
+    @property
+    def batch_size(self) -> int:
+        """Environment steps in a rollout."""
+        return self.num_envs * self.num_steps
+
+    @property
+    def num_iterations(self) -> int:
+        """Whole rollouts in `total_timesteps`."""
+        return self.total_timesteps // self.batch_size
+
+    def check(self) -> None:
+        """Raise `InputError` where a field cannot be used or there are not steps enough for one rollout."""
+        super().check()
+        self.require_positive("num_envs", "num_steps")
+        if self.total_timesteps < self.batch_size:
+            raise InputError(f"{self.total_timesteps} steps are fewer than one rollout of {self.batch_size}")
+
+
 class Stateful(Protocol):
     """A part of a run that a checkpoint holds. Its state is plain Python and tensors."""
 

@@ -24,6 +24,8 @@ from gymnasium.vector import AutoresetMode
 from rlpath.core.errors import InputError
 
 Array = np.ndarray[Any, Any]
+ENDLESS = 100_000
+"""Steps without the end of an episode after which an algorithm that needs whole ones gives up."""
 MakeEnv = Callable[[], "gymnasium.Env[Any, Any]"]
 """Makes one copy of an environment, wrapped as the user likes."""
 
@@ -311,3 +313,10 @@ class GymnasiumVectorEnv:
     def close(self) -> None:
         """Close the environments."""
         self.envs.close()
+
+
+def refuse_endless(steps: int) -> None:
+    """Raise `InputError` where no episode has ended for `ENDLESS` steps."""
+    if steps >= ENDLESS:
+        remedy = "give the environment a time limit with gymnasium.wrappers.TimeLimit"
+        raise InputError(f"no episode has ended in {steps} steps, and this algorithm learns from whole ones; {remedy}")

@@ -11,21 +11,27 @@ from functools import lru_cache
 
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.guard import guarded
-from rlpath.rewards.maths.compare import agree, synonyms
+from rlpath.rewards.maths.compare import agree, rounded, synonyms
 from rlpath.rewards.maths.expressions import GoldTooLarge
-from rlpath.rewards.maths.form import form_problem, item_count
+from rlpath.rewards.maths.form import asked_decimals, form_problem, item_count
+from rlpath.rewards.maths.lexer import MAX_LENGTH
 from rlpath.rewards.maths.parser import parse
-from rlpath.rewards.maths.regions import is_sentence, last_region, offered_elsewhere, region_of
-from rlpath.rewards.maths.tree import Node, Text, Unreadable
+from rlpath.rewards.maths.tree import Node, Num, Text, Unreadable
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined
-from rlpath.rewards.maths.wording import in_symbols, like_gold, without_names
 from rlpath.rewards.reading.extract import Said, Statement, doubtful, part_of_more, said
 from rlpath.rewards.reading.literals import ANY_NUMBER, hedged
+from rlpath.rewards.reading.regions import is_sentence, last_region, offered_elsewhere, region_of
 from rlpath.rewards.reading.vocabulary import denied
+from rlpath.rewards.reading.wording import in_symbols, like_gold
 
-_ANNOUNCED = re.compile(r"^\\text\{[^{}]*(?:\bis|=|:)\s*\}")
 _EMPHASIS = re.compile(r"^(\*\*|__|\*|`)([^*_`]+)\1$")
-_PLAIN = re.compile(r"-?\d{1,15}")
+_WORKING = re.compile(r"(-?[\d.,{}\\!]*\d)(?:\s|\\ )+\(([^()]+)\)")
+_INTEGER = re.compile(r"-?\d{1,15}")
+_COMMA = re.compile(r"(?<=\d),(?=[1-9]|0(?!\d))")
+_DRESS = re.compile(r"\\(?:left|right|displaystyle)(?![A-Za-z])|\\[,;:! ]|(?<=\\)[dt](?=frac)|[\s$]")
+_WORDS_DRESS = re.compile(r"\\(?:text|mathrm)(?![A-Za-z])|[{}.]")
+_PARTED = re.compile(r"(?<=[\w,])\s+(?=\w)")
+_PARTED_DIGITS = re.compile(r"(?<=\d)[{}._]+(?=\d)|\}\{")
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,9 @@ class MathVerifier:
     r"""Accepts a completion whose one final answer is mathematically equal to the gold answer and of its type.
 
     The gold may be a number, an expression, an interval, a set or list, a tuple, a matrix, an equation, an
-    inequality or words, in LaTeX or plain. Decimals are never rounded: 0.333 is not 1/3. With `question`
-    given, an answer that only repeats the question's expression is refused. `seconds` bounds the work on one
+    inequality or words, in LaTeX or plain. 0.333 is not 1/3; an exact value may be what a
+    decimal gold answer of four digits or more rounds. With `question` given, an answer that only repeats the question's
+    expression is refused. `seconds` bounds the work on one
     completion, in any thread.
 
     >>> verify = MathVerifier()
@@ -76,6 +83,7 @@ class Gold:
 
     text: str
     tree: Node | None
+    plain: str = ""
 
 
 @lru_cache(maxsize=4096)
@@ -86,9 +94,15 @@ def read_gold(gold: str) -> Gold:
     if len(stated) == 1:
         text = stated.pop()
     try:
-        return Gold(text, parse(in_symbols(text.rstrip("."))))
+        return Gold(text, _read(text.rstrip(".")), _plain(text))
     except Unreadable:
-        return Gold(text, None)
+        return Gold(text, None, _plain(text))
+
+
+@lru_cache(maxsize=4096)
+def _read(text: str) -> Node:
+    """The tree of `text`. It is kept: the completions of a group give the same few answers."""
+    return parse(in_symbols(text))
 
 
 class _Judge:
@@ -189,13 +203,17 @@ class _Judge:
         """The verdict on one piece of text that is said to be the answer; `no_answer` where it cannot be read."""
         text = _EMPHASIS.sub(r"\2", text.strip().rstrip(".").strip())
         shown = text[:200]
-        if _PLAIN.fullmatch(text) and _PLAIN.fullmatch(self.gold.text):
+        if len(text) > MAX_LENGTH:
+            return Verdict.of(Status.NO_ANSWER, shown, "longer than an answer")
+        if _INTEGER.fullmatch(text) and _INTEGER.fullmatch(self.gold.text):
             same = int(text) == int(self.gold.text)
             return Verdict.of(
                 Status.CORRECT if same else Status.WRONG, shown, "equal" if same else "a different number"
             )
+        if _plain(text) == self.gold.plain:
+            return Verdict.of(Status.CORRECT, shown, "the same text")
         try:
-            tree = self._parsed(like_gold(_ANNOUNCED.sub("", text), self.gold.text))
+            tree = self._parsed(like_gold(text, self.gold.text))
         except Unreadable as problem:
             return self._unparsed(text, str(problem))
         if self.gold.tree is None:
@@ -206,11 +224,9 @@ class _Judge:
 
     def _parsed(self, text: str) -> Node:
         """The tree of `text`; where a list is asked for, a comma before three digits separates."""
-        text = in_symbols(text)
         if self._listed() and "," in text:
-            text = without_names(text)
-            text = re.sub(r"(?<=\d),(?=\d)", ", ", text)
-        return parse(text)
+            text = _COMMA.sub(", ", in_symbols(text))
+        return _read(text)
 
     def _unparsed(self, text: str, problem: str) -> Verdict:
         if _folded(text) == _folded(self.gold.text):
@@ -221,20 +237,48 @@ class _Judge:
 
     def _compared(self, tree: Node, text: str) -> Verdict:
         assert self.gold.tree is not None
+        working = _WORKING.fullmatch(text)
+        if working and _says_how(working.group(1), working.group(2), self.clock):
+            return self.text(working.group(1))
         try:
-            same = agree(tree, self.gold.tree, self.clock)
+            same = agree(tree, self.gold.tree, self.clock) or self._rounds(tree, self.gold.tree)
         except GoldTooLarge:
             return Verdict.of(Status.UNDECIDED, text[:200], "the gold answer is too large to evaluate")
         except (TooLarge, Undefined, Unreadable) as problem:
             return Verdict.of(Status.WRONG, text[:200], f"beyond what is evaluated: {problem}")
         if not same:
             return Verdict.of(Status.WRONG, text[:200], "not equal to the gold answer")
-        if self.question and (problem := form_problem(tree, text, self.gold.tree, self.question)):
+        if self.question and (problem := form_problem(tree, self.gold.tree, self.question)):
             return Verdict.of(Status.WRONG, text[:200], problem)
         return Verdict.of(Status.CORRECT, text[:200], "equal")
 
+    def _rounds(self, tree: Node, gold: Node) -> bool:
+        """Whether one is the other rounded: as the gold answer is, or as the question asks."""
+        if rounded(tree, gold, self.clock):
+            return True
+        asked = asked_decimals(self.question or "")
+        return (
+            asked is not None
+            and isinstance(tree, Num)
+            and tree.decimals >= asked
+            and rounded(gold, tree, self.clock, 3)
+        )
+
+
+def _says_how(value: str, working: str, clock: Clock) -> bool:
+    """Whether the brackets in "18 (9 * 2)" hold how 18 came about, and are not multiplied to it."""
+    try:
+        return agree(parse(in_symbols(working)), parse(in_symbols(value)), clock)
+    except (GoldTooLarge, TooLarge, Undefined, Unreadable):
+        return False
+
+
+def _plain(text: str) -> str:
+    """`text` without spaces and the dress of TeX, to see that two texts are the same; what it parts stays parted."""
+    return _DRESS.sub("", _PARTED.sub("_", text))
+
 
 def _folded(text: str) -> str:
-    text = re.sub(r"(?<=\d)\s+(?=\d)", "_", text)
-    text = re.sub(r"\\(?:left|right|text|mathrm|displaystyle|[,;:! ])|\\[dt](?=frac)|[\s${}.]", "", text)
-    return text.casefold()
+    """`text` as words, where it is no formula: without braces, points and capitals."""
+    text = _WORDS_DRESS.sub("", _PARTED_DIGITS.sub("|", _plain(text)))
+    return text.replace("_", "").casefold()

@@ -1,0 +1,175 @@
+"""Pretrain a language model of a few million weights from bytes: the first stage of a chat model on a laptop.
+
+    python recipes/pretrain_tiny.py
+    python recipes/sft_gsm8k.py --data arithmetic:add-2 --model runs/pretrain_tiny/HASH/seed-0/model
+    python recipes/grpo_arithmetic.py --level add-2 --model runs/pretrain_tiny/HASH/seed-0/model
+
+The tokenizer and the model are those of `rlpath/trunk`; the text is generated (`rlpath/envs/tiny_text.py`), with a book
+where RLPATH_DATA holds one. The model is saved in the hub's format. Killed at any moment, the same command goes on from
+the last checkpoint to the same weights.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from rlpath.core.errors import InputError, run_command
+from rlpath.core.seeding import derive
+from rlpath.envs.tiny_text import tiny_text
+from rlpath.posttrain.experiment import read_settings
+from rlpath.runs.cpu import prepare_cpu
+from rlpath.runs.provenance import manifest
+from rlpath.runs.run_folder import RunFolder
+from rlpath.trunk import export
+from rlpath.trunk.gpt import GPT, Shape, token_stream, tokenizer_for
+
+HELD_OUT = 20
+"""One document of so many is held out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    preset: str = "cpu"
+    level: str = "add-2"
+    """which sums the text holds: a level of `rlpath.envs.arithmetic`"""
+    documents: int = 60_000
+    """generated documents"""
+    vocabulary: int = 1024
+    width: int = 256
+    layers: int = 6
+    heads: int = 4
+    hidden: int = 704
+    context: int = 256
+    steps: int = 2000
+    batch: int = 8
+    """sequences of `context` tokens a step"""
+    learning_rate: float = 1e-3
+    warmup_steps: int = 50
+    checkpoint_every: int = 100
+    evaluate_every: int = 200
+    seed: int = 0
+    root: Path = Path("runs")
+
+
+PRESETS = {
+    "cpu": Settings(),
+    "smoke": Settings(
+        preset="smoke", documents=300, vocabulary=320, width=32, layers=2, heads=2, hidden=64, context=128, steps=6,
+        batch=2, warmup_steps=1, checkpoint_every=2, evaluate_every=3,
+    ),
+}  # fmt: skip
+PRESETS |= {name: replace(PRESETS["cpu"], preset=name) for name in ("gpu-24gb", "gpu-80gb")}
+
+
+@dataclass(slots=True)
+class Corpus:
+    """Tokens to learn from and tokens held out, each one stream."""
+
+    training: torch.Tensor
+    held_out: torch.Tensor
+    held_out_bytes: int
+
+    def batch(self, step: int, settings: Settings) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs and targets of one step, `batch` by `context`, at places fixed by seed and step."""
+        generator = torch.Generator().manual_seed(derive(settings.seed, "places", step))
+        places = torch.randint(len(self.training) - settings.context - 1, (settings.batch,), generator=generator)
+        rows = torch.stack([self.training[at : at + settings.context + 1] for at in places.tolist()])
+        return rows[:, :-1], rows[:, 1:]
+
+
+def prepare(settings: Settings) -> tuple[Any, Corpus, dict[str, int]]:
+    """Tokenizer, corpus, and how many documents of each kind it holds."""
+    documents, counts = tiny_text(settings.level, settings.documents, settings.seed)
+    kept_out = documents[: len(documents) // HELD_OUT]
+    training = documents[len(kept_out) :]
+    tokenizer = tokenizer_for(training, settings.vocabulary, digits=True)
+    streams = (torch.tensor(token_stream(tokenizer, part)) for part in (training, kept_out))
+    corpus = Corpus(*streams, held_out_bytes=sum(len(document.encode()) for document in kept_out))
+    if len(corpus.held_out) <= settings.context + 1:
+        raise InputError(f"--documents {settings.documents} is too few for sequences of {settings.context} tokens")
+    return tokenizer, corpus, counts
+
+
+def rate(step: int, settings: Settings) -> float:
+    """The learning rate of a step: warm-up, then a cosine down to a tenth."""
+    warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
+    return settings.learning_rate * warm * (0.1 + 0.45 * (1 + math.cos(math.pi * step / settings.steps)))
+
+
+def train(run: RunFolder, model: GPT, corpus: Corpus, settings: Settings) -> None:
+    """Train to the last step, from the last checkpoint where there is one."""
+    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    first = 0
+    if checkpoint := run.last_checkpoint():
+        state = torch.load(checkpoint / "state.pt", weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        first = state["step"]
+        print(f"going on from step {first}", flush=True)
+    run.rewind(first)
+    for step in range(first, settings.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step, settings)
+        inputs, targets = corpus.batch(step, settings)
+        loss = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        done = step + 1
+        metrics = {"loss": loss.item()}
+        if done % settings.evaluate_every == 0 or done == settings.steps:
+            metrics["bits_a_byte"] = bits = bits_a_byte(model, corpus)
+            print(f"step {done}/{settings.steps}: loss {loss.item():.3f}, {bits:.3f} bits a byte held out", flush=True)
+        run.log_metrics(done, metrics)
+        if done % settings.checkpoint_every == 0 or done == settings.steps:
+            folder = run.checkpoints / f"checkpoint-{done}"
+            folder.mkdir(exist_ok=True)
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": done}
+            torch.save(state, folder / "state.pt")
+            run.mark_complete(folder, keep=1)
+
+
+@torch.inference_mode()
+def bits_a_byte(model: GPT, corpus: Corpus) -> float:
+    """Cross-entropy of the held-out documents in bits a byte; the tokens left over behind the last sequence not."""
+    context = model.shape.context
+    rows = (len(corpus.held_out) - 1) // context
+    used = corpus.held_out[: rows * context + 1]
+    nats = 0.0
+    for inputs, targets in zip(used[:-1].view(rows, context), used[1:].view(rows, context), strict=True):
+        nats += F.cross_entropy(model(inputs[None])[0], targets, reduction="sum").item()
+    share = rows * context / len(corpus.held_out)
+    return nats / math.log(2) / (corpus.held_out_bytes * share)
+
+
+def main() -> None:
+    settings = read_settings(PRESETS)
+    machine = prepare_cpu(1)
+    with RunFolder.open(settings.root, "pretrain_tiny", asdict(settings), settings.seed) as run:
+        if run.finished:
+            print(f"this run is finished: {run.path / 'model'}")
+            return
+        tokenizer, corpus, counts = prepare(settings)
+        sizes = (settings.width, settings.layers, settings.heads, settings.hidden, settings.context)
+        shape = Shape(tokenizer.get_vocab_size(), *sizes)
+        model = GPT(shape, settings.seed)
+        facts = {"documents": counts, "tokens": len(corpus.training), "parameters": model.parameter_count}
+        run.write_manifest(manifest(sys.argv, asdict(settings)) | {"cpu": machine} | facts)
+        print(f"run folder {run.path}; {json.dumps(facts)}", flush=True)
+        train(run, model, corpus, settings)
+        export.save(model, tokenizer, run.path / "model")
+        run.mark_finished()
+        print(f"model: {run.path / 'model'}")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,92 @@
+"""Are two equations the same curve, or two inequalities the same condition, however they are written?"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from rlpath.rewards.maths.expressions import same
+from rlpath.rewards.maths.tree import Node, Num, Op, Relation, Sym, mapped, symbols
+from rlpath.rewards.maths.values import Clock, TooLarge, Undefined, exact
+
+
+def is_expression(node: Node) -> bool:
+    """True for what has a value: no set, no relation, no words."""
+    return isinstance(node, Num | Sym | Op) and not (isinstance(node, Op) and node.name in ("cup", "cap", "setminus"))
+
+
+def put(node: Node, name: str, value: Node) -> Node:
+    """`node` with `value` for the variable `name`."""
+    return value if node == Sym(name) else mapped(node, lambda inner: put(inner, name, value))
+
+
+def _difference(node: Relation) -> Node | None:
+    if len(node.sides) != 2 or not all(is_expression(s) for s in node.sides):
+        return None
+    return Op("add", (node.sides[0], Op("neg", (node.sides[1],))))
+
+
+def proportional(answer: Relation, gold: Relation, clock: Clock) -> bool:
+    """Whether two equations are the same up to a constant factor: a(x) g(c) = a(c) g(x) for a fixed point c."""
+    if answer.ops != ("=",) or gold.ops != ("=",):
+        return False
+    factor = _factor(answer, gold, clock)
+    a, g = _difference(answer), _difference(gold)
+    return factor is not None and a is not None and g is not None and same(a, Op("mul", (factor, g)), clock)
+
+
+def solved(answer: Relation, curve: Relation, clock: Clock) -> bool:
+    """Whether `answer`, "y = ...", is the curve solved for y: on it the other equation holds, and is of degree one."""
+    match answer:
+        case Relation(("=",), (Sym(name), value)) | Relation(("=",), (value, Sym(name))):
+            pass
+        case _:
+            return False
+    outside = _difference(curve) if curve.ops == ("=",) else None
+    if outside is None or name in symbols(value) or len(symbols(outside)) < 2 or symbols(outside) != symbols(answer):
+        return False
+    at = [put(outside, name, Op("add", (value, Num(Fraction(n))))) for n in (0, 1, 2)]
+    two = Num(Fraction(2))  # zero is what is twice itself, whatever variables it is written with
+    return same(at[0], Op("mul", (two, at[0])), clock) and same(at[2], Op("mul", (two, at[1])), clock)
+
+
+def same_inequality(answer: Node, gold: Relation, clock: Clock) -> bool:
+    if not isinstance(answer, Relation):
+        return False
+    answer, gold = _rising(answer), _rising(gold)
+    comparable = answer.ops == gold.ops and all(is_expression(s) for s in (*answer.sides, *gold.sides))
+    if comparable and all(same(a, g, clock) for a, g in zip(answer.sides, gold.sides, strict=True)):
+        return True
+    if len(answer.ops) != 1 or len(gold.ops) != 1:
+        return False
+    factor = _factor(answer, gold, clock)
+    a, g = _difference(answer), _difference(gold)
+    if not isinstance(factor, Num) or a is None or g is None or not same(a, Op("mul", (factor, g)), clock):
+        return False
+    flipped = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+    return answer.ops[0] == (gold.ops[0] if factor.value > 0 else flipped.get(gold.ops[0], gold.ops[0]))
+
+
+def _rising(node: Relation) -> Relation:
+    """The chain written with "<": "a > b > c" as "c < b < a"."""
+    if set(node.ops) <= {">", ">="}:
+        return Relation(tuple(op.replace(">", "<") for op in reversed(node.ops)), tuple(reversed(node.sides)))
+    return node
+
+
+def _factor(answer: Relation, gold: Relation, clock: Clock) -> Node | None:
+    """The candidate for the constant between two equations: their quotient at one fixed point."""
+    a, g = _difference(answer), _difference(gold)
+    if a is None or g is None or symbols(a) != symbols(g):
+        return None
+    names = sorted(symbols(g))
+    for step in range(3):
+        shifted = {name: Fraction(7 * step, 5) + 2 + n for n, name in enumerate(names)}
+        try:
+            top, bottom = exact(a, clock, shifted), exact(g, clock, shifted)
+        except (TooLarge, Undefined):
+            continue
+        if top is None or bottom is None:
+            break
+        if bottom and top:
+            return Num(top / bottom)
+    return next((Num(sign) for sign in (Fraction(1), Fraction(-1)) if same(a, Op("mul", (Num(sign), g)), clock)), None)
