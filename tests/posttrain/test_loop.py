@@ -85,7 +85,9 @@ class ScriptedSampler:
     def load_weights(self, weights: Iterable[tuple[str, Any]]) -> None:
         self.pushes += len(list(weights)) > 0
 
-    def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
+    def generate(
+        self, prompts: Sequence[Sequence[int]], decoding: Decoding, *, first: int = 0
+    ) -> list[list[Completion]]:
         return [[self._completion(*script(prompt, row)) for row in range(decoding.n)] for prompt in prompts]
 
     def _completion(self, tokens: list[int], logprobs: list[float]) -> Completion:
