@@ -112,7 +112,7 @@ def train(settings: Settings, run: RunFolder) -> None:
     )
 
     def act(obs: Array) -> Array:
-        # As in training, drawn from its probabilities: an untrained agent's likeliest action can be lucky for a while.
+        # As in training, drawn from its probabilities: an untrained agent's greedy action can be lucky for a while.
         return agent.predict(obs, deterministic=False)[0]
 
     before = evaluate_policy(act, settings.env_id, episodes=settings.eval_episodes)

@@ -121,7 +121,7 @@ def make_trainer(arm: str, args: Args, folder: str) -> tuple[Any, list[int]]:
     from rlpath.envs.demonstrations import worked_solutions
     from rlpath.envs.load import problem_set
     from rlpath.models.load import load_tokenizer, resolve_model
-    from rlpath.posttrain.tokens import encode_demonstration, in_order_of_use, sft_row, that_fit
+    from rlpath.posttrain.tokens import encode_demonstration, in_order_of_use, rows_within_length, sft_row
     from rlpath.posttrain.trainers import SFTTrainer
     from rlpath.posttrain.tuning_settings import TuningSettings
 
@@ -129,7 +129,9 @@ def make_trainer(arm: str, args: Args, folder: str) -> tuple[Any, list[int]]:
     tokenizer = load_tokenizer(path)
     count = (args.steps + 1) * args.batch
     examples = worked_solutions(problem_set(args.data, "train", size=2 * count)).examples
-    rows, _ = that_fit([encode_demonstration(tokenizer, one) for one in examples], args.max_length, "examples")
+    rows, _ = rows_within_length(
+        [encode_demonstration(tokenizer, one) for one in examples], args.max_length, "examples"
+    )
     rows = in_order_of_use(rows, count, seed=0)
     lengths = [len(row) for row in rows]
     settings = TuningSettings(

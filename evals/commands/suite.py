@@ -46,7 +46,7 @@ class Eval:
     seed: int = 0
     """Fixes the choice of problems and every draw."""
     template: str | None = None
-    """How questions are put, by name, "text" for plain text, "likelihood" for the likeliest option; by default each
+    """How questions are put, by name, "text" for plain text, "likelihood" for the most probable option; by default each
     task's first."""
     shots: int | None = None
     """Solved examples before each question; by default the template's own number."""

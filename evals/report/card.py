@@ -114,7 +114,7 @@ def _results(comparison: Comparison | None, findings: Sequence[Finding]) -> Iter
         yield from markdown_table(head, rows)
         yield (
             f"{protocol.problems} held-out problems of {protocol.name} ({protocol.split}, sha256 {protocol.sha256}), "
-            f"{protocol.decoding}, judged by {protocol.verifier}. Brackets are 95 % intervals."
+            f"{protocol.decoding}, verified by {protocol.verifier}. Brackets are 95 % intervals."
         )
         yield ""
     for finding in findings:

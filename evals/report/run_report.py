@@ -41,7 +41,7 @@ def write_report(run: Path) -> Path:
         page.soft(_origin(record)),
         *(page.note(text) for text in _substitutions(run)),
         *_standing(record, comparison, evaluations, findings),
-        _judges(record.manifest.get("judges")),
+        _verifiers(record.manifest.get("verifiers")),
         _contamination(record.manifest),
         page.section("Before and after", _changes(comparison), _measures(evaluations)),
         *(page.section(finding.title, *_finding(finding)) for finding in findings),
@@ -121,17 +121,17 @@ def _standing(
         yield page.note(f"There is no verdict: {why}.")
 
 
-def _judges(judges: Mapping[str, Any] | None) -> str:
-    """Who rewarded training and who judged the evaluation: the same code cannot find its own mistakes."""
-    if not judges:
+def _verifiers(named: Mapping[str, Any] | None) -> str:
+    """What rewarded training and what verified the evaluation: the same code cannot find its own mistakes."""
+    if not named:
         return ""
-    training, evaluation = judges["training"], judges["evaluation"]
-    if judges["same_code"]:
+    training, evaluation = named["training"], named["evaluation"]
+    if named["same_code"]:
         return page.note(
-            f"Training was rewarded and the evaluation judged by the same code, {evaluation}: what it wrongly accepts, "
-            "training may have learned, and no figure here would show it."
+            f"Training was rewarded and the evaluation verified by the same code, {evaluation}: what it wrongly "
+            "accepts, training may have learned, and no figure here would show it."
         )
-    return page.soft(f"Training was rewarded by {training}; the evaluation was judged by {evaluation}, other code.")
+    return page.soft(f"Training was rewarded by {training}; the evaluation was verified by {evaluation}, other code.")
 
 
 def _contamination(manifest: Mapping[str, Any]) -> str:
@@ -168,7 +168,7 @@ def _changes(comparison: Comparison | None) -> str:
     head = ("metric", "before", "after", "difference, points", "p", "smallest visible effect")
     words = (
         f"{protocol.problems} held-out problems of {protocol.name} ({protocol.split}), {protocol.decoding}, "
-        f"judged by {protocol.verifier}. "
+        f"verified by {protocol.verifier}. "
         "Brackets are 95 % intervals over problems; p is from exact McNemar for greedy, a sign-flip permutation else. "
         "The last column is the smallest true difference that would have been seen with 80 % power."
     )

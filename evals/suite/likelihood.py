@@ -1,4 +1,4 @@
-"""Multiple choice by likelihood: of a question's options the one that the model finds likeliest, a byte at a time.
+"""Multiple choice by likelihood: of a question's options the one that the model finds most probable, a byte at a time.
 
 The text is the template with the bare question, the options its continuations, each after a space; sums of
 log-probabilities are divided by the option's bytes, so that long options are not at a loss and two tokenizers can be
@@ -42,7 +42,7 @@ class Choosing(TemplatedSampler):
         return [self._by_prompt[prompt]]
 
     def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
-        """The likeliest option's letter; where the temperature is not 0, letters drawn by the options' scores."""
+        """The most probable option's letter; where the temperature is not 0, letters drawn by the options' scores."""
         self.calls += 1
         asked = [self._problems[number] for (number,) in prompts]
         pairs = [

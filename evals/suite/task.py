@@ -23,7 +23,7 @@ class Template:
     chat: as a user turn under the model's chat template; otherwise as plain text to be continued
     shots: solved examples before the question, from the task's exemplars: turns of a chat, or text blocks
     stop: plain text is cut at the first of these, as it has no end of turn
-    likelihood: nothing is written; of the question's options the likeliest continuation of the text is the answer
+    likelihood: nothing is written; of the question's options the most probable continuation of the text is the answer
     system: what the system turn of a chat says, "" for none; options: further values for the chat template, by name
     """
 

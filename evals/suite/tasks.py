@@ -42,7 +42,7 @@ Trivial = Mapping[str, Callable[[Problem, Sequence[Problem]], str]]
 ARC = ("allenai/ai2_arc", "ARC-Challenge")
 MBPP = ("google-research-datasets/mbpp", "full")
 LIKELIHOOD = Template("likelihood", "Question: {question}\nAnswer:", chat=False, likelihood=True)
-"""Of the options the one that is likeliest a byte as the text's continuation: no answer is written, so none can fail to
+"""The option that continues the text with the highest probability a byte: no answer is written, so none can fail to
 be read, and a base model is asked as it was trained."""
 
 NUMBER_TEMPLATES = (

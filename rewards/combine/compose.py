@@ -30,7 +30,7 @@ class WithGold:
 class Gated:
     """`verifier` behind a `gate`: what does not pass the gate scores 0, what passes gets the verifier's own verdict.
 
-    So a format never earns anything by itself; added to a reward it would be paid for wrong answers too.
+    So a format never earns anything by itself; added to a reward it would count for wrong answers too.
 
     >>> from rlpath.rewards.verifiers.format import FormatVerifier
     >>> from rlpath.rewards.verifiers.number import NumberVerifier

@@ -19,7 +19,7 @@ def verifier_named(name: VerifierName, own: Verifier) -> Verifier:
     return own if name == "own" else kinds[name]()
 
 
-def judges(training: object, evaluation: object) -> dict[str, Any]:
+def verifiers_of(training: object, evaluation: object) -> dict[str, Any]:
     """What rewards training and what verifies the evaluation, for a manifest, and whether both are the same code.
 
     `training` is a verifier or a reward function. The same class with other settings is still the same code.

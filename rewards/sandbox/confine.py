@@ -83,7 +83,7 @@ def enter_namespaces(scratch_mb: int) -> None:
 def bubblewrap_command(request: dict[str, Any]) -> list[str]:
     """The same isolation by bubblewrap, for systems that let only it make user namespaces.
 
-    It starts a Python of its own, some 50 ms dearer than a fork of the zygote.
+    It starts a Python of its own, which takes some 50 ms longer than a fork of the zygote.
     """
     executable, own_code = sys.executable, str(Path(__file__).parent)
     folders = readable_folders()

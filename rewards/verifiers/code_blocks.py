@@ -40,7 +40,7 @@ class Block:
 
 
 def find_program(completion: str, names: frozenset[str] | None = frozenset()) -> tuple[list[str], bool]:
-    """Where the program may be, likeliest last, and whether it is whole should the completion have been cut.
+    """Where the program may be, most probable last, and whether it is whole should the completion have been cut.
 
     `names` are what the tests ask for, empty where they do not say, None for a script that reads stdin. Before the
     chosen piece stands the whole text, which is the program should it be Python as it stands (a raw program may hold a

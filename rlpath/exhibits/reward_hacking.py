@@ -27,7 +27,7 @@ from rlpath.posttrain.settings import GRPOSettings, PPOSettings
 from rlpath.posttrain.verify import RewardFunction
 from rlpath.report import page, plots
 from rlpath.report.plots import Line
-from rlpath.rewards.combine.named import judges
+from rlpath.rewards.combine.named import verifiers_of
 from rlpath.runs.provenance import manifest
 from rlpath.runs.run_folder import RunFolder, read_run
 
@@ -95,7 +95,7 @@ def train_arm(recipe: str, exhibit: Exhibit, arm: Arm, seed: int, path: Path, sa
             run.rewind(int(checkpoint.name.rsplit("-", 1)[1]) if checkpoint else 0)
             reward = arm.reward(seed) if arm.reward else None
             facts = manifest(sys.argv, config, [arm.problems], settings.model, path)
-            run.write_manifest(facts | {"judges": judges(reward or arm.problems.verifier, exhibit.truth)})
+            run.write_manifest(facts | {"verifiers": verifiers_of(reward or arm.problems.verifier, exhibit.truth)})
             run.labels["data"] = arm.problems.name
             state = PartialState(cpu=not torch.cuda.is_available())
             training = Training(run, path, arm.problems, None, sampler, state, run.checkpoints, checkpoint, Notes(run))

@@ -65,7 +65,7 @@ def _invert(weights_B_V: torch.Tensor, uniform_B: torch.Tensor) -> tuple[torch.T
 
 
 def filter_logits(logits_B_V: torch.Tensor, top_k: int, top_p: float) -> torch.Tensor:
-    """Logits with everything outside the `top_k` likeliest and the nucleus of mass `top_p` set to minus infinity."""
+    """Logits, minus infinity outside the `top_k` most probable and the nucleus of mass `top_p`."""
     if top_k:
         least = logits_B_V.topk(min(top_k, logits_B_V.shape[-1]), -1).values[:, -1:]
         logits_B_V = logits_B_V.masked_fill(logits_B_V < least, -torch.inf)

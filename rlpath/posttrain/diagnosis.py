@@ -113,7 +113,7 @@ def too_hard_or_too_easy(record: Record) -> str | None:
     said = f"in {100 * share:.0f} % of the groups all completions had the same reward, so there was nothing to learn: "
     right = record.last("status/correct")
     if not abs(record.last("reward") - right) <= 0.2:
-        # Something else is paid for: how many are right does not say how hard that is.
+        # Another reward is trained on: how many are right does not say how hard that one is.
         right = math.nan
     if right > 0.5:
         return f"{said}the problems are too easy ({100 * right:.0f} % right); give harder ones"
@@ -151,7 +151,7 @@ def ran_away(record: Record) -> str | None:
 
 
 def hacked(record: Record) -> str | None:
-    """What is paid for rises, and what is wanted does not."""
+    """The proxy reward rises, and the true reward does not."""
     rise = record.last("reward") - record.first("reward")
     held_out = record.values("eval/pass@1")
     if len(held_out) >= 2:

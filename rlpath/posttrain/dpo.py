@@ -48,7 +48,7 @@ from rlpath.posttrain.tuning import (
     tokenizer_for,
 )
 from rlpath.posttrain.tuning_settings import ExaminedSettings
-from rlpath.rewards.combine.named import VerifierName, judges, verifier_named
+from rlpath.rewards.combine.named import VerifierName, verifier_named, verifiers_of
 from rlpath.runs.provenance import describe_data
 from rlpath.runs.run_folder import RunFolder
 
@@ -58,7 +58,7 @@ CHUNK = 32
 @dataclass(frozen=True, kw_only=True)
 class DPOSettings(ExaminedSettings):
     beta: float = 0.1
-    """how dear it is to leave the reference: the scale of the implicit reward"""
+    """β, the scale of the implicit reward: the larger, the closer the policy stays to the reference"""
     loss: Literal["sigmoid", "ipo", "robust", "hinge"] = "sigmoid"
     """sigmoid is DPO's own; ipo does not run away where pairs are certain; robust expects flipped labels"""
     label_smoothing: float = 0.0
@@ -97,7 +97,7 @@ def run_dpo_on_problems(
     train = replace(train, verifier=verifier_named(settings.train_verifier, train.verifier))
     held_out = replace(held_out, verifier=verifier_named(settings.eval_verifier, held_out.verifier))
     train, overlap = screen(train, held_out, on_hit=on_hit)
-    facts = {"judges": judges(train.verifier, held_out.verifier), "contamination": overlap}
+    facts = {"verifiers": verifiers_of(train.verifier, held_out.verifier), "contamination": overlap}
     context = start_run(recipe, settings, [train, held_out], facts)
     if context is None:
         return

@@ -181,13 +181,13 @@ def save_model(run: RunFolder | None, trainer: Any, asked: str, name: str = "mod
         return None
     folder = run.path / name
     trainer.save_model(str(folder))
-    name_base(folder, asked)
+    record_base_name(folder, asked)
     trained_on = read_json(run.path / "manifest.json")["model"]
     write_atomic(folder / BASE, json.dumps({"name": asked, "sha256": trained_on["sha256"]}, indent=2) + "\n")
     return folder
 
 
-def name_base(adapter: Path, asked: str) -> None:
+def record_base_name(adapter: Path, asked: str) -> None:
     """Let a saved adapter name its base as the user did: a folder by its absolute path, anything else as given.
 
     Written afterwards: while it saves, PEFT looks the base up by the name it has.

@@ -144,7 +144,7 @@ class GroupObjective:
         self.needs_old = settings.epochs * settings.mini_batches > 1 or self.kl_in_reward
 
     def complete(self, rollout: Rollout, everyone: AllProcesses) -> tuple[Rollout, Metrics]:
-        """Rewards, less the price of the KL divergence where it belongs there, less the baseline."""
+        """Rewards, less the KL penalty where it belongs there, less the baseline."""
         rewards_B, metrics = rollout.rewards_B, Metrics()
         kl_B_T = torch.zeros_like(rollout.sampled_B_T)
         if rollout.old_B_T is not None and rollout.reference_B_T is not None:

@@ -54,7 +54,7 @@ from rlpath.posttrain.observe import ProgressLine, StopOnInterrupt
 from rlpath.posttrain.settings import GRPOSettings, PolicySettings
 from rlpath.posttrain.verify import Reward, RewardFunction
 from rlpath.report.plots import BLUE, Line, line_plot
-from rlpath.rewards.combine.named import judges, verifier_named
+from rlpath.rewards.combine.named import verifier_named, verifiers_of
 from rlpath.runs.run_folder import RunFolder
 
 Rewards = RewardFunction | Sequence[Reward] | None
@@ -117,7 +117,7 @@ class Experiment:
                 f"--reward {self.settings.reward} takes the place of every other reward: leave one of them"
             )
         if run is not None and rewards is not None:
-            _tell_judges(run, rewards, self.problems, self.held_out)
+            _record_verifiers(run, rewards, self.problems, self.held_out)
         folder, checkpoint = last_checkpoint(run, self.settings.root, state)
         training = Training(
             run, self.context.model, self.problems, self.held_out, self.sampler, state, folder, checkpoint, self.notes
@@ -160,7 +160,7 @@ def load(
     backend = choose_backend(settings.rollouts)
     facts = {
         "contamination": overlap,
-        "judges": judges(_paid_by(settings, train), held_out.verifier),
+        "verifiers": verifiers_of(_paid_by(settings, train), held_out.verifier),
         "rollouts": {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts},
     }
     context = start_run(recipe, settings, [train, held_out], facts)
@@ -363,13 +363,13 @@ class _Control:
         self.__name__ = f"the control reward {kind!r}"
 
 
-def _tell_judges(run: RunFolder, rewards: Rewards, train: ProblemSet, held_out: ProblemSet) -> None:
+def _record_verifiers(run: RunFolder, rewards: Rewards, train: ProblemSet, held_out: ProblemSet) -> None:
     """The manifest says what rewards training, where it is not the verifier alone."""
     given = as_rewards(rewards)
-    sources = [judges(reward.function or train.verifier, held_out.verifier) for reward in given]
+    sources = [verifiers_of(reward.function or train.verifier, held_out.verifier) for reward in given]
     told = {
         "training": " + ".join(reward.name for reward in given),
         "evaluation": sources[0]["evaluation"],
         "same_code": any(source["same_code"] for source in sources),
     }
-    run.write_json("manifest.json", {**read_json(run.path / "manifest.json"), "judges": told})
+    run.write_json("manifest.json", {**read_json(run.path / "manifest.json"), "verifiers": told})

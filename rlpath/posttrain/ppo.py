@@ -46,7 +46,7 @@ def token_rewards(
 
 
 def next_kl_coefficient(coefficient: float, kl: float, target: float | None) -> float:
-    """The price of the next step (Ziegler et al. 2019, section 2.2): more where `kl` is above `target`, else less.
+    """The KL coefficient of the next step (Ziegler et al. 2019, section 2.2): larger where `kl` is above `target`.
 
     β(1 + 0.1 · clip(kl/target - 1, -0.2, 0.2)); unchanged without a target. `kl` is in nats per completion.
     """
@@ -127,7 +127,7 @@ class CriticObjective:
         return policy + settings.value_coefficient * value - entropy_term(new, part, settings, whole), figures
 
     def after(self, metrics: Mapping[str, float]) -> None:
-        """The price of divergence follows its target."""
+        """The KL coefficient follows its target."""
         self.kl_coefficient = next_kl_coefficient(
             self.kl_coefficient, metrics["kl/completion"], self.settings.kl_target
         )

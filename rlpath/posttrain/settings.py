@@ -174,7 +174,7 @@ class PPOSettings(PolicySettings):
     epochs: int = 2
     """passes over the completions of one rollout"""
     kl: float = 0.05
-    """price of a nat of KL divergence from the starting model, paid token by token; 0 needs no reference"""
+    """KL coefficient β against the starting model, per token; 0 needs no reference"""
     kl_target: float | None = None
     """nats per completion that the price is steered towards (Ziegler et al. 2019); without it the price is fixed"""
     lam: float = 0.95

@@ -81,7 +81,7 @@ def encode_preference(tokenizer: Any, example: Preference, options: ChatOptions 
     return TokenPair(chosen, encode(tokenizer, example.id, example.prompt, example.rejected, options))
 
 
-def that_fit(rows: Sequence[Row], max_length: int, what: str) -> tuple[list[Row], list[str]]:
+def rows_within_length(rows: Sequence[Row], max_length: int, what: str) -> tuple[list[Row], list[str]]:
     """The rows of at most `max_length` tokens, and a sentence about the others, if any.
 
     Raises `InputError` where there are no rows or none fits.

@@ -33,7 +33,7 @@ from rlpath.posttrain.experiment import (
     check_prompt_lengths,
     evaluate_problems,
 )
-from rlpath.posttrain.tokens import TokenPair, TokenRow, that_fit
+from rlpath.posttrain.tokens import TokenPair, TokenRow, rows_within_length
 from rlpath.posttrain.tuning_settings import ExaminedSettings, TuningSettings
 
 Row = TypeVar("Row", TokenRow, TokenPair)
@@ -79,7 +79,7 @@ def rows_of(
     what = f"{examples.split} examples of {examples.name}"
     options = thinking_options(settings.thinking)
     encoded = [encode(tokenizer, example, options) for example in examples.examples]
-    rows, left_out = that_fit(encoded, settings.max_length, what)
+    rows, left_out = rows_within_length(encoded, settings.max_length, what)
     notes.add(*examples.left_out, *left_out)
     return rows
 

@@ -153,10 +153,10 @@ def test_another_seed_is_another_result(name: str, whole: Result) -> None:
 
 
 def test_the_trained_policy_acts(name: str, whole: Result) -> None:
-    """Within the action space, on the environment's own observations; draws differ, the likeliest action does not."""
+    """Within the action space, on the environment's own observations; draws differ, the most probable action never."""
 
-    def returns(likeliest: bool) -> Any:
-        return evaluate_policy(lambda obs: whole.act(obs, likeliest), RUNS[name][1].env_id, episodes=2)
+    def returns(greedy: bool) -> Any:
+        return evaluate_policy(lambda obs: whole.act(obs, greedy), RUNS[name][1].env_id, episodes=2)
 
     first = returns(True)
     assert np.isfinite(first).all()

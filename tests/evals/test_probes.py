@@ -93,7 +93,7 @@ def test_the_value_is_learned(learner: Learner, kind: str, probe: str, values: d
 )
 @pytest.mark.parametrize(("learner", "kind"), CASES)
 def test_the_best_action_is_learned(learner: Learner, kind: str, probe: str, states: tuple[float, ...]) -> None:
-    """The likeliest action is the best; a discrete one is taken 19 times in 20."""
+    """The most probable action is the best; a discrete one is taken 19 times in 20."""
     result = learner.learn(probe, kind)
 
     for state in states:

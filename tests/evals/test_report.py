@@ -21,7 +21,7 @@ from rlpath.evals.report.run_report import curve, spread, training_plots, write_
 from rlpath.evals.report.seeds_report import write_seeds_report
 from rlpath.rewards import NumberVerifier
 from rlpath.rewards.combine.flawed import ContainsVerifier
-from rlpath.rewards.combine.named import judges
+from rlpath.rewards.combine.named import verifiers_of
 
 HOSTILE = '<script>alert("x")</script> </div> & <b>bold</b>'
 
@@ -189,16 +189,16 @@ def test_a_substitution_is_named_at_the_top(tmp_path: Path) -> None:
     assert text.index("GSM8K was out of reach") < text.index("Improved")
 
 
-def test_the_report_says_whether_one_judge_did_both(tmp_path: Path) -> None:
+def test_the_report_says_whether_one_verifier_did_both(tmp_path: Path) -> None:
     """From the manifest; a run that does not say leaves it out."""
     run = make_run(tmp_path)
     assert "the same code" not in write_report(run).read_text(encoding="utf-8")
     manifest = json.loads((run / "manifest.json").read_text())
-    for training, words in ((NumberVerifier(), "judged by the same code, NumberVerifier"), (
-        ContainsVerifier(), "rewarded by ContainsVerifier; the evaluation was judged by NumberVerifier, other code"
+    for training, words in ((NumberVerifier(), "verified by the same code, NumberVerifier"), (
+        ContainsVerifier(), "rewarded by ContainsVerifier; the evaluation was verified by NumberVerifier, other code"
     )):  # fmt: skip
-        found = judges(training, NumberVerifier())
-        (run / "manifest.json").write_text(json.dumps({**manifest, "judges": found}))
+        found = verifiers_of(training, NumberVerifier())
+        (run / "manifest.json").write_text(json.dumps({**manifest, "verifiers": found}))
         assert words in write_report(run).read_text(encoding="utf-8")
 
 

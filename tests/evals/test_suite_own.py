@@ -125,7 +125,9 @@ def test_problems_are_read_once(tmp_path: Path) -> None:
     assert reads == [None]
 
 
-def test_the_likeliest_option_is_the_answer(tmp_path: Path, tiny_folder: Path, tiny_model: Callable[..., Any]) -> None:
+def test_the_most_probable_option_is_the_answer(
+    tmp_path: Path, tiny_folder: Path, tiny_model: Callable[..., Any]
+) -> None:
     """By the sum of log-probabilities over bytes, token by token as the model gives them."""
     task = find_task(str(table(tmp_path / "q.jsonl", OPTIONS)))
     subject = resolve_subject(str(tiny_folder))

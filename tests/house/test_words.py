@@ -23,10 +23,12 @@ BRITISH = (
 )
 COINED = {
     r"\bpaid for / wanted\b": "proxy reward, true reward",
-    r"\bdearest\b|\bprice of leaving\b": "KL coefficient β",
+    r"\bdear(?:er|est)?\b|\bprice of (?:a nat|leaving|divergence|the KL)|\bis paid for\b": "KL coefficient β",
     r"\blikeliest_action\b|\bbounded_action\b|\bstandardi[sz]ed_advantages\b": "greedy, clipped, normalized",
+    r"\bBegun\b|\bbegin\(recipe|\bjudges\(": "RunContext, start_run, verifiers_of",
+    r"\blikeliest\b": "most probable",
     r"\bclass (?:Prompted|Asked|Entered)\b": "TemplatedSampler, TaskRun, ModelEntry",
-    r"\bfigure_[A-Z]\b|\b_Careful\b|\bclass Numbered\b": "a name that says what it is",
+    r"\bfigure_[A-Z]\b|\b_Careful\b|\bclass Numbered\b|\bthat_fit\b|\bname_base\b": "a name that says what it is",
 }
 
 

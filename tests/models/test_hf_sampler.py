@@ -67,7 +67,7 @@ def test_logprobs_are_those_of_a_teacher_forced_forward(
 def test_logprobs_under_top_k_are_of_the_distribution_drawn_from(
     sampler: HFSampler, tiny_model: Callable[..., Any]
 ) -> None:
-    """Renormalized over the five likeliest tokens."""
+    """Renormalized over the five most probable tokens."""
     (completion,) = sampler.generate(PROMPTS[:1], Decoding(1, top_k=5, seed=1))[0]
 
     with torch.no_grad():
@@ -161,7 +161,7 @@ def test_draws_follow_the_exact_distribution() -> None:
         (2, 0.95, {3, 1}),
     ],
 )
-def test_filters_keep_the_likeliest(top_k: int, top_p: float, support: set[int]) -> None:
+def test_filters_keep_the_most_probable(top_k: int, top_p: float, support: set[int]) -> None:
     """Of 1/8, 1/4, 1/16, 1/2, 1/16: the first k in order, or the least set of mass top-p; draws stay within it."""
     logits = torch.tensor([[1 / 8, 1 / 4, 1 / 16, 1 / 2, 1 / 16]]).log()
 

@@ -116,7 +116,7 @@ def test_a_policy_that_diverges_stops_in_one_sentence(
     assert not only_run(tmp_path, name).finished
 
 
-def test_dpo_s_pairs_and_its_evaluation_can_have_different_judges(
+def test_dpo_s_pairs_and_its_evaluation_can_have_different_verifiers(
     launch: Launch, digit_folder: Path, tmp_path: Path
 ) -> None:
     """The sloppy verifier makes the training pairs, the strict one judges; manifest and report say so."""
@@ -125,7 +125,7 @@ def test_dpo_s_pairs_and_its_evaluation_can_have_different_judges(
     assert done.status == 0, done.err
     run = only_run(tmp_path, "dpo")
 
-    assert run.manifest["judges"] == {
+    assert run.manifest["verifiers"] == {
         "training": "ContainsVerifier",
         "evaluation": "NumberVerifier",
         "same_code": False,

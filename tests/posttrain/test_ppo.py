@@ -265,7 +265,7 @@ def test_before_the_first_update_the_ratio_is_one(make: Make) -> None:
 
 
 def test_at_the_start_policy_and_reference_are_one_and_values_are_zero(make: Make) -> None:
-    """A fresh adapter changes nothing; once moved, the divergence is paid for."""
+    """A fresh adapter changes nothing; once moved, the divergence lowers the reward."""
     fresh = make(moved=False).train_step()
     assert fresh["kl/completion"] == pytest.approx(0, abs=1e-5)
     assert fresh["value/mean"] == 0
@@ -397,7 +397,7 @@ def test_it_learns_what_is_paid_for(make: Make) -> None:
 
 
 def test_a_price_on_divergence_holds_the_policy_back(make: Make) -> None:
-    """The same training twice: dear divergence stays small."""
+    """The same training twice: under a high KL coefficient it stays small."""
 
     def reward(completions: Any, **_: Any) -> list[float | None]:
         return [float(said[0]["content"].startswith("7")) for said in completions]
@@ -412,7 +412,7 @@ def test_a_price_on_divergence_holds_the_policy_back(make: Make) -> None:
 
 
 def test_saved_and_loaded_it_goes_on_as_if_it_had_not_stopped(make: Make, tmp_path: Path) -> None:
-    """Weights, optimizer, price of divergence and every random draw: the same to the last bit."""
+    """Weights, optimizer, KL coefficient and every random draw: the same to the last bit."""
     settings = replace(SETTINGS, mini_batch=4, epochs=2, kl_target=0.01)
 
     def facts(metrics: dict[str, float]) -> dict[str, float]:

@@ -23,8 +23,8 @@ from rlpath.posttrain.tokens import (
     encode_preference,
     in_order_of_use,
     reward_row,
+    rows_within_length,
     sft_row,
-    that_fit,
 )
 from rlpath.posttrain.trainers import _CheckedTrainer
 from rlpath.posttrain.tuning import tokenizer_for
@@ -72,19 +72,19 @@ def rows(*lengths: int) -> list[TokenRow]:
 
 def test_long_examples_are_left_out_whole_and_counted() -> None:
     """Of lengths 3, 9 and 5 two fit into 5 tokens; the sentence has the count and the longest."""
-    kept, notes = that_fit(rows(3, 9, 5), 5, "examples")
+    kept, notes = rows_within_length(rows(3, 9, 5), 5, "examples")
 
     assert [len(row) for row in kept] == [3, 5]
     assert notes == ["1 of 3 examples are longer than 5 tokens (the longest has 9) and were left out whole"]
-    assert that_fit(rows(3), 5, "examples") == (rows(3), [])
+    assert rows_within_length(rows(3), 5, "examples") == (rows(3), [])
 
 
 def test_nothing_that_fits_is_refused() -> None:
     """No rows, and none short enough: one sentence each."""
     with pytest.raises(InputError, match="there are no training pairs"):
-        that_fit([], 5, "training pairs")
+        rows_within_length([], 5, "training pairs")
     with pytest.raises(InputError, match="all 2 examples are longer than --max-length 5 tokens: the shortest has 7"):
-        that_fit(rows(7, 9), 5, "examples")
+        rows_within_length(rows(7, 9), 5, "examples")
 
 
 def test_order_of_use_is_whole_passes_fixed_by_the_seed() -> None:

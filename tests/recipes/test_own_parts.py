@@ -46,7 +46,7 @@ def test_the_documented_example_runs(launch: Launch, digit_folder: Path, tmp_pat
     assert all(sample["prompt"].endswith("+ 1?") for sample in run.samples)
     for row in run.metrics:
         assert row["reward"] == pytest.approx(row["reward/verifier"] + 0.1 * row["reward/short"])
-    assert run.manifest["judges"]["training"] == "verifier + short"
+    assert run.manifest["verifiers"]["training"] == "verifier + short"
 
 
 def test_a_run_is_evaluated_while_it_trains_and_its_best_is_kept(
@@ -73,7 +73,7 @@ def test_a_run_is_evaluated_while_it_trains_and_its_best_is_kept(
 
 
 def test_a_control_is_named_in_the_report(launch: Launch, digit_folder: Path, tmp_path: Path) -> None:
-    """What is paid for is no verdict: manifest and report say so."""
+    """A reward is no verdict: manifest and report say so."""
     flags = ("--smoke", "--level", "add-1", "--reward", "random", "--model", str(digit_folder))
     done = launch(ARITHMETIC, *flags, "--root", str(tmp_path))
     assert done.status == 0, done.err

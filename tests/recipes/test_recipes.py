@@ -142,7 +142,7 @@ def test_ppo_killed_and_interrupted_ends_as_if_it_had_not_been(
     assert {"kl/completion", "explained_variance", "clip_ratio", "entropy"} <= whole.metrics[-1].keys()
     assert {sample["step"] for sample in whole.samples} == {1, 2, 3}
     assert len(whole.samples) == 48
-    assert whole.manifest["judges"]["same_code"]
+    assert whole.manifest["verifiers"]["same_code"]
     assert "the same code, NumberVerifier" in (whole.path / "report.html").read_text()
 
     command = (PPO, *flags, "--root", str(tmp_path / "cut"))
@@ -155,13 +155,15 @@ def test_ppo_killed_and_interrupted_ends_as_if_it_had_not_been(
     assert_same(only_run(tmp_path / "cut", "ppo_rlhf"), whole)
 
 
-def test_training_and_evaluation_can_have_different_judges(launch: Launch, digit_folder: Path, tmp_path: Path) -> None:
+def test_training_and_evaluation_can_have_different_verifiers(
+    launch: Launch, digit_folder: Path, tmp_path: Path
+) -> None:
     """The sloppy one accepts at least what the strict one does, and the report says that they differ."""
     flags = ("--smoke", "--steps", "1", "--train-verifier", "contains", "--model", str(digit_folder))
     assert launch(ARITHMETIC, *flags, "--root", str(tmp_path)).status == 0
     run = only_run(tmp_path)
 
-    assert run.manifest["judges"] == {
+    assert run.manifest["verifiers"] == {
         "training": "ContainsVerifier",
         "evaluation": "NumberVerifier",
         "same_code": False,

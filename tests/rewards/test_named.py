@@ -7,7 +7,7 @@ from typing import Any, get_args
 from rlpath.core.types import Status
 from rlpath.rewards import ExactVerifier, MathVerifier, NumberVerifier
 from rlpath.rewards.combine.flawed import ContainsVerifier
-from rlpath.rewards.combine.named import VerifierName, judges, verifier_named
+from rlpath.rewards.combine.named import VerifierName, verifier_named, verifiers_of
 
 
 def test_every_name_is_a_verifier_and_own_is_the_problems_own() -> None:
@@ -43,10 +43,14 @@ def test_the_same_class_is_the_same_code() -> None:
     def paid(**_: Any) -> list[float]:
         return []
 
-    assert judges(NumberVerifier(), NumberVerifier(require_statement=True)) == {
+    assert verifiers_of(NumberVerifier(), NumberVerifier(require_statement=True)) == {
         "training": "NumberVerifier",
         "evaluation": "NumberVerifier",
         "same_code": True,
     }
-    assert not judges(ContainsVerifier(), NumberVerifier())["same_code"]
-    assert judges(paid, NumberVerifier()) == {"training": "paid", "evaluation": "NumberVerifier", "same_code": False}
+    assert not verifiers_of(ContainsVerifier(), NumberVerifier())["same_code"]
+    assert verifiers_of(paid, NumberVerifier()) == {
+        "training": "paid",
+        "evaluation": "NumberVerifier",
+        "same_code": False,
+    }
