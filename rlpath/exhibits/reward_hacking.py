@@ -1,7 +1,7 @@
 """Reward hacking, trained and drawn: proxy reward and true reward of the same completions, step by step.
 
 An exhibit has arms: one whose reward has a hole, and its cures. Each arm is a training run of its own with a run folder
-like any other; its curves are read back from the completions it wrote down, judged once more by the true verifier.
+like any other; its curves are read back from the completions it wrote down, verified once more, by the true reward.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def train_arm(recipe: str, exhibit: Exhibit, arm: Arm, seed: int, path: Path, sa
 
 
 def read_curve(run: Path, truth: Verifier) -> Curve:
-    """The curve of a run from its completions, each judged by `truth`."""
+    """The curve of a run from its completions, each verified by `truth`."""
     record = read_run(run)
     by_step: dict[int, list[tuple[float | None, bool, int]]] = {}
     for row in record.samples:

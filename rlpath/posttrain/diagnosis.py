@@ -78,8 +78,8 @@ def truncated(record: Record) -> str | None:
     if not share > 0.3:
         return None
     return (
-        f"{100 * share:.0f} % of the completions were cut by the length limit: raise --max-completion-length, or ask "
-        "for shorter answers"
+        f"{100 * share:.0f} % of the completions were truncated at the length limit: raise --max-completion-length, or "
+        "ask for shorter answers"
     )
 
 
@@ -100,7 +100,7 @@ def undecided(record: Record) -> str | None:
     if not share > 0.3:
         return None
     return (
-        f"{100 * share:.0f} % of the completions got no reward, for their judge could not decide: check the gold "
+        f"{100 * share:.0f} % of the completions got no reward, for the verifier could not decide: check the gold "
         "answers, or choose another verifier"
     )
 

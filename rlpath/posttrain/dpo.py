@@ -14,7 +14,7 @@ from trl.trainer.dpo_config import DPOConfig
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import ExampleSet, Preference, ProblemSet
-from rlpath.envs.preferences import pairs_of_judged
+from rlpath.envs.preferences import pairs_of_verified
 from rlpath.evals.compare.likelihood import Likelihood, preference_finding
 from rlpath.evals.contamination.screen import OnHit, screen
 from rlpath.evals.measure.evaluation import read_evaluation
@@ -71,18 +71,18 @@ def run_dpo_on_problems(
 ) -> None:
     """Run or resume `recipe` on pairs that a verifier makes: that of `train`, or the one the settings name.
 
-    The held-out pairs and the evaluation are judged by that of `held_out`, or the one named for it. Raises
-    `InputError` as `pairs_of_judged`.
+    The held-out pairs and the evaluation are verified by that of `held_out`, or the one named for it. Raises
+    `InputError` as `pairs_of_verified`.
     """
     own = start_with_own_samples(recipe, settings, train, held_out, on_hit=on_hit)
     if own is None:
         return
     before = read_evaluation(own.evaluations / "before.jsonl")
-    judged = [asdict(sample) for sample in before.of("sample")]
+    verified = [asdict(sample) for sample in before.of("sample")]
     sides = (
         _pairs(own.train, "train", own.rows, settings),
         # One pair a problem: the held-out pairs are then independent, as their interval takes them to be.
-        _pairs(own.held_out, "validation", judged, replace(settings, pairs_per_prompt=1)),
+        _pairs(own.held_out, "validation", verified, replace(settings, pairs_per_prompt=1)),
     )
     _train(own.context, settings, *sides, own.examination, {"generated_tokens": own.generated_tokens})
 
@@ -109,7 +109,7 @@ def _pairs(
     settings: DPOSettings,
 ) -> ExampleSet[Preference]:
     name = f"{problems.name} pairs by {type(problems.verifier).__name__}"
-    made = pairs_of_judged(rows, per_prompt=settings.pairs_per_prompt, seed=settings.seed, name=f"the {split} {name}")
+    made = pairs_of_verified(rows, per_prompt=settings.pairs_per_prompt, seed=settings.seed, name=f"the {split} {name}")
     return ExampleSet(name, split, tuple(made), f"sampled from {settings.model}")
 
 

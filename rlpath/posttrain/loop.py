@@ -448,7 +448,7 @@ def _spread(rewards_G: torch.Tensor) -> float:
 
 
 def refuse_sharding(kind: str) -> None:
-    """Raise `InputError` where a model would be cut into pieces; `kind` is what cuts it, empty where nothing does."""
+    """Raise `InputError` where a model would be sharded; `kind` is what shards it, empty where nothing does."""
     if kind:
         raise InputError(
             f"this loop keeps a copy of the model on each process and does not shard it: without {kind}, start it "

@@ -149,8 +149,8 @@ def load(
 ) -> Experiment:
     """Begin or resume `recipe`: hold the run folder, find the model, screen the data, load the sampler.
 
-    Training is rewarded by the verifier of `train`, the evaluation judged by that of `held_out`; the settings may name
-    others. Training problems that match held-out or known test items are flagged in the manifest, or left out
+    The verifier of `train` rewards training, that of `held_out` verifies the evaluation; the settings may name others.
+    Training problems that match held-out or known test items are flagged in the manifest, or left out
     ("drop"). Raises `InputError` for whatever the user can mend, before any expensive work where possible.
     """
     refuse_sharding(asked_to_shard())

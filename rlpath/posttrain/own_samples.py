@@ -32,9 +32,9 @@ class OwnSamplesSettings(ExaminedSettings):
     samples: int = 8
     """sampled answers of each of them, at temperature 1"""
     train_verifier: VerifierName = "own"
-    """what judges the training samples: the verifier that belongs to the problems, or another"""
+    """what verifies the training samples: the verifier that belongs to the problems, or another"""
     eval_verifier: VerifierName = "own"
-    """what judges the evaluation: choose another than training's to see what it does not accept"""
+    """what verifies the evaluation: choose another than training's to see what it does not accept"""
 
     def least(self) -> Mapping[str, float]:
         return {**super().least(), "prompts": 1, "samples": 1}
@@ -62,8 +62,8 @@ def start_with_own_samples(
 ) -> OwnSamples | None:
     """Start or resume `recipe`: evaluate the model as it is given and sample training problems; None if finished.
 
-    The samples are judged by the verifier of `train`, the evaluation by that of `held_out`, or those that the settings
-    name. Raises `InputError` for whatever the user can mend, before any expensive work where possible.
+    The verifier of `train` verifies the samples, that of `held_out` the evaluation, or those that the settings name.
+    Raises `InputError` for whatever the user can mend, before any expensive work where possible.
     """
     train = replace(train, verifier=verifier_named(settings.train_verifier, train.verifier))
     held_out = replace(held_out, verifier=verifier_named(settings.eval_verifier, held_out.verifier))

@@ -5,8 +5,8 @@ each marked by its number where it happens, here, in `policy_model.py` or in `lo
 
  (1) A completion is one episode: its score comes with its last token, and every token pays for its own KL divergence.
  (2) The KL price is fixed, or moves by at most 2 % a step towards a target.
- (3) A completion that the limit cut can be given a fixed score, so that not ending is never worth while.
- (4) A value belongs to the state before its token; after the last token there is nothing, cut or not.
+ (3) A truncated completion can be given a fixed score, so that not ending is never worth while.
+ (4) A value belongs to the state before its token; after the last token there is nothing, truncated or not.
  (5) The value head starts at zero on the policy's own trunk: one forward gives both, and the reference is the same
      model with its adapter off, so PPO takes the memory of one model. The value loss reaches the adapter with a small
      weight; a separate critic would be independent of the policy but double model and compute.
@@ -14,7 +14,7 @@ each marked by its number where it happens, here, in `policy_model.py` or in `lo
  (7) Old log-probabilities and values are the trainer's own, from before the first update: the sampler rounds otherwise.
  (8) Rollout and update use one temperature, and no dropout: without an update the ratio is exactly 1.
  (9) Several epochs over mini-batches; ratio and value are clipped, the gradient's norm is held at 1, Adam has no decay.
-(10) A completion whose judge could not decide is left out of every mean.
+(10) A completion that the verifier could not decide is left out of every mean.
 
 Shapes: B completions of this process, T tokens of the longest.
 """

@@ -65,7 +65,7 @@ def make_rollout(
     *,
     mask_truncated: bool = False,
 ) -> Rollout:
-    """The tensors of prompts and their completions; with `mask_truncated` no token of a cut one counts."""
+    """The tensors of prompts and their completions; with `mask_truncated` no token of a truncated one counts."""
     mask = rectangle([[1] * len(c.token_ids) for c in completions], device)
     kept_B = torch.tensor([not (mask_truncated and c.truncated) for c in completions], device=device)
     return Rollout(

@@ -31,11 +31,11 @@ class PolicySettings(TrainingSettings):
     micro_batch: int = 64
     """completions of full length in one forward of one process, shorter ones more: lower it where memory is short"""
     max_completion_length: int = 24
-    """tokens after which a completion is cut, and judged as truncated"""
+    """tokens after which a completion is truncated, and counts as such"""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     """of the learning rate after warm-up: held, or falling to zero at the last step"""
     max_grad_norm: float = 1.0
-    """the gradient's norm is cut down to this; 0: never"""
+    """the gradient's norm is clipped to this; 0: never"""
     temperature: float = 1.0
     """of rollouts"""
     top_p: float = 1.0
@@ -53,15 +53,15 @@ class PolicySettings(TrainingSettings):
     entropy_bonus: float = 0.0
     """weight of the mean entropy of tokens, which is added to what is maximized"""
     truncated_score: float | None = None
-    """reward of a completion that the length limit cut, whatever its judge says; without it the judge decides"""
+    """reward of a truncated completion, whatever its verifier says; without it the verifier decides"""
     overlong_buffer: int = 0
     """the last so many tokens before the limit cost up to 1 (DAPO's soft overlong punishment); 0: nothing"""
     mask_truncated: bool = False
-    """leave completions that the length limit cut out of the loss; their rewards still enter the baseline"""
+    """leave truncated completions out of the loss; their rewards still enter the baseline"""
     train_verifier: VerifierName = "own"
     """what rewards training: the verifier that belongs to the problems, or another"""
     eval_verifier: VerifierName = "own"
-    """what judges the evaluation: choose another than training's to see what was learned besides its weaknesses"""
+    """what verifies the evaluation: choose another than training's to see what was learned besides its weaknesses"""
     eval_problems: int = 100
     """held-out problems, evaluated before and after"""
     eval_samples: int = 8

@@ -128,7 +128,7 @@ class ExaminedSettings(TuningSettings):
     eval_samples: int = 8
     """sampled completions of each held-out problem, for pass@k"""
     max_completion_length: int = 128
-    """tokens after which a completion is cut, and judged as truncated"""
+    """tokens after which a completion is truncated, and counts as such"""
     rollouts: Literal["auto", "hf", "vllm"] = "auto"
     """what samples: vLLM where there is a GPU and vLLM, else Hugging Face"""
     gpu_memory: float = 0.3
