@@ -126,11 +126,11 @@ def check_packing(path: Path, device: str) -> Iterator[Found]:
     import torch
 
     from rlpath.models.load import load_model
-    from rlpath.posttrain.packing.forward import PACKING_TOLERANCE, install, packing_gap
+    from rlpath.posttrain.packing.forward import PACKING_TOLERANCE, packing_gap, patch_packed_forward
 
     model: Any = load_model(path)
     model.to(device)
-    install(model, 1.0)
+    patch_packed_forward(model, 1.0)
     gap = packing_gap(model, min(model.config.vocab_size, 1000), torch.device(device))
     yield Found(f"gap {gap:.1e}", f"below {PACKING_TOLERANCE:.0e}", gap < PACKING_TOLERANCE)
 
@@ -272,14 +272,14 @@ def train_step(settings: Update, path: Path, device: str) -> None:
     from rlpath.cli.estimate import PROMPT_TOKENS
     from rlpath.models.load import load_model
     from rlpath.models.precision import fast_dtype
-    from rlpath.posttrain.packing.forward import completion_logprobs, install, leave_casting_to_autocast
+    from rlpath.posttrain.packing.forward import completion_logprobs, leave_casting_to_autocast, patch_packed_forward
 
     dtype = fast_dtype()
     rank = settings.lora_rank
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
     model: Any = get_peft_model(load_model(path, dtype).to(device), config)  # type: ignore[arg-type]
     base = model.get_base_model()
-    install(base, 1.0)
+    patch_packed_forward(base, 1.0)
     leave_casting_to_autocast(base)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5)
     vocabulary = min(base.config.vocab_size, 1000)
