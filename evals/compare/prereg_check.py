@@ -50,7 +50,7 @@ class Analysis:
 
 
 @dataclass(frozen=True)
-class Result:
+class RecordedResult:
     """Analyses, and the plan that was recorded before the first step (its text, hash and time), if there was one."""
 
     analyses: tuple[Analysis, ...]
@@ -86,7 +86,7 @@ class Checked:
         return lines + [f"exploratory: {name}" for name in self.exploratory]
 
 
-def check_prereg(plan: Preregistration, result: Result) -> Checked:
+def check_prereg(plan: Preregistration, result: RecordedResult) -> Checked:
     """Judge a result by `plan`, the file as it is now, and by the plan that was recorded before the run.
 
     A rule that differs from its recorded form is changed after the fact; its reason says what the recorded form gives.
@@ -118,7 +118,7 @@ def _recorded_plan(recorded: dict[str, str]) -> Preregistration:
     return plan
 
 
-def _ruling(rule: Rule, before: Rule | None, registered: bool, result: Result) -> Ruling:
+def _ruling(rule: Rule, before: Rule | None, registered: bool, result: RecordedResult) -> Ruling:
     outcome, reason = _judged(rule, result)
     if not registered:
         return Ruling(rule, "not registered", f"written down after the run; as it stands: {reason}")
@@ -135,7 +135,7 @@ def _ruling(rule: Rule, before: Rule | None, registered: bool, result: Result) -
     return Ruling(rule, outcome, reason)
 
 
-def _judged(rule: Rule, result: Result) -> tuple[Outcome, str]:
+def _judged(rule: Rule, result: RecordedResult) -> tuple[Outcome, str]:
     """The outcome on every analysis the rule is about: met only where it is met on all of them."""
     about = [analysis for analysis in result.analyses if _about(rule, analysis)]
     if not about:
@@ -153,7 +153,7 @@ def _about(rule: Rule, analysis: Analysis) -> bool:
     return (rule.task, rule.metric) == (analysis.task, analysis.metric) and rule.model in ("", analysis.model)
 
 
-def _departures(recorded: Preregistration, plan: Preregistration, result: Result) -> list[str]:
+def _departures(recorded: Preregistration, plan: Preregistration, result: RecordedResult) -> list[str]:
     """Where problems, seeds or the file itself are not as declared."""
     found = []
     if recorded.text != plan.text:
@@ -177,7 +177,7 @@ def _departures(recorded: Preregistration, plan: Preregistration, result: Result
 # Reading results
 
 
-def read_result(paths: Sequence[Path]) -> Result:
+def read_result(paths: Sequence[Path]) -> RecordedResult:
     """A result from run folders, one a training seed, or from one JSON file.
 
     Raises InputError where there is none, runs are of several recipes or tasks, or a field is missing.
@@ -197,7 +197,7 @@ def read_result(paths: Sequence[Path]) -> Result:
         recorded = row["manifest"].get("prereg")
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{paths[0]} is no result: it needs manifest and analyses ({error!r})") from None
-    return Result(analyses, _recorded(recorded))
+    return RecordedResult(analyses, _recorded(recorded))
 
 
 def _analysis(row: dict[str, Any]) -> Analysis:
@@ -209,7 +209,7 @@ def _recorded(prereg: Any) -> dict[str, str] | None:
     return prereg if isinstance(prereg, dict) and "text" in prereg else None
 
 
-def _from_runs(records: Sequence[RunRecord]) -> Result:
+def _from_runs(records: Sequence[RunRecord]) -> RecordedResult:
     verdicts = [record.path / "evaluations" / "verdict.json" for record in records]
     for record, verdict in zip(records, verdicts, strict=True):
         if not verdict.is_file():
@@ -230,7 +230,7 @@ def _from_runs(records: Sequence[RunRecord]) -> Result:
     starts = [(record.manifest.get("starts") or [record.manifest])[0] for record in records]
     plans = [_recorded(start.get("prereg")) for start in starts]
     same = all(plan is not None and plans[0] is not None and plan["text"] == plans[0]["text"] for plan in plans)
-    return Result(analyses, plans[0] if same else None)
+    return RecordedResult(analyses, plans[0] if same else None)
 
 
 def _figures(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, tuple[float, ...]]]:

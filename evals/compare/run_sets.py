@@ -42,7 +42,7 @@ Verdict = Literal["B is better", "B is worse", "no detectable difference"]
 
 
 @dataclass(frozen=True)
-class Contrast:
+class RunSetContrast:
     """One score of A and B, with every seed's value.
 
     `difference` is B minus A with Student's interval; `p_permutation` needs no normal distribution, and cannot fall
@@ -72,7 +72,7 @@ class SetComparison:
     b: str
     paired: bool
     differing: dict[str, tuple[Any, Any]]
-    contrasts: tuple[Contrast, ...]
+    contrasts: tuple[RunSetContrast, ...]
     notes: tuple[str, ...]
     verdict: Verdict
     sentence: str
@@ -125,13 +125,13 @@ def compare_sets(a: SeedSet, b: SeedSet, score: str | None = None, shared_only: 
     )
 
 
-def contrast(score: str, a: dict[int, float], b: dict[int, float], env_id: str | None = None) -> Contrast:
+def contrast(score: str, a: dict[int, float], b: dict[int, float], env_id: str | None = None) -> RunSetContrast:
     """The statistics of one score; runs of equal seeds are paired where all are. Means stay in `env_id`'s range."""
     xs, ys = list(a.values()), list(b.values())
     paired = list(a) == list(b)
     many = min(len(xs), len(ys)) >= BOOTSTRAP_FROM
     chance = probability_of_improvement(_column(ys), _column(xs))
-    return Contrast(
+    return RunSetContrast(
         score=score,
         a=a,
         b=b,
@@ -147,7 +147,7 @@ def contrast(score: str, a: dict[int, float], b: dict[int, float], env_id: str |
     )
 
 
-def verdict_of(found: Contrast) -> Verdict:
+def verdict_of(found: RunSetContrast) -> Verdict:
     """B is better or worse where the interval of the difference excludes zero and its p-value is below 5 %."""
     interval = found.difference.interval
     if found.difference.p >= ALPHA or interval.low <= 0 <= interval.high:
@@ -155,7 +155,7 @@ def verdict_of(found: Contrast) -> Verdict:
     return "B is better" if interval.estimate > 0 else "B is worse"
 
 
-def sentence(verdict: Verdict, found: Contrast, paired: bool) -> str:
+def sentence(verdict: Verdict, found: RunSetContrast, paired: bool) -> str:
     """The one sentence that may be said."""
     seeds = f"{len(found.a)} paired seeds" if paired else f"{len(found.a)} and {len(found.b)} seeds"
     figures = (
@@ -171,7 +171,7 @@ def sentence(verdict: Verdict, found: Contrast, paired: bool) -> str:
     return f"{verdict}: a true difference below {least} is not detectable with {seeds} that vary so much ({figures})"
 
 
-def _why_unknown(found: Contrast) -> str:
+def _why_unknown(found: RunSetContrast) -> str:
     """What did not vary, so that no smallest visible difference can be computed."""
     same = [len(set(side.values())) == 1 for side in (found.a, found.b)]
     if all(same):

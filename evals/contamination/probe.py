@@ -47,7 +47,7 @@ Encode = Callable[[str], list[int]]
 
 
 @dataclass(frozen=True)
-class Probe:
+class ContaminationProbe:
     """The outcome. `membership` has Min-K % and Min-K %++ by the names of their rates; it needs references."""
 
     items: int
@@ -109,7 +109,7 @@ def probe(
     *,
     size: int,
     seed: int = 0,
-) -> Probe:
+) -> ContaminationProbe:
     """Probe a model with `size` items of a test set drawn by `seed`; `encode` turns text into token ids.
 
     `references` are items of the same kind that the model cannot have seen, at least 20. Raises InputError for a test
@@ -128,7 +128,7 @@ def probe(
     completed, twins_completed = (
         [prefix_completion(one, len(one) // 2) for one in side] for side in (originals, twins)
     )
-    return Probe(
+    return ContaminationProbe(
         len(items),
         set_gap(gaps, seed),
         gap_beside_references(gaps, known_gaps) if references else None,

@@ -66,7 +66,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class BrowserProblem:
     """One problem of a task with all its sides, and the filters that let it through."""
 
     task: str
@@ -88,7 +88,7 @@ def browse(result: SuiteResult, answers: Answers, limit: int = SHOWN) -> Browser
     return Browser((page.soft(_said(result, found, shown)), body), STYLE + _rules(items, names))
 
 
-def choose(items: Sequence[Item], limit: int) -> list[Item]:
+def choose(items: Sequence[BrowserProblem], limit: int) -> list[BrowserProblem]:
     """At most `limit` items: those that changed first, then the others, evenly spaced where they are too many."""
     changed = [item for item in items if "changed" in item.kinds]
     others = [item for item in items if "changed" not in item.kinds]
@@ -96,12 +96,12 @@ def choose(items: Sequence[Item], limit: int) -> list[Item]:
     return [*kept, *_spaced(others, limit - len(kept))]
 
 
-def _spaced(items: Sequence[Item], limit: int) -> list[Item]:
+def _spaced(items: Sequence[BrowserProblem], limit: int) -> list[BrowserProblem]:
     numbers = spread([str(i) for i in range(len(items))], limit)
     return [items[int(number)] for number in numbers]
 
 
-def _items(result: SuiteResult, answers: Answers, task: str) -> Iterator[Item]:
+def _items(result: SuiteResult, answers: Answers, task: str) -> Iterator[BrowserProblem]:
     versus = {each.model: each.versus for each in reversed(result.contrasts) if each.task == task}
     sides = [
         _sides(entrant, versus.get(entrant.label, ""), answers[entrant.members[0], task])
@@ -110,7 +110,7 @@ def _items(result: SuiteResult, answers: Answers, task: str) -> Iterator[Item]:
     ]
     for id in sides[0]:
         of_problem = tuple(side[id] for side in sides if id in side)
-        yield Item(task, of_problem, frozenset(_kinds(of_problem)))
+        yield BrowserProblem(task, of_problem, frozenset(_kinds(of_problem)))
 
 
 def _sides(entrant: Entrant, versus: str, evaluation: Evaluation) -> dict[str, Side]:
@@ -134,7 +134,7 @@ def _kinds(sides: Sequence[Side]) -> Iterator[str]:
             yield "silent"
 
 
-def _said(result: SuiteResult, found: dict[str, list[Item]], shown: dict[str, list[Item]]) -> str:
+def _said(result: SuiteResult, found: dict[str, list[BrowserProblem]], shown: dict[str, list[BrowserProblem]]) -> str:
     text = "One greedy completion of every model; tap a line to read them. Right and wrong are our verifier's."
     if any(len(entrant.members) > 1 for entrant in result.entrants):
         text += " Of several training seeds the first is shown; the others are in the evaluation files."
@@ -154,7 +154,7 @@ def _said(result: SuiteResult, found: dict[str, list[Item]], shown: dict[str, li
 # HTML
 
 
-def _controls(items: Sequence[Item], names: Sequence[str]) -> str:
+def _controls(items: Sequence[BrowserProblem], names: Sequence[str]) -> str:
     kinds = [_radio("show", kind, f"{word} {_count(items, kind)}", kind == "all") for kind, word in FILTERS.items()]
     if len(names) == 1:
         return "".join(kinds)
@@ -169,11 +169,11 @@ def _radio(group: str, value: str, text: str, checked: bool) -> str:
     return f'<input type="radio" name="{group}" id="{id}"{on}><label for="{id}">{escape(text)}</label>'
 
 
-def _count(items: Iterable[Item], kind: str, task: str | None = None) -> int:
+def _count(items: Iterable[BrowserProblem], kind: str, task: str | None = None) -> int:
     return sum(kind in item.kinds and task in (None, item.task) for item in items)
 
 
-def _rules(items: Sequence[Item], names: Sequence[str]) -> str:
+def _rules(items: Sequence[BrowserProblem], names: Sequence[str]) -> str:
     """Hide what a filter leaves out, and say so where two filters together leave nothing."""
     hidden = [f"#show-{kind}:checked ~ .list > .one:not(.{kind})" for kind in FILTERS if kind != "all"]
     empty = [f"#show-{kind}:checked ~ .list > .nothing" for kind in FILTERS if not _count(items, kind)]
@@ -189,7 +189,7 @@ def _rules(items: Sequence[Item], names: Sequence[str]) -> str:
     return f"{', '.join(hidden)} {{ display: none; }}\n{shown}"
 
 
-def _row(item: Item, number: int) -> str:
+def _row(item: BrowserProblem, number: int) -> str:
     first = item.sides[0].sample
     chips = " → ".join(page.chip(side.sample.status) for side in item.sides)
     start = f'<span class="soft">{escape(item.task)}</span>{escape(_start(first.prompt))}'

@@ -40,7 +40,7 @@ class PolicyModel(torch.nn.Module):
         config = self.base.config.get_text_config()
         self.value_head = torch.nn.Linear(config.hidden_size, 1) if critic else None
         if self.value_head is not None:
-            torch.nn.init.zeros_(self.value_head.weight)  # detail 5 of ppo.py
+            torch.nn.init.zeros_(self.value_head.weight)  # detail 5 of ppo_rlhf.py
             torch.nn.init.zeros_(self.value_head.bias)
         self.sizes = (self.base.num_parameters(exclude_embeddings=True), attention_width(config))
         self.window = attention_window(self.base)
@@ -60,7 +60,7 @@ class PolicyModel(torch.nn.Module):
             return output
         hidden_N_H = output.pop("hidden").float()
         with torch.autocast(hidden_N_H.device.type, enabled=False):
-            return output | {"values": self.value_head(hidden_N_H)[:, 0]}  # detail 4 of ppo.py
+            return output | {"values": self.value_head(hidden_N_H)[:, 0]}  # detail 4 of ppo_rlhf.py
 
     def _plain(self, batch: Batch) -> Batch:
         prompts, completions = batch["prompt_mask"].sum(1).tolist(), batch["completion_mask"].sum(1).tolist()
@@ -101,7 +101,7 @@ def policy_model(
     """
     model = PolicyModel(policy, temperature, critic=critic).to(device)
     base = model.base
-    patch_packed_forward(base, temperature, entropy_gradient=entropy_gradient)  # detail 8 of ppo.py
+    patch_packed_forward(base, temperature, entropy_gradient=entropy_gradient)  # detail 8 of ppo_rlhf.py
     if bf16:
         leave_casting_to_autocast(policy)
     base.eval()

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rlpath.tabular.chains import Step
+from rlpath.tabular.chains import Transition
 from rlpath.tabular.learner import Control, Prediction
 from rlpath.tabular.model import Array, Ints, Model
 
@@ -53,7 +53,7 @@ class Episodes:
         self.length_K = np.zeros(seeds, dtype=np.int64)
         self.k = np.arange(seeds)
 
-    def push(self, x: Step) -> None:
+    def push(self, x: Transition) -> None:
         """Add a step to every episode."""
         at = (self.k, self.length_K)
         self.s_KT[at], self.a_KT[at], self.r_KT[at] = x.s_tm1, x.a_tm1, x.r_t
@@ -73,7 +73,7 @@ class MonteCarloPrediction(Prediction):
         self.first_visit = first_visit
         self.episodes = Episodes(len(self.k), self.model)
 
-    def update(self, x: Step) -> None:
+    def update(self, x: Transition) -> None:
         """Keep the step; at the end of an episode learn from all of it."""
         self.episodes.push(x)
         for k in np.flatnonzero(x.done):
@@ -94,7 +94,7 @@ class MonteCarloControl(Control):
         self.first_visit = first_visit
         self.episodes = Episodes(len(self.k), self.model)
 
-    def update(self, x: Step) -> None:
+    def update(self, x: Transition) -> None:
         """Keep the step; at the end of an episode learn from all of it."""
         self.episodes.push(x)
         for k in np.flatnonzero(x.done):

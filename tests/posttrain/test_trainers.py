@@ -231,7 +231,9 @@ def test_a_model_that_cannot_be_packed_gets_trl_s_forward(
     monkeypatch.setattr("rlpath.posttrain.packing.labeled.packing_gap", lambda *_: gap)
     trainer = our_sft(tiny_model(), tiny_tokenizer, tmp_path)
     called = []
-    monkeypatch.setattr("rlpath.posttrain.packing.labeled.pack_padded", lambda *_: called.append(1) or pytest.fail("packed"))
+    monkeypatch.setattr(
+        "rlpath.posttrain.packing.labeled.pack_padded", lambda *_: called.append(1) or pytest.fail("packed")
+    )
 
     assert trainer.packs is (gap == 0)
     if gap:

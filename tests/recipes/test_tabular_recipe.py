@@ -16,7 +16,7 @@ from rlpath.core.errors import InputError
 from rlpath.core.stats import t_interval
 from rlpath.runs.run_folder import RunFolder, read_run
 from rlpath.tabular.draw import draw_policy
-from rlpath.tabular.experiment import Outcome, run_method
+from rlpath.tabular.experiment import MethodResult, run_method
 from rlpath.tabular.model import make
 from rlpath.tabular.settings import METHODS, TabularSettings
 
@@ -33,7 +33,7 @@ def launch(*flags: str, root: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def outcome(settings: TabularSettings, method: str = "q_learning") -> Outcome:
+def outcome(settings: TabularSettings, method: str = "q_learning") -> MethodResult:
     chosen = settings.resolve(method, {})
     return run_method(chosen, chosen.model())
 
