@@ -21,7 +21,7 @@ import tyro
 
 from rlpath.core.errors import run_command
 from rlpath.core.files import write_atomic
-from rlpath.report.page import heading, page, plots, section, soft, table
+from rlpath.report.page import heading, page, plots, preformatted, section, soft, table
 from rlpath.runs.run_folder import config_hash
 from rlpath.tabular.dp import optimum, value_iteration
 from rlpath.tabular.draw import draw_policy
@@ -193,7 +193,9 @@ def write_report(settings: TabularSettings, outcomes: Sequence[MethodResult], re
     curves = {outcome.settings.algorithm: curves_plot(outcome, reference.optimum) for outcome in outcomes}
     for method, curve in curves.items():
         write_atomic(folder / f"curves-{method}.svg", curve)
-    policies = "".join(f"<pre>{title}\n\n{picture}</pre>" for title, picture in drawings(settings, outcomes, reference))
+    policies = "".join(
+        preformatted(f"{title}\n\n{picture}") for title, picture in drawings(settings, outcomes, reference)
+    )
     body = [
         heading(f"Tabular methods on {reference.model.name}"),
         *(soft(sentence) for sentence in reference.sentences()),

@@ -11,8 +11,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,14 @@ from rlpath.runs.run_folder import differences
 from rlpath.runs.seed_sets import SeedSet
 
 ALPHA = 0.05
-Verdict = Literal["B is better", "B is worse", "no detectable difference"]
+
+
+class SetVerdict(StrEnum):
+    """What a comparison of two sets of seeds found; the value is how its sentence begins."""
+
+    BETTER = "B is better"
+    WORSE = "B is worse"
+    NO_DIFFERENCE = "no detectable difference"
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ class SetComparison:
     differing: dict[str, tuple[Any, Any]]
     contrasts: tuple[RunSetContrast, ...]
     notes: tuple[str, ...]
-    verdict: Verdict
+    verdict: SetVerdict
     sentence: str
 
     def save(self, path: Path) -> None:
@@ -147,15 +155,15 @@ def contrast(score: str, a: dict[int, float], b: dict[int, float], env_id: str |
     )
 
 
-def verdict_of(found: RunSetContrast) -> Verdict:
+def verdict_of(found: RunSetContrast) -> SetVerdict:
     """B is better or worse where the interval of the difference excludes zero and its p-value is below 5 %."""
     interval = found.difference.interval
     if found.difference.p >= ALPHA or interval.low <= 0 <= interval.high:
-        return "no detectable difference"
-    return "B is better" if interval.estimate > 0 else "B is worse"
+        return SetVerdict.NO_DIFFERENCE
+    return SetVerdict.BETTER if interval.estimate > 0 else SetVerdict.WORSE
 
 
-def sentence(verdict: Verdict, found: RunSetContrast, paired: bool) -> str:
+def sentence(verdict: SetVerdict, found: RunSetContrast, paired: bool) -> str:
     """The one sentence that may be said."""
     seeds = f"{len(found.a)} paired seeds" if paired else f"{len(found.a)} and {len(found.b)} seeds"
     figures = (
@@ -163,7 +171,7 @@ def sentence(verdict: Verdict, found: RunSetContrast, paired: bool) -> str:
         f"{number(found.mean_b.estimate)} for B, difference {signed(found.difference.interval)}, "
         f"p = {found.difference.p:.2g}, probability of improvement {found.improvement:.2f}, {seeds}"
     )
-    if verdict != "no detectable difference":
+    if verdict is not SetVerdict.NO_DIFFERENCE:
         return f"{verdict}: {figures}"
     if math.isinf(found.difference.detectable):
         return f"{verdict}: {_why_unknown(found)}, so nothing can be said of small differences ({figures})"

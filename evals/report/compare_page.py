@@ -10,7 +10,7 @@ import numpy as np
 from rlpath.core.files import disk_errors, write_atomic
 from rlpath.core.stats import BOOTSTRAP_FROM, Interval, mean_band, performance_profile
 from rlpath.core.types import Outcome
-from rlpath.evals.compare.run_sets import RunSetContrast, SetComparison, Verdict, number, signed
+from rlpath.evals.compare.run_sets import RunSetContrast, SetComparison, SetVerdict, number, signed
 from rlpath.evals.measure.scores import WORDS
 from rlpath.report import page, plots
 from rlpath.report.plots import Line, Points
@@ -19,10 +19,10 @@ from rlpath.runs.curves import has_curve, learning_curve
 from rlpath.runs.seed_sets import SeedSet
 
 COLORS = {"A": plots.GRAY, "B": plots.BLUE}
-OUTCOMES: dict[Verdict, Outcome] = {
-    "B is better": Outcome.IMPROVED,
-    "B is worse": Outcome.WORSE,
-    "no detectable difference": Outcome.NO_EVIDENCE,
+OUTCOMES: dict[SetVerdict, Outcome] = {
+    SetVerdict.BETTER: Outcome.IMPROVED,
+    SetVerdict.WORSE: Outcome.WORSE,
+    SetVerdict.NO_DIFFERENCE: Outcome.NO_EVIDENCE,
 }
 HEAD = ("score", "A", "B", "difference", "p", "p, permutation", "P(B beats A)", "smallest visible")
 
