@@ -97,7 +97,7 @@ def dr_grpo_loss(
     """Dr. GRPO (arXiv 2503.20783, section 3.2): summed over tokens and divided by a constant, `max_length`.
 
     GRPO's division by a completion's own length pays for short right answers and long wrong ones. `advantages_B` are
-    group-centerd and not scaled.
+    group-centered and not scaled.
     """
     return policy_loss(
         logprobs_B_T,

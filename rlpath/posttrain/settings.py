@@ -104,8 +104,8 @@ class GRPOSettings(PolicySettings):
 
     loss: Loss = "dapo"
     """how the loss is averaged and clipped; dapo is token-level, dr_grpo free of length bias"""
-    advantage: Literal["auto", "group", "batch", "centerd", "leave-one-out", "whitened"] = "auto"
-    """the reward less its group's mean, divided by the group's or the batch's deviation or not at all (centerd); less
+    advantage: Literal["auto", "group", "batch", "centered", "leave-one-out", "whitened"] = "auto"
+    """the reward less its group's mean, divided by the group's or the batch's deviation or not at all (centered); less
     the mean of the others (leave-one-out); or each token's reward to go, whitened; auto is that of the loss's paper"""
     clip: float | None = None
     """how far the probability ratio may fall below 1, and rise above it; auto is 0.2, 3e-4 for gspo and luspo"""

@@ -350,7 +350,7 @@ TABLE: list[tuple[Check, str, list[tuple[str, str, str]]]] = [
         advantages_are_normalized,
         PPO,
         [
-            ("advantages are not centerd", "(advantage - advantage.mean()) /", "advantage /"),
+            ("advantages are not centered", "(advantage - advantage.mean()) /", "advantage /"),
             ("their deviation is the biased one", "advantage.std() +", "advantage.std(correction=0) +"),
         ],
     ),

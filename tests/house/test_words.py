@@ -19,7 +19,7 @@ BRITISH = (
     r"|visual|stabil|synchron|linear|author|custom)is(?:e|es|ed|er|ers|ing|ation|ations)\b"
     r"|(?:col|fav|flav|hon|lab|neighb|behavi|arm|rig|vig|rum|hum|endeav)our"
     r"|\bgrey|centre|\bcentring|\b(?:un)?(?:re)?learnt\b|label(?:led|ling)|signalled|cancelled|modell(?:ed|ing)|travell"
-    r"|analysed|licence|practis(?:e|ing)|judgement|artefact|defence|offence|catalogue|whilst|amongst|fulfils?\b|sceptic"
+    r"|analysed|licence|practis(?:e|ing)|judgement|artefact|defence|offence|catalogue|centerd|whilst|amongst|fulfils?\b|sceptic"
 )
 COINED = {
     r"\bpaid for / wanted\b": "proxy reward, true reward",
