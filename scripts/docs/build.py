@@ -46,7 +46,8 @@ API = {
 def pages() -> list[Path]:
     """Every Markdown file of the repository that belongs to the site, links in rlpath/ not followed."""
     listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [ROOT / line for line in listed.splitlines() if not line.startswith((".github", "tests/"))]
+    files = [ROOT / line for line in listed.splitlines() if not line.startswith((".github", "tests/"))]
+    return [file for file in files if file.is_file()]
 
 
 def line_of(file: str, code: str) -> int:
