@@ -84,6 +84,7 @@ def copy_pages() -> None:
         target = DOCS / page.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
+    shutil.copy(Path(__file__).with_name("site.css"), DOCS / "site.css")
     for folder in ("recipes/figures", "recipes/reports"):
         for file in (ROOT / folder).iterdir():
             if file.suffix in KEPT:
