@@ -54,7 +54,7 @@ def main(args: Args) -> int:
 
 
 def measured(name: str, label: str, judge: Judge, rows: Sequence[BenchRow]) -> str:
-    """One line of the table. Each gold answer is seen once before the clock starts, so that no one pays for imports."""
+    """One line of the table. Each gold answer is seen once beforehand, so that imports are not timed."""
     judge(rows[0].completion, rows[0].gold)
     started = time.process_time()
     scores = [judge(row.completion, row.gold) for row in rows]

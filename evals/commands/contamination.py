@@ -105,7 +105,7 @@ class Canaries:
 
 @dataclass(frozen=True)
 class ProbeModel:
-    """Ask a model: is a test set likelier than its twin, completed from half, preferred in its published order?"""
+    """Ask a model: is a test set more probable than its twin, completed from half, preferred in its published order?"""
 
     model: tyro.conf.Positional[str]
     """A local folder, a hub id, or the packaged smollm2-135m-instruct."""

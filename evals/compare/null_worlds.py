@@ -1,6 +1,6 @@
 """Worlds in which nothing improved on average, and how often our own verdicts say otherwise.
 
-Every world draws problems and training seeds anew and is judged by `compare_outcomes` and `aggregate`, the code behind
+Every world draws new problems and training seeds and is judged by `compare_outcomes` and `aggregate`, the code behind
 every verdict. The truth is a mean difference of zero over the population of problems and seeds.
 """
 

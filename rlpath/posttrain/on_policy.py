@@ -160,7 +160,7 @@ def load(
     backend = choose_backend(settings.rollouts)
     facts = {
         "contamination": overlap,
-        "verifiers": verifiers_of(_paid_by(settings, train), held_out.verifier),
+        "verifiers": verifiers_of(_reward_source(settings, train), held_out.verifier),
         "rollouts": {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts},
     }
     context = start_run(recipe, settings, [train, held_out], facts)
@@ -350,7 +350,7 @@ def as_rewards(rewards: Rewards) -> list[Reward]:
     return list(rewards)
 
 
-def _paid_by(settings: PolicySettings, train: ProblemSet) -> object:
+def _reward_source(settings: PolicySettings, train: ProblemSet) -> object:
     if isinstance(settings, GRPOSettings) and settings.reward != "true":
         return _Control(settings.reward)
     return train.verifier

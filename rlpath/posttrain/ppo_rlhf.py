@@ -6,7 +6,7 @@ each marked as "detail N" where it happens, here, in `policy_model.py` or in `lo
  1. A completion is one episode: its score comes with its last token, and every token is penalized for its own KL
     divergence.
  2. The KL coefficient β is fixed, or moves by at most 2 % a step towards a target.
- 3. A truncated completion can be given a fixed score, so that not ending is never worth while.
+ 3. A truncated completion can be given a fixed score, so that not ending is never rewarded.
  4. A value belongs to the state before its token; after the last token the value is 0, truncated or not.
  5. The value head starts at zero on the policy's own trunk: one forward gives both, and the reference is the same
     model with its adapter off, so PPO takes the memory of one model. The value loss reaches the adapter with a small

@@ -166,7 +166,7 @@ class DPOTrainer(_CheckedTrainer, TRLDPOTrainer):
             for pair in pairs
         ]
         self.train_dataset = with_row_numbers(rows)
-        # TRL would compute them anew, padded; it reads them from the batch where this is set.
+        # TRL would compute them again, padded; it reads them from the batch where this is set.
         self.precompute_ref_logps = True
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:

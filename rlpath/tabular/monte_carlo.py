@@ -60,7 +60,7 @@ class Episodes:
         self.length_K = self.length_K + 1
 
     def take(self, k: int) -> tuple[Ints, Ints, Array]:
-        """States, actions and rewards of chain k's episode, which is thereby over."""
+        """States, actions and rewards of chain k's episode, which ends here."""
         length, self.length_K[k] = int(self.length_K[k]), 0
         return self.s_KT[k, :length], self.a_KT[k, :length], self.r_KT[k, :length]
 

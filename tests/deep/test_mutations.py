@@ -41,7 +41,7 @@ class Edited(SourceLoader):
 
 
 def load_ppo(monkeypatch: pytest.MonkeyPatch, edited: str = "", old: str = "", new: str = "") -> Any:
-    """PPO and what it is made of, afresh, with `old` replaced by `new` in the module `edited`."""
+    """PPO and what it is made of, again, with `old` replaced by `new` in the module `edited`."""
     module = ModuleType("none")
     for name in (NETWORKS, PPO):
         found = find_spec(name)

@@ -65,7 +65,7 @@ def test_training_seeds_are_averaged() -> None:
 
 
 def test_which_changes_fit() -> None:
-    """Stories are told anew; other tasks of numbers are not; solved examples leave their format as it is."""
+    """Stories are told again; other tasks of numbers are not; solved examples leave their format as it is."""
     stories = [change.name for change in changes(STORIES_TASK, STORIES_TASK.templates[0])]
     assert stories == ["other numbers", "other names", "irrelevant sentence", *FORMATS]
     svamp = TASKS["svamp"]

@@ -108,7 +108,7 @@ def test_seeds_can_be_added_and_stay_what_they_were(tmp_path: Path) -> None:
 
 
 def test_a_seed_that_was_killed_is_trained_again(tmp_path: Path) -> None:
-    """Half a curve and no mark of the end: written anew, to the same bits; the other seed is kept."""
+    """Half a curve and no mark of the end: written again, to the same bits; the other seed is kept."""
     whole = outcome(replace(SHORT, seeds=2, root=tmp_path))
     folder = whole.folder / "seed-1"
     before = {name: (folder / name).read_bytes() for name in ("q.npz", "evaluations/final.json")}

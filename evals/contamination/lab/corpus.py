@@ -66,7 +66,7 @@ class ItemText:
 
 @dataclass(frozen=True, slots=True)
 class QuestionSet:
-    """Questions in their published order, and how they were planted: `ordered` or shuffled anew each time."""
+    """Questions in their published order, and how they were planted: `ordered` or shuffled again each time."""
 
     questions: tuple[str, ...]
     exposures: int

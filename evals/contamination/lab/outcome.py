@@ -76,7 +76,7 @@ def _item_rates(seeds: Groups) -> Iterable[Rate]:
 
 
 def _pair(measured: SeedScores, detector: str, name: str) -> tuple[list[float], list[float]]:
-    """Scores of a planted group and of the unseen items; the blind baseline is fitted anew for each group."""
+    """Scores of a planted group and of the unseen items; the blind baseline is fitted separately for each group."""
     group = measured.groups[name]
     if detector == BLIND:
         return group[BLIND], group[f"{BLIND}, unseen"]
