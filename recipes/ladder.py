@@ -41,7 +41,7 @@ from rlpath.runs.run_folder import config_hash, run_path
 
 
 @dataclass(frozen=True)
-class Task:
+class LadderTask:
     """Problems, how many solutions SFT is shown and for how many steps, rollouts of PPO and GRPO, tokens an answer."""
 
     problems: str
@@ -52,9 +52,11 @@ class Task:
 
 
 TASKS = {
-    "digits": Task("arithmetic:add-1", demonstrations=20, sft_steps=10, rollouts=20, max_completion_length=8),
-    "arithmetic": Task("arithmetic:add-1x2", demonstrations=64, sft_steps=30, rollouts=40, max_completion_length=24),
-    "word-problems": Task(
+    "digits": LadderTask("arithmetic:add-1", demonstrations=20, sft_steps=10, rollouts=20, max_completion_length=8),
+    "arithmetic": LadderTask(
+        "arithmetic:add-1x2", demonstrations=64, sft_steps=30, rollouts=40, max_completion_length=24
+    ),
+    "word-problems": LadderTask(
         "word-problems:mixed", demonstrations=200, sft_steps=40, rollouts=24, max_completion_length=48
     ),
 }
@@ -282,7 +284,7 @@ def climb(settings: Settings, words: Sequence[str]) -> None:
     times = read_json(settings.folder / "times.json")
     tasks = {
         task: [
-            ladder.Stage(
+            ladder.StageRuns(
                 stage.name,
                 stage.start,
                 tuple(run_folder(settings, task, stage, seed) for seed in settings.seeds),

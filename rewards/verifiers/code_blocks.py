@@ -29,7 +29,7 @@ CALLS = re.compile(r"\w\(")
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class CodeBlock:
     """A piece of code at `start` of the text; not `closed` where the text ends within it."""
 
     start: int
@@ -80,7 +80,7 @@ def without_thinking(text: str) -> str:
     return text.rpartition("</think>")[2]
 
 
-def blocks(text: str) -> list[Block]:
+def blocks(text: str) -> list[CodeBlock]:
     """The fenced blocks of `text` and its tagged passages without one, in order."""
     fenced = list(fenced_blocks(text))
     found = list(fenced)
@@ -89,11 +89,13 @@ def blocks(text: str) -> list[Block]:
             content = match["square"] if match["name"] is None else match["angle"]
             closed = bool(match["square_end"] or match["angle_end"])
             first, _, others = content.partition("\n")
-            found.append(Block(match.start(), match.end(), others if not first.strip() else content.lstrip(), closed))
+            found.append(
+                CodeBlock(match.start(), match.end(), others if not first.strip() else content.lstrip(), closed)
+            )
     return sorted(found, key=lambda block: block.start)
 
 
-def fenced_blocks(text: str) -> Iterator[Block]:
+def fenced_blocks(text: str) -> Iterator[CodeBlock]:
     """Every fenced block."""
     mark, tag, indent, start, position = "", "", 0, 0, 0
     lines: list[str] = []
@@ -104,13 +106,13 @@ def fenced_blocks(text: str) -> Iterator[Block]:
                 mark, tag, lines, start = opening[1], opening[2].lower(), [], position
                 indent = len(line) - len(line.lstrip())
         elif (closing := CLOSING.match(line.rstrip("\r\n"))) and closing[1].startswith(mark):
-            yield Block(start, position + len(line), "".join(lines), True, is_python(tag))
+            yield CodeBlock(start, position + len(line), "".join(lines), True, is_python(tag))
             mark = ""
         else:
             lines.append(line[min(indent, len(line) - len(line.lstrip(" "))) :])
         position += len(line)
     if mark:
-        yield Block(start, position, "".join(lines), False, is_python(tag))
+        yield CodeBlock(start, position, "".join(lines), False, is_python(tag))
 
 
 def is_python(tag: str) -> bool:

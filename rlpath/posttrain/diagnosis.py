@@ -37,10 +37,10 @@ class Record:
         return [float(row[name]) for row in self.rows if row.get(name) is not None]
 
     @property
-    def verifier_pays(self) -> bool:
+    def reward_is_correctness(self) -> bool:
         """Whether the reward is the share that the verifier accepts."""
-        paid, right = self.values("reward"), self.values("status/correct")
-        return len(paid) == len(right) and all(abs(a - b) < 1e-6 for a, b in zip(paid, right, strict=True))
+        reward, right = self.values("reward"), self.values("status/correct")
+        return len(reward) == len(right) and all(abs(a - b) < 1e-6 for a, b in zip(reward, right, strict=True))
 
 
 def _mean(rows: Sequence[Row], name: str) -> float:
@@ -156,7 +156,7 @@ def hacked(record: Record) -> str | None:
     held_out = record.values("eval/pass@1")
     if len(held_out) >= 2:
         gain, what = held_out[-1] - held_out[0], "accuracy on held-out problems"
-    elif record.values("status/correct") and not record.verifier_pays:
+    elif record.values("status/correct") and not record.reward_is_correctness:
         gain, what = (
             record.last("status/correct") - record.first("status/correct"),
             "the share that the verifier accepts",

@@ -35,7 +35,7 @@ from rlpath.posttrain.controls import control_reward
 from rlpath.posttrain.finite import blame
 from rlpath.posttrain.objectives import Figures, GroupObjective, Metrics, Objective, Whole
 from rlpath.posttrain.policy_model import completion_rectangles, policy_model, reference_model
-from rlpath.posttrain.ppo import CriticObjective
+from rlpath.posttrain.ppo_rlhf import CriticObjective
 from rlpath.posttrain.problem_stream import ProblemStream
 from rlpath.posttrain.rollout import Batch, Rollout, make_rollout, micro_batches
 from rlpath.posttrain.settings import GRPOSettings, PolicySettings, PPOSettings
@@ -190,7 +190,7 @@ class OnPolicyTrainer:
             verified.rewards = control_reward(settings.reward, verified, self.verifier, settings.group_size, seed)
         for row, completion in enumerate(completions):
             reward, length = verified.rewards[row], len(completion.token_ids)
-            if completion.truncated and settings.truncated_score is not None:  # (3)
+            if completion.truncated and settings.truncated_score is not None:  # detail 3 of ppo_rlhf.py
                 reward = settings.truncated_score
             if reward is not None and settings.overlong_buffer:
                 limit, buffer = settings.max_completion_length, settings.overlong_buffer
@@ -247,7 +247,7 @@ class OnPolicyTrainer:
             mask_truncated=self.settings.mask_truncated,
         )
         metrics = Metrics()
-        if self.objective.needs_old:  # (7)
+        if self.objective.needs_old:  # detail 7 of ppo_rlhf.py
             old = self._measure(rollout, reference=False)
             rollout = rollout.with_(old_B_T=old["logprobs"], values_B_T=old.get("values"))
             metrics |= self._gap(gaps(old["logprobs"], rollout))

@@ -61,7 +61,7 @@ Rewards = RewardFunction | Sequence[Reward] | None
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingInputs:
     """What training gets: `run` on the main process alone, `checkpoint` where there is one to go on from."""
 
     run: RunFolder | None
@@ -119,7 +119,7 @@ class Experiment:
         if run is not None and rewards is not None:
             _record_verifiers(run, rewards, self.problems, self.held_out)
         folder, checkpoint = last_checkpoint(run, self.settings.root, state)
-        training = Training(
+        training = TrainingInputs(
             run, self.context.model, self.problems, self.held_out, self.sampler, state, folder, checkpoint, self.notes
         )
         self.trainer = train_policy(training, self.settings, rewards=rewards, objective=objective)
@@ -160,7 +160,7 @@ def load(
     backend = choose_backend(settings.rollouts)
     facts = {
         "contamination": overlap,
-        "verifiers": verifiers_of(_paid_by(settings, train), held_out.verifier),
+        "verifiers": verifiers_of(_reward_source(settings, train), held_out.verifier),
         "rollouts": {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts},
     }
     context = start_run(recipe, settings, [train, held_out], facts)
@@ -250,7 +250,7 @@ def run_experiment(
 
 
 def train_policy(
-    training: Training, settings: PolicySettings, *, rewards: Rewards = None, objective: Objective | None = None
+    training: TrainingInputs, settings: PolicySettings, *, rewards: Rewards = None, objective: Objective | None = None
 ) -> OnPolicyTrainer:
     """Step by step to the last: log, evaluate where it is time to, and write checkpoints; Ctrl-C ends after a step."""
     run = training.run
@@ -296,7 +296,7 @@ def train_policy(
     return trainer
 
 
-def evaluate_during(training: Training, settings: PolicySettings, trainer: OnPolicyTrainer) -> Metrics:
+def evaluate_during(training: TrainingInputs, settings: PolicySettings, trainer: OnPolicyTrainer) -> Metrics:
     """Where it is time to: accuracy on the held-out problems so far; the best model so far is kept."""
     if not settings.eval_every or trainer.step % settings.eval_every or training.held_out is None:
         return {}
@@ -317,7 +317,7 @@ def evaluate_during(training: Training, settings: PolicySettings, trainer: OnPol
     return metrics
 
 
-def _accelerator(training: Training, settings: PolicySettings) -> Accelerator:
+def _accelerator(training: TrainingInputs, settings: PolicySettings) -> Accelerator:
     accelerator = Accelerator(
         mixed_precision="bf16" if settings.dtype == "bfloat16" else "no",
         cpu=not torch.cuda.is_available(),
@@ -350,7 +350,7 @@ def as_rewards(rewards: Rewards) -> list[Reward]:
     return list(rewards)
 
 
-def _paid_by(settings: PolicySettings, train: ProblemSet) -> object:
+def _reward_source(settings: PolicySettings, train: ProblemSet) -> object:
     if isinstance(settings, GRPOSettings) and settings.reward != "true":
         return _Control(settings.reward)
     return train.verifier

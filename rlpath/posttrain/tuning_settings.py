@@ -15,7 +15,7 @@ import torch
 
 from rlpath.core.errors import InputError
 from rlpath.models.chat import Thinking, read_template
-from rlpath.posttrain.training_settings import TrainingSettings
+from rlpath.posttrain.training_settings import CompletionSettings, TrainingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,26 +120,5 @@ class TuningSettings(TrainingSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExaminedSettings(TuningSettings):
+class ExaminedSettings(TuningSettings, CompletionSettings):
     """Settings of an experiment that also completes held-out problems before and after, as GRPO's does."""
-
-    eval_problems: int = 100
-    """held-out problems, completed before and after"""
-    eval_samples: int = 8
-    """sampled completions of each held-out problem, for pass@k"""
-    max_completion_length: int = 128
-    """tokens after which a completion is truncated, and counts as such"""
-    rollouts: Literal["auto", "hf", "vllm"] = "auto"
-    """what samples: vLLM where there is a GPU and vLLM, else Hugging Face"""
-    gpu_memory: float = 0.3
-    """share of the GPU's memory that vLLM takes beside the trainer"""
-
-    def check(self, processes: int) -> None:
-        """Refuse impossible sizes before anything is loaded; raises `InputError` naming the field."""
-        super().check(processes)
-        if not 0 < self.gpu_memory < 1:
-            raise InputError(f"--gpu-memory {self.gpu_memory} must lie between 0 and 1")
-
-    def least(self) -> Mapping[str, float]:
-        names = ("eval_problems", "eval_samples", "max_completion_length")
-        return {**super().least(), **dict.fromkeys(names, 1)}

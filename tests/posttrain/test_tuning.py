@@ -29,6 +29,7 @@ from rlpath.models.weights import sampler_weights
 from rlpath.posttrain.rejection import accepted_answers
 from rlpath.rewards.combine.reward_model import RewardModelReward
 from rlpath.runs.run_folder import RunRecord, read_run
+from tests.house.test_pages import unexplained
 
 ROOT = Path(__file__).parents[2]
 SFT, CHAT, DPO, REJECTION, REWARD, LADDER = (
@@ -78,6 +79,7 @@ def test_sft_leaves_everything_it_should(sft: RunRecord, digit_folder: Path) -> 
     """Four steps with falling loss, held-out loss before and after, the evaluation of problems, report and card."""
     assert sft.finished
     assert [row["step"] for row in sft.metrics] == [1, 2, 3, 4]
+    assert unexplained(sft.metrics[0]) == []
     assert sft.metrics[-1]["loss"] < sft.metrics[0]["loss"]
     assert {"git", "packages", "hardware", "data"} <= sft.manifest.keys()
     assert [row["split"] for row in sft.manifest["data"]] == ["train", "validation", "validation"]
@@ -239,6 +241,7 @@ def test_dpo_learns_from_a_verifier_s_pairs_and_starts_where_sft_ended(
     assert pairs["generated_tokens"] == sum(row["tokens"] for row in sampled)
     assert run.metrics[0]["loss"] == pytest.approx(0.6931, abs=0.01)
     assert run.metrics[0]["pairs/margin"] == pytest.approx(0, abs=0.02)
+    assert unexplained(run.metrics[0]) == []
     assert run.metrics[-1]["pairs/margin"] > 0.05
     assert "Held-out preference accuracy" in (run.path / "report.html").read_text()
 
