@@ -108,8 +108,8 @@ def undecided(record: Record) -> str | None:
 def too_hard_or_too_easy(record: Record) -> str | None:
     """Nearly all groups have equal rewards, so nothing can be learned from them."""
     share = record.last("groups/no_signal")
-    if not share > 0.8:
-        return None
+    if not share > 0.8 or record.last("kl/teacher") >= 0:
+        return None  # Distillation learns from the teacher, not from rewards.
     said = f"in {100 * share:.0f} % of the groups all completions had the same reward, so there was nothing to learn: "
     right = record.last("status/correct")
     if not abs(record.last("reward") - right) <= 0.2:

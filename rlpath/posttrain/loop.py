@@ -34,7 +34,7 @@ from rlpath.posttrain.all_processes import AllProcesses
 from rlpath.posttrain.controls import control_reward
 from rlpath.posttrain.finite import blame
 from rlpath.posttrain.objectives import Figures, GroupObjective, Metrics, Objective, Whole
-from rlpath.posttrain.policy_model import completion_rectangles, policy_model, reference_model
+from rlpath.posttrain.policy_model import PolicyModel, completion_rectangles, policy_model, reference_model
 from rlpath.posttrain.ppo_rlhf import CriticObjective
 from rlpath.posttrain.problem_stream import ProblemStream
 from rlpath.posttrain.rollout import Batch, Rollout, make_rollout, micro_batches
@@ -68,7 +68,8 @@ class OnPolicyTrainer:
     """Trains `model` (all its weights, or its adapter) on rewards for what it samples.
 
     The reward is the verifier's score, or the weighted sum of `rewards`; verdicts are counted and written down in any
-    case. `log_samples(step, rows)` receives what was sampled, on the main process.
+    case. The reference is `teacher`, or the model as it is now. `log_samples(step, rows)` receives what was sampled, on
+    the main process.
     Raises `InputError` where the model cannot be trained so, or a reward, a loss or a gradient is not finite.
     """
 
@@ -81,6 +82,7 @@ class OnPolicyTrainer:
         sampler: PolicySampler,
         *,
         objective: Objective | None = None,
+        teacher: PolicyModel | None = None,
         rewards: Sequence[Reward] = (),
         accelerator: Accelerator | None = None,
         log_samples: SampleLog | None = None,
@@ -93,9 +95,9 @@ class OnPolicyTrainer:
         refuse_sharding(self.accelerator.distributed_type.value if self.accelerator.distributed_type in SHARDED else "")
         self.everyone = AllProcesses(self.accelerator)
         device = self.accelerator.device
-        self.reference = (
-            reference_model(model, settings.temperature, device) if self.objective.needs_reference else None
-        )
+        self.reference = teacher
+        if self.objective.needs_reference and teacher is None:
+            self.reference = reference_model(model, settings.temperature, device)
         self.own = policy_model(
             model,
             settings.temperature,

@@ -51,6 +51,7 @@ from rlpath.posttrain.gain import gain, gain_finding
 from rlpath.posttrain.loop import OnPolicyTrainer, refuse_sharding
 from rlpath.posttrain.objectives import Metrics, Objective
 from rlpath.posttrain.observe import ProgressLine, StopOnInterrupt
+from rlpath.posttrain.policy_model import PolicyModel
 from rlpath.posttrain.settings import GRPOSettings, PolicySettings
 from rlpath.posttrain.verify import Reward, RewardFunction
 from rlpath.report.plots import BLUE, Line, line_plot
@@ -102,12 +103,14 @@ class Experiment:
         self.context.state.wait_for_everyone()
         return found
 
-    def train(self, *, rewards: Rewards = None, objective: Objective | None = None) -> None:
+    def train(
+        self, *, rewards: Rewards = None, objective: Objective | None = None, teacher: PolicyModel | None = None
+    ) -> None:
         """Train to the last step, from the last whole checkpoint if there is one.
 
         `rewards` take the place of the verifier's score: a function as TRL's, or several with their weights.
-        `objective` takes the place of the algorithm that the settings name. Raises `InputError` where `rewards` are
-        given beside a control reward.
+        `objective` takes the place of the algorithm that the settings name; `teacher` that of the reference. Raises
+        `InputError` where `rewards` are given beside a control reward.
         """
         if self.context is None or self.notes is None:
             return
@@ -122,7 +125,7 @@ class Experiment:
         training = TrainingInputs(
             run, self.context.model, self.problems, self.held_out, self.sampler, state, folder, checkpoint, self.notes
         )
-        self.trainer = train_policy(training, self.settings, rewards=rewards, objective=objective)
+        self.trainer = train_policy(training, self.settings, rewards=rewards, objective=objective, teacher=teacher)
 
     def report(self, before: Evaluation | None, after: Evaluation | None) -> None:
         """Save the model, compare the evaluations, write report and card, and mark the run finished."""
@@ -250,7 +253,12 @@ def run_experiment(
 
 
 def train_policy(
-    training: TrainingInputs, settings: PolicySettings, *, rewards: Rewards = None, objective: Objective | None = None
+    training: TrainingInputs,
+    settings: PolicySettings,
+    *,
+    rewards: Rewards = None,
+    objective: Objective | None = None,
+    teacher: PolicyModel | None = None,
 ) -> OnPolicyTrainer:
     """Step by step to the last: log, evaluate where it is time to, and write checkpoints; Ctrl-C ends after a step."""
     run = training.run
@@ -262,6 +270,7 @@ def train_policy(
         training.problems.verifier,
         training.sampler,
         objective=objective,
+        teacher=teacher,
         rewards=as_rewards(rewards),
         accelerator=accelerator,
         log_samples=None if run is None else lambda _, rows: run.log_samples(rows),
