@@ -3,8 +3,8 @@
     python recipes/distill.py
     accelerate launch recipes/distill.py --preset gpu-24gb
 
-The loss is the KL divergence from the teacher on the student's own completions: a signal for every token, where a reward
-has one for a completion. The verifier has no part in it; it measures the student before, after and on the way.
+The loss is the KL divergence from the teacher on the student's own completions: a signal for every token, where a
+reward has one for a completion. The verifier has no part in it; it measures the student before, after and on the way.
 """
 
 from __future__ import annotations

@@ -98,7 +98,8 @@ def teacher_model(context: RunContext, settings: DistillSettings) -> PolicyModel
             f"--teacher {settings.teacher} has another tokenizer than {settings.model}, so it cannot score the "
             "student's tokens: choose two models of one family"
         )
-    return frozen_model(load_model(path, settings.dtype), settings.temperature, context.state.device)
+    device = torch.device(context.state.device or "cpu")
+    return frozen_model(load_model(path, settings.dtype), settings.temperature, device)
 
 
 def _vocabulary(tokenizer: Any) -> dict[str, int]:
