@@ -6,7 +6,6 @@ here, and all that the other side takes from this process is plain data, an exit
 
 from __future__ import annotations
 
-import ast
 import atexit
 import builtins
 import gc
@@ -19,6 +18,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
+from rlpath.rewards.sandbox.source import program_of, supplied_names
 from rlpath.rewards.sandbox.wire import Wire, WireError, decode, encode
 
 MESSAGE_LIMIT = 300  # characters of an error message
@@ -55,13 +55,13 @@ class Objects:
 
 
 def serve_functions(wire: Wire, _extras: list[int]) -> None:
-    """Role "functions": take a job (`sources`, `prelude`), load it, then answer one request after another."""
+    """Role "functions": take a job (`sources`, `prelude`, …), load it, then answer one request after another."""
     job = wire.receive()
     objects = Objects()
     module = types.ModuleType("solution")
     sys.modules["solution"] = module  # dataclasses and pickle look a class's module up
     try:
-        load(job["sources"], job["prelude"], module)
+        load(job, module)
         reply = {"functions": defined_functions(module)}
     except BaseException as error:  # noqa: BLE001 - a program may raise anything, SystemExit included
         reply = {"error": describe(error)}
@@ -80,7 +80,7 @@ def serve_functions(wire: Wire, _extras: list[int]) -> None:
 
 
 def run_program(wire: Wire, extras: list[int]) -> None:
-    """Role "program": take a job (`sources`, `prelude`) and run it as `__main__`; never returns.
+    """Role "program": take a job (`sources`, `prelude`, …) and run it as `__main__`; never returns.
 
     `extras` are descriptors to become its stdin and stdout.
     """
@@ -93,7 +93,7 @@ def run_program(wire: Wire, extras: list[int]) -> None:
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - open until the end
     sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     try:
-        load(job["sources"], job["prelude"], module)
+        load(job, module)
         code = 0
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
@@ -121,40 +121,14 @@ def leave(code: int, module: types.ModuleType) -> NoReturn:
     os._exit(code & 0xFF)
 
 
-def load(sources: list[str], prelude: str, module: types.ModuleType) -> None:
-    """Run the first of `sources` that compiles, after `prelude` where that is the code of a task (imports, helpers).
-
-    A source that does not compile by itself may be a function's body that continues the prelude.
-    """
-    code = compile_first(sources)
-    if prelude and is_task_code(prelude):
-        if code is None:
-            code = compile_first([prelude + source for source in sources])
-        else:
-            exec(compile(prelude, "<task>", "exec", dont_inherit=True), module.__dict__)
-    if code is None:
-        code = compile(sources[-1], "<program>", "exec", dont_inherit=True)  # raises the error
+def load(job: dict[str, Any], module: types.ModuleType) -> None:
+    """Run the program of a job (source.py) in `module`, after the task's code where it has some."""
+    if job.get("supplied"):
+        module.__dict__["__builtins__"] = supplied_names(" ".join(job["sources"]))
+    code, task = program_of(job)
+    if task:
+        exec(task, module.__dict__)
     exec(code, module.__dict__)
-
-
-def compile_first(sources: list[str]) -> types.CodeType | None:
-    for source in sources:
-        try:
-            return compile(source, "<program>", "exec", dont_inherit=True)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-    return None
-
-
-def is_task_code(text: str) -> bool:
-    """Whether `text` is Python that only imports and defines, as the prompts of HumanEval are, and not prose."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    allowed = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
-    body = [node for node in tree.body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
-    return any(isinstance(node, ast.FunctionDef) for node in body) and all(isinstance(node, allowed) for node in body)
 
 
 def defined_functions(module: types.ModuleType) -> list[str]:

@@ -276,3 +276,4 @@ for _name in ("lt", "le", "gt", "ge"):
 setattr(Remote, "__eq__", same_as_none(equal=True))  # noqa: B010 - as the others
 setattr(Remote, "__ne__", same_as_none(equal=False))  # noqa: B010
 setattr(Remote, "__hash__", lambda self: refuse(self, None))  # noqa: B010
+setattr(Remote, "__doc__", property(lambda self: self._ask(attribute="__doc__", of=pack_remote(self))))  # noqa: B010

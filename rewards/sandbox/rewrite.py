@@ -15,7 +15,7 @@ import sys
 
 from rlpath.rewards.sandbox.remote import Undecided
 
-CHECKED, CANDIDATE, FOR_EFFECT = "__an_assert_held__", "__candidate__", "__for_effect__"
+CHECKED, CANDIDATE, FOR_EFFECT, ALL = "__an_assert_held__", "__candidate__", "__for_effect__", "__all_of__"
 TESTS = "<tests>"
 MODULE_ALIASES = {"np": "numpy", "numpy": "numpy"}
 LIBRARIES = {"hypothesis", "numpy", "pandas", "parameterized", "pytest", "scipy", "sklearn", "sympy", "torch"}
@@ -252,7 +252,7 @@ def free_names(source: str) -> set[str]:
 
 
 class Instrument(ast.NodeTransformer):
-    """Counts what held, and marks the calls whose arguments may change in place.
+    """Counts what held, hears of each `all` over nothing, and marks the calls whose arguments may change in place.
 
     Those are calls whose result is not used, and calls with variables of which none is in `compared` (flow.py).
     """
@@ -287,6 +287,9 @@ class Instrument(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
         self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "all":
+            node.func = ast.Name(ALL, ast.Load())
+            return node
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         names = {part.id for argument in arguments for part in ast.walk(argument) if isinstance(part, ast.Name)}
         own = {f"self.{part.attr}" for argument in arguments for part in ast.walk(argument)

@@ -3,8 +3,8 @@
 Tests and program never share a process: what the tests name of the program's is a `Remote` (remote.py).
 
 Only one thing makes a pass: the tests ran to their end, called the program at least once, and at least one assert
-held. A loop over an empty answer checks nothing and passes nothing. Where the tests take the program at its word
-(flow.py), they decide nothing unless that was asked for.
+held. A loop over an empty answer, or `all` of one, checks nothing and passes nothing. Where the tests take the program
+at its word (flow.py), they decide nothing unless that was asked for.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import importlib
 import inspect
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
 from rlpath.rewards.sandbox.flow import Flow
-from rlpath.rewards.sandbox.guest import is_task_code
 from rlpath.rewards.sandbox.remote import Program, Remote, Undecided, for_effect
 from rlpath.rewards.sandbox.rewrite import (
+    ALL,
     CANDIDATE,
     CHECKED,
     FOR_EFFECT,
@@ -43,6 +43,7 @@ from rlpath.rewards.sandbox.rewrite import (
     take_imports,
     wanted_modules,
 )
+from rlpath.rewards.sandbox.source import is_task_code
 from rlpath.rewards.sandbox.wire import Wire
 
 REASON_LIMIT = 300
@@ -101,13 +102,24 @@ def run_tests(job: dict[str, Any], program: Program) -> tuple[str, str]:
 
 
 class Counter:
-    """Counts the asserts that held."""
+    """Counts the asserts that held. One that asks for `all` of nothing checks nothing, and does not count."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.empty = False
 
     def __call__(self) -> None:
-        self.count += 1
+        self.count += not self.empty
+        self.empty = False
+
+    def all(self, values: Iterable[object]) -> bool:
+        """As the built-in function."""
+        self.empty = True
+        for value in values:
+            self.empty = False
+            if not value:
+                return False
+        return True
 
 
 def run_cases(case: type) -> None:
@@ -171,7 +183,8 @@ def cells(row: Any, count: int) -> tuple[object, ...]:
 
 def run_helpers(prelude: str, entry_point: str) -> dict[str, Any]:
     """A namespace for the tests with what the task's own code defines besides the function asked for."""
-    namespace: dict[str, Any] = {"__name__": "tests", CHECKED: Counter(), FOR_EFFECT: for_effect}
+    counter = Counter()
+    namespace: dict[str, Any] = {"__name__": "tests", CHECKED: counter, ALL: counter.all, FOR_EFFECT: for_effect}
     if not is_task_code(prelude):
         return namespace
     target = entry_point or target_of(prelude)

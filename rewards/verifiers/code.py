@@ -32,7 +32,7 @@ from rlpath.rewards.sandbox.rewrite import STANDARD, asked_names, take_imports
 from rlpath.rewards.sandbox.rewrite import parse_tests as parse_tests_source
 from rlpath.rewards.sandbox.run_tests import target_of
 from rlpath.rewards.sandbox.wire import WireError
-from rlpath.rewards.verifiers.code_blocks import find_program
+from rlpath.rewards.verifiers.code_blocks import Found, find_program
 from rlpath.rewards.verifiers.code_tests import (
     AssertTests,
     BadTests,
@@ -40,6 +40,7 @@ from rlpath.rewards.verifiers.code_tests import (
     ProgramTests,
     Tests,
     parse_tests,
+    same_contest_output,
     same_output,
 )
 
@@ -72,19 +73,20 @@ class CodeVerifier:
             suites = self._suites(gold)
         except BadTests as fault:
             return Verdict.of(Status.UNDECIDED, None, str(fault))
-        sources, whole = find_program(completion, wanted_names(suites["tests"], question or ""))
-        if truncated and not whole:
+        wanted = wanted_names(suites["tests"], question or "")
+        found = find_program(completion, wanted)
+        if truncated and not found.whole:
             return Verdict.of(Status.TRUNCATED, None, "the completion was cut before its program ended")
-        if not sources:
+        if not found.sources:
             return Verdict.of(Status.NO_ANSWER, None, "the completion holds no program")
-        program = Submission(sources, question or "", self.limits, isolation, self.trust_helpers)
+        program = Submission(found, wanted, question or "", self.limits, isolation, self.trust_helpers)
         status, reasons = Status.CORRECT, []
         for name, tests in suites.items():
             status, reason = program.run(tests)
             reasons.append(f"{name}: {reason}")
             if status is not Status.CORRECT:
                 break
-        return Verdict.of(status, sources[-1], one_line("; ".join([*reasons, *note])))
+        return Verdict.of(status, found.sources[-1], one_line("; ".join([*reasons, *note])))
 
     def _suites(self, gold: str) -> dict[str, Tests]:
         """The gold's tests and the hidden ones, which ask for the same function unless they name another."""
@@ -118,7 +120,8 @@ class CodeVerifier:
 class Submission:
     """A program under test, with what it takes to run it."""
 
-    sources: list[str]
+    found: Found
+    wanted: frozenset[str] | None
     question: str
     limits: Limits
     isolation: Isolation
@@ -137,8 +140,16 @@ class Submission:
         except BoxError as error:
             return Status.ERROR, f"sandbox: {error}"
 
-    def job(self, prelude: str = "") -> dict[str, Any]:
-        return {"sources": self.sources, "prelude": prelude or self.question}
+    def job(self, prelude: str = "", *, supplied: bool = False) -> dict[str, Any]:
+        """What a box needs to load the program; with `supplied`, the names that graders of contests import."""
+        return {
+            "sources": self.found.sources,
+            "others": self.found.others,
+            "prose": self.found.prose,
+            "wanted": sorted(self.wanted or ()),
+            "prelude": prelude or self.question,
+            "supplied": supplied,
+        }
 
     def run_asserts(self, tests: AssertTests) -> Finding:
         """Program in one box, tests in another, a socket between them; the verdict comes from the tests' box alone."""
@@ -178,7 +189,7 @@ class Submission:
                 return value_of(box.wire.receive())
 
             try:
-                ask(self.job())
+                ask(self.job(supplied=tests.contest))
                 function = handle_of(ask({"get": tests.function}))
                 for number, (arguments, expected) in enumerate(tests.cases, start=1):
                     values = arguments if isinstance(arguments, list) else []
@@ -199,12 +210,12 @@ class Submission:
     def run_script(self, tests: ProgramTests) -> Finding:
         """One fresh box for each text of stdin; exit status 0 and the expected stdout."""
         for number, (stdin, expected) in enumerate(tests.cases, start=1):
-            status, reason = self.run_once(stdin, expected)
+            status, reason = self.run_once(stdin, expected, tests.contest)
             if status is not Status.CORRECT:
                 return status, f"case {number} of {len(tests.cases)}: {reason}"
         return Status.CORRECT, f"{len(tests.cases)} cases passed"
 
-    def run_once(self, stdin: str, expected: str) -> Finding:
+    def run_once(self, stdin: str, expected: str, contest: bool) -> Finding:
         source, (reader, writer) = memory_file(stdin.encode(errors="replace")), os.pipe2(os.O_CLOEXEC)
         try:
             box = Box("program", self.limits, [source, writer], self.isolation)
@@ -216,14 +227,15 @@ class Submission:
             os.close(writer)
         with box, os.fdopen(reader, "rb", buffering=0) as stream:
             try:
-                box.wire.send(self.job())
+                box.wire.send(self.job(supplied=contest))
                 output = read_until(stream.fileno(), box.deadline, self.limits.output_kb << 10)
             except WireError as error:
                 return Status.WRONG, str(error)
             code = box.wait()
             if code != 0:
                 return Status.WRONG, f"the program failed ({ending(code)})"
-        if not same_output(output.decode(errors="replace"), expected):
+        compare = same_contest_output if contest else same_output
+        if not compare(output.decode(errors="replace"), expected):
             return Status.WRONG, "another output was expected"
         return Status.CORRECT, ""
 
