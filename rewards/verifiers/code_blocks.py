@@ -22,6 +22,11 @@ TAGGED = re.compile(
 END_ALONE = re.compile(
     r"^[ \t]*(?:`{3,}|~{3,}|\[DONE\]|\[/PYTHON\]|</(?:answer|code|solution|python)>)", re.MULTILINE | re.IGNORECASE
 )
+BODY = re.compile(r"[ \t]+\S|(?:async|class|def|from|import|return)\b|@")
+SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+TURN_END = re.compile(r"(?:<\|\w{1,20}\|>|</s>|<eos>|<end_of_turn>)$")
+QUOTED_FENCE = re.compile(r"^> ?(?:`{3}|~{3})", re.MULTILINE)
+QUOTED = re.compile(r"^>(?!>>) ?", re.MULTILINE)
 DEFINITION = re.compile(
     r"^(?:>>> )?(?:(?:async[ \t]+)?(?:def|class)[ \t]+(?P<defined>\w+)|(?P<assigned>\w+)[ \t]*(?::[^=\n]*)?=(?!=))",
     re.MULTILINE,
@@ -62,18 +67,30 @@ class Found:
 def find_program(completion: str, names: frozenset[str] | None = frozenset()) -> Found:
     """The program in a completion. `names` are what the tests ask for, empty where they do not say, None for a script
     that reads stdin."""
-    text = without_thinking(completion)
+    text = cleaned(without_thinking(completion))
     found = blocks(text)
     pieces = [block for block in found if block.python and block.text.strip()]
     texts = [piece.text for piece in pieces]
     outside = text_outside(text, found)
     scores = [score(piece, names) for piece in texts]
+    if names is not None and not any(scores) and not score(outside, names):
+        spans = [span for span in SPAN.findall(outside) if score(span, names)]
+        if spans:
+            return Found([text, spans[-1]], [], False, False)
     if not pieces or (outside.strip() and score(outside, names) > max(scores)):
         return Found([text, outside] if pieces else [text] * bool(text.strip()), texts, False, True)
     best = max(range(len(pieces)), key=lambda at: (scores[at], at))
     others = [*texts[:best][::-1], *texts[best + 1 :]]
     raw = [] if TAGGED.match(text.lstrip()) else [text]  # `[BEGIN]` would be Python
     return Found([*raw, texts[best]], others, all(block.closed for block in found), False)
+
+
+def cleaned(text: str) -> str:
+    """`text` without a byte order mark, the tokens that end a turn, and the marks of a quotation around a fence."""
+    text = text.lstrip("\ufeff")
+    while end := TURN_END.search(text.rstrip(), max(0, len(text.rstrip()) - 30)):
+        text = text[: end.start()]
+    return QUOTED.sub("", text) if QUOTED_FENCE.search(text) else text
 
 
 def score(text: str, names: frozenset[str] | None) -> int:
@@ -133,7 +150,7 @@ def opened_by_prompt(text: str) -> list[Block]:
     A fence ends such a block where there is an odd number of them, none has a tag, and code stands before the first.
     """
     end = END_ALONE.search(text)
-    if not end or not (FUNCTION.search(text, 0, end.start()) or READS.search(text, 0, end.start())):
+    if not end or not (BODY.match(text) or any(kind.search(text, 0, end.start()) for kind in (FUNCTION, READS))):
         return []
     mark = end.group().strip()
     if mark[0] in "`~":
