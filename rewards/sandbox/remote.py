@@ -14,17 +14,9 @@ from __future__ import annotations
 import builtins
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
-from datetime import date
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 from rlpath.rewards.sandbox.wire import Wire, WireError, decode, encode
-
-PLAIN = (
-    type(None), bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict, range, deque, date, Decimal,
-    Fraction, type,
-)  # fmt: skip
 
 
 class Undecided(BaseException):
@@ -239,7 +231,7 @@ def apply(name: str, *operands: object) -> Any:
 def refuse(remote: Remote, other: object) -> Any:
     """What would have the program decide over `other`, a value of the tests, or over itself."""
     kind, made = (object.__getattribute__(remote, name) for name in ("_kind", "_made"))
-    if made or not isinstance(other, PLAIN):
+    if made or isinstance(other, Remote) or hasattr(other, "__array__"):
         raise Undecided(f"the tests compare a {kind} of the program's own making")
     raise TypeError(f"the program returned a {kind}, not plain data")
 
