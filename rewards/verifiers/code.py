@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Status, Verdict
+from rlpath.rewards.guard import guarded
 from rlpath.rewards.sandbox import Box, BoxError, Isolation, Limits, best_isolation
 from rlpath.rewards.sandbox.remote import Undecided
 from rlpath.rewards.sandbox.rewrite import STANDARD, asked_names, take_imports
@@ -67,6 +68,7 @@ class CodeVerifier:
     allow_weaker: bool = False
     structured_gold: ClassVar = True
 
+    @guarded
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         isolation, note = self._protections()
         try:

@@ -39,13 +39,13 @@ CALLS = re.compile(r"\w\(")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A piece of code at `start` of the text; not `closed` where the text ends within it."""
+    """A piece of code at `start` of the text, its fence's tag in lower case; not `closed` where the text ends in it."""
 
     start: int
     end: int
     text: str
     closed: bool
-    python: bool = True
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def find_program(completion: str, names: frozenset[str] | None = frozenset()) ->
     that reads stdin."""
     text = cleaned(without_thinking(completion))
     found = blocks(text)
-    pieces = [block for block in found if block.python and block.text.strip()]
+    pieces = [block for block in found if is_python(block.tag) and block.text.strip()]
     texts = [piece.text for piece in pieces]
     outside = text_outside(text, found)
     scores = [score(piece, names) for piece in texts]
@@ -173,13 +173,13 @@ def fenced_blocks(text: str) -> Iterator[Block]:
                 mark, tag, lines, start = opening[1], opening[2].lower(), [], position
                 indent = len(line) - len(line.lstrip())
         elif (closing := CLOSING.match(line.rstrip("\r\n"))) and closing[1].startswith(mark):
-            yield Block(start, position + len(line), "".join(lines), True, is_python(tag))
+            yield Block(start, position + len(line), "".join(lines), True, tag)
             mark = ""
         else:
             lines.append(line[min(indent, len(line) - len(line.lstrip(" "))) :])
         position += len(line)
     if mark:
-        yield Block(start, position, "".join(lines), False, is_python(tag))
+        yield Block(start, position, "".join(lines), False, tag)
 
 
 def is_python(tag: str) -> bool:

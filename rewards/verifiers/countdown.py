@@ -21,6 +21,7 @@ from fractions import Fraction
 from typing import ClassVar
 
 from rlpath.core.types import Status, Verdict
+from rlpath.rewards.guard import guarded
 
 ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 TOKEN = re.compile(r"\s*(?:(\d+)|([-+*/()]))")
@@ -43,6 +44,7 @@ class CountdownVerifier:
     use_all: bool = True
     structured_gold: ClassVar = True
 
+    @guarded
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         wanted = read_gold(gold)
         if wanted is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from rlpath.core.types import Status, Verdict
@@ -76,9 +77,14 @@ def think_answer_problem(completion: str) -> str:
     match = _THINK_ANSWER.fullmatch(completion)
     if not match:
         return "text outside the blocks"
-    if not all(any(c.isalnum() for c in part) for part in match.groups()):
+    if not all(map(says_something, match.groups())):
         return "an empty block"
     return ""
+
+
+def says_something(text: str) -> bool:
+    """Whether a text holds a letter, a digit, a symbol such as ∅ or an opening bracket, and not only points."""
+    return any(c.isalnum() or unicodedata.category(c) in ("Sm", "Sc", "So", "Ps") for c in text)
 
 
 def count_words(text: str) -> int:
