@@ -21,7 +21,9 @@ _SEPARATORS = re.compile("[\\s\u200b\u2060\ufeff—]+")
 class FormatVerifier:
     r"""Accepts a completion that keeps the contract named by the gold.
 
-    - `think_answer`: one `<think>` block, then one `<answer>` block, neither empty, and nothing else but white space;
+    - `think_answer`: one `<think>` block, then one `<answer>` block, neither empty, and nothing else but white space.
+      Where the question ends with `<think>`, as a prompt does whose chat template opens the block, or with
+      `think_opened=True`, the completion starts within the block and must not open it again;
     - `max_words=N`, `min_words=N`: words are runs without white space that hold a letter or a digit; reasoning inside
       `<think>` does not count;
     - `regex:PATTERN`: Python's `re.fullmatch` on the whole completion, within `seconds`;
@@ -36,6 +38,7 @@ class FormatVerifier:
     """
 
     seconds: float = 1.0
+    think_opened: bool = False
 
     @guarded
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
@@ -46,7 +49,8 @@ class FormatVerifier:
 
     def _verdict(self, completion: str, gold: str, question: str | None) -> Verdict:
         if gold == "think_answer":
-            return _decided(think_answer_problem(completion))
+            opened = self.think_opened or (question or "").rstrip().endswith("<think>")
+            return _decided(think_answer_problem("<think>" * opened + completion))
         if limit := re.fullmatch(r"(max|min)_words=(\d{1,9})", gold.strip()):
             return _words(completion, limit.group(1), int(limit.group(2)))
         if gold.startswith("regex:"):
