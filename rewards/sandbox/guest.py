@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import enum
 import gc
 import importlib
 import operator
@@ -69,7 +70,8 @@ def serve_functions(wire: Wire, _extras: list[int]) -> None:
     while (request := wire.receive()) is not None:
         try:
             value = answer(request, module, objects)
-            by_number = "get" in request and callable(value)  # even a built-in type must run here when called
+            # even a built-in type must run here when called, and an instance keeps its class's methods
+            by_number = ("get" in request and callable(value)) or ("call" in request and has_methods(value))
             reply = {"value": objects.register(value) if by_number else encode(value, objects.register)}
         except BaseException as error:  # noqa: BLE001 - as above
             reply = {"error": describe(error)}
@@ -128,6 +130,9 @@ def load(job: dict[str, Any], module: types.ModuleType) -> None:
     code, task = program_of(job)
     if task:
         exec(task, module.__dict__)
+        for name in job.get("wanted") or ():  # what the task's code merely imports is no answer to it
+            if getattr(vars(module).get(name), "__module__", None) != module.__name__:
+                vars(module).pop(name, None)
     exec(code, module.__dict__)
 
 
@@ -138,6 +143,17 @@ def defined_functions(module: types.ModuleType) -> list[str]:
         for name, value in vars(module).items()
         if type(value) is types.FunctionType and value.__module__ == module.__name__
     ]
+
+
+def has_methods(value: object) -> bool:
+    """Whether `value` is of a class of the program's that derives from a plain type and adds methods to it."""
+    kind = type(value)
+    own = [vars(base) for base in kind.__mro__ if base.__module__ in ("solution", "__main__")]
+    return (
+        isinstance(value, list | dict | set | str | int | float)
+        and not isinstance(value, enum.Enum)
+        and any(callable(part) and not name.startswith("_") for parts in own for name, part in parts.items())
+    )
 
 
 def answer(request: dict[str, Any], module: types.ModuleType, objects: Objects) -> object:

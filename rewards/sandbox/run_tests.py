@@ -51,7 +51,11 @@ ALWAYS_STANDARD = {"typing", "unittest"}  # modules whose names are never asked 
 
 
 def serve(wire: Wire, extras: list[int]) -> None:
-    """Role "tests": take a job (tests, entry_point, prelude, trust_helpers, answer_limit) and send one verdict."""
+    """Role "tests": take a job (tests, entry_point, prelude, trust_helpers, answer_limit) and send one verdict.
+
+    Where the program changed an argument that the tests later compare, the change was kept from the tests. It is
+    reported as `changed`, and a job with `in_place` shows the tests all such changes.
+    """
     job = wire.receive()
     program = Program(Wire(extras[0], wire.deadline, job["answer_limit"]))
     random.seed(0)
@@ -59,7 +63,7 @@ def serve(wire: Wire, extras: list[int]) -> None:
         status, reason = run_tests(job, program)
     except Undecided as fault:
         status, reason = "undecided", str(fault)
-    wire.send({"status": status, "reason": reason[:REASON_LIMIT]})
+    wire.send({"status": status, "reason": reason[:REASON_LIMIT], "changed": program.changed})
 
 
 def run_tests(job: dict[str, Any], program: Program) -> tuple[str, str]:
@@ -68,6 +72,8 @@ def run_tests(job: dict[str, Any], program: Program) -> tuple[str, str]:
     if name := reaches_into_program(tree):
         raise Undecided(f"the tests use {name}, which would have to reach into the program's process")
     imported = take_imports(tree)
+    if "numpy" in job["tests"]:
+        refuse_nothing_for_something(importlib.import_module("numpy"))
     namespace = run_helpers(job["prelude"], job["entry_point"])
     try:
         functions = program.load()
@@ -82,6 +88,8 @@ def run_tests(job: dict[str, Any], program: Program) -> tuple[str, str]:
         own, compared = bind_names(tree, target, imported, program, namespace)
         if own and not job["trust_helpers"]:
             raise Undecided(f"the tests rely on {', '.join(own)}, which only the program defines")
+        if job.get("in_place"):
+            compared = set()
         exec(compile(instrument(tree, compared), TESTS, "exec", dont_inherit=True), namespace)
         for name in case_classes(tree):
             run_cases(namespace[name])
@@ -112,14 +120,52 @@ class Counter:
         self.count += not self.empty
         self.empty = False
 
-    def all(self, values: Iterable[object]) -> bool:
-        """As the built-in function."""
-        self.empty = True
+
+class All:
+    """The function `all`, which tells a counter where it is asked of nothing."""
+
+    def __init__(self, counter: Counter) -> None:
+        self.counter = counter
+
+    def __call__(self, values: Iterable[object]) -> bool:
+        self.counter.empty = True
         for value in values:
-            self.empty = False
+            self.counter.empty = False
             if not value:
                 return False
         return True
+
+    def of(self, owner: Any) -> Callable[..., Any]:
+        """The method or function `all` of an array or of numpy."""
+
+        def call(*args: Any, **keywords: Any) -> Any:
+            asked = args[0] if args and inspect.ismodule(owner) else owner
+            self.counter.empty = getattr(asked, "size", len(asked) if isinstance(asked, list) else None) == 0
+            return owner.all(*args, **keywords)
+
+        return call
+
+
+def refuse_nothing_for_something(numpy: Any) -> None:
+    """Make numpy's comparisons fail where one side is empty: `allclose([], 3)` holds, since it compares nothing."""
+
+    def guarded(compare: Callable[..., Any], otherwise: Callable[[], Any]) -> Callable[..., Any]:
+        def call(first: Any, second: Any, *args: Any, **keywords: Any) -> Any:
+            if (numpy.size(first) == 0) != (numpy.size(second) == 0):
+                return otherwise()
+            return compare(first, second, *args, **keywords)
+
+        return call
+
+    def fail() -> None:
+        raise AssertionError("one side is empty")
+
+    for name in ("allclose", "isclose"):
+        setattr(numpy, name, guarded(getattr(numpy, name), lambda: numpy.bool_(False)))
+    for name in [
+        name for name in dir(numpy.testing) if name.startswith("assert_") and name.endswith(("close", "equal"))
+    ]:
+        setattr(numpy.testing, name, guarded(getattr(numpy.testing, name), fail))
 
 
 def run_cases(case: type) -> None:
@@ -184,7 +230,7 @@ def cells(row: Any, count: int) -> tuple[object, ...]:
 def run_helpers(prelude: str, entry_point: str) -> dict[str, Any]:
     """A namespace for the tests with what the task's own code defines besides the function asked for."""
     counter = Counter()
-    namespace: dict[str, Any] = {"__name__": "tests", CHECKED: counter, ALL: counter.all, FOR_EFFECT: for_effect}
+    namespace: dict[str, Any] = {"__name__": "__main__", CHECKED: counter, ALL: All(counter), FOR_EFFECT: for_effect}
     if not is_task_code(prelude):
         return namespace
     target = entry_point or target_of(prelude)
@@ -200,7 +246,7 @@ def target_of(prelude: str) -> str:
     """The function a task's code asks for: its last one."""
     if not is_task_code(prelude):
         return ""
-    return [node.name for node in ast.parse(prelude).body if isinstance(node, ast.FunctionDef)][-1]
+    return ([node.name for node in ast.parse(prelude).body if isinstance(node, ast.FunctionDef)] or [""])[-1]
 
 
 def bind_names(

@@ -73,14 +73,14 @@ def parsed(source: str) -> ast.Module | None:
 
 
 def is_task_code(text: str) -> bool:
-    """Whether `text` is Python that only imports and defines, as the prompts of HumanEval are, and not prose."""
+    """Whether `text` is Python that imports or defines and does nothing else, as prompts of HumanEval, and no prose."""
     try:
         tree = ast.parse(text)
     except UNREADABLE:
         return False
     allowed = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
     body = [node for node in tree.body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
-    return any(isinstance(node, ast.FunctionDef) for node in body) and all(isinstance(node, allowed) for node in body)
+    return any(isinstance(node, allowed[:4]) for node in body) and all(isinstance(node, allowed) for node in body)
 
 
 def completed(tree: ast.Module, job: dict[str, Any]) -> ast.Module:

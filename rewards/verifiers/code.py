@@ -154,33 +154,45 @@ class Submission:
         }
 
     def run_asserts(self, tests: AssertTests) -> Finding:
-        """Program in one box, tests in another, a socket between them; the verdict comes from the tests' box alone."""
+        """Program in one box, tests in another, a socket between them; the verdict comes from the tests' box alone.
+
+        A program that changes an argument which the tests compare has to pass twice: without the tests seeing the
+        change, so that it gains nothing by emptying the argument, and with it, so that tests may forbid it.
+        """
+        found = self.run_asserts_once(tests, in_place=False)
+        if found["status"] == "passed" and found.get("changed"):
+            found = self.run_asserts_once(tests, in_place=True)
+        statuses = {"passed": Status.CORRECT, "failed": Status.WRONG, "undecided": Status.UNDECIDED}
+        return statuses[found["status"]], found["reason"]
+
+    def run_asserts_once(self, tests: AssertTests, *, in_place: bool) -> dict[str, Any]:
+        """What the tests' box found: `status`, `reason` and `changed`."""
         job = {
             "tests": tests.source,
             "entry_point": tests.entry_point,
             "prelude": tests.prompt or self.question,
             "trust_helpers": self.trust_helpers,
             "answer_limit": self.limits.output_kb << 10,
+            "in_place": in_place,
         }
         with Box("functions", self.limits, isolation=self.isolation) as program:
             try:
                 program.wire.send(self.job(tests.prompt))
             except WireError as error:
-                return Status.WRONG, f"the program was not taken: {error}"
+                return {"status": "failed", "reason": f"the program was not taken: {error}"}
             with Box("tests", self.limits, [program.channel.fileno()], self.isolation) as runner:
                 program.channel.close()
                 try:
                     runner.wire.send(job)
                     found = runner.wire.receive()
                 except WireError as error:
-                    return Status.WRONG, f"no verdict: {error}"
+                    return {"status": "failed", "reason": f"no verdict: {error}"}
                 if found is None:
-                    return Status.WRONG, f"no verdict: the tests' process ended ({ending(runner.end())})"
-            reason = found["reason"]
-            if "the program ended its process" in reason:
-                reason += f" ({ending(program.end())})"
-        statuses = {"passed": Status.CORRECT, "failed": Status.WRONG, "undecided": Status.UNDECIDED}
-        return statuses[found["status"]], reason
+                    ended = f"no verdict: the tests' process ended ({ending(runner.end())})"
+                    return {"status": "failed", "reason": ended}
+            if "the program ended its process" in found["reason"]:
+                found["reason"] += f" ({ending(program.end())})"
+        return found
 
     def run_function_cases(self, tests: FunctionTests) -> Finding:
         """Arguments go in, values come out, and are compared here."""

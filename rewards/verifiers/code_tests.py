@@ -147,6 +147,7 @@ def assert_tests(parts: list[Any], entry_point: Any = "", prompt: Any = "") -> A
     source = "\n".join(part for part in parts if part)
     if "assert" not in source and "raises" not in source:
         raise BadTests("the gold holds no assert")
+    entry_point = entry_point.removeprefix("Solution().")
     if entry_point and not entry_point.isidentifier():
         raise BadTests(f"entry_point {entry_point!r} is no name")
     return AssertTests(source, entry_point, prompt)

@@ -88,7 +88,7 @@ class Gold:
     plain: str = ""
 
 
-MOST_GOLD_WORDS = 7  # an answer in words is shorter, such as "no real solutions"; what is longer is a solution
+MOST_GOLD_WORDS = 5  # an answer in words is shorter, such as "no real solutions"; what is longer is a solution
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 
 
