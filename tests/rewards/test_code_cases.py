@@ -24,7 +24,9 @@ def _no_zygote_left() -> Iterator[None]:
 
 
 @needs_sandbox
-@pytest.mark.parametrize("group", ["wrapping", "task-code", "contest-rows", "styles-of-tests", "forms-of-tests", "hostile"])
+@pytest.mark.parametrize(
+    "group", ["wrapping", "task-code", "contest-rows", "styles-of-tests", "forms-of-tests", "hostile"]
+)
 def test_labeled_programs(group: str) -> None:
     """Every right program of the suite is accepted and every wrong one refused, none with an error."""
     cases = [case for case in CASES if case.id.startswith(f"code-{group}-")]
