@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from typing import Literal
 
+from rlpath.core.types import Status, Verdict
 from rlpath.rewards.reading import surroundings
 
 MAX_STATEMENTS = 400
@@ -114,6 +115,20 @@ class Said:
     @property
     def flooded(self) -> bool:
         return len(self.statements) > MAX_STATEMENTS
+
+
+def hear(completion: str, question: str | None = None, *, truncated: bool = False) -> Said | Verdict:
+    """What `completion` says, or the verdict where it gives no one answer: cut off, taken back, or given in floods."""
+    heard = said(completion, question)
+    if truncated:
+        heard = replace(heard, statements=tuple(s for s in heard.statements if s.complete))
+        if not heard.statements:
+            return Verdict.of(Status.TRUNCATED, reason="cut off before a complete final answer")
+    if heard.flooded:
+        return Verdict.of(Status.WRONG, reason="hundreds of final answers")
+    if heard.retracted:
+        return Verdict.of(Status.WRONG, reason="the answer is taken back after it was stated")
+    return heard
 
 
 def said(completion: str, question: str | None = None) -> Said:

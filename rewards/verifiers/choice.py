@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.guard import guarded
-from rlpath.rewards.reading.extract import Said, doubtful, said
+from rlpath.rewards.reading.extract import Said, doubtful, hear
 from rlpath.rewards.reading.vocabulary import NOT_BUT, OFFERS, OFFERS_LATER, denied
 
 _OPTION_LINE = re.compile(r"(?m)^[ \t]*[*_]{0,2}(?:\(([A-Za-z])\)|([A-Za-z])[).:])[*_]{0,2}[ \t]+(\S[^\n]*)$")
@@ -83,11 +83,9 @@ class ChoiceVerifier:
         wanted = gold_letter(gold, options)
         if wanted is None:
             return Verdict.of(Status.UNDECIDED, reason=f"the gold answer {gold[:80]!r} is no option")
-        heard = said(_without_options(completion, question))
-        if truncated and not any(s.complete for s in heard.statements):
-            return Verdict.of(Status.TRUNCATED, reason="cut off before a complete final answer")
-        if heard.flooded or heard.retracted:
-            return Verdict.of(Status.WRONG, reason="no single final answer")
+        heard = hear(_without_options(completion, question), truncated=truncated)
+        if isinstance(heard, Verdict):
+            return heard
         if wanted not in options and not gold.strip("() .").isalpha():
             options = {}
         return _judge(_chosen(heard, options), wanted)

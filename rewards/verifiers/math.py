@@ -18,7 +18,7 @@ from rlpath.rewards.maths.lexer import MAX_LENGTH
 from rlpath.rewards.maths.parser import parse
 from rlpath.rewards.maths.tree import Node, Num, Text, Unreadable
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined
-from rlpath.rewards.reading.extract import Said, Statement, doubtful, part_of_more, said
+from rlpath.rewards.reading.extract import Said, Statement, doubtful, hear, part_of_more, said
 from rlpath.rewards.reading.literals import ANY_NUMBER, hedged
 from rlpath.rewards.reading.regions import is_sentence, last_region, offered_elsewhere, region_of
 from rlpath.rewards.reading.vocabulary import denied
@@ -62,17 +62,9 @@ class MathVerifier:
         wanted = read_gold(gold)
         if not wanted.text:
             return Verdict.of(Status.UNDECIDED, reason="the gold answer is empty")
-        heard = said(completion, question)
-        if truncated:
-            heard = Said(
-                heard.text, tuple(s for s in heard.statements if s.complete), heard.thinking_unclosed, heard.retracted
-            )
-            if not heard.statements:
-                return Verdict.of(Status.TRUNCATED, reason="cut off before a complete final answer")
-        if heard.flooded:
-            return Verdict.of(Status.WRONG, reason="hundreds of final answers")
-        if heard.retracted:
-            return Verdict.of(Status.WRONG, reason="the answer is taken back after it was stated")
+        heard = hear(completion, question, truncated=truncated)
+        if isinstance(heard, Verdict):
+            return heard
         judge = _Judge(wanted, question, Clock(self.seconds))
         return judge.statements(heard) if heard.statements else judge.last(heard)
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.guard import guarded
-from rlpath.rewards.reading.extract import Said, Statement, doubtful, last_sentence, part_of_more, said
+from rlpath.rewards.reading.extract import Said, Statement, doubtful, hear, last_sentence, part_of_more, said
 from rlpath.rewards.reading.literals import (
     ANY_NUMBER,
     CURRENCY,
@@ -69,15 +69,9 @@ class NumberVerifier:
         wanted = gold_number(gold)
         if isinstance(wanted, NotANumber):
             return Verdict.of(Status.UNDECIDED, reason=f"the gold answer {gold[:80]!r} is not one number")
-        heard = said(completion, question)
-        if truncated:
-            heard = Said(heard.text, _complete(heard), heard.thinking_unclosed, heard.retracted)
-            if not heard.statements:
-                return Verdict.of(Status.TRUNCATED, reason="cut off before a complete final answer")
-        if heard.flooded:
-            return Verdict.of(Status.WRONG, reason="hundreds of final answers")
-        if heard.retracted:
-            return Verdict.of(Status.WRONG, reason="the answer is taken back after it was stated")
+        heard = hear(completion, question, truncated=truncated)
+        if isinstance(heard, Verdict):
+            return heard
         if heard.statements:
             return _judge_statements(heard, wanted, question)
         if self.require_statement:
@@ -118,10 +112,6 @@ def _asks_in(scale: int, question: str) -> bool:
         10**12: "trillions?",
     }.get(scale)
     return word is not None and re.search(rf"\b(?:in|how many|number of)\s+{word}\b", question, re.I) is not None
-
-
-def _complete(heard: Said) -> tuple[Statement, ...]:
-    return tuple(s for s in heard.statements if s.complete)
 
 
 def _judge_statements(heard: Said, wanted: Number, question: str | None) -> Verdict:
