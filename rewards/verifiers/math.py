@@ -120,12 +120,13 @@ class _Judge:
             return Verdict.of(Status.WRONG, wrong[-1].answer, "two different final answers")
         if wrong:
             return wrong[-1]
-        if problem := offered_elsewhere(heard, self._says_the_same, listed=self._listed()):
+        first, last = heard.statements[0], heard.statements[-1]
+        if problem := offered_elsewhere(heard.text, first, last, self._says_the_same, listed=self._listed()):
             return Verdict.of(Status.WRONG, verdicts[-1].answer, problem)
         return verdicts[-1]
 
     def _says_the_same(self, text: str) -> bool:
-        return _Judge(self.gold, None, self.clock).text(text).correct
+        return _Judge(self.gold, None, self.clock).text(region_of(text.strip(), "") or text).correct
 
     def _listed(self) -> bool:
         return self.gold.tree is not None and item_count(self.gold.tree) > 1

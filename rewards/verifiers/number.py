@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 
 from rlpath.core.types import Status, Verdict
@@ -26,9 +27,9 @@ from rlpath.rewards.reading.literals import (
     plain,
     read_number,
 )
-from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE, NOT_BUT, OFFERS, OFFERS_LATER, denied
+from rlpath.rewards.reading.regions import offered_elsewhere
+from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE, NOT_BUT, denied
 
-_BEFORE_OR = re.compile(r"\d[^.\n]{0,24}\b(?:or|and/or)\s*(?:else |maybe |perhaps |possibly )?\W{0,4}$", re.I)
 _SPELLED_MINUS = re.compile(r"(\d\s*)?\b(?:minus|negative)\s*$", re.I)
 _TIED = re.compile(r"[\w)] ?[*/^+<>≠-] ?$|\d:$|[A-Za-z0-9_.^]$|\w\($|\\[A-Za-z]+ ?\{?$|[_^]\{$")
 _ASKS_THE_TIME = re.compile(r"\bo['’]?clock\b|\bwhat (?:hour|time)\b|\bwhen\b", re.I)
@@ -39,7 +40,6 @@ _CIRCUMSTANCE = re.compile(
     r" (?:in|after|for|over|within|during|by) (\d[\d.,]* (?:second|minute|hour|day|week|month|year)s?)\W*$"
 )
 _TEN_TO_THE = re.compile(r"\W*10 ?\^ ?\{? ?-?\d{1,4} ?\}?\W*")
-_ADJACENT = re.compile(r"^[\s,;/&{(\[$\\]{0,8}(-?\d[\d,.]*)")
 _ONLY_NUMBER_LINE = re.compile(r"^\W*[-+]?[\d][\d.,]*\W*$")
 
 
@@ -138,7 +138,8 @@ def _judge_statements(heard: Said, wanted: Number, question: str | None) -> Verd
         return Verdict.of(Status.WRONG, statement.text[:200], problem)
     if any(not equal(other, number) for _, other in read[:-1]):
         return Verdict.of(Status.WRONG, statement.text[:200], "two different final answers")
-    if more := _offers_more(heard.text, read):
+    first, last = read[0][0], read[-1][0]
+    if more := offered_elsewhere(heard.text, first, last, lambda text: _all_equal(text, number.face)):
         return Verdict.of(Status.WRONG, statement.text[:200], more)
     return _compare(number, wanted, statement.text, question)
 
@@ -176,26 +177,10 @@ def _read_statement(statement: Statement, question: str | None) -> Number | NotA
     return number
 
 
-def _offers_more(text: str, read: list[tuple[Statement, Number]]) -> str:
-    """Why the text around the statements offers a further answer, or an empty string."""
-    first, last = read[0][0], read[-1]
-    if _BEFORE_OR.search(text, max(0, first.start - 60), first.start):
-        return "another answer is offered before the final one"
-    after = text[last[0].end : last[0].end + 2000]
-    if not after:
-        return ""
-    spans = []
-    if last[0].channel == "box" and (beside := _ADJACENT.match(after)):
-        spans.append(beside.group(1))
-    after = after.lstrip("}$) *_`\\].")
-    if match := OFFERS.match(after[:80]):
-        spans.append(after[match.end() :].split("\n", 1)[0][:80])
-    spans += [re.split(r"[.\n]", after[m.end() : m.end() + 60])[0] for m in OFFERS_LATER.finditer(after)]
-    for span in spans:
-        numbers = [literal_value(m) for m in LITERAL.finditer(plain(span))]
-        if any(value is not None and value != last[1].face for value in numbers):
-            return "another answer is offered after the final one"
-    return ""
+def _all_equal(text: str, face: Fraction) -> bool:
+    """True where no number in `text` is another one than `face`."""
+    numbers = (literal_value(m) for m in LITERAL.finditer(plain(text)))
+    return all(number is None or number == face for number in numbers)
 
 
 def _compare(number: Number, wanted: Number, text: str, question: str | None) -> Verdict:
