@@ -37,6 +37,7 @@ _SAME_THING = re.compile(
     r"hence|therefore)\b",
     re.I,
 )
+_OFFERING = re.compile(r"\b(?:or|maybe|perhaps|possibly)\W*$", re.I)
 _OR_BEFORE = re.compile(
     r"(?:[\d$)}\]]\W{0,6}|\b(?:either|perhaps|maybe|possibly)\b[^.\n]{0,30})\bor\W*$|\b(?:maybe|perhaps|possibly)\W*$",
     re.I,
@@ -128,9 +129,11 @@ def offered_elsewhere(
     (`listed`) they may be joined by "or".
     """
     before = text[max(0, first.start - 200) : first.start]
-    if not listed and _OR_BEFORE.search(before) and not right(_last_value(before)):
+    if not listed and _OFFERING.search(before[-20:]) and _OR_BEFORE.search(before) and not right(_last_value(before)):
         return "another answer is offered before the final one"
     after = text[last.end : last.end + 2000]
+    if not after:
+        return ""
     rests = [after[m.end() : m.end() + 80] for m in OFFERS_LATER.finditer(after)]
     if last.channel == "box" and (beside := _BESIDE.match(after)):
         rests.append(beside.group(1))
