@@ -34,7 +34,8 @@ from rlpath.rewards.maths.tree import (
     walk,
 )
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined, exact, numeric
-from rlpath.rewards.reading.literals import Number, read_number, words_to_number
+from rlpath.rewards.reading.literals import Number, read_number
+from rlpath.rewards.reading.numerals import words_to_number
 from rlpath.rewards.reading.vocabulary import denied
 
 _NOTHING = frozenset([

@@ -45,7 +45,8 @@ _SPACES = re.compile(
     r"|(?:hspace\*?|phantom)\{[^{}]*\}|(?:left|right)\b(?!\s*\.)|(?:left|right)\s*\.|[bB]igg?[lrm]?\b)"
     r"|~|\$|\\[()]|&nbsp;|\\nobreak"
 )
-_GROUPING = re.compile(r"(?<=\d)(?:\{,\}|,\\!\s*|\\,|\\;|\\ |\\!|(?<=\d),)(?=\d{3}(?!\d))")
+_GROUPING = re.compile(r"(?<=\d)(?:\{,\}|,\\!\s*|\\,|\\;|\\!\s*)(?=\d{3}(?!\d))")
+_GROUPED = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d|,\d)")
 _WRAPPERS = {
     "mathrm", "mathbf", "mathit", "mathsf", "mathcal", "boldsymbol", "bm", "vec", "mathbb", "operatorname", "hat",
     "overrightarrow", "overline", "bar", "tilde", "underline",
@@ -91,6 +92,7 @@ _TOKEN = re.compile(
     r"|(?P<op><=|>=|!=|=>|->|\*\*|!!|\.\.\.|[-+*/^_=<>!()\[\]{},;:|&'%≈])|(?P<dot>\.)"
 )
 _EXPONENT = re.compile(r"[eE]([-+]?\d+)(?![\w.])")
+_NESTING = {"(": 1, "[": 1, "\\{": 1, ")": -1, "]": -1, "\\}": -1}
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 
 
@@ -109,28 +111,10 @@ def _prepared(text: str) -> str:
     text = text.replace("\\$", "\\dollar ").replace("£", " ").replace("€", " ").replace("\\!", "\\! ")
     text = re.sub(r"(?<=\d),\\! +(?=\d{3})", "{,}", text)
     text = _PRIMES.sub(lambda m: "'" * m.group().count("prime"), text)
-    text = _degroup(text)
+    text = _GROUPING.sub("", text)
     text = re.sub(r"\\\\\[[^\[\]]{0,12}(?:pt|ex|em|mm|cm)\]", r"\\\\", text)
     text = re.sub(r"(?<!\\)\\\[(?!\s*-?\d*\.?\d*(?:ex|pt|em|mm|cm)\])|\\\]", " ", text)
     return _SPACES.sub(" ", text)
-
-
-def _degroup(text: str) -> str:
-    """Drop thousands separators outside brackets; inside them a comma separates."""
-    if not _GROUPING.search(text):
-        return text
-    text = re.sub(r"(?<=\d)(?:\{,\}|,\\!\s*|\\,|\\;|\\!\s*)(?=\d{3}(?!\d))", "", text)
-    depth, pieces, last = 0, [], 0
-    for match in re.finditer(r"\\?[({\[]|\\?[)}\]]|(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d]|,\d)", text):
-        found = match.group()
-        if found[0].isdigit():
-            pieces += [text[last : match.start()], found if depth > 0 else found.replace(",", "")]
-            last = match.end()
-        elif found[-1] in "([" or found == "\\{":
-            depth += 1
-        elif found[-1] in ")]" or found == "\\}":
-            depth -= 1
-    return "".join([*pieces, text[last:]])
 
 
 @lru_cache(maxsize=4096)
@@ -192,6 +176,9 @@ def _plain(match: re.Match[str], kind: str, out: list[Token], spaced: bool) -> N
 
 
 def _number(text: str, digits: str, position: int, out: list[Token], spaced: bool) -> int:
+    grouped = _GROUPED.match(text, position - len(digits))
+    if grouped and not sum(_NESTING.get(token.text, 0) for token in out):  # within brackets a comma separates
+        digits, position = grouped.group().replace(",", ""), grouped.end()
     exponent = _EXPONENT.match(text, position)
     if exponent:
         out.append(Token("num", digits + exponent.group(), spaced))

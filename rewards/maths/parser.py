@@ -46,7 +46,7 @@ from rlpath.rewards.maths.tree import (
     symbols,
 )
 from rlpath.rewards.maths.units import is_name, reads_as_unit
-from rlpath.rewards.reading.literals import words_to_number
+from rlpath.rewards.reading.numerals import words_to_number
 
 _RELATIONS = frozenset(["=", "<", ">", "<=", ">=", "!=", "≈", "in"])
 _SEPARATORS = frozenset({",", ";", "and", "or"})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from rlpath.rewards.reading.literals import bounded_before, words_to_number
+from rlpath.rewards.reading.literals import bounded_before
+from rlpath.rewards.reading.numerals import words_to_number
 from rlpath.rewards.reading.vocabulary import CALCULATES_AFTER, CALCULATES_BEFORE, CALCULATES_LATER
 
 # What is measured: the names of its units, and what each is in the first of them. Plurals are derived.

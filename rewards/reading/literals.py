@@ -11,6 +11,7 @@ import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
 
+from rlpath.rewards.reading.numerals import DIGITS, MAX_EXPONENT, WORD, numeral, spoken_number, words_to_number
 from rlpath.rewards.reading.vocabulary import (
     ALTERNATIVE,
     BOUNDS_BEFORE,
@@ -18,13 +19,9 @@ from rlpath.rewards.reading.vocabulary import (
     CALCULATES_BEFORE,
     CALCULATES_LATER,
     DENIES_BEFORE,
-    FRACTION_WORDS,
     PERCENT,
     SCALES,
 )
-
-MAX_DIGITS = 1000
-MAX_EXPONENT = 1000
 
 _MINUS = "−–‐‑‒﹣－➖"
 _SPACES = "\u00a0\u2009\u202f\u2007\u2008\u2006\u205f\u3000"
@@ -36,11 +33,10 @@ _VULGAR = {c: Fraction(unicodedata.numeric(c)).limit_denominator(10) for c in "�
 CURRENCY = "$€£¥₹₩₽¢₦₱"
 
 _SIGN = r"(?P<sign>[-+]?)"
-_DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?:'\d{3})+|\d{1,3}(?:_\d{3})+|\d{1,3}(?: \d{3})+(?![\d./])|\d+)"
 LITERAL = re.compile(
     rf"{_SIGN} ?[{CURRENCY}]? ?(?P<sign2>[-+]?)"
-    rf"(?:(?P<mixed>{_DIGITS})(?: | ?and ?|-)(?P<mixed_top>\d+) ?/ ?(?P<mixed_bottom>\d+)(?![\d.])"
-    rf"|(?P<whole>{_DIGITS})(?P<decimals>\.\d+|\.(?!\w))?|(?P<point>\.\d+))"
+    rf"(?:(?P<mixed>{DIGITS})(?: | ?and ?|-)(?P<mixed_top>\d+) ?/ ?(?P<mixed_bottom>\d+)(?![\d.])"
+    rf"|(?P<plain>{DIGITS}(?:\.\d+|\.(?!\w))?|\.\d+))"
     r"(?: ?(?:[eE]|\* ?10 ?(?:\^|\*\*) ?)(?P<exponent>\(?[-+]?\d+\)?|\{ ?[-+]?\d+ ?\})(?![\d.]))?"
     r"(?: ?/ ?(?P<bottom>\d+(?:,\d{3})*(?:\.\d+)?)(?![\d,]*\d|/\d))?"
 )
@@ -101,7 +97,7 @@ _OPERATOR = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number that was read: its face value, the factor a word behind it puts on it, a percent sign, the unit.
+    """A number that was read: its face value, the factor a word behind it puts on it, a percent sign.
 
     `face` is the value as written; `scale` is 10**6 behind "million", else 1.
     """
@@ -109,7 +105,6 @@ class Number:
     face: Fraction
     scale: int = 1
     percent: bool = False
-    unit: str = ""
 
     @property
     def value(self) -> Fraction:
@@ -281,37 +276,22 @@ def _scaled(face: Fraction, rest: str, percent: bool) -> Number:
     if rest[:1] and rest[0] in "MBkK" and len(unit) == 1:
         return Number(face, {"m": 10**6, "b": 10**9, "k": 1000}[unit])
     scale = SCALES.get(unit.removesuffix("s") or unit, 1) if unit != "k" else 1
-    return Number(face, scale, percent, "" if scale != 1 else unit)
+    return Number(face, scale, percent)
 
 
 def literal_value(match: re.Match[str]) -> Fraction | None:
     """The value of a `LITERAL` match, or None where it is too large to hold or divides by zero."""
-    if len(match.group()) > MAX_DIGITS:
-        return None
-    part = match.groupdict()
-    if part["mixed"]:
-        if int(part["mixed_bottom"]) == 0:
+    part = match.groupdict("")
+    exponent = part["exponent"].strip("(){} ")
+    value = numeral((part["mixed"] or part["plain"]) + (f"e{exponent}" if exponent else ""))
+    for top, bottom in ((part["mixed_top"], part["mixed_bottom"]), ("", part["bottom"])):
+        if value is None or not bottom:
+            continue
+        below = numeral(bottom)
+        if not below:
             return None
-        value = _grouped(part["mixed"]) + Fraction(int(part["mixed_top"]), int(part["mixed_bottom"]))
-    else:
-        whole, decimals = part["whole"] or "0", (part["decimals"] or part["point"] or "").rstrip(".")
-        value = _grouped(whole) + (Fraction(f"0{decimals}") if decimals else 0)
-    if part["exponent"]:
-        exponent = int(part["exponent"].strip("(){} "))
-        if abs(exponent) > MAX_EXPONENT:
-            return None
-        value *= Fraction(10) ** exponent
-    if part["bottom"]:
-        bottom = Fraction(part["bottom"].replace(",", ""))
-        if bottom == 0:
-            return None
-        value /= bottom
-    negative = (part["sign"] == "-") != (part["sign2"] == "-")
-    return -value if negative else value
-
-
-def _grouped(digits: str) -> Fraction:
-    return Fraction(re.sub(r"[,'_ ]", "", digits))
+        value = value + Fraction(int(top)) / below if top else value / below
+    return -value if value and (part["sign"] == "-") != (part["sign2"] == "-") else value
 
 
 def numbers_in(text: str) -> list[str]:
@@ -334,41 +314,11 @@ def bounded_before(text: str) -> bool:
     return BOUNDS_BEFORE.search(text) is not None
 
 
-_SMALL_WORDS = """
-    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
-    eighteen nineteen
-"""
-_TENS_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_WORD = re.compile(r"[A-Za-z]+|\d[\d.,]*|[^\sA-Za-z\d-]")
-_WORD_SCALES = frozenset({"thousand", "million", "billion", "trillion", "dozen"})
-_NO_UNIT = re.compile(r"\s*(?:of|or|and|point|thing|to|by|more|less|is|was|are|from)\b", re.I)
-_WORD_VALUES = {w: i for i, w in enumerate(_SMALL_WORDS.split())} | {
-    w: 20 + 10 * i for i, w in enumerate(_TENS_WORDS.split())
-}
-
-
-def words_to_number(text: str, *, alone: bool = False) -> Fraction | None:
-    """The value of a number written out in English, if `text` begins with one, or is one with `alone`.
-
-    >>> words_to_number("one hundred and twenty-three dollars"), words_to_number("two thirds")
-    (Fraction(123, 1), Fraction(2, 3))
-    >>> words_to_number("one and a half"), words_to_number("one of them"), words_to_number("two dozen", alone=True)
-    (Fraction(3, 2), None, Fraction(24, 1))
-    """
-    found = spoken_number(text[:200])
-    if found is None:
-        return None
-    value, rest = found
-    if rest.strip(" .!") and (alone or len(rest.split()) > 4 or _NO_UNIT.match(rest)):
-        return None
-    return value
-
-
 def only_spoken_number(sentence: str) -> Number | NotANumber:
     """The one number that `sentence`, which has no digits, writes out in words."""
     found: list[Number | NotANumber] = []
     at = 0
-    for word in _WORD.finditer(sentence):
+    for word in WORD.finditer(sentence):
         if word.start() < at or word.group().lower() == "one":
             continue
         if spoken := spoken_number(sentence[word.start() :]):
@@ -377,45 +327,3 @@ def only_spoken_number(sentence: str) -> Number | NotANumber:
             found.append(NotANumber("a calculation") if tied else _with_rest(spoken[0], "", spoken[1], spoken[1]))
             at = len(sentence) - len(spoken[1])
     return found[0] if len(found) == 1 else NotANumber("not one number in words")
-
-
-def spoken_number(text: str) -> tuple[Fraction, str] | None:
-    """The value of the number words that `text` begins with, and the text behind them; None where there are none."""
-    words = list(_WORD.finditer(text))
-    at = 0
-    negative = bool(words) and words[0].group().lower() in ("minus", "negative")
-    at += negative
-    if at < len(words) and words[at].group().lower() in ("a", "an") and at + 1 < len(words):
-        following = words[at + 1].group().lower()
-        at += following in FRACTION_WORDS or following in SCALES
-    total, group, used, end = Fraction(0), Fraction(0), 0, 0
-    while at < len(words):
-        word = words[at].group().lower()
-        following = words[at + 1].group().lower() if at + 1 < len(words) else ""
-        last = words[at + 2].group().lower() if at + 2 < len(words) else ""
-        if word in _WORD_VALUES:
-            group += _WORD_VALUES[word]
-        elif word == "hundred" and (group or not used):
-            group = (group or 1) * 100
-        elif word in _WORD_SCALES and (group or not used):
-            total, group = total + (group or 1) * SCALES[word], Fraction(0)
-        elif word in FRACTION_WORDS or (word[:-1] in FRACTION_WORDS and word[-1] == "s") or word == "halves":
-            part = Fraction(1, 2 if word == "halves" else FRACTION_WORDS.get(word) or FRACTION_WORDS[word[:-1]])
-            if used and not group and not total:
-                return None
-            total, group = total + (group or 1) * part, Fraction(0)
-            end, used = words[at].end(), used + 1
-            break
-        elif word == "and" and used and following in ("a", "an", "one") and last in FRACTION_WORDS:
-            total, group = total + group + Fraction(1, FRACTION_WORDS[last]), Fraction(0)
-            end, used = words[at + 2].end(), used + 1
-            break
-        elif not (word == "and" and used and following in _WORD_VALUES and (group >= 100 or total)):
-            break
-        if word != "and":
-            end = words[at].end()
-        at, used = at + 1, used + 1
-    if not used or text[: words[0].start()].strip(" \"'*_("):
-        return None
-    value = total + group
-    return (-value if negative else value), text[end:]

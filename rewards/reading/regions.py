@@ -42,7 +42,7 @@ _OR_BEFORE = re.compile(
     r"(?:[\d$)}\]]\W{0,6}|\b(?:either|perhaps|maybe|possibly)\b[^.\n]{0,30})\bor\W*$|\b(?:maybe|perhaps|possibly)\W*$",
     re.I,
 )
-_BESIDE = re.compile(r"^[\s,;/&{(\[$\\]{0,8}(-?\d[\d,.]*)")
+_BESIDE = re.compile(r"^(?:[,;/&]\s*|\{)?\$?(\d[\d.]*)")
 
 
 def spans(text: str) -> list[tuple[int, int, str]]:

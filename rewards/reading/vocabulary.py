@@ -86,7 +86,7 @@ ALTERNATIVE = re.compile(
 )
 # Behind a stated answer, in the same sentence: what follows is offered in its place.
 OFFERS = re.compile(
-    rf"^[^\n.!?]{{0,60}}?(?:\b(?:{_OR}|alternatively|{_DOUBTS}|otherwise|instead|rather|so (?:do|does|is)"
+    rf"^[^\n.!?\d]{{0,60}}?(?:\b(?:{_OR}|alternatively|{_DOUBTS}|otherwise|instead|rather|so (?:do|does|is)"
     rf"|{_CORRECTS})(?![A-Za-z])|或)",
     re.I,
 )

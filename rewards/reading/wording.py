@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from rlpath.rewards.reading.literals import words_to_number
+from rlpath.rewards.reading.numerals import words_to_number
 
 MAX_WORDING = 1000  # characters; the patterns are quadratic, and no answer in words is longer
 _NAMES = r"sin|cos|tan|cot|sec|csc|log|ln|exp|abs|max|min|gcd|lcm|arcsin|arccos|arctan|floor|ceil"
