@@ -8,8 +8,8 @@ from fractions import Fraction
 
 from rlpath.rewards.maths.build import is_measured
 from rlpath.rewards.maths.tree import Node, Num, Op, Sym, Unit, Unreadable, contains, key, symbols, walk
-from rlpath.rewards.maths.units import lookup, singular
 from rlpath.rewards.maths.values import Clock, Evaluation, TooLarge, Undefined, exact, same_value
+from rlpath.rewards.reading.units import lookup, singular
 
 _POINTS = 12
 _ENOUGH = 6

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from rlpath.rewards.maths.tree import Unreadable
-from rlpath.rewards.maths.units import is_unit_word
+from rlpath.rewards.reading.units import is_unit_word
 
 MAX_LENGTH = 4000
 MAX_TOKENS = 2000

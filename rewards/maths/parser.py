@@ -45,8 +45,8 @@ from rlpath.rewards.maths.tree import (
     renamed,
     symbols,
 )
-from rlpath.rewards.maths.units import is_name, reads_as_unit
 from rlpath.rewards.reading.numerals import words_to_number
+from rlpath.rewards.reading.vocabulary import counted, names_a_value
 
 _RELATIONS = frozenset(["=", "<", ">", "<=", ">=", "!=", "≈", "in"])
 _SEPARATORS = frozenset({",", ";", "and", "or"})
@@ -153,7 +153,7 @@ class _Parser:
     def name(self) -> str:
         """The words that name the value behind them; an empty string, and nothing read, where there are none."""
         token, following = self.peek(), self.peek(1)
-        named = token.kind == "text" and is_name(token.text.removesuffix(" is").removesuffix(" has"))
+        named = token.kind == "text" and names_a_value(token.text.removesuffix(" is").removesuffix(" has"))
         if following.text == ":" and named:
             self.position += 2
         elif named and (following.kind == "num" or following.text in ("-", "frac", "sqrt", "pm", "dollar")):
@@ -264,7 +264,7 @@ class _Parser:
         match right:
             case Op("div", (Text(top), Text(bottom))) if isinstance(left, Num):
                 return Op("div", (multiplied(left, Unit(top)), Unit(bottom)))
-        if isinstance(right, Text) and not isinstance(left, Text) and not reads_as_unit(right.words):
+        if isinstance(right, Text) and not isinstance(left, Text) and not counted(right.words):
             raise Unreadable("words about a number that are no unit")
         right = as_unit(right)
         if isinstance(left, Text) or isinstance(right, Seq | Interval | Relation):

@@ -11,16 +11,15 @@ import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
 
-from rlpath.rewards.reading.numerals import DIGITS, MAX_EXPONENT, WORD, numeral, spoken_number, words_to_number
+from rlpath.rewards.reading.numerals import DIGITS, MAX_EXPONENT, SCALES, WORD, numeral, spoken_number, words_to_number
+from rlpath.rewards.reading.units import UNIT
 from rlpath.rewards.reading.vocabulary import (
     ALTERNATIVE,
-    BOUNDS_BEFORE,
-    CALCULATES_AFTER,
     CALCULATES_BEFORE,
-    CALCULATES_LATER,
     DENIES_BEFORE,
     PERCENT,
-    SCALES,
+    bounded_before,
+    calculates_after,
 )
 
 _MINUS = "−–‐‑‒﹣－➖"
@@ -46,11 +45,6 @@ _TEN_TO_THE = re.compile(r"10 ?\^ ?\{? ?(-?\d{1,4}) ?\}?(?![\d.])")
 _FULL_HOUR = re.compile(r"^:00(?= ?[ap]\.?m\b)", re.I)
 _PERCENT = re.compile(rf"\s*(?:{PERCENT})", re.I)
 _OF_A_NUMBER = re.compile(r" ?(?:of|de|von|от|du|des)? ?-?\d")
-_OTHER_NOTATION = re.compile(
-    r"_|[₀-₉]| ?\(?(?:in )?base\b| ?: ?\d| ?\(mod\b|[°'′] ?\d+ ?['\"′″]"
-    r"| ?[(\[{](?:approx\w*|about|or|maybe)?[ ~.]*\d[\d.,]*[)\]}]",
-    re.I,
-)
 # "18 oder 20", "18 in 20", "18 hoch 2": only a reason or a circumstance may tie a number to the next.
 _WORD_AND_NUMBER = re.compile(
     r" ?(?!(?:because|since|as|for|after|when|on|given|if|y|und|and|et|и)\b)([^\W\d_]+) (?:на )?-?[\d$]", re.I
@@ -58,12 +52,6 @@ _WORD_AND_NUMBER = re.compile(
 _TRAILING_OR = re.compile(r"\bor [^\d]*$")  # "125 students like chess or football"
 _ALSO = re.compile(r"[\s,;/]*(?:or|and|maybe|perhaps|to)\s+(?:maybe |perhaps |possibly )?", re.I)
 _ASIDE = re.compile(r"^ (?:\([^()]{2,120}\)|[-–—] (?=[a-z]{3,})[^\n]*)\W*$|^ [—–] .*$", re.S | re.I)
-_TWO_UNITS = re.compile(
-    r"^ ?(?:feet|foot|ft|hours?|hrs?|h|minutes?|min|pounds?|lbs?|yards?|weeks?|days?|years?|meters?|km|kg|m)"
-    r"[\s,]+(?:and )?\d+ ?(?:inch(?:es)?|in|minutes?|mins?|m|seconds?|secs?|ounces?|oz|feet|ft"
-    r"|days?|hours?|months?|cm|g)\b",
-    re.I,
-)
 ANY_NUMBER = re.compile(r"\d")
 _NUMBER_SPAN = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?|\.\d+")
 
@@ -84,14 +72,18 @@ _LEAD = re.compile(
 _BEFORE_NUMBER = re.compile(r"[^\d=]{1,60}(?=\d)")
 _SPELLED_MINUS = re.compile(r"(?:minus|negative) ?(?=[\d$.])", re.I)
 _ASSIGNED = re.compile(r"^[A-Za-z][\w{}\\]{0,12}(?:\([^()]{0,12}\))? ?=")
-_JOINED = re.compile(
-    rf"^\s*(?:,|;|/|&|-|\||to\b|through\b|and\b|or\b|\\pm|±|plus or minus\b|vs\.?)\s*(?:and |or "
-    rf")?[-+]?[{CURRENCY}]?[-+]?\.?\d",
-    re.I,
-)
-_OPERATOR = re.compile(
-    r"^\s*(?:[*^<>≤≥≠%]?\s*[+*^<>≤≥≠]|/(?! ?[a-z]{2})|-\s*[\d(\\a-zA-Z]|\\(?:times|cdot|div|le|ge|lt|gt|neq?|pm)\b"
-    r"|!|:\d|[xX]\s*\d|\(\d|\\(?:sqrt|pi)\b)"
+# What directly behind a number makes it a part of something longer; `_PERCENT` and asides are taken off before.
+_CONTINUES = re.compile(
+    r"[_₀-₉⁰¹²³⁴-⁹]|(?i: ?\(?(?:in )?base\b)| ?: ?\d| ?\(mod\b|[°'′] ?\d+ ?['\"′″]"  # a base, a ratio, minutes
+    r"|(?i: ?[(\[{](?:approx\w*|about|or|maybe)?[ ~.]*\d[\d.,]*[)\]}])"  # another number in brackets
+    rf"|(?i: ?{UNIT}[\s,]+(?:and )?\d+ ?{UNIT}\b)"  # an amount in two units
+    r"|(?i:\s*(?:,|;|/|&|-|\||to\b|through\b|and\b|or\b|\\pm|±|plus or minus\b|vs\.?)\s*(?:and |or )?"
+    rf"[-+]?[{CURRENCY}]?[-+]?\.?\d)| [-+$]?\.?\d|.*\bor\W*$"  # a list or a range
+    r"|\s*\\.*\d|\.\.|\.?…|\s*\?"  # a second number behind a command, digits that go on, a question
+    r"|[xyzabcnpqruvwije](?![A-Za-z.])| ?[xyzn]$"  # a variable
+    r"|\s*(?:[*^<>≤≥≠%]?\s*[+*^<>≤≥≠]|/(?! ?[a-z]{2})|-\s*[\d(\\a-zA-Z]|!|:\d|[xX]\s*\d|\(\d"
+    r"|\\(?:times|cdot|div|le|ge|lt|gt|neq?|pm|sqrt|pi)\b)"  # an operator
+    r"|[A-Za-z]*\d|[.,]\d"
 )
 
 
@@ -227,43 +219,19 @@ def _with_rest(face: Fraction, literal: str, rest: str, whole: str) -> Number | 
     rest = _FULL_HOUR.sub("", rest)
     if not rest or rest in (".", "$", "$."):
         return Number(face)
-    if _OTHER_NOTATION.match(rest):
-        return NotANumber("a number in another base, a ratio, or an amount in two units")
     rest = _ASIDE.sub("", rest) or "."
-    if CALCULATES_AFTER.match(rest) or CALCULATES_LATER.match(rest):
-        return NotANumber("a part of a calculation or of a larger number")
+    if rest[0] == "$" and literal[:1] not in CURRENCY:
+        rest = rest[1:] or "."
+    if ((also := _ALSO.match(rest)) and spoken_number(rest[also.end() :])) or hedged(whole):
+        return NotANumber("hedges between numbers")
     if DENIES_BEFORE.match(rest):
         return NotANumber("the number is denied")
-    if (also := _ALSO.match(rest)) and spoken_number(rest[also.end() :]):
-        return NotANumber("hedges between numbers")
-    if two := _TWO_UNITS.match(rest):
-        return NotANumber(f"an amount in two units: {two.group().strip()[:40]}")
-    if hedged(whole):
-        return NotANumber("hedges between numbers")
-    if _JOINED.match(rest) or re.match(r" [-+$]?\.?\d", rest) or re.search(r"\bor\W*$", rest):
-        return NotANumber("a list or a range, not one number")
-    if rest[0] == "$" and literal[0] not in CURRENCY:
-        rest = rest[1:]
-    if re.match(r"\s*\\", rest) and ANY_NUMBER.search(rest):
-        return NotANumber("a second number behind a command")
-    if rest[:2] in ("..", ".…") or rest[0] == "…" or rest.startswith("\\ldots"):
-        return NotANumber("digits that go on")
+    percent = _PERCENT.match(rest)
+    rest = rest[percent.end() :] if percent else rest
+    if calculates_after(rest) or _CONTINUES.match(rest) or (percent and _OF_A_NUMBER.match(rest)):
+        return NotANumber("a part of a calculation, of a list or of a longer number")
     if joined := _WORD_AND_NUMBER.match(rest):
         return NotANumber(f"another number behind {joined.group(1)!r}")
-    if rest.lstrip()[:1] == "?":
-        return NotANumber("a number that is asked, not stated")
-    if percent := _PERCENT.match(rest):
-        rest = rest[percent.end() :]
-        if _OF_A_NUMBER.match(rest):
-            return NotANumber("a part of a calculation or of a larger number")
-    if re.match(r"[xyzabcnpqruvwije](?![A-Za-z.])| ?[xyzn]$|[⁰¹²³⁴-⁹]", rest):
-        return NotANumber("an expression with a variable or a power")
-    if (
-        _OPERATOR.match(rest)
-        or (rest[:1].isalnum() and re.match(r"[A-Za-z]*\d|[.,]\d|\d", rest))
-        or re.match(r"[.,]\d", rest)
-    ):
-        return NotANumber("a calculation or a malformed number")
     more = re.match(r"[^\d]{0,40}(?:,|;|\band\b|/|&)\s*(?:and |or )?\$?(-?[\d.,]+)", rest)
     if more and numbers_in(more.group(1)) != numbers_in(literal):
         return NotANumber("a list of numbers")
@@ -307,11 +275,6 @@ def hedged(text: str) -> bool:
     """True where `text` offers more than one number with words such as "or", "maybe", "depending on"."""
     found = ALTERNATIVE.search(_TRAILING_OR.sub("", text))
     return found is not None and len(set(numbers_in(text))) > 1
-
-
-def bounded_before(text: str) -> bool:
-    """True where `text`, which stands before a number, makes it a bound or denies it ("not", "more than")."""
-    return BOUNDS_BEFORE.search(text) is not None
 
 
 def only_spoken_number(sentence: str) -> Number | NotANumber:

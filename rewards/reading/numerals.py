@@ -11,13 +11,24 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from rlpath.rewards.reading.vocabulary import FRACTION_WORDS, SCALES
-
 MAX_DIGITS = 1000
 MAX_EXPONENT = 1000
 DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?:'\d{3})+|\d{1,3}(?:_\d{3})+|\d{1,3}(?: \d{3})+(?![\d./])|\d+)"
 _GROUPING = re.compile(r"[,'_ ]")
 
+FRACTION_WORDS = {
+    "half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9,
+    "tenth": 10, "hundredth": 100, "thousandth": 1000,
+}  # fmt: skip
+SCALES = {
+    "hundred": 100, "thousand": 1000, "k": 1000, "million": 10**6, "mn": 10**6, "billion": 10**9, "bn": 10**9,
+    "trillion": 10**12, "dozen": 12, "score": 20, "lakh": 10**5, "crore": 10**7,
+    "mil": 1000, "mille": 1000, "tausend": 1000, "тысяч": 1000, "тысячи": 1000, "百": 100, "千": 1000, "万": 10**4,
+    "萬": 10**4, "亿": 10**8, "億": 10**8, "millone": 10**6, "millón": 10**6, "millionen": 10**6,
+    "миллион": 10**6, "миллионов": 10**6, "миллиона": 10**6,
+    "milliarden": 10**9, "milliard": 10**9, "миллиардов": 10**9, "dutzend": 12, "docena": 12, "douzaine": 12,
+    "дюжин": 12, "дюжины": 12, "打": 12,
+}  # fmt: skip
 _SMALL_WORDS = """
     zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
     eighteen nineteen

@@ -9,19 +9,9 @@ from __future__ import annotations
 
 import re
 
-FRACTION_WORDS = {
-    "half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9,
-    "tenth": 10, "hundredth": 100, "thousandth": 1000,
-}  # fmt: skip
-SCALES = {
-    "hundred": 100, "thousand": 1000, "k": 1000, "million": 10**6, "mn": 10**6, "billion": 10**9, "bn": 10**9,
-    "trillion": 10**12, "dozen": 12, "score": 20, "lakh": 10**5, "crore": 10**7,
-    "mil": 1000, "mille": 1000, "tausend": 1000, "тысяч": 1000, "тысячи": 1000, "百": 100, "千": 1000, "万": 10**4,
-    "萬": 10**4, "亿": 10**8, "億": 10**8, "millone": 10**6, "millón": 10**6, "millionen": 10**6,
-    "миллион": 10**6, "миллионов": 10**6, "миллиона": 10**6,
-    "milliarden": 10**9, "milliard": 10**9, "миллиардов": 10**9, "dutzend": 12, "docena": 12, "douzaine": 12,
-    "дюжин": 12, "дюжины": 12, "打": 12,
-}  # fmt: skip
+from rlpath.rewards.reading.numerals import words_to_number
+from rlpath.rewards.reading.units import UNIT
+
 PERCENT = r"\\?%|per ?cent\b|prozent\b|por ciento\b|pour ?cent\b|процент\w*"
 _PARTS = r"hal(?:f|ves)|(?:third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth)s?"
 _QUANTITY = r"(?:\$? ?-?\d|zero|one|two|three|four|five|six|seven|eight|nine|ten|twenty|fifty|hundred|it\b|that\b)"
@@ -35,7 +25,7 @@ CALCULATES_AFTER = re.compile(
     r"|\w+ed (?:to|from|by|with|into)|from \d|r ?\d"
     r"|moins|menos|más|минус|плюс|al cuadrado|au carré|в квадрате|hoch|y medi[oa]|und ein halb|et demie?|с половиной"
     r"|multiplied|divided|over|choose|mod|modulo|modulus|raised|to the|factorial"
-    r"|squared?\b(?! (?:\w*(?:meters?|metres?|feet|inch(?:es)?|miles?|yards?|units?)|cm|km|mm|m|ft|in)\b)|cubed"
+    rf"|squared?\b(?! {UNIT}\b)|cubed"
     r"|point|percent of|root|pi|negative|below zero|under zero|short of|through|thru|till|until|up to|upto|otherwise"
     r"|rather|else|log|sqrt|or (?:more|less|fewer|greater|higher|lower|so|over|under|above|below)|and (?:up|above|over)"
     rf"|at (?:least|most)|out of|in every|per cent of|complement|to (?={_QUANTITY})"
@@ -122,6 +112,53 @@ DENIES_BEFORE = re.compile(
     r"(?:too \w+|(?:an? |the )?(?:wrong|incorrect|false)|not (?:right|correct|the|true|my|our|a)|n't|my first guess)\b",
     re.I,
 )
+
+
+# The closed class of words that no counted noun has in it: verbs, prepositions, joints, denials, bounds.
+_CLOSED_CLASS = """
+    is isn are was were be been not no never or but and if too wrong incorrect less more than least most about maybe
+    perhaps possibly probably to through otherwise rather either versus dozen dozens below above over under negative
+    minus plus times divided squares cubed root mod modulo unless except between without instead approximately roughly
+    does exist undefined infinite where when which that given for all any after before by from past beyond near within
+    until we you i have get so thus then hence therefore
+"""
+_NOT_COUNTED = frozenset(_CLOSED_CLASS.split())
+_MONTH = re.compile(r"(?:january|february|march|april|may|june|july|(?:august|septem|octo|novem|decem)(?:ber)?)$", re.I)
+
+
+def calculates_after(text: str) -> bool:
+    """True where `text`, which stands behind a number, makes it a part of a calculation or of a larger number."""
+    return CALCULATES_AFTER.match(text) is not None or CALCULATES_LATER.match(text) is not None
+
+
+def bounded_before(text: str) -> bool:
+    """True where `text`, which stands before a number, makes it a bound or denies it ("not", "more than")."""
+    return BOUNDS_BEFORE.search(text) is not None
+
+
+def counted(words: str) -> bool:
+    """True where `words` behind a number are its unit, or name what it counts.
+
+    Units are a closed list, which says what converts; nouns are not, so the rule for them is by what they are not: a
+    plain phrase without a number, and without a word that calculates, compares, bounds, denies or hedges.
+
+    >>> [counted(words) for words in ("square inches", "eggs per day", "and a half", "to 9")]
+    [True, True, False, False]
+    """
+    if re.search(r"\d", words) or calculates_after(f" {words}"):
+        return False
+    return not any(w in _NOT_COUNTED or words_to_number(w) is not None for w in re.findall(r"[a-z]+", words.lower()))
+
+
+def names_a_value(words: str) -> bool:
+    """True where `words` before a number can be the name of what it counts: "Paolo", "minimum", "the answer".
+
+    >>> [names_a_value(words) for words in ("Paolo", "day", "between", "not")]
+    [True, True, False, False]
+    """
+    if words.endswith(" of") or _MONTH.match(words):
+        return False
+    return counted(words) and CALCULATES_BEFORE.search(words) is None and not bounded_before(words)
 
 
 def denied(text: str) -> bool:

@@ -20,7 +20,6 @@ from rlpath.rewards.reading.literals import (
     LITERAL,
     NotANumber,
     Number,
-    bounded_before,
     hedged,
     literal_value,
     only_spoken_number,
@@ -28,7 +27,7 @@ from rlpath.rewards.reading.literals import (
     read_number,
 )
 from rlpath.rewards.reading.regions import offered_elsewhere
-from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE, NOT_BUT, denied
+from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE, NOT_BUT, bounded_before, denied
 
 _SPELLED_MINUS = re.compile(r"(\d\s*)?\b(?:minus|negative)\s*$", re.I)
 _TIED = re.compile(r"[\w)] ?[*/^+<>≠-] ?$|\d:$|[A-Za-z0-9_.^]$|\w\($|\\[A-Za-z]+ ?\{?$|[_^]\{$")
