@@ -12,6 +12,7 @@ from rlpath.rewards.maths.values import Clock, Evaluation, TooLarge, Undefined, 
 from rlpath.rewards.reading.units import lookup, singular
 
 _POINTS = 12
+_BEYOND = frozenset({2, 4, 8, 9})
 _ENOUGH = 6
 
 
@@ -253,9 +254,9 @@ def _points(names: list[str], answer: Node, gold: Node) -> list[dict[str, Fracti
             digest = hashlib.sha256(seed + f"{n}:{name}".encode()).digest()
             share = Fraction(int.from_bytes(digest[:5], "big") | 1, 1 << 40)
             value = share if digest[6] % 2 else 1 + 2 * share
-            # Some points lie beyond every constant, where |x - 5| and 5 - x, or |x + 10| - 10 and x, part.
-            value = value * reach if n % 3 == 2 and reach < 1000 else value
-            point[name] = -value if n % 4 == 1 or (n % 4 == 3 and digest[7] % 2) else value
+            # Some points lie beyond every constant on either side, where |x - 5| and 5 - x part.
+            value = (1 + share) * reach if n in _BEYOND and reach < 1000 else value
+            point[name] = -value if n in (1, 4, 9) or (n in (3, 7) and digest[7] % 2) else value
         points.append(point)
     return points
 

@@ -9,6 +9,7 @@ Nothing is evaluated and nothing is handed to another parser: what this grammar 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -61,6 +62,7 @@ _MATRICES = frozenset(["pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "
 _NO_ATOM = frozenset([
     "cup", "cap", "setminus", "in", "and", "or", "pm", "mp", "choose", "not", "degree", "rfloor", "rceil", "pmod",
 ])  # fmt: skip
+_STATES = re.compile(r" (?:is|are|has|have|equals)$")
 END = Token("end", "")
 
 
@@ -153,7 +155,7 @@ class _Parser:
     def name(self) -> str:
         """The words that name the value behind them; an empty string, and nothing read, where there are none."""
         token, following = self.peek(), self.peek(1)
-        named = token.kind == "text" and names_a_value(token.text.removesuffix(" is").removesuffix(" has"))
+        named = token.kind == "text" and names_a_value(_STATES.sub("", token.text))
         if following.text == ":" and named:
             self.position += 2
         elif named and (following.kind == "num" or following.text in ("-", "frac", "sqrt", "pm", "dollar")):

@@ -80,7 +80,7 @@ _SENTENCE_END = re.compile(r"[.?。](?=[\s\"'”’)*_]|$)|(?<!\\)!(?=[\"'”’
 _DRESS = re.compile(r"[ \t\n*_`:$\\\[(]*")
 _NOT_FINAL = re.compile(
     r"\b(?:if|suppose|assum\w+|unless|some (?:\w+ )?think|whether"
-    r"|not|never|(?:might|may|could|would) think|thinks|thought|mistaken\w*"
+    r"|not|never|(?:might|may|could|would) (?:think|say|guess|argue|claim|expect|answer)|thinks|thought|mistaken\w*"
     r"|students?|someone|somebody|people|naive|tempting|trap|claims?|claimed|says|said|nobody|no one"
     r"|check\w*|verif\w+|confirm\w*)\b"
     r"|\b(?:wrong|incorrect|first|second|third|next|each|initial|previous|preliminary|intermediate|partial|tentative)"

@@ -62,6 +62,7 @@ _LATEX_TEXT = re.compile(
 _LATEX_SPACE = re.compile(r"\\[,;:! >]|\\q?quad\b|~")
 _MARKUP = re.compile(r"\\[()\[\]]|[*_`]{2,}|`|\\(?:left|right|displaystyle|bf|rm)\b")
 _EMPHASIS = re.compile(r"(?<![\w*)^])([*_])(?=[^\s*_-])([^*_\n]{1,200}?)(?<=[\w.%)])\1(?![\w*])")
+_UNIT_POWER = re.compile(rf"(?<=[\d\s/])({UNIT}) ?\^ ?\{{?([23])\b\}}?")
 _ARROW = re.compile(r"[=-]>|\\(?:therefore|implies|to|(?:[Ll]ong)?[Rr]ightarrow|approx)(?![A-Za-z])")
 _LEAD = re.compile(
     r"^(?:[\s:*_`\"'“(]|exactly|only|just|simply|indeed|therefore|thus|so|then|a total of|in total|about|"
@@ -148,6 +149,8 @@ def plain(text: str) -> str:
     text = _ARROW.sub("=", text).replace("!=", "≠").replace("\\not=", "≠")
     if "*" in text or "_" in text:
         text = _EMPHASIS.sub(r"\2", text)
+    if "^" in text:
+        text = _UNIT_POWER.sub(lambda m: m.group(1) + "⁰¹²³"[int(m.group(2))], text)
     text = _MARKUP.sub(" ", text).replace("$$", " ")
     return re.sub(r"\s+", " ", text).strip()
 
@@ -232,6 +235,8 @@ def _with_rest(face: Fraction, literal: str, rest: str, whole: str) -> Number | 
         return NotANumber("a part of a calculation, of a list or of a longer number")
     if joined := _WORD_AND_NUMBER.match(rest):
         return NotANumber(f"another number behind {joined.group(1)!r}")
+    if (plus := re.search(r"\band (?=[a-z])", rest[:60])) and spoken_number(rest[plus.end() :]):
+        return NotANumber("a second amount")
     more = re.match(r"[^\d]{0,40}(?:,|;|\band\b|/|&)\s*(?:and |or )?\$?(-?[\d.,]+)", rest)
     if more and numbers_in(more.group(1)) != numbers_in(literal):
         return NotANumber("a list of numbers")
@@ -243,7 +248,7 @@ def _scaled(face: Fraction, rest: str, percent: bool) -> Number:
     unit = word.group(1).lower() if word else ""
     if rest[:1] and rest[0] in "MBkK" and len(unit) == 1:
         return Number(face, {"m": 10**6, "b": 10**9, "k": 1000}[unit])
-    scale = SCALES.get(unit.removesuffix("s") or unit, 1) if unit != "k" else 1
+    scale = SCALES.get(unit.removesuffix("s") or unit, 1) if word and word.group(1) != "K" else 1
     return Number(face, scale, percent)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from rlpath.rewards.reading.extract import Statement, doubtful, last_sentence
 from rlpath.rewards.reading.literals import hedged, plain
-from rlpath.rewards.reading.vocabulary import DENIES, DOUBTS, OFFERS, OFFERS_LATER, denied
+from rlpath.rewards.reading.vocabulary import DENIES, DOUBTS, JOINT, OFFERS, OFFERS_LATER, denied
 
 MAX_TEXT = 2000
 _SPAN = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$((?:[^$\n\\]|\\.)+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
@@ -23,7 +23,6 @@ _LEAD = re.compile(
     r"expression|fraction|matrix|vector|equation|function)(?: of)?|option|choice)+(?=\W|\d)",
     re.I,
 )
-_JOINT = re.compile(r"[\s,.]*(?:and|or|,|;|and also)?[\s,]*", re.I)
 _SAYS = re.compile(
     r"\b(?:is|are|equals|be|gives?|get|obtain|have|becomes|yields?|namely|to)\b:?\s*|(?<=\w)['’]s\s+", re.I
 )
@@ -82,7 +81,7 @@ def _joined(text: str, found: list[tuple[int, int, str]]) -> str:
     parts, end = [found[0][2]], found[0][1]
     for start, stop, content in found[1:]:
         between = text[end:start]
-        if not _JOINT.fullmatch(between):
+        if not JOINT.fullmatch(between):
             break
         parts.append(content)
         end = stop
@@ -111,9 +110,9 @@ def last_region(text: str, *, listed: bool = False) -> str | None:
     if pieces := spans(sentence):
         stated = [n for n, (start, _, _) in enumerate(pieces) if _SAYS_NEXT.search(sentence[:start])]
         first = last = stated[-1] if stated else len(pieces) - 1
-        while last + 1 < len(pieces) and _JOINT.fullmatch(sentence[pieces[last][1] : pieces[last + 1][0]]):
+        while last + 1 < len(pieces) and JOINT.fullmatch(sentence[pieces[last][1] : pieces[last + 1][0]]):
             last += 1
-        while first > 0 and _JOINT.fullmatch(sentence[pieces[first - 1][1] : pieces[first][0]]):
+        while first > 0 and JOINT.fullmatch(sentence[pieces[first - 1][1] : pieces[first][0]]):
             first -= 1
         return ", ".join(content for _, _, content in pieces[first : last + 1])
     said = list(_SAYS.finditer(sentence))

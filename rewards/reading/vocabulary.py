@@ -37,7 +37,7 @@ CALCULATES_AFTER = re.compile(
 )
 # "18 apples minus 2", "18 eggs times two": a calculation that begins behind the unit.
 CALCULATES_LATER = re.compile(
-    rf"^\s*[A-Za-z]+\s+(?:plus|minus|{_TIMES}|multiplied by|divided by|squared|cubed|factorial|modulo|mod"
+    rf"^[^\d\n.;$\\]{{0,40}}?(?:\s|^,?\s*)(?:plus|minus|less(?= \$?\d)|{_TIMES}|multiplied by|divided by|squared|cubed|factorial|modulo|mod"
     r"|(?:below|under) (?:zero|par))\b",
     re.I,
 )
@@ -54,7 +54,7 @@ CALCULATES_BEFORE = re.compile(
     re.I,
 )
 DENIES = re.compile(
-    r"\b(?:not|never|neither|nor|wrong|incorrect|cannot|unknown|impossible|undetermined|instead of|rather than"
+    r"\b(?:not|never|neither|nor|nobody|no one|wrong|incorrect|cannot|unknown|impossible|undetermined|instead of|rather than"
     r"|no longer|too \w+|whether|eliminated?|rule[sd]? out|except|unlikely|false|none|(?:all|anything|everything) but"
     r"|other than"
     r"|nicht|kein\w*|niemals|weder|falsch|ni|nunca|incorrect[oae]|pas|jamais|не|ни|нет|неверно|неправильно)\b"
@@ -68,6 +68,8 @@ _DOUBTS = (
 DOUBTS = re.compile(rf"\b(?:{_DOUBTS}|probably either|either|guess)|可能|也许|或许", re.I)
 _OR = r"or|oder|или|и/или|entweder|ou bien|o bien"
 _CORRECTS = r"actually|make that|i mean|no,|correction|wait|on second thoughts?|scratch that"
+# What may join the answers of a list.
+JOINT = re.compile(rf"[\s,.]*(?:and also|and|or|,|;|{_OR}|o|ou|u|y|e|et|und|и|或|和|と|또는)?[\s,]*", re.I)
 # Words that put one answer beside another within a sentence.
 ALTERNATIVE = re.compile(
     rf"\b(?:{_OR}|either|alternatively|{_DOUBTS}|otherwise|unless|versus|vs|instead|rather|depending|depends)\b"
@@ -76,7 +78,7 @@ ALTERNATIVE = re.compile(
 )
 # Behind a stated answer, in the same sentence: what follows is offered in its place.
 OFFERS = re.compile(
-    rf"^[^\n.!?\d]{{0,60}}?(?:\b(?:{_OR}|alternatively|{_DOUBTS}|otherwise|instead|rather|so (?:do|does|is)"
+    rf"^[^\n.!?\d]{{0,60}}?(?:\b(?:{_OR}|alternatively|{_DOUBTS}|otherwise|unless|instead|rather|so (?:do|does|is)"
     rf"|{_CORRECTS})(?![A-Za-z])|或)",
     re.I,
 )

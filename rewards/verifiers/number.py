@@ -30,6 +30,7 @@ from rlpath.rewards.reading.regions import offered_elsewhere
 from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE, NOT_BUT, bounded_before, denied
 
 _SPELLED_MINUS = re.compile(r"(\d\s*)?\b(?:minus|negative)\s*$", re.I)
+_SUBTRACTS = re.compile(r"(?:\b[A-Za-z\d]|\)) ?$")
 _TIED = re.compile(r"[\w)] ?[*/^+<>≠-] ?$|\d:$|[A-Za-z0-9_.^]$|\w\($|\\[A-Za-z]+ ?\{?$|[_^]\{$")
 _ASKS_THE_TIME = re.compile(r"\bo['’]?clock\b|\bwhat (?:hour|time)\b|\bwhen\b", re.I)
 _FULL_HOUR = re.compile(r"(?<![\d:])(\d{1,2}):00(?![\d:])")
@@ -149,14 +150,16 @@ def _in_sentence(sentence: str) -> Number | NotANumber:
     literals = list(LITERAL.finditer(sentence))
     if len(literals) != 1 or denied(sentence) or doubtful(sentence) or sentence.endswith("?"):
         return NotANumber("no one number in the sentence")
-    before = sentence[: literals[0].start()] + (" " if literals[0].group()[0] == " " else "")
-    if _tied(before, sentence[literals[0].end() :]):
+    if _tied(sentence, literals[0]):
         return NotANumber("a bound or an unfinished calculation")
     return read_number(sentence[literals[0].start() :].strip())
 
 
-def _tied(before: str, after: str) -> bool:
-    """True where what stands before a number bounds it or calculates with it."""
+def _tied(sentence: str, number: re.Match[str]) -> bool:
+    """True where what stands before a number of `sentence` bounds it or calculates with it."""
+    before, after = sentence[: number.start()] + " " * number.group().startswith(" "), sentence[number.end() :]
+    if number.group("sign") and _SUBTRACTS.search(before):
+        return True
     if bounded_before(before) or _TIED.search(before) or CALCULATES_BEFORE.search(before[-60:]):
         return True
     return before.endswith("|") and before.count("|") % 2 == 1 and "|" not in after
@@ -164,8 +167,7 @@ def _tied(before: str, after: str) -> bool:
 
 def _read_statement(statement: Statement, question: str | None) -> Number | NotANumber:
     text = NOT_BUT.sub("", statement.text)
-    if ":00" in text and question and _ASKS_THE_TIME.search(question):
-        text = _FULL_HOUR.sub(r"\1", text)
+    text = _on_the_hour(text, question)
     if statement.channel == "tag" and "\n" in text.strip():
         text = text.strip().rsplit("\n", 1)[-1]
         if ANY_NUMBER.search(statement.text.strip()[: -len(text)]):
@@ -174,6 +176,12 @@ def _read_statement(statement: Statement, question: str | None) -> Number | NotA
     if statement.channel in ("hashes", "tag") and isinstance(number, NotANumber) and "number where" in number.reason:
         return _in_sentence(text)
     return number
+
+
+def _on_the_hour(text: str, question: str | None) -> str:
+    """`text` with "2:00" as 2, where `question` asks for a time."""
+    asked = ":00" in text and question is not None and _ASKS_THE_TIME.search(question)
+    return _FULL_HOUR.sub(r"\1", text) if asked else text
 
 
 def _all_equal(text: str, face: Fraction) -> bool:
@@ -208,7 +216,7 @@ def _judge_last(heard: Said, wanted: Number, question: str | None) -> Verdict:
 
 def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verdict:
     """Judge a sentence that mentions a number without announcing it: its last number, unless denied or hedged."""
-    sentence = NOT_BUT.sub("", plain(sentence).rstrip(" .!"))
+    sentence = NOT_BUT.sub("", plain(_on_the_hour(sentence, question)).rstrip(" .!"))
     shown = sentence[:200]
     if denied(sentence) or doubtful(sentence) or hedged(sentence):
         return Verdict.of(Status.WRONG, shown, "the number is denied or hedged")
@@ -228,14 +236,13 @@ def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verd
     if len(literals) > 1 and (compared := _COMPARED.search(sentence, literals[-2].end(), last.end())):
         sentence, last = sentence[: compared.start()], literals[-2]  # "$18 daily, which is less than $20"
         literals.pop()
-    before = sentence[: last.start()] + (" " if last.group()[0] == " " else "")
     if _TEN_TO_THE.fullmatch(sentence):
         return _compare_read(read_number(sentence), wanted, shown, question)
-    if _tied(before, sentence[last.end() :]):
+    if _tied(sentence, last):
         return Verdict.of(Status.WRONG, shown, "a bound or an unfinished calculation")
     if len(literals) > 1 and _listed(sentence[literals[-2].end() : last.start()]):
         return Verdict.of(Status.WRONG, shown, "a list of numbers")
-    spelled = _SPELLED_MINUS.search(before)
+    spelled = _SPELLED_MINUS.search(sentence[: last.start()].rstrip() + " ")
     if spelled and spelled.group(1):
         return Verdict.of(Status.WRONG, shown, "a bound or an unfinished calculation")
     number = read_number(("-" if spelled else "") + sentence[last.start() :].lstrip())
