@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rlpath.rewards.maths.tree import Interval, Matrix, Node, Num, Op, Seq, Text, Unit, Unreadable
 from rlpath.rewards.reading.numerals import numeral
 
@@ -19,7 +21,8 @@ def normal_words(text: str) -> str:
     """`text` in lower case, without articles, outer brackets and doubled spaces."""
     text = text.strip()
     text = text[6:] if text.lower().startswith("it is ") else text
-    words = text.strip("()[].,:;\"' ").lower().replace("-", " ").split()
+    words = text.strip("()[].,:;\"' ").lower()
+    words = re.sub(r"-(?!\d)", " ", words).split()
     return " ".join(words[1:] if words[:1] in (["the"], ["a"], ["an"]) and len(words) > 1 else words)
 
 

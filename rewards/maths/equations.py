@@ -8,7 +8,6 @@ from rlpath.rewards.maths.expressions import same
 from rlpath.rewards.maths.tree import Node, Num, Op, Relation, Sym, mapped, symbols
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined, exact
 
-
 _TWO = Num(Fraction(2))  # zero is what is twice itself, whatever variables it is written with
 
 

@@ -132,7 +132,8 @@ def _note_unit(phrase: str, power: int, units: dict[str, int]) -> None:
     """Add the units of `phrase` ("square inches", "miles per hour"); a word that is no unit is kept as it is."""
     sign, factor = 1, 1
     phrase = {"mph": "mile per hour", "kph": "km per hour", "kmh": "km per hour"}.get(phrase, phrase)
-    for word in phrase.replace("/", " per ").split():
+    for written in phrase.replace("/", " per ").replace("*", " ").split():
+        word, _, exponent = written.partition("^")
         if word in ("per", "a", "an", "each"):
             sign = -1 if word == "per" else sign
         elif word in ("square", "sq", "squared", "cubic", "cubed"):
@@ -143,7 +144,7 @@ def _note_unit(phrase: str, power: int, units: dict[str, int]) -> None:
                 factor = 1
         else:
             name = singular(word)
-            units[name] = units.get(name, 0) + power * sign * factor
+            units[name] = units.get(name, 0) + power * sign * factor * int(exponent or 1)
             factor = 1
 
 

@@ -91,6 +91,7 @@ _TOKEN = re.compile(
     r"(?P<space>\s+)|(?P<num>\d+(?:\.\d+)?|\.\d+)|\\(?P<cmd>[A-Za-z]+)|\\(?P<esc>[{}%$#&_|\\])|(?P<word>[A-Za-z]+)"
     r"|(?P<op><=|>=|!=|=>|->|\*\*|!!|\.\.\.|[-+*/^_=<>!()\[\]{},;:|&'%≈])|(?P<dot>\.)"
 )
+_UNIT_POWER = re.compile(r"([A-Za-z])\s*\^\s*\{\s*(-?\d)\s*\}")
 _EXPONENT = re.compile(r"[eE]([-+]?\d+)(?![\w.])")
 _NESTING = {"(": 1, "[": 1, "\\{": 1, ")": -1, "]": -1, "\\}": -1}
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
@@ -267,6 +268,7 @@ def _wrapped(text: str, position: int, command: str, out: list[Token], spaced: b
         out.append(Token("cmd", f"mathbb{content.strip()}", spaced))
         return end
     stripped = content.strip().rstrip(":=").strip() if command in _TEXTS else content.strip()
+    stripped = _UNIT_POWER.sub(r"\1^\2", stripped)
     if command in ("overline", "bar") and stripped.isdecimal():
         raise Unreadable("digits under a line")
     if command in _BOXES or not re.fullmatch(r"[A-Za-z][\w .,'()/^&-]*|\([A-Z]\)", stripped):
@@ -280,10 +282,10 @@ def _wrapped(text: str, position: int, command: str, out: list[Token], spaced: b
     elif command in _WRAPPERS and (len(stripped) == 1 or stripped in FUNCTIONS or (out and out[-1].text in ("_", "{"))):
         is_unit = (
             len(stripped) == 1
-            and len(out) > 1
+            and bool(out)
             and is_unit_word(stripped)
             and command == "mathrm"
-            and (out[-1].kind == "num" or (out[-1].text == "*" and out[-2].kind == "text"))
+            and (out[-1].kind in ("num", "text") or (out[-1].text in "*/" and out[-2:][0].kind == "text"))
         )
         kind = "text" if is_unit else "cmd" if len(stripped) > 1 else "sym"
         out.append(Token(kind, stripped, spaced))

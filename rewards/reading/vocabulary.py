@@ -37,7 +37,8 @@ CALCULATES_AFTER = re.compile(
 )
 # "18 apples minus 2", "18 eggs times two": a calculation that begins behind the unit.
 CALCULATES_LATER = re.compile(
-    rf"^[^\d\n.;$\\]{{0,40}}?(?:\s|^,?\s*)(?:plus|minus|less(?= \$?\d)|{_TIMES}|multiplied by|divided by|squared|cubed|factorial|modulo|mod"
+    r"^(?:(?!\b(?:when|where|which|as|is|are|because|since|if)\b)[^\d\n.;$\\]){0,40}?(?:\s|^,?\s*)"
+    rf"(?:plus|minus|less(?= \$?\d)|{_TIMES}|multiplied by|divided by|squared|cubed|factorial|modulo|mod"
     r"|(?:below|under) (?:zero|par))\b",
     re.I,
 )
@@ -54,9 +55,9 @@ CALCULATES_BEFORE = re.compile(
     re.I,
 )
 DENIES = re.compile(
-    r"\b(?:not|never|neither|nor|nobody|no one|wrong|incorrect|cannot|unknown|impossible|undetermined|instead of|rather than"
-    r"|no longer|too \w+|whether|eliminated?|rule[sd]? out|except|unlikely|false|none|(?:all|anything|everything) but"
-    r"|other than"
+    r"\b(?:not|never|neither|nor|nobody|no one|wrong|incorrect|cannot|unknown|impossible|undetermined|instead of"
+    r"|rather than|no longer|too \w+|whether|eliminated?|rule[sd]? out|except|unlikely|false|none"
+    r"|(?:all|anything|everything) but|other than"
     r"|nicht|kein\w*|niemals|weder|falsch|ni|nunca|incorrect[oae]|pas|jamais|не|ни|нет|неверно|неправильно)\b"
     r"|\bno (?:es|son|\d)|n['’]t\b|不|并非|错|非|아니|ではない",
     re.I,
@@ -147,7 +148,7 @@ def counted(words: str) -> bool:
     >>> [counted(words) for words in ("square inches", "eggs per day", "and a half", "to 9")]
     [True, True, False, False]
     """
-    if re.search(r"\d", words) or calculates_after(f" {words}"):
+    if re.search(r"(?<![\^-])\d", words) or calculates_after(f" {words}"):
         return False
     return not any(w in _NOT_COUNTED or words_to_number(w) is not None for w in re.findall(r"[a-z]+", words.lower()))
 

@@ -77,7 +77,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (
             rf"(?<=[\w=)}}\]])[\s,;]*(?:\\q?quad|\\ |\s)*[\s,;]*{_OPEN}\(?\s*(?:for|\\forall|∀)\b"
             rf"\s*(?:all|any|every|each|some)?\s*{_KINDS}{_CLOSE}\$?\b[a-z]\$?\s*(?:(?:\\in|∈)\s*\\mathbb\s*\{{?[RZN]\}}?(?:\^\+)?"
-            r"|\\geq? ?[01])?\s*\)?\s*(?=$|[,;]|\\text\{{\s*(?:and|or)\b)",
+            r"|\\geq? ?[01])?\s*\)?\s*(?=$|[,;]|\\text\{\s*(?:and|or)\b)",
             "",
         ),
         (r"(?<==)(.*[\w)}])[\s,]*(?:\\ )?\s*\(?\s*\b[a-z]\s*(?:\\in|∈)\s*\\mathbb\s*\{?R\}?\s*\)?\s*$", r"\1"),

@@ -10,7 +10,7 @@ from functools import lru_cache
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.guard import guarded
 from rlpath.rewards.reading.extract import Said, doubtful, hear
-from rlpath.rewards.reading.vocabulary import NOT_BUT, OFFERS, OFFERS_LATER, denied
+from rlpath.rewards.reading.vocabulary import DENIES_NEXT, NOT_BUT, OFFERS, OFFERS_LATER, denied
 
 _OPTION_LINE = re.compile(r"(?m)^[ \t]*[*_]{0,2}(?:\(([A-Za-z])\)|([A-Za-z])[).:])[*_]{0,2}[ \t]+(\S[^\n]*)$")
 _OPTION_INLINE = re.compile(
@@ -52,6 +52,9 @@ _LETTER_SENTENCE = re.compile(
     re.I,
 )
 _CHINESE = re.compile(r"(?:故|所以|因此|应|應)?选(?:择)?\s*[:：]?\s*\(?([A-Z])\)?")
+_OFFERED_LETTER = re.compile(
+    r"(?:(?:the )?answer is |it(?:['’ ]?s| is) |option |choice )*\(?([A-Z])\)?(?![A-Za-z'’])", re.I
+)
 _LONE = re.compile(r"[^.!?\n]{0,40}?(?<![A-Za-z'’])(?:([B-HJ])|([AI])(?=\W*$|[.,;]))(?![A-Za-z'’])")
 _DENIED_CHOICE = re.compile(r"[不非没没有]\W*$")
 
@@ -99,6 +102,9 @@ def _lettered(text: str) -> str:
 _DIGIT_LINE = re.compile(r"(?m)^([ \t]*\(?)([1-9])(?=[).:][ \t])")
 
 
+_SAID_DIGIT = re.compile(r"(^\W*|(?:answer|correct|right)(?: is)?[:*]* *[(*]*)([1-9])(?=\W*$)", re.I)
+
+
 def _numbered(question: str) -> bool:
     """True where the options of `question` are the lines 1, 2, 3, ..."""
     digits = [m.group(2) for m in _DIGIT_LINE.finditer(question)]
@@ -106,11 +112,12 @@ def _numbered(question: str) -> bool:
 
 
 def _letter_digits(text: str, options: Mapping[str, str]) -> str:
-    """`text` with the numbers of options as letters, on lines of their own and as the whole text."""
+    """`text` with the numbers of options as letters: on lines of their own, as the whole text, as the stated answer."""
     text = _DIGIT_LINE.sub(lambda m: m.group(1) + chr(64 + int(m.group(2))), text)
-    whole = re.fullmatch(r"(\W*)([1-9])(\W*)", text)
-    is_option = whole is not None and whole.group(2) in options.values()
-    return text if whole is None or is_option else f"{whole.group(1)}{chr(64 + int(whole.group(2)))}{whole.group(3)}"
+    said = _SAID_DIGIT.search(text)
+    if said is None or said.group(2) in options.values():
+        return text
+    return f"{text[: said.start(2)]}{chr(64 + int(said.group(2)))}{text[said.end(2) :]}"
 
 
 def _without_options(completion: str, question: str) -> str:
@@ -181,7 +188,8 @@ def _chosen(heard: Said, options: Mapping[str, str]) -> tuple[set[str], str]:
     plain = _DRESS.sub(" ", heard.text)
     for m in (*_IS_CORRECT.finditer(plain), *_CHINESE.finditer(plain)):
         behind = plain[m.end() : m.end() + 100]
-        several = _SEVERAL.match(behind) or _DENIED_CHOICE.search(plain[: m.start()])
+        before = plain[max(0, m.start() - 60) : m.start()]
+        several = _SEVERAL.match(behind) or _DENIED_CHOICE.search(before) or DENIES_NEXT.search(before)
         found |= {SEVERAL} if several else {m.group(1), *_offered(behind, options)}
     if found:
         return found | _offered_after(heard, options), (texts or [heard.text])[-1]
@@ -220,7 +228,7 @@ def _offered(text: str, options: Mapping[str, str]) -> set[str]:
     if rest == text:
         return set()
     rest = rest.split("\n", 1)[0][:80]
-    letter = re.match(r"(?:(?:the )?answer is |it(?:'s| is) |option |choice )*\(?([A-Z])\)?(?![A-Za-z'’])", rest, re.I)
+    letter = _OFFERED_LETTER.match(rest)
     return {letter.group(1).upper()} if letter else set() if denied(rest) else letters_in(rest, options)
 
 

@@ -28,6 +28,7 @@ _EMPHASIS = re.compile(r"^(\*\*|__|\*|`)([^*_`]+)\1$")
 _WORKING = re.compile(r"(-?[\d.,{}\\!]*\d)(?:\s|\\ )+\(([^()]+)\)")
 _INTEGER = re.compile(r"-?\d{1,15}")
 _COMMA = re.compile(r"(?<=\d),(?=[1-9]|0(?!\d))")
+_LABEL = re.compile(r"(?<![\w\\])([A-Za-z](?:_\d)?)\s*=\s*\$?$")
 _DRESS = re.compile(r"\\(?:left|right|displaystyle)(?![A-Za-z])|\\[,;:! ]|(?<=\\)[dt](?=frac)|[\s$]")
 _WORDS_DRESS = re.compile(r"\\(?:text|mathrm)(?![A-Za-z])|[{}.]")
 _PARTED = re.compile(r"(?<=[\w,])\s+(?=\w)")
@@ -108,7 +109,7 @@ class _Judge:
         for s in strong:
             if problem := part_of_more(heard.text, s):
                 return Verdict.of(Status.WRONG, s.text[:200], problem)
-        verdicts = self._all_of(strong) if strong else []
+        verdicts = self._all_of(strong, heard.text) if strong else []
         for statement in heard.statements:
             if statement.channel == "phrase":
                 verdict = self._phrase(statement, heard, lone=not strong)
@@ -131,12 +132,15 @@ class _Judge:
     def _listed(self) -> bool:
         return self.gold.tree is not None and item_count(self.gold.tree) > 1
 
-    def _all_of(self, strong: list[Statement]) -> list[Verdict]:
+    def _all_of(self, strong: list[Statement], said: str) -> list[Verdict]:
+        """The verdicts on boxes, tags and lines; one where several boxes hold the parts of the answer."""
         texts = list(dict.fromkeys(s.text.strip() for s in strong))
         count = item_count(self.gold.tree) if self.gold.tree is not None else 1
-        if 1 < len(texts) <= count and all(s.channel == "box" for s in strong):
-            together = self.text(", ".join(texts))
-            if together.correct:
+        if len(texts) > 1 and all(s.channel == "box" for s in strong):
+            labels = [_LABEL.search(said, max(0, s.start - 20), s.start) for s in strong]
+            named = [f"{m.group(1)}={s.text}" for m, s in zip(labels, strong, strict=True) if m]
+            parts = named if len(named) == len(strong) else texts if len(texts) <= count else []
+            if parts and (together := self.text(", ".join(parts))).correct:
                 return [together]
         return [self.text(text) for text in texts]
 
