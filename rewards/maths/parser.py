@@ -60,7 +60,8 @@ _CONSTANT_COMMANDS = {"pi": "pi", "oo": "oo"}
 _SETS = {"mathbbR": "R", "mathbbZ": "Z", "mathbbN": "N", "mathbbQ": "Q", "mathbbC": "C"}
 _MATRICES = frozenset(["pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "Bmatrix"])
 _NO_ATOM = frozenset([
-    "cup", "cap", "setminus", "in", "and", "or", "pm", "mp", "choose", "not", "degree", "rfloor", "rceil", "pmod",
+    "cup", "cap", "setminus", "in", "and", "or", "pm", "mp", "choose", "over", "not", "degree", "rfloor", "rceil",
+    "pmod",
 ])  # fmt: skip
 _STATES = re.compile(r" (?:is|are|has|have|equals)$")
 END = Token("end", "")
@@ -207,7 +208,7 @@ class _Parser:
         match terms:
             case [Sym("set:R") as reals, Op("neg", (Seq("set", _) as removed,))]:
                 return Op("setminus", (reals, removed))
-        return added(terms)
+        return divided(added(terms), self.sum()) if self.take("over") else added(terms)
 
     def signed_term(self) -> Node:
         negative, sign = False, ""

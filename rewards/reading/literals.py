@@ -47,12 +47,14 @@ _PERCENT = re.compile(rf"\s*(?:{PERCENT})", re.I)
 _OF_A_NUMBER = re.compile(r" ?(?:of|de|von|от|du|des)? ?-?\d")
 # "18 oder 20", "18 in 20", "18 hoch 2": only a reason or a circumstance may tie a number to the next.
 _WORD_AND_NUMBER = re.compile(
-    r" ?(?!(?:because|since|as|for|after|when|on|given|if|y|und|and|et|и)\b)([^\W\d_]+) (?:на )?-?[\d$]", re.I
+    r" ?(?!(?:because|since|as|for|after|when|on|given|if|y|und|and|et|и)\b)"
+    r"([^\W\d_]+ |[^\x00-\u2e7f\d]+)(?:на )?-?[\d$]",
+    re.I,
 )
 _TRAILING_OR = re.compile(r"\bor [^\d]*$")  # "125 students like chess or football"
 _ALSO = re.compile(r"[\s,;/]*(?:or|and|maybe|perhaps|to)\s+(?:maybe |perhaps |possibly )?", re.I)
 _ASIDE = re.compile(r"^ (?:\([^()]{2,120}\)|[-–—] (?=[a-z]{3,})[^\n]*)\W*$|^ [—–] .*$", re.S | re.I)
-ANY_NUMBER = re.compile(r"\d")
+ANY_NUMBER = re.compile(rf"[\d{''.join(_VULGAR)}]")
 _NUMBER_SPAN = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?|\.\d+")
 
 _LATEX_FRACTION = re.compile(r"\\[dtc]?frac ?(?:\{ ?([-+]?[\d.,]+) ?\}|(\d)) ?(?:\{ ?([\d.,]+) ?\}|(\d))")
@@ -62,6 +64,7 @@ _LATEX_TEXT = re.compile(
 _LATEX_SPACE = re.compile(r"\\[,;:! >]|\\q?quad\b|~")
 _MARKUP = re.compile(r"\\[()\[\]]|[*_`]{2,}|`|\\(?:left|right|displaystyle|bf|rm)\b")
 _EMPHASIS = re.compile(r"(?<![\w*)^])([*_])(?=[^\s*_-])([^*_\n]{1,200}?)(?<=[\w.%)])\1(?![\w*])")
+_DOLLARS = re.compile(r"\b(?:US|AU|CA|HK|NZ|[ACS])\$(?=\d)")
 _UNIT_POWER = re.compile(rf"(?<=[\d\s/])({UNIT}) ?\^ ?\{{?([23])\b\}}?")
 _ARROW = re.compile(r"[=-]>|\\(?:therefore|implies|to|(?:[Ll]ong)?[Rr]ightarrow|approx)(?![A-Za-z])")
 _LEAD = re.compile(
@@ -75,12 +78,13 @@ _SPELLED_MINUS = re.compile(r"(?:minus|negative) ?(?=[\d$.])", re.I)
 _ASSIGNED = re.compile(r"^[A-Za-z][\w{}\\]{0,12}(?:\([^()]{0,12}\))? ?=")
 # What directly behind a number makes it a part of something longer; `_PERCENT` and asides are taken off before.
 _CONTINUES = re.compile(
-    r"[_₀-₉⁰¹²³⁴-⁹]|(?i: ?\(?(?:in )?base\b)| ?: ?\d| ?\(mod\b|[°'′] ?\d+ ?['\"′″]"  # a base, a ratio, minutes
-    r"|(?i: ?[(\[{](?:approx\w*|about|or|maybe)?[ ~.]*\d[\d.,]*[)\]}])"  # another number in brackets
+    r"[_₀-₉⁰¹²³⁴-⁹]|(?i: ?\(?(?:(?:in )?base|in (?:hex|bin|oct)\w+)\b)"  # another base, a power
+    r"| ?: ?\d| ?\(mod\b|[°'′] ?\d+ ?['\"′″]"  # a ratio, a residue, minutes
+    r"|(?i: ?[(\[{](?:approx\w*|about|or|maybe)?[ ~.]*\d[\d.,]*[)\]}])| ?\[[^\]\d]*\d|[)\]}]+[.\d^*/]"  # brackets
     rf"|(?i: ?{UNIT}[\s,]+(?:and )?\d+ ?{UNIT}\b)"  # an amount in two units
     r"|(?i:\s*(?:,|;|/|&|-|\||to\b|through\b|and\b|or\b|\\pm|±|plus or minus\b|vs\.?)\s*(?:and |or )?"
     rf"[-+]?[{CURRENCY}]?[-+]?\.?\d)| [-+$]?\.?\d|.*\bor\W*$"  # a list or a range
-    r"|\s*\\.*\d|\.\.|\.?…|\s*\?"  # a second number behind a command, digits that go on, a question
+    r"|\s*\\.*\d|\.\.|\.?…|\s*\\[lc]?dots|\s*\?|\s*[-+]\W*$"  # more behind a command, digits that go on
     r"|[xyzabcnpqruvwije](?![A-Za-z.])| ?[xyzn]$"  # a variable
     r"|\s*(?:[*^<>≤≥≠%]?\s*[+*^<>≤≥≠]|/(?! ?[a-z]{2})|-\s*[\d(\\a-zA-Z]|!|:\d|[xX]\s*\d|\(\d"
     r"|\\(?:times|cdot|div|le|ge|lt|gt|neq?|pm|sqrt|pi)\b)"  # an operator
@@ -146,6 +150,8 @@ def plain(text: str) -> str:
         text = _LATEX_FRACTION.sub(_plain_fraction, text)
         text = _LATEX_SPACE.sub(" ", text)
         text = text.replace("^\\circ", " degrees").replace("^{\\circ}", " degrees")
+    if "$" in text:
+        text = _DOLLARS.sub("$", text)
     text = _ARROW.sub("=", text).replace("!=", "≠").replace("\\not=", "≠")
     if "*" in text or "_" in text:
         text = _EMPHASIS.sub(r"\2", text)

@@ -7,14 +7,15 @@ from collections.abc import Callable
 
 from rlpath.rewards.reading.extract import Statement, doubtful, last_sentence
 from rlpath.rewards.reading.literals import hedged, plain
-from rlpath.rewards.reading.vocabulary import DENIES, DOUBTS, JOINT, OFFERS, OFFERS_LATER, denied
+from rlpath.rewards.reading.vocabulary import DENIES, DOUBTS, JOINT, OFFERS, OFFERS_LATER, QUANTITY, denied
 
 MAX_TEXT = 2000
 _SPAN = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$((?:[^$\n\\]|\\.)+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
 _STOP = re.compile(
     r"(?:,?\s+(?:because|since|as|which|where|when|for (?:all|any|every|each)|so|thus|hence|given|"
     r"therefore|by|if|using|from|after|"
-    r"and (?:so|thus|hence|therefore))\b|\s*;\s|\s+\((?=[a-z]{2})|,\s+(?:not|i\.e\.|that is|obtained|found)\b)",
+    rf"and (?:so|thus|hence|therefore))\b|\s+to (?!{QUANTITY})(?=[a-z]{{2}})|\s*;\s|\s+\((?=[a-z]{{2}})"
+    r"|,\s+(?:not|i\.e\.|that is|obtained|found)\b)",
     re.I,
 )
 _LEAD = re.compile(
@@ -115,7 +116,7 @@ def last_region(text: str, *, listed: bool = False) -> str | None:
         while first > 0 and JOINT.fullmatch(sentence[pieces[first - 1][1] : pieces[first][0]]):
             first -= 1
         return ", ".join(content for _, _, content in pieces[first : last + 1])
-    said = list(_SAYS.finditer(sentence))
+    said = [m for m in _SAYS.finditer(sentence) if re.search(r"[\d\\]", sentence[m.end() :])]
     return region_of(sentence[said[-1].end() :], "") if said else region_of(sentence, "")
 
 

@@ -14,8 +14,8 @@ from rlpath.rewards.reading.units import UNIT
 
 PERCENT = r"\\?%|per ?cent\b|prozent\b|por ciento\b|pour ?cent\b|процент\w*"
 _PARTS = r"hal(?:f|ves)|(?:third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth)s?"
-_QUANTITY = r"(?:\$? ?-?\d|zero|one|two|three|four|five|six|seven|eight|nine|ten|twenty|fifty|hundred|it\b|that\b)"
-_TIMES = rf"times(?= (?:the|a|an|{_QUANTITY}))"
+QUANTITY = r"(?:\$? ?-?\d|zero|one|two|three|four|five|six|seven|eight|nine|ten|twenty|fifty|hundred|it\b|that\b)"
+_TIMES = rf"times(?= (?:the|a|an|{QUANTITY}))"
 
 # What stands directly behind a number, and makes it a part of a calculation, of a range or of a larger number.
 CALCULATES_AFTER = re.compile(
@@ -28,10 +28,12 @@ CALCULATES_AFTER = re.compile(
     rf"|squared?\b(?! {UNIT}\b)|cubed"
     r"|point|percent of|root|pi|negative|below zero|under zero|short of|through|thru|till|until|up to|upto|otherwise"
     r"|rather|else|log|sqrt|or (?:more|less|fewer|greater|higher|lower|so|over|under|above|below)|and (?:up|above|over)"
-    rf"|at (?:least|most)|out of|in every|per cent of|complement|to (?={_QUANTITY})"
-    rf"|(?!quarters)(?:and )?(?:a |an |one |three |\d )?(?:{_PARTS})\b|of (?={_QUANTITY}))(?![A-Za-z])"
-    rf"|(?:less|more|fewer|greater|larger|bigger|smaller|higher|lower) than(?= {_QUANTITY})"
-    r"|['’]s complement|(?:st|nd|rd|th)\s+(?:root|power)|ths\b|[√∛π²³⁴⁵ⁿ°]?√|π|‰"
+    rf"|at (?:least|most)|out of|in every|per cent of|complement|to (?={QUANTITY})"
+    rf"|(?!quarters)(?:and )?(?:a |an |one |three |\d )?(?:{_PARTS})\b|of (?={QUANTITY}))(?![A-Za-z])"
+    rf"|(?:less|more|fewer|greater|larger|bigger|smaller|higher|lower) than(?= {QUANTITY})"
+    r"|['’]s complement"
+    r"|(?:st|nd|rd|th)\s+(?!(?:day|week|month|year|row|term|place|birthday|floor|grade|of)\b)[a-z]|ths\b"
+    r"|[√∛π²³⁴⁵ⁿ°]?√|π|‰"
     r"|[十割点點倍以或和到至乘减減加除]|[^\W\d]?的(?:一半|.?倍|平方|立方)|分之|또는)",
     re.I,
 )
@@ -39,6 +41,7 @@ CALCULATES_AFTER = re.compile(
 CALCULATES_LATER = re.compile(
     r"^(?:(?!\b(?:when|where|which|as|is|are|because|since|if)\b)[^\d\n.;$\\]){0,40}?(?:\s|^,?\s*)"
     rf"(?:plus|minus|less(?= \$?\d)|{_TIMES}|multiplied by|divided by|squared|cubed|factorial|modulo|mod"
+    rf"|(?:less|more|fewer|greater|larger|smaller|higher|lower) than(?= {QUANTITY})"
     r"|(?:below|under) (?:zero|par))\b",
     re.I,
 )
@@ -74,7 +77,7 @@ JOINT = re.compile(rf"[\s,.]*(?:and also|and|or|,|;|{_OR}|o|ou|u|y|e|et|und|и|�
 # Words that put one answer beside another within a sentence.
 ALTERNATIVE = re.compile(
     rf"\b(?:{_OR}|either|alternatively|{_DOUBTS}|otherwise|unless|versus|vs|instead|rather|depending|depends)\b"
-    r"|(?<=[\dA-J] )(?:o|ou|u|no|no wait|wait)(?= \(?[\dA-J])|或|又は|또는",
+    r"|(?<=[\dA-J] )(?:o|ou|u|no|no wait|wait)(?= \(?[\dA-J])|或|又は|(?<=\d)か(?=\d)|또는",
     re.I,
 )
 # Behind a stated answer, in the same sentence: what follows is offered in its place.
@@ -96,7 +99,7 @@ BOUNDS_BEFORE = re.compile(
     r"|anything but|different from|unequal to|cannot be|can't be|mindestens|höchstens|(?:mehr|weniger) als|al menos"
     r"|más de|menos de|au (?:moins|plus)|plus de|moins de"
     r"|как минимум|не менее|более|менее|больше|меньше)\s*\S{0,12}\s*$"
-    r"|(?:超过|少于|多于|至少|至多|不到|以上)\s*$)",
+    r"|(?:超过|大于|小于|少于|多于|至少|至多|不到|以上)\s*$)",
     re.I,
 )
 # "not 20 but 18": what is denied is not the answer, what follows is.
@@ -104,7 +107,8 @@ NOT_BUT = re.compile(r"\bnot (?:option |choice )?\S{1,20},? but (?:rather |inste
 # Directly before a stated answer: it is named only to be refused.
 DENIES_NEXT = re.compile(
     r"(?:\b(?:not|never|neither|nor|isn['’]?t|wasn['’]?t|can(?:no|['’])t be|cannot be|rather than|instead of|unlike"
-    r"|other than|except|anything but|everything but|different from)"
+    r"|other than|except|anything but|everything but|different from"
+    r"|rule[sd]? out|eliminat\w+|exclud\w+|discard\w*|reject\w*)"
     r"|\b(?:wrong|incorrect|mistaken|false|tempting|naive|trap|common but wrong) (?:\w+ )?(?:answer|result|value|guess)"
     r"(?: (?:is|was|would be|of))?)[\s:*_$({\\\[]*(?:\\(?:text|mathbf|textbf)\{)?$",
     re.I,
@@ -112,7 +116,8 @@ DENIES_NEXT = re.compile(
 # Directly behind a stated answer: it is taken back. "18 is wrong", "18 is not the answer".
 DENIES_BEFORE = re.compile(
     r"^[\s*_$)}\].\\]*(?:is|was|would be|seems|looks)(?: (?:clearly|obviously|also))? "
-    r"(?:too \w+|(?:an? |the )?(?:wrong|incorrect|false)|not (?:right|correct|the|true|my|our|a)|n't|my first guess)\b",
+    r"(?:too \w+|(?:an? |the )?(?:wrong|incorrect|false)|not (?:right|correct|the|true|my|our|a)|n't|my first guess)\b"
+    r"|^[\s*_$)}\].\\]*[(\[](?:wrong|incorrect|not|false)\b",
     re.I,
 )
 

@@ -19,7 +19,7 @@ _OPTION_INLINE = re.compile(
 _NUMBERED = re.compile(r"\b(?:answer|option|choice|ending|solution) ?([1-9])\b", re.I)
 _DRESS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|boxed|bf|rm)\b\*?|\\[()\[\],;! ]|[*_`${}~\"“”']")
 _INTRO = re.compile(
-    r"^(?:\s|:|=>|->|[-–—=](?=\s)|hence|it|it's|that|must|be|would|my|a?nswer|the|correct|right|best|final|answer|is|option|choice|letter|therefore|thus|so|clearly|definitely|choose|pick|select|believe|we|i|es|ist|est|è|é|la|el|die|der)+"
+    r"^(?:\s|:|=>|->|[-–—=](?=\s)|hence|it|it's|that|must|be|would|my|a?nswer|the|correct|right|best|final|answer|is|option|choice|letter|therefore|thus|so|clearly|definitely|choose|pick|select|believe|we|i|opci[óo]n|opzione|opção|alternativa|es|ist|est|è|é|la|el|die|der)+"
     r"(?![A-Za-z])",
     re.I,
 )
@@ -30,12 +30,16 @@ _SEVERAL = re.compile(
     r"(?:also|maybe|possibly|perhaps|option|choice|either)*)?\s*\(?([A-Z])(?:\)|(?![A-Za-z'’]))"
     r"|^[\s,;]*\b(?:но|oder|ou|o|y|e|et|und|или|и)\s+\(?([A-Z])\b|^\s*[或和]者?\s*([A-Z])"
 )
+_ALSO_RIGHT = re.compile(r"(?<![A-Za-z])\(?([A-Z])\)? (?:is|are|seems) (?:also|too|equally|just as)\b")
+_ANOTHER_CHOICE = re.compile(r"\W*[A-Z](?:[).:]|\W*$)|.*\b(?:or|not|actually|wait)\b")
+_CONDITION = re.compile(r"\W*(?:if|unless|provided|assuming)\b", re.I)
 _OTHER_STATEMENTS = re.compile(
     r"(?:\b(?:correct|right|best) (?:option|choice|letter|statement|response)(?: is|:)"
     r"|\b(?:option|choice) is|\b(?:the )?letter is"
     r"|\b(?:I|we) (?:would )?(?:choose|pick|select|go with)|\bI['’](?:ll|d) (?:go with|pick|choose|say)"
     r"|^(?:choose|pick|select)(?=[ :]*\(?[A-Z]\b)"
-    r"|^\W*(?:correct|solution|choice|option|selected|selection)\W{0,3}:\W{0,3}(?=\(?[A-Z]\b))"
+    r"|^\W*(?:selected |chosen |final |my )?(?:correct|solution|choice|option|selected|selection)\W{0,3}:\W{0,3}"
+    r"(?=\(?[A-Z]\b))"
     r"[ \t]*([^\n]{1,200})",
     re.I | re.M,
 )
@@ -262,8 +266,10 @@ def _lettered_option(text: str, options: Mapping[str, str]) -> str | None:
 
 
 def _with_rest(letter: str, head: str, rest: str, options: Mapping[str, str]) -> set[str]:
-    if more := _SEVERAL.match(rest):
+    if more := _SEVERAL.match(rest) or _ALSO_RIGHT.search(rest):
         return {letter, more[more.lastindex or 1]}
+    if _CONDITION.match(rest):
+        return {SEVERAL}
     if not rest:
         return {letter}
     plain_rest = _plain(re.sub(r"^\((.*)\)\W*$", r"\1", rest))
@@ -297,8 +303,9 @@ def _last_line(text: str, options: Mapping[str, str]) -> tuple[set[str], str]:
     if not lines:
         return set(), ""
     line = lines[-1][-400:]
-    if len(lines) == 1 and (own := _lettered_option(line, options)):
-        return {own}, line
+    first_option = _lettered_option(lines[0], options)
+    if first_option and not any(_ANOTHER_CHOICE.match(later) for later in lines[1:]):
+        return {first_option}, lines[0]
     whole = {letter for letter, option in options.items() if option == _plain(text)}
     first = re.fullmatch(r"\(?([A-Z])\)?[.:]?", " ".join(_DRESS.sub(" ", lines[0]).split()))
     if first and len(lines) > 1 and not re.match(r"\W*[A-Za-z]\W*$|\(?[A-Z][).:]", lines[1]):
@@ -308,7 +315,7 @@ def _last_line(text: str, options: Mapping[str, str]) -> tuple[set[str], str]:
         return whole, line
     bare = " ".join(_DRESS.sub(" ", line).split())
     bare = re.sub(r"^(?:(?:hence|thus|so|therefore)\b,?|=>|->|→)\s*(?=[(\[<]*[A-Z]\b)", "", bare, flags=re.I)
-    if spoken := re.fullmatch(r'\{"?\w+"?: *"?(.{1,300}?)"?\}', line):  # {"answer": "B"}
+    if spoken := re.fullmatch(r"""\{["']?\w+["']?: *["']?(.{1,300}?)["']?\}""", line):  # {"answer": "B"}
         return letters_in(spoken.group(1), options), line
     bare = re.sub(r"^[\[<]{1,2}([A-Z])[\]>]{1,2}(?=\W*$)", r"\1", bare)
     lettered = re.fullmatch(r"(?:(?:option|choice|answer)\s*:?\s*)?\(?([A-Za-z])(?:\)|[.:)])?(?:\s+.*)?", bare, re.I)
@@ -317,7 +324,7 @@ def _last_line(text: str, options: Mapping[str, str]) -> tuple[set[str], str]:
         if len(lines) > 1 and _restates_another(lines[-2], bare):
             return {SEVERAL}, line
         return letters_in(re.sub(r"^(?:option|choice|answer)\s*:?\s*", "", bare, flags=re.I), options), line
-    sentence = re.split(r"(?<=[.!])\s+", bare.rstrip(" .!"))[-1]
+    sentence = re.split(r"(?<=[.!])\s+|,? (?:so|thus|hence|therefore),? (?=[^a-z]+$)", bare.rstrip(" .!"))[-1]
     if denied(sentence) or sentence.endswith("?"):
         return set(), line
     if (spelled := _LETTER_SENTENCE.fullmatch(sentence)) and spelled.group(1).isupper():

@@ -187,7 +187,7 @@ class _Judge:
         whole = self.text(sentence)
         if whole.correct:
             return whole
-        plain = re.sub(r"[^a-z0-9 ]", " ", sentence.lower())
+        plain = re.sub(r"[^a-z0-9 ]", " ", re.split(r",? (?:so|thus|hence|therefore)\b", sentence.lower())[-1])
         named = next((w for w in sorted(synonyms(words)) if re.search(rf"\b{re.escape(w)}\b", plain)), None)
         if named is None:
             return Verdict.of(Status.NO_ANSWER, sentence[:200], "no final answer is stated")

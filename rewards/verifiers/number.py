@@ -27,14 +27,15 @@ from rlpath.rewards.reading.literals import (
     read_number,
 )
 from rlpath.rewards.reading.regions import offered_elsewhere
+from rlpath.rewards.reading.units import UNIT
 from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE, NOT_BUT, bounded_before, denied
 
 _SPELLED_MINUS = re.compile(r"(\d\s*)?\b(?:minus|negative)\s*$", re.I)
 _SUBTRACTS = re.compile(r"(?:\b[A-Za-z\d]|\)) ?$")
-_TIED = re.compile(r"[\w)] ?[*/^+<>≠-] ?$|\d:$|[A-Za-z0-9_.^]$|\w\($|\\[A-Za-z]+ ?\{?$|[_^]\{$")
+_TIED = re.compile(r"[\w)] ?[*/^+<>≠-] ?$|\d:$|[A-Za-z0-9_.^]$|[\w-]\($|\\[A-Za-z]+ ?\{?$|[_^]\{$")
 _ASKS_THE_TIME = re.compile(r"\bo['’]?clock\b|\bwhat (?:hour|time)\b|\bwhen\b", re.I)
 _FULL_HOUR = re.compile(r"(?<![\d:])(\d{1,2}):00(?![\d:])")
-_ASIDE = re.compile(r"(?<=\d) \([^()]*[*×+=/-][^()]*\)\W*$")  # "18 (9 × 2)" says how it came about
+_ASIDE = re.compile(r"(?<=\w) \((?=[^()]*[A-Za-z*×+=/-])[^()]*\)\W*$")  # "18 (9 × 2)" says how it came about
 _COMPARED = re.compile(r",? which is (?:less|more|fewer|greater|higher|lower|also|about|\w+er) .*\d")
 _CIRCUMSTANCE = re.compile(
     r" (?:in|after|for|over|within|during|by) (\d[\d.,]* (?:second|minute|hour|day|week|month|year)s?)\W*$"
@@ -173,7 +174,7 @@ def _read_statement(statement: Statement, question: str | None) -> Number | NotA
         if ANY_NUMBER.search(statement.text.strip()[: -len(text)]):
             return NotANumber("several lines of numbers in one answer")
     number = read_number(text)
-    if statement.channel in ("hashes", "tag") and isinstance(number, NotANumber) and "number where" in number.reason:
+    if statement.channel != "phrase" and isinstance(number, NotANumber) and "number where" in number.reason:
         return _in_sentence(text)
     return number
 
@@ -256,4 +257,4 @@ def _compare_read(number: Number | NotANumber, wanted: Number, shown: str, quest
 
 
 def _listed(between: str) -> bool:
-    return re.fullmatch(rf"[\s,;/&|{CURRENCY}-]*(?:and|or|to)?[\s{CURRENCY}]*", between) is not None
+    return re.fullmatch(rf"(?: ?{UNIT})?[\s,;/&|{CURRENCY}-]*(?:and|or|to)?[\s{CURRENCY}]*", between) is not None
