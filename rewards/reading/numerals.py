@@ -90,7 +90,7 @@ def spoken_number(text: str) -> tuple[Fraction, str] | None:
         elif word in _WORD_SCALES and (group or not end):
             total, group = total + (group or 1) * SCALES[word], Fraction(0)
         elif word in _PARTS and (group or total or not end):
-            return sign * (total + (group or Fraction(1)) / _PARTS[word]), text[found[at].end() :]
+            return sign * (total + Fraction(group or 1) / _PARTS[word]), text[found[at].end() :]
         elif word == "and" and end and following in ("a", "an", "one") and words[at + 2] in FRACTION_WORDS:
             return sign * (total + group + Fraction(1, FRACTION_WORDS[words[at + 2]])), text[found[at + 2].end() :]
         elif not (word == "and" and end and following in _WORD_VALUES and (group >= 100 or total)):
