@@ -45,7 +45,7 @@ def part_of_more(text: str, start: int, end: int) -> str:
         return "the box holds an answer that is denied"
     if DENIES_BEFORE.match(after):
         return "the answer is taken back after it was stated"
-    lettered = _OPTION.search(text, start, end) is not None  # the letter of an option, its text behind it
+    lettered = _OPTION.search(text, start, end) and after[:1] != "^"  # the letter of an option, its text behind it
     if not (_may_stand_before(before) and (lettered or _may_stand_behind(after))):
         return "the box is part of a larger expression"
     return ""

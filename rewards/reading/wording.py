@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from rlpath.rewards.reading.numerals import words_to_number
+from rlpath.rewards.reading.vocabulary import ALTERNATIVE
 
 MAX_WORDING = 1000  # characters; the patterns are quadratic, and no answer in words is longer
 _NAMES = r"sin|cos|tan|cot|sec|csc|log|ln|exp|abs|max|min|gcd|lcm|arcsin|arccos|arctan|floor|ceil"
@@ -88,7 +89,7 @@ _DECLARED = re.compile(
     rf"\s*(?:{_INTEGERS})\$?\s*\)?\s*$"
 )
 _AM_PM = re.compile(r"\s*(?:\\text\{)?\s*[ap]\.?\s?m\.?\s*\}?\s*$", re.I)
-_LETTERED = re.compile(r"^\s*\\(?:text|textbf|mathrm|mathbf)\s*\{\s*\(([A-J])\)\s*\}.*$", re.S)
+_LETTERED = re.compile(r"^\s*\\(?:text|textbf|mathrm|mathbf)\s*\{\s*\(([A-J])\)\s*\}(.*)$", re.S)
 _LETTER = re.compile(r"(?:\\text\w*\{)?\(?[A-J]\)?\}?")
 _ONLY_WORDS = re.compile(r"^\s*(?:\\text\{)?\s*([A-Za-z]{2,}[A-Za-z -]*)\}?\s*$")
 
@@ -108,4 +109,6 @@ def like_gold(text: str, gold: str) -> str:
     """`text` without what the gold leaves out: "a.m." behind a time, the option's text behind its letter."""
     if ":" in gold and not _AM_PM.search(gold) and re.match(r"\d", text):
         text = _AM_PM.sub("", text)
-    return _LETTERED.sub(r"\\text{\1}", text) if _LETTER.fullmatch(gold.strip()) else text
+    lettered = _LETTERED.match(text) if _LETTER.fullmatch(gold.strip()) else None
+    joined = lettered and (ALTERNATIVE.search(lettered.group(2)) or re.search(r"^,|\band\b", lettered.group(2)))
+    return f"\\text{{{lettered.group(1)}}}" if lettered and not joined else text

@@ -17,7 +17,9 @@ _OPTION_INLINE = re.compile(
     r"(?:(?<=\s)|^)(?:\(([A-Z])\)|([A-Z])[).:])[ \t]*(.+?)(?=[ \t,;]*(?:\s(?:\([A-Z]\)|[A-Z][).:])|\n|$))"
 )
 _NUMBERED = re.compile(r"\b(?:answer|option|choice|ending|solution) ?([1-9])\b", re.I)
-_DRESS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|boxed|bf|rm)\b\*?|\\[()\[\],;! ]|[*_`${}~\"“”']")
+_DRESS = re.compile(
+    r"\\(?:text|mathrm|mathbf|textbf|mbox|boxed|bf|rm)\b\*?|\\[()\[\],;! ]|[*_`${}~\"“”]|(?<![A-Za-z])'|'(?![A-Za-z])"
+)
 _INTRO = re.compile(
     r"^(?:\s|:|=>|->|[-–—=](?=\s)|hence|it|it's|that|must|be|would|my|a?nswer|the|correct|right|best|final|answer|is|option|choice|letter|therefore|thus|so|clearly|definitely|choose|pick|select|believe|we|i|opci[óo]n|opzione|opção|alternativa|es|ist|est|è|é|la|el|die|der)+"
     r"(?![A-Za-z])",
@@ -90,6 +92,10 @@ class ChoiceVerifier:
         wanted = gold_letter(gold, options)
         if wanted is None:
             return Verdict.of(Status.UNDECIDED, reason=f"the gold answer {gold[:80]!r} is no option")
+        for letter, option in options.items():
+            if option.endswith("?"):  # else the choice of a question would be read as a question
+                completion = re.sub(re.escape(option), option[:-1], completion, flags=re.I)
+                options = {**options, letter: option[:-1]}
         heard = hear(_without_options(completion, question), truncated=truncated)
         if isinstance(heard, Verdict):
             return heard
@@ -199,7 +205,7 @@ def _chosen(heard: Said, options: Mapping[str, str]) -> tuple[set[str], str]:
         return found | _offered_after(heard, options), (texts or [heard.text])[-1]
     if texts:
         return set(), texts[-1]
-    return _last_line(heard.text, options)
+    return _last_line(NOT_BUT.sub("", heard.text), options)
 
 
 def _offered_after(heard: Said, options: Mapping[str, str]) -> set[str]:
@@ -241,8 +247,8 @@ def letters_in(text: str, options: Mapping[str, str]) -> set[str]:
     plain = " ".join(_DRESS.sub(" ", text).split())
     plain = re.sub(r"(?<=[\w)])(?:[,;] ?not|[,;]? (?:rather than|instead of|unlike))\b.*$", "", plain)
     if own := _lettered_option(_INTRO.sub("", plain, count=1).strip(), options):
-        return {own}
-    if denied(plain) and _plain(_INTRO.sub("", plain, count=1)) not in options.values():
+        return own
+    if denied(plain) and not {_plain(plain), _plain(_INTRO.sub("", plain, count=1))} & set(options.values()):
         return {SEVERAL} if len(plain) < 200 else set()
     by_text = {letter for letter, option in options.items() if option == _plain(plain)}
     if len(by_text) == 1 and len(plain.strip("(). :")) > 1:
@@ -257,12 +263,14 @@ def letters_in(text: str, options: Mapping[str, str]) -> set[str]:
     return _with_rest(letter.upper(), bare[: match.end()], rest, options)
 
 
-def _lettered_option(text: str, options: Mapping[str, str]) -> str | None:
-    """The letter of a text that is an option's letter and its own text, whatever that says: "(D) none of these"."""
+def _lettered_option(text: str, options: Mapping[str, str]) -> set[str]:
+    """The options of a text that is a letter and an option's text, whatever that says: "(D) none of these"."""
     lettered = re.match(r"[(\[]?([A-Za-z])(?:[)\].:,]+|\s+[-–—]) *(.+)$", " ".join(_DRESS.sub(" ", text).split()))
-    if lettered and options.get(lettered.group(1).upper()) == _plain(lettered.group(2)):
-        return lettered.group(1).upper()
-    return None
+    if lettered is None:
+        return set()
+    letter, named = lettered.group(1).upper(), _plain(lettered.group(2))
+    found = {other for other, option in options.items() if option == named}
+    return {letter} if letter in found else found and {letter, *found}
 
 
 def _with_rest(letter: str, head: str, rest: str, options: Mapping[str, str]) -> set[str]:
@@ -273,9 +281,8 @@ def _with_rest(letter: str, head: str, rest: str, options: Mapping[str, str]) ->
     if not rest:
         return {letter}
     plain_rest = _plain(re.sub(r"^\((.*)\)\W*$", r"\1", rest))
-    named = {other for other, option in options.items() if option == plain_rest}
-    if named:
-        return {letter} if letter in named else {letter, *named}
+    if named := _lettered_option(f"{letter}) {plain_rest}", options):
+        return named
     if offered := _offered(rest, options):
         return {letter, *offered}
     marked = head.rstrip()[-1:] in ").:" or rest[0] in ",;-–—("
@@ -305,7 +312,7 @@ def _last_line(text: str, options: Mapping[str, str]) -> tuple[set[str], str]:
     line = lines[-1][-400:]
     first_option = _lettered_option(lines[0], options)
     if first_option and not any(_ANOTHER_CHOICE.match(later) for later in lines[1:]):
-        return {first_option}, lines[0]
+        return first_option, lines[0]
     whole = {letter for letter, option in options.items() if option == _plain(text)}
     first = re.fullmatch(r"\(?([A-Z])\)?[.:]?", " ".join(_DRESS.sub(" ", lines[0]).split()))
     if first and len(lines) > 1 and not re.match(r"\W*[A-Za-z]\W*$|\(?[A-Z][).:]", lines[1]):

@@ -21,7 +21,7 @@ from rlpath.rewards.maths.values import Clock, TooLarge, Undefined
 from rlpath.rewards.reading.extract import Said, Statement, doubtful, hear, part_of_more, said
 from rlpath.rewards.reading.literals import ANY_NUMBER, hedged
 from rlpath.rewards.reading.regions import is_sentence, last_region, offered_elsewhere, region_of
-from rlpath.rewards.reading.vocabulary import denied
+from rlpath.rewards.reading.vocabulary import ALTERNATIVE, denied
 from rlpath.rewards.reading.wording import in_symbols, like_gold
 
 _EMPHASIS = re.compile(r"^(\*\*|__|\*|`)([^*_`]+)\1$")
@@ -191,8 +191,9 @@ class _Judge:
         named = next((w for w in sorted(synonyms(words)) if re.search(rf"\b{re.escape(w)}\b", plain)), None)
         if named is None:
             return Verdict.of(Status.NO_ANSWER, sentence[:200], "no final answer is stated")
-        rest = plain.replace(named, " ")
-        if denied(rest) or doubtful(sentence) or sentence.endswith("?") or re.search(r"\b(?:or|and|but|if)\b", rest):
+        rest = sentence.lower().replace(named, " ")
+        joined = ALTERNATIVE.search(rest) or re.search(r"\b(?:and|but|if)\b", rest)
+        if denied(rest) or doubtful(sentence) or sentence.endswith("?") or joined:
             return Verdict.of(Status.WRONG, sentence[:200], "the answer is denied or hedged")
         return Verdict.of(Status.CORRECT, sentence[:200], "the same words")
 
