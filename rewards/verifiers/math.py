@@ -82,8 +82,9 @@ class Gold:
 @lru_cache(maxsize=4096)
 def read_gold(gold: str) -> Gold:
     """The gold answer as text and tree; a worked solution counts by its one box or `####` line."""
-    text = gold.strip()
-    stated = {s.text.strip() for s in said(text).statements if s.channel in ("box", "hashes", "tag")}
+    heard = said(gold)
+    text = heard.text.strip()
+    stated = {s.text.strip() for s in heard.statements if s.channel in ("box", "hashes", "tag")}
     if len(stated) == 1:
         text = stated.pop()
     try:
