@@ -167,10 +167,10 @@ def load(
     if context is None:
         return Experiment(settings, train, held_out, None)
     notes = Notes(context.run)
-    tokenizer_of(context, notes)
+    tokenizer = tokenizer_of(context, notes, settings.template)
     system, options = settings.system or None, thinking_options(settings.thinking)
-    problems = [*train.problems, *held_out.problems]
-    check_prompt_lengths(context, problems, settings, options=options, system=system)
+    for given in (train, held_out):
+        check_prompt_lengths(context, given.problems, settings, tokenizer, options, system, given.environment)
     sampler = load_sampler(
         backend,
         context.model,
@@ -180,6 +180,7 @@ def load(
         gpu_memory=settings.gpu_memory,
         system=system,
         options=options,
+        template=settings.template,
         # vLLM decodes a step's completions in one go; our sampler is faster in parts.
         max_batch=max(256, settings.completions // context.state.num_processes) if backend == "vllm" else 256,
     )
@@ -265,6 +266,7 @@ def train_policy(
         rewards=as_rewards(rewards),
         accelerator=accelerator,
         log_samples=None if run is None else lambda _, rows: run.log_samples(rows),
+        environment=training.problems.environment,
     )
     training.notes.add(*not_packed_note(trainer.own))
     if training.checkpoint is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rlpath.core.errors import InputError
-from rlpath.models.chat import Thinking
+from rlpath.models.chat import Thinking, read_template
 from rlpath.posttrain.training_settings import TrainingSettings
 from rlpath.rewards.combine.named import VerifierName
 
@@ -46,6 +46,8 @@ class PolicySettings(TrainingSettings):
     """system prompt of training and evaluation; empty: the chat template's own"""
     thinking: Thinking = "default"
     """the chat template's enable_thinking (Qwen3), the same in training and evaluation"""
+    chat_template: str = ""
+    """a Jinja file, chatml, or chatml-tools (ChatML with tools); empty: the tokenizer's own"""
     rollouts: Literal["auto", "hf", "vllm"] = "auto"
     """what samples: vLLM where there is a GPU and vLLM, else Hugging Face"""
     gpu_memory: float = 0.3
@@ -84,6 +86,8 @@ class PolicySettings(TrainingSettings):
                 f"--mini-batch {self.mini_batch} must hold whole groups of {self.group_size} on each of {processes} "
                 f"processes and divide the {self.completions} completions of a step: try {self.completions}"
             )
+        # Read it now: a name that is no template is told before anything is loaded.
+        _ = self.template
         if self.overlong_buffer > self.max_completion_length:
             raise InputError(
                 f"--overlong-buffer {self.overlong_buffer} must be at most --max-completion-length "
@@ -95,6 +99,11 @@ class PolicySettings(TrainingSettings):
         ones = dict.fromkeys((*names, "eval_samples", "epochs"), 1)
         zeros = ("mini_batch", "max_grad_norm", "top_k", "entropy_bonus", "overlong_buffer", "eval_every")
         return {**super().least(), **ones, **dict.fromkeys(zeros, 0)}
+
+    @property
+    def template(self) -> str | None:
+        """The text of the chat template that was given, if any."""
+        return read_template(self.chat_template) if self.chat_template else None
 
     @property
     def completions(self) -> int:
