@@ -8,6 +8,8 @@ sampled, so that they carry no loss. All episodes of a batch take a turn togethe
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -58,6 +60,16 @@ class EpisodePlayer:
         self.factory, self.limits = factory, limits or Limits()
         self.name = name_of(factory)
         self.pool: list[Any] = []
+
+    @property
+    def identity(self) -> str:
+        """The environment's name, the hash of its code, and the limits."""
+        code = type(self._environment(0))
+        try:
+            text = inspect.getsource(code)
+        except (OSError, TypeError):  # made in a prompt: there is no source to read
+            text = repr(code)
+        return f"{code.__name__} {hashlib.sha256(text.encode()).hexdigest()[:16]} {self.limits}"
 
     @property
     def tools(self) -> list[Callable[..., Any]]:
@@ -113,8 +125,8 @@ class EpisodePlayer:
 
     def _chat(self, sampler: Any) -> ToolChat:
         tokenizer = getattr(sampler, "tokenizer", None)
-        if tokenizer is None:
-            raise InputError(f"environment {self.name} needs a sampler with a tokenizer: a server's cannot be seen")
+        if not hasattr(tokenizer, "added_tokens_decoder"):
+            raise InputError(f"environment {self.name} needs a model that is here: a server shows no tokens")
         return self.chat(tokenizer, getattr(sampler, "system", None), getattr(sampler, "options", None))
 
     def _environment(self, at: int) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +17,9 @@ from rlpath.envs.turns.episodes import EpisodePlayer
 
 @dataclass(frozen=True)
 class EnvironmentVerifier:
-    """Stands for an environment that rewards its episodes itself: a text alone decides nothing.
-
-    `source` is the hash of the environment's code: an evaluation under another is another.
-    """
+    """Stands for an environment that rewards its episodes itself: a text alone decides nothing."""
 
     environment: str
-    source: str
     needs_gold: ClassVar = False
 
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
@@ -54,7 +48,7 @@ def environment_problems(
     problems = tuple(_problem(row, f"{name}-{at}", ask(environment, row), verifier) for at, row in enumerate(rows))
     if len({problem.id for problem in problems}) < len(problems):
         raise InputError(f"two rows of {name} have one id: give every row its own")
-    judge = verifier or EnvironmentVerifier(name_of(factory), _source(factory))
+    judge = verifier or EnvironmentVerifier(name_of(factory))
     return ProblemSet(name, split, problems, judge, source, EpisodePlayer(factory, limits))
 
 
@@ -66,12 +60,3 @@ def _problem(row: Row, id: str, question: str, verifier: Verifier | None) -> Pro
     # Without a verifier the row stands for the gold answer, so that the set's hash is of all that decides an episode.
     gold: Any = row.get("gold", "") if verifier is not None else whole
     return Problem(str(row.get("id", id)), question, gold, {"row": dict(row)})
-
-
-def _source(factory: Factory) -> str:
-    found = factory if inspect.isclass(factory) or inspect.isfunction(factory) else type(make_environment(factory))
-    try:
-        text = inspect.getsource(found)
-    except (OSError, TypeError):  # made in a prompt: its name has to do
-        text = repr(found)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -287,6 +287,11 @@ class Sampler(Protocol):
 class Player(Protocol):
     """An environment of several turns: what stands between a sampler and its completions."""
 
+    @property
+    def identity(self) -> str:
+        """What decides an episode beside the problem and the model: the environment's code and its limits."""
+        ...
+
     def play(
         self, sampler: Any, problems: Sequence[Problem], decoding: Decoding, *, first: int = 0
     ) -> list[list[Completion]]:

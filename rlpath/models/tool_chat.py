@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from rlpath.core.errors import InputError
-from rlpath.models.chat import ChatOptions, check_options, encode_chat, special_ids
+from rlpath.models.chat import ChatOptions, check_options, encode_chat, special_ids, turn_end
 
 NAME, KEY, VALUE, ANSWER, CONTENT, QUESTION = (f"{word}7c1e" for word in ("tool", "key", "value", "found", "said", "asked"))
 REMEDY = "choose a model whose template has tools, or give one, such as chatml-tools where turns are ChatML's"
@@ -194,14 +194,14 @@ class ToolChat:
     def _check_history(self) -> None:
         """Every conversation must begin with the tokens of what it continues."""
         name = getattr(self.tokenizer, "name_or_path", "") or "this model"
+        if turn_end(self.tokenizer) is None:
+            raise InputError(f"the chat template of {name} ends turns with no token of its own: {REMEDY}")
         for content in ("", CONTENT):
             turns = [*self._start(QUESTION), {**_calling(NAME, {KEY: VALUE}), "content": content}]
             turns += [{"role": "tool", "name": NAME, "content": ANSWER}, {**_calling(NAME), "content": content}]
             turns += [{"role": "tool", "name": NAME, "content": ANSWER}, {"role": "assistant", "content": CONTENT}]
             first = len(turns) - 4
             longest = self._ids(turns)
-            if not self._turn_end(longest):
-                raise InputError(f"the chat template of {name} ends turns with no token of its own: {REMEDY}")
             for count in range(first, len(turns)):
                 asking = turns[count - 1]["role"] != "assistant"
                 ids = self._ids(turns[:count], asking=asking)
