@@ -51,7 +51,12 @@ class Calculator:
 
     def get_reward(self) -> float:
         """1 for the right number, else 0."""
-        return float(NUMBER.fullmatch(self.given) is not None and Fraction(self.given) == Fraction(self.gold))
+        return float(is_number(self.given, self.gold))
+
+
+def is_number(given: str, gold: str) -> bool:
+    """Whether `given` is one number in figures, and the right one."""
+    return NUMBER.fullmatch(given) is not None and Fraction(given) == Fraction(gold)
 
 
 def value_of(expression: str) -> Fraction:

@@ -1,7 +1,7 @@
 """Guess a number from "higher" and "lower": a game of several turns whose optimal policy is known.
 
-Bisection finds any of n numbers with ⌊log2 n⌋ + 1 guesses, and no policy needs fewer in the worst case. That is how many
-guesses there are, so the reward of a perfect player is exactly 1.
+Bisection finds any of n numbers with ⌊log2 n⌋ + 1 guesses, and no policy needs fewer in the worst case. So many guesses
+there are, and the reward of a perfect player is exactly 1.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class NumberGuessing:
         """A new number from `low` to `high`."""
         self.secret, self.left, self.found = secret, guesses_needed(high - low + 1), False
         return (
-            f"I think of a whole number from {low} to {high}. Find it with the tool guess. You have {self.left} guesses, "
-            "and after each one you are told whether my number is higher or lower."
+            f"I think of a whole number from {low} to {high}. Find it with the tool guess. You have {self.left} "
+            "guesses, and after each one you are told whether my number is higher or lower."
         )
 
     def guess(self, number: int) -> str:

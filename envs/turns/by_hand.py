@@ -1,10 +1,10 @@
 """An environment by hand: a person, or a scripted policy, takes the model's place.
 
-    >>> from rlpath.envs.calculator import Calculator
-    >>> row = {"question": "What is 3 + 4?", "gold": "7"}
-    >>> played = play(Calculator, row, [Call("calculate", expression="3 + 4"), Call("answer", number="7")])
-    >>> [turn.text for turn in played.turns][1], played.reward
-    ('7', 1.0)
+>>> from rlpath.envs.calculator import Calculator
+>>> row = {"question": "What is 3 + 4?", "gold": "7"}
+>>> played = play(Calculator, row, [Call("calculate", expression="3 + 4"), Call("answer", number="7")])
+>>> [turn.text for turn in played.turns][1], played.reward
+('7', 1.0)
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Policy = Callable[[str, list[str]], Move]
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """An episode by hand: its turns in order, its reward (None where the environment has none), and the calls' counts."""
+    """An episode by hand: its turns in order, its reward (None where there is none), and its counts of calls."""
 
     question: str
     turns: tuple[EpisodeTurn, ...]
@@ -46,7 +46,9 @@ class Played:
     counts: Mapping[str, int]
 
 
-def play(factory: Factory, row: Row, policy: Policy | Iterable[Move] | None = None, limits: Limits | None = None) -> Played:
+def play(
+    factory: Factory, row: Row, policy: Policy | Iterable[Move] | None = None, limits: Limits | None = None
+) -> Played:
     """One episode. Without a `policy` the moves are typed: `tool {"argument": value}`, or an empty line to end.
 
     A policy is a function of the question and the answers so far, or just the moves one after the other. Raises

@@ -2,13 +2,14 @@
 
 The contract is that of TRL's `GRPOTrainer(environment_factory=…)`, so that one class serves both: a constructor without
 arguments, `reset(**row)` that returns the question (or None where the row has a `prompt`), public methods as tools, and
-`get_reward()`, sync or async. Beyond it, an attribute `done` that is true ends an episode at once; TRL does not read it.
+`get_reward()`, sync or async. Beyond it, an attribute `done` that is true ends an episode at once.
 """
 
 from __future__ import annotations
 
 import ast
 import asyncio
+import functools
 import inspect
 import math
 import re
@@ -98,19 +99,23 @@ def ask(environment: Any, row: Row) -> str:
     try:
         inspect.signature(reset).bind(**row)
     except TypeError as error:
-        raise InputError(f"reset of environment {name} does not take the fields of its rows ({error}): add **row") from None
+        raise InputError(
+            f"reset of environment {name} does not take the fields of its rows ({error}): add **row"
+        ) from None
     try:
         told: object = reset(**row)
     except InputError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever a user's method raises is told in one sentence
+    except Exception as error:
         raise InputError(f"reset of environment {name} raised {type(error).__name__}: {error}") from error
     given = _prompt(row, name)
     if told is not None and not isinstance(told, str):
         raise InputError(f"reset of environment {name} returned {type(told).__name__}, not text or None")
     question = given + (told or "")
     if not question.strip():
-        raise InputError(f"reset of environment {name} returned no text, and its row has no prompt: return the question")
+        raise InputError(
+            f"reset of environment {name} returned no text, and its row has no prompt: return the question"
+        )
     return question
 
 
@@ -127,7 +132,7 @@ def reward_of(environment: Any, when: str) -> float | None:
     """The environment's reward, None where it gives none. Raises `InputError` where that is no finite number."""
     try:
         value = finished(environment.get_reward())
-    except Exception as error:  # noqa: BLE001 - whatever a user's method raises is told in one sentence
+    except Exception as error:
         raise InputError(f"get_reward of environment {when} raised {type(error).__name__}: {error}") from error
     if value is None:
         return None
@@ -161,6 +166,7 @@ def _check_names(environment: type, tools: Mapping[str, Callable[..., Any]]) -> 
         raise InputError(f"environment {environment.__name__} has two tools called {twice[0]}: rename one")
 
 
+@functools.lru_cache(maxsize=256)
 def _written_twice(environment: type) -> list[str]:
     try:
         source = textwrap.dedent(inspect.getsource(environment))
@@ -188,7 +194,9 @@ def _check_tool(environment: str, tool: Callable[..., Any]) -> None:
         if not _is_json(hints[name]):
             raise InputError(f"{place} wants {name} as {hints[name]}: no model can write that; take text or numbers")
         if not re.search(rf"^\s*{re.escape(name)}\s*(\([^)]*\))?:\s*\S", text, re.MULTILINE):
-            raise InputError(f'{place} does not describe its argument {name}: add "{name}: …" under Args: in its docstring')
+            raise InputError(
+                f'{place} does not describe its argument {name}: add "{name}: …" under Args: in its docstring'
+            )
 
 
 def _is_json(hint: Any) -> bool:

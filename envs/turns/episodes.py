@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from rlpath.core.errors import InputError
@@ -113,11 +114,11 @@ class EpisodePlayer:
                 break
             for one, completion in zip(active, self._sample(sampler, active, decoding, turn, first), strict=True):
                 self._take(one, completion)
+            last = turn + 1 == self.limits.turns
             with ThreadPoolExecutor(max(4, cores())) as pool:
-                last = turn + 1 == self.limits.turns
-                list(pool.map(lambda one: self._answer(chat, one, last=last), active))
+                list(pool.map(partial(self._answer, chat, last=last), active))
         with ThreadPoolExecutor(max(4, cores())) as pool:
-            completions = list(pool.map(lambda one: self._finish(chat, one), playing))
+            completions = list(pool.map(partial(self._finish, chat), playing))
         for at, one in enumerate(playing):
             if one.caller.hung:
                 self.pool[at] = None  # its thread may still be at work on it
@@ -217,4 +218,6 @@ class EpisodePlayer:
         if reward is None:
             return Verdict.of(Status.UNDECIDED, reason="the environment gave no reward")
         missed = Status.TRUNCATED if truncated else Status.WRONG
-        return Verdict(Status.CORRECT if reward >= 1 else missed, reward, reason=f"the environment's reward is {reward:g}")
+        return Verdict(
+            Status.CORRECT if reward >= 1 else missed, reward, reason=f"the environment's reward is {reward:g}"
+        )

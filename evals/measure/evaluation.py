@@ -27,7 +27,10 @@ MODES: tuple[Mode, ...] = ("greedy", "sample")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One completion of one problem with its verdict. `index` counts the completions of a problem in one mode."""
+    """One completion of one problem with its verdict. `index` counts the completions of a problem in one mode.
+
+    `tools` are the counts of tool calls of an episode, as in `Episode`.
+    """
 
     problem_id: str
     prompt: str
@@ -41,6 +44,7 @@ class Sample:
     reason: str
     tokens: int
     finish_reason: FinishReason
+    tools: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +276,7 @@ def complete_and_verify(
                 reason=verdict.reason,
                 tokens=completion.length,
                 finish_reason=completion.finish_reason,
+                tools=None if completion.episode is None else dict(completion.episode.counts),
             )
 
 

@@ -242,7 +242,7 @@ class Completion:
 
 
 def judge(verifier: Verifier, problem: Problem, completion: Completion) -> Verdict:
-    """The verdict on a completion: its environment's where that has one, else the verifier's on what was written last."""
+    """The verdict on a completion: its environment's, or the verifier's on what was written last."""
     episode = completion.episode
     if episode is not None and episode.verdict is not None:
         return episode.verdict

@@ -18,7 +18,9 @@ from jinja2 import TemplateError
 from rlpath.core.errors import InputError
 from rlpath.models.chat import ChatOptions, check_options, encode_chat, special_ids, turn_end
 
-NAME, KEY, VALUE, ANSWER, CONTENT, QUESTION = (f"{word}7c1e" for word in ("tool", "key", "value", "found", "said", "asked"))
+NAME, KEY, VALUE, ANSWER, CONTENT, QUESTION = (
+    f"{word}7c1e" for word in ("tool", "key", "value", "found", "said", "asked")
+)
 REMEDY = "choose a model whose template has tools, or give one, such as chatml-tools where turns are ChatML's"
 
 
@@ -133,7 +135,7 @@ class ToolChat:
         return whole[self._turn_end(before) :]
 
     def plain(self, text: str) -> str:
-        """`text` with a space inside whatever would be read as one of the template's own tokens: no tool ends a turn."""
+        """`text` with a space inside whatever would be read as a token of the template's own: no tool ends a turn."""
         for special in self.specials:
             text = text.replace(special, f"{special[0]} {special[1:]}")
         return text
@@ -169,11 +171,15 @@ class ToolChat:
         calling = {**_calling(NAME, {KEY: VALUE}), "content": CONTENT}
         told = {"role": "tool", "name": NAME, "content": ANSWER}
         if self.tokenizer.chat_template is None:
-            raise InputError(f"the tokenizer of {name} has no chat template, so there is no way to call a tool: {REMEDY}")
+            raise InputError(
+                f"the tokenizer of {name} has no chat template, so there is no way to call a tool: {REMEDY}"
+            )
         try:
             text = self._text([*self._start(QUESTION), calling, told])
         except (TemplateError, TypeError) as error:
-            raise InputError(f"the chat template of {name} refuses a conversation with tools ({error}): {REMEDY}") from None
+            raise InputError(
+                f"the chat template of {name} refuses a conversation with tools ({error}): {REMEDY}"
+            ) from None
         missing = [what for what, word in _WORDS.items() if word not in text]
         if missing:
             raise InputError(f"the chat template of {name} leaves out {' and '.join(missing)}: {REMEDY}")
@@ -240,5 +246,7 @@ def _json_form(after: str, specials: Sequence[str]) -> CallForm | None:
         ends = [rest.index(special) for special in specials if special in rest]
         closing = rest[: min(ends)].strip() if ends else ""
         opening = after[:at].strip()
-        return CallForm(opening, closing if opening else "", fields[json.dumps(NAME)], arguments, isinstance(value, list))
+        return CallForm(
+            opening, closing if opening else "", fields[json.dumps(NAME)], arguments, isinstance(value, list)
+        )
     return None

@@ -68,8 +68,8 @@ class OnPolicyTrainer:
     """Trains `model` (all its weights, or its adapter) on rewards for what it samples.
 
     The reward is the verifier's score, or the weighted sum of `rewards`; verdicts are counted and written down in any
-    case. `log_samples(step, rows)` receives what was sampled, on the main process. With an `environment` completions are
-    episodes of several turns, and the answers of its tools carry no loss.
+    case. `log_samples(step, rows)` receives what was sampled, on the main process. With an `environment` completions
+    are episodes of several turns, and the answers of its tools carry no loss.
     Raises `InputError` where the model cannot be trained so, or a reward, a loss or a gradient is not finite.
     """
 
@@ -454,7 +454,9 @@ def _spread(rewards_G: torch.Tensor) -> float:
 def refuse_episodes(settings: PolicySettings, objective: Objective) -> None:
     """Raise `InputError` for what is not defined over several turns."""
     if objective.critic:
-        raise InputError("PPO's critic values one turn, not an episode with tools between: train environments with GRPO")
+        raise InputError(
+            "PPO's critic values one turn, not an episode with tools between: train environments with GRPO"
+        )
     if isinstance(settings, GRPOSettings) and settings.reward not in ("true", "random"):
         raise InputError(f"--reward {settings.reward} reads an answer, and an episode has none: choose true or random")
 

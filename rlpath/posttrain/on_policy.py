@@ -52,6 +52,7 @@ from rlpath.posttrain.loop import OnPolicyTrainer, refuse_sharding
 from rlpath.posttrain.objectives import Metrics, Objective
 from rlpath.posttrain.observe import ProgressLine, StopOnInterrupt
 from rlpath.posttrain.settings import GRPOSettings, PolicySettings
+from rlpath.posttrain.tool_use import tool_findings
 from rlpath.posttrain.verify import Reward, RewardFunction
 from rlpath.report.plots import BLUE, Line, line_plot
 from rlpath.rewards.combine.named import verifier_named, verifiers_of
@@ -196,7 +197,7 @@ def asked_to_shard() -> str:
 def findings_of(run: RunFolder, before: Evaluation, after: Evaluation) -> list[Finding]:
     """What the record says beyond the verdict: what stood in the way, what a gain is made of, which model was best."""
     metrics = run.metrics()
-    found = [gain_finding(gain(before, after))]
+    found = [gain_finding(gain(before, after)), *tool_findings(before, after)]
     illnesses = diagnose(metrics)
     if illnesses:
         found.insert(0, Finding("What stood in the way", "; ".join(illnesses)))

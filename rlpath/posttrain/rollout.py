@@ -19,8 +19,8 @@ Batch = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Rollout:
-    """Completions of one step. `completion_mask` is 1 for a token, `written_B_T` for one that the model wrote itself (all
-    but the answers of tools), `mask_B_T` for one that counts in the loss.
+    """Completions of one step. `completion_mask` is 1 for a token, `written_B_T` for one that the model wrote itself
+    (all but the answers of tools), `mask_B_T` for one that counts in the loss.
 
     `rewards_B` is NaN where nothing was decided; `sampled_B_T` are the sampler's log-probabilities. The trainer's
     before the update (`old_B_T`), the reference's, and the critic's are there where the objective needs them.

@@ -1,4 +1,4 @@
-"""Tools, calls and answers as chat templates write them, read off the templates; those that cannot be used are refused."""
+"""Tools, calls and answers as templates write them, read off the templates; what cannot be used is refused."""
 
 from __future__ import annotations
 
@@ -69,7 +69,10 @@ def test_calls_in_a_list_with_a_token_of_their_own(tiny_tokenizer: Any) -> None:
         ("qwen3_5_think.jinja", "writes tool calls in a form that is not JSON"),
         ("qwen3.jinja", "rewrites earlier turns once later ones follow"),
         (CHATML_TOOLS.replace("<|im_end|>", "."), "ends turns with no token of its own"),
-        (CHATML_TOOLS.replace("<|im_start|>user{{", "{{ messages | length }}<|im_start|>user{{"), "rewrites earlier turns"),
+        (
+            CHATML_TOOLS.replace("<|im_start|>user{{", "{{ messages | length }}<|im_start|>user{{"),
+            "rewrites earlier turns",
+        ),
     ],
 )
 def test_a_template_that_cannot_be_used(template: str | None, sentence: str, tiny_tokenizer: Any) -> None:
@@ -100,7 +103,9 @@ def test_tools_stand_before_the_question(tiny_tokenizer: Any) -> None:
 
     assert text.startswith("<|im_start|>system\nBe brief.\n\nThese tools can be called:\n")
     assert '"name": "add", "description": "Add two numbers."' in text
-    assert text.endswith("</tool_call> and end your turn.<|im_end|>\n<|im_start|>user\n1 + 1?<|im_end|>\n<|im_start|>assistant\n")
+    assert text.endswith(
+        "</tool_call> and end your turn.<|im_end|>\n<|im_start|>user\n1 + 1?<|im_end|>\n<|im_start|>assistant\n"
+    )
     assert "tools" not in chat.tokenizer.decode(chat.prompt("1 + 1?"))
 
 

@@ -51,7 +51,11 @@ def script(number: int, turn: int) -> str:
     moves = {
         0: [call("calculate", expression="3 + 4"), call("answer", number="7"), "done"],
         1: [call("answer", number="8"), "well"],
-        2: [call("calculate", expression="5 * 5") + "\n" + call("calculate", expression="5 / 4"), call("answer", number="25"), "ok"],
+        2: [
+            call("calculate", expression="5 * 5") + "\n" + call("calculate", expression="5 / 4"),
+            call("answer", number="25"),
+            "ok",
+        ],
         3: ["I do not know"],
     }
     return moves[number][turn]
@@ -336,7 +340,9 @@ def test_a_tiny_model_learns_from_episodes(folder: Path) -> None:
     """Its own samples, a limit of two turns, an adapter: finite metrics, and weights that moved."""
     settings = replace(SETTINGS, lora_rank=0, group_size=2, max_completion_length=12, reward="random", loss="dapo")
     tokenizer = load_tokenizer(folder)
-    trainer = trainer_of(folder, settings, sampler=HFSampler(load_model(folder, "float32"), tokenizer), factory=Calculator)
+    trainer = trainer_of(
+        folder, settings, sampler=HFSampler(load_model(folder, "float32"), tokenizer), factory=Calculator
+    )
     before = {name: p.detach().clone() for name, p in trainer.trained.items()}
     metrics = [trainer.train_step() for _ in range(2)]
 

@@ -17,7 +17,7 @@ def call(tool: str, **arguments: Any) -> str:
     """A call as the templates of the tests write it."""
     import json
 
-    return f'<tool_call>\n{json.dumps({"name": tool, "arguments": arguments})}\n</tool_call>'
+    return f"<tool_call>\n{json.dumps({'name': tool, 'arguments': arguments})}\n</tool_call>"
 
 
 def with_tools(tokenizer: Any) -> Any:

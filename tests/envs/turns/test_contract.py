@@ -24,7 +24,7 @@ def no_docstring(self: Any, number: int) -> str:
     return str(number)
 
 
-def no_type(self: Any, number) -> str:  # noqa: ANN001
+def no_type(self: Any, number) -> str:
     """Do.
 
     Args:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("transformers")
+
 from rlpath.core.errors import InputError
 from rlpath.core.types import Completion, Decoding, Problem, Status
 from rlpath.envs.turns.calls import Limits
@@ -31,7 +33,9 @@ def problems(limits: Limits | None = None) -> tuple[EpisodePlayer, tuple[Problem
     return made.environment, made.problems
 
 
-def played(tokenizer: Any, script: Script, limits: Limits | None = None, decoding: Decoding = DECODING) -> list[Completion]:
+def played(
+    tokenizer: Any, script: Script, limits: Limits | None = None, decoding: Decoding = DECODING
+) -> list[Completion]:
     player, asked = problems(limits)
     groups = player.play(ScriptedSampler(tokenizer, script), asked, decoding)
     assert [len(group) for group in groups] == [decoding.n] * len(ROWS)
@@ -67,7 +71,9 @@ def test_only_what_the_model_wrote_is_sampled(tokenizer: Any) -> None:
     assert found.sampled == (True,) * len(first) + (False,) * answer + (True,) * len(end)
     assert found.length == len(first) + len(end)
     assert [not math.isnan(p) for p in found.logprobs] == list(found.sampled)
-    assert [p for p in found.logprobs if not math.isnan(p)] == [-1 / (t + 2) for n in (first, end) for t in range(len(n))]
+    assert [p for p in found.logprobs if not math.isnan(p)] == [
+        -1 / (t + 2) for n in (first, end) for t in range(len(n))
+    ]
     between = tokenizer.decode([id for id, mine in zip(found.token_ids, found.sampled, strict=True) if not mine])
     assert between == (
         "\n<|im_start|>user\n<tool_response>\nyou said 3\n</tool_response><|im_end|>\n<|im_start|>assistant\n"
@@ -113,9 +119,9 @@ ANSWERS: dict[str, tuple[str, str, str]] = {
     "reset": (call("reset", words="a"), "refused", "error: there is no tool reset; there are "),
     "get_reward": (call("get_reward"), "refused", "error: there is no tool get_reward; there are "),
     "missing argument": (call("say"), "refused", "error: say: missing a required argument: 'number'"),
-    "extra argument": (call("say", number=1, bonus=2), "refused", "error: say: got an unexpected keyword argument 'bonus'"),
+    "extra argument": (call("say", number=1, x=2), "refused", "error: say: got an unexpected keyword argument 'x'"),
     "no JSON": ("<tool_call>say 3</tool_call>", "malformed", "error: the call could not be read: it is not JSON"),
-    "no end": ('<tool_call>{"name": "say"}', "malformed", "error: the call could not be read: there is no </tool_call>"),
+    "no end": ('<tool_call>{"name": "say"}', "malformed", "the call could not be read: there is no </tool_call>"),
     "no name": ('<tool_call>{"tool": 1}</tool_call>', "malformed", 'it is no object with a "name"'),
     "a number": ("<tool_call>3</tool_call>", "malformed", 'it is no object with a "name"'),
     "arguments no object": (
@@ -161,7 +167,9 @@ def test_an_environment_that_hung_takes_no_more_calls(tokenizer: Any) -> None:
     assert found.episode.counts == {"calls": 2, "hung": 1, "refused": 1}
     assert found.episode.verdict is not None
     assert found.episode.verdict.score == 0
-    (again,), _ = player.play(ScriptedSampler(tokenizer, lambda n, t: "done" if t else call("say", number=3)), asked, Decoding(900))
+    (again,), _ = player.play(
+        ScriptedSampler(tokenizer, lambda n, t: "done" if t else call("say", number=3)), asked, Decoding(900)
+    )
     assert again.episode is not None
     assert again.episode.verdict is not None
     assert again.episode.verdict.score == 1
