@@ -70,7 +70,7 @@ class Caller:
             return self._error("refused", f"{call.name}: {error}")
         try:
             return str(within(self.limits.seconds, lambda: finished(tool(**call.arguments))))
-        except Late:
+        except (Late, TimeoutError):
             self.hung = True
             return self._error("hung", f"{call.name} gave no answer within {self.limits.seconds:g} seconds")
         except Exception as error:  # noqa: BLE001 - a tool may raise anything; the model is told

@@ -161,7 +161,7 @@ async def _awaited(value: Any) -> Any:
 def _check_names(environment: type, tools: Mapping[str, Callable[..., Any]]) -> None:
     """Two tools of one name: one method written twice, or two whose functions are called the same."""
     called = Counter(tool.__name__ for tool in tools.values())
-    twice = [name for name, count in called.items() if count > 1] + _written_twice(environment)
+    twice = [name for name, count in called.items() if count > 1] + _written_twice(inspect.unwrap(environment))
     if twice:
         raise InputError(f"environment {environment.__name__} has two tools called {twice[0]}: rename one")
 

@@ -65,7 +65,7 @@ class EpisodePlayer:
     @property
     def identity(self) -> str:
         """The environment's name, the hash of its code, and the limits."""
-        code = type(self._environment(0))
+        code = inspect.unwrap(type(self._environment(0)))
         try:
             text = inspect.getsource(code)
         except (OSError, TypeError):  # made in a prompt: there is no source to read
