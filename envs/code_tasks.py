@@ -12,10 +12,9 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlpath.core.errors import InputError
-from rlpath.core.types import ProblemSet, Status
+from rlpath.core.errors import InputError, Unreachable
+from rlpath.core.types import Problem, ProblemSet
 from rlpath.envs.files import data_file, numbered_rows
-from rlpath.envs.gsm8k import take
 from rlpath.envs.programs import check_sandbox
 from rlpath.envs.splits import Side, check_split
 from rlpath.envs.turns.calls import Limits
@@ -25,6 +24,7 @@ from rlpath.rewards.verifiers.code import CodeVerifier
 
 SIDES = {"train": range(601, 975), "validation": range(511, 601)}
 INSTRUCTION = "Try your program with the tool run_tests, then call the tool submit with the whole of it."
+ONE_TURN = "Answer with one Python code block."
 MBPP = "mbpp/mbpp.jsonl"
 
 
@@ -44,7 +44,7 @@ class CodeTask:
         """A new task."""
         self.public, self.hidden, self.setup, self.partial = list(public), list(hidden), setup, partial
         self.program, self.done = "", False
-        return f"{question} Your program should pass this test:\n\n" + "\n".join(public) + f"\n\n{INSTRUCTION}"
+        return f"{_asked({'question': question, 'public': public})}\n\n{INSTRUCTION}"
 
     def run_tests(self, program: str) -> str:
         """Run the public tests on a Python program.
@@ -52,7 +52,7 @@ class CodeTask:
         Args:
             program: the whole program
         """
-        verdict = self._verdict(str(program), self.public)
+        verdict = self.verify(f"```python\n{program}\n```", self._gold(self.public))
         return "the public tests pass" if verdict.correct else f"failed: {verdict.reason}"
 
     def submit(self, program: str) -> str:
@@ -69,55 +69,13 @@ class CodeTask:
         """By the hidden tests; None where they cannot be decided."""
         if not self.program.strip():
             return 0.0
-        suites = [[test] for test in self.hidden] if self.partial else [self.hidden]
-        verdicts = [self._verdict(self.program, suite) for suite in suites]
-        if any(verdict.status in (Status.UNDECIDED, Status.ERROR) for verdict in verdicts):
-            return None
-        return sum(verdict.correct for verdict in verdicts) / len(verdicts)
+        program = f"```python\n{self.program}\n```"
+        if self.partial:
+            return pass_share(program, self._gold(self.hidden), self.verify)
+        return self.verify(program, self._gold(self.hidden)).score
 
-    def _verdict(self, program: str, tests: Sequence[str]) -> Any:
-        gold = json.dumps({"test_list": list(tests), "test_setup_code": self.setup})
-        return self.verify(f"```python\n{program}\n```" if "```" not in program else program, gold)
-
-
-def code_tasks(
-    split: Side = "train",
-    *,
-    size: int | None = None,
-    seed: int = 0,
-    partial: bool = False,
-    limits: Limits | None = None,
-) -> ProblemSet:
-    """MBPP's tasks of one side in an order fixed by `seed`, from `$RLPATH_DATA/mbpp/mbpp.jsonl`.
-
-    Raises InputError where the file is missing or a row is malformed, or `size` is larger than the side.
-    """
-    check_split(split)
-    path = data_file(MBPP)
-    if path is None:
-        raise InputError(f"MBPP was not found: set RLPATH_DATA to a folder that holds {MBPP}, or use own_code_tasks")
-    rows = [
-        _mbpp_row(row, f"{path}, line {number}", partial)
-        for number, row in numbered_rows(path, ("text",))
-        if row.get("task_id") in SIDES[split]
-    ]
-    random.Random(f"{seed}/{split}/mbpp").shuffle(rows)
-    chosen = list(take(rows, size, "mbpp"))  # type: ignore[arg-type]
-    return environment_problems("mbpp", CodeTask, chosen, split=split, limits=limits, source=str(path))  # type: ignore[arg-type]
-
-
-def _mbpp_row(row: Mapping[str, Any], place: str, partial: bool) -> dict[str, Any]:
-    tests = row.get("test_list")
-    if not isinstance(tests, list) or not tests or not all(isinstance(test, str) for test in tests):
-        raise InputError(f"{place}: the field 'test_list' is no list of tests")
-    return {
-        "id": f"mbpp-{row['task_id']}",
-        "question": row["text"].strip(),
-        "public": tests[:1],
-        "hidden": tests,
-        "setup": str(row.get("test_setup_code", "")),
-        "partial": partial,
-    }
+    def _gold(self, tests: Sequence[str]) -> str:
+        return json.dumps({"test_list": list(tests), "test_setup_code": self.setup})
 
 
 OWN: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -140,18 +98,91 @@ OWN: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 )  # fmt: skip
 
 
+def pass_share(completion: str, gold: str, verify: CodeVerifier) -> float | None:
+    """The share of a gold's `test_list` that a completion's program passes; None where one of them is undecided."""
+    row = json.loads(gold)
+    verdicts = [verify(completion, json.dumps({**row, "test_list": [test]})) for test in row["test_list"]]
+    scores = [verdict.score for verdict in verdicts]
+    return None if None in scores else sum(verdict.correct for verdict in verdicts) / len(verdicts)
+
+
+def code_tasks(
+    split: Side = "train",
+    *,
+    size: int | None = None,
+    seed: int = 0,
+    partial: bool = False,
+    limits: Limits | None = None,
+) -> ProblemSet:
+    """MBPP's tasks of one side in an order fixed by `seed`, to be played. Raises InputError as `mbpp_rows` does."""
+    rows, source = mbpp_rows(split, size, seed)
+    return _played("mbpp", rows, split, partial, limits, source)
+
+
 def own_code_tasks(split: Side = "train", *, partial: bool = False, limits: Limits | None = None) -> ProblemSet:
-    """A few tasks that need no data, half of them on each side: for a look, and for tests."""
+    """A few tasks that need no data, half of them on each side, to be played: for a look, and for tests."""
+    return _played("own-code", own_rows(split), split, partial, limits, "procedural")
+
+
+def code_problems(split: Side = "train", *, size: int | None = None, seed: int = 0, own: bool = False) -> ProblemSet:
+    """The same tasks in one turn: a program is asked for, and `CodeVerifier` runs all tests on it.
+
+    `own` takes the few that need no data. Raises InputError as `mbpp_rows` does.
+    """
+    rows, source = (own_rows(split), "procedural") if own else mbpp_rows(split, size, seed)
+    problems = tuple(
+        Problem(
+            row["id"],
+            f"{_asked(row)}\n\n{ONE_TURN}",
+            json.dumps({"test_list": row["hidden"], "test_setup_code": row["setup"]}),
+        )
+        for row in rows
+    )
+    return ProblemSet("own-code" if own else "mbpp", split, problems, CodeVerifier(), source)
+
+
+def mbpp_rows(split: Side, size: int | None = None, seed: int = 0) -> tuple[list[dict[str, Any]], str]:
+    """MBPP's tasks of one side from `$RLPATH_DATA/mbpp/mbpp.jsonl`, in an order fixed by `seed`, and the file.
+
+    Raises `Unreachable` where the file is missing, InputError where a row is malformed or `size` larger than the side.
+    """
+    check_split(split)
+    path = data_file(MBPP)
+    if path is None:
+        raise Unreachable(f"MBPP was not found: set RLPATH_DATA to a folder that holds {MBPP}")
+    numbered = numbered_rows(path, ("text",))
+    rows = [_mbpp_row(row, f"{path}, line {n}") for n, row in numbered if row.get("task_id") in SIDES[split]]
+    random.Random(f"{seed}/{split}/mbpp").shuffle(rows)
+    if size is not None and not 1 <= size <= len(rows):
+        raise InputError(f"MBPP has {len(rows)} {split} tasks: {size} were asked for")
+    return rows[:size], str(path)
+
+
+def own_rows(split: Side) -> list[dict[str, Any]]:
+    """The tasks of `OWN` on one side."""
     check_split(split)
     chosen = OWN[::2] if split == "train" else OWN[1::2]
-    rows = [
-        {
-            "id": name,
-            "question": question,
-            "public": [f"assert {tests[0]}"],
-            "hidden": [f"assert {test}" for test in tests],
-            "partial": partial,
-        }
-        for name, question, tests in chosen
-    ]
-    return environment_problems("own-code", CodeTask, rows, split=split, limits=limits)
+    return [_row(name, question, [f"assert {test}" for test in tests]) for name, question, tests in chosen]
+
+
+def _played(
+    name: str, rows: Sequence[dict[str, Any]], split: Side, partial: bool, limits: Limits | None, source: str
+) -> ProblemSet:
+    given = [{**row, "partial": partial} for row in rows]
+    return environment_problems(name, CodeTask, given, split=split, limits=limits, source=source)
+
+
+def _mbpp_row(row: Mapping[str, Any], place: str) -> dict[str, Any]:
+    tests = row.get("test_list")
+    if not isinstance(tests, list) or not tests or not all(isinstance(test, str) for test in tests):
+        raise InputError(f"{place}: the field 'test_list' is no list of tests")
+    return _row(f"mbpp-{row['task_id']}", row["text"].strip(), tests, str(row.get("test_setup_code", "")))
+
+
+def _row(id: str, question: str, tests: Sequence[str], setup: str = "") -> dict[str, Any]:
+    return {"id": id, "question": question, "public": list(tests[:1]), "hidden": list(tests), "setup": setup}
+
+
+def _asked(row: Mapping[str, Any]) -> str:
+    public = "\n".join(row["public"])
+    return f"{row['question']} Your program should pass this test:\n\n{public}"

@@ -2,8 +2,8 @@
 
     Safe = isolated(MyEnvironment, seconds=5)
 
-is a class with the same tools, to be used in the other's place, in our loop and in TRL's. Starting a process takes about
-a second, and each instance has one; whatever goes in and out must be picklable.
+is a class with the same tools, to be used in the other's place, in our loop and in TRL's. Starting a process takes
+about a second, and each instance has one; whatever goes in and out must be picklable.
 """
 
 from __future__ import annotations

@@ -45,3 +45,17 @@ def test_a_model_without_tools_is_refused(launch: Callable[..., Any], digit_fold
     assert "leaves out the calls and their arguments: choose a model whose template has tools" in done.err
     assert "Traceback" not in done.err
     assert not list(tmp_path.glob("grpo_tools/*/seed-0/evaluations/*"))
+
+
+def test_programs_are_rewarded_by_their_tests(launch: Callable[..., Any], digit_folder: Path, tmp_path: Path) -> None:
+    """Without MBPP the tasks of our own, said so; two steps, an evaluation, and the share of tests as the reward."""
+    flags = ("--smoke", "--rewarded", "share", "--model", str(digit_folder), "--root", str(tmp_path))
+    done = launch(str(ROOT / "recipes" / "grpo_code.py"), *flags)
+
+    assert done.status == 0, done.err
+    assert done.out.startswith("tasks: a few of our own instead of MBPP")
+    (path,) = tmp_path.glob("grpo_code/*/seed-0")
+    run = read_run(path)
+    assert [row["step"] for row in run.metrics] == [1, 2]
+    assert {sample["problem_id"] for sample in run.samples} <= {"add_up", "is_even", "largest_gap", "without_copies"}
+    assert run.manifest["verifiers"]["training"] == "tests passed"

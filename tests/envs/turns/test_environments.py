@@ -11,7 +11,7 @@ import pytest
 
 from rlpath.core.types import ProblemSet
 from rlpath.envs.calculator import Calculator, calculator, in_figures, value_of
-from rlpath.envs.code_tasks import CodeTask, code_tasks, own_code_tasks
+from rlpath.envs.code_tasks import CodeTask, code_problems, code_tasks, own_code_tasks
 from rlpath.envs.number_guessing import NumberGuessing, bisect, number_guessing
 from rlpath.envs.python_tool import PythonTool, python_questions
 from rlpath.envs.turns.by_hand import Call, Move, play
@@ -286,6 +286,9 @@ def test_mbpp_is_read_by_its_own_splits(tmp_path: Any, monkeypatch: pytest.Monke
 
     assert sorted(problem.id for problem in code_tasks("train").problems) == ["mbpp-601", "mbpp-974"]
     assert sorted(problem.id for problem in code_tasks("validation").problems) == ["mbpp-511", "mbpp-600"]
+    single = {problem.id: problem for problem in code_problems("train").problems}
+    assert json.loads(single["mbpp-601"].gold)["test_list"] == ["assert f601(1) == 1"] * 3
+    assert single["mbpp-601"].prompt.endswith("assert f601(1) == 1\n\nAnswer with one Python code block.")
     assert "assert f601(1) == 1\n\n" in next(p.prompt for p in code_tasks().problems if p.id == "mbpp-601")
 
 
