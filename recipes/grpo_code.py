@@ -5,7 +5,7 @@
     rlpath eval --model runs/grpo_code/…/seed-0 --baseline qwen2.5-coder-0.5b-instruct --tasks mbpp,humaneval
 
 Training tasks are MBPP's (arXiv 2108.07732) training split, with the first test in the prompt and all tests deciding;
-its validation split is evaluated before and after, greedy and pass@k. The test split and HumanEval are for `rlpath eval`,
+its validation split is evaluated before and after, greedy and pass@k. Test split and HumanEval are for `rlpath eval`,
 which names what of them stands in the training text. Programs run as `rewards/README.md` says: no network, no files of
 yours, limits on time and memory. Without MBPP in RLPATH_DATA a few tasks of our own are taken, for a look.
 """

@@ -202,7 +202,9 @@ class OnPolicyTrainer:
     def record(self, sampled: Verified, kept: Verified | None = None) -> Metrics:
         """Write the samples down; figures about all of them, over all processes. `kept` are those to train on."""
         step, everyone, size = self.step + 1, self.everyone, self.settings.group_size
-        rows = everyone.objects(sample_rows(step, sampled))
+        # The first group of a step is kept token by token, the same on one process and on several.
+        detailed = size if everyone.rank == 0 and self.log_samples is not None else 0
+        rows = everyone.objects(sample_rows(step, sampled, getattr(self.sampler, "tokenizer", None), detailed))
         if self.log_samples is not None and self.accelerator.is_main_process:
             self.log_samples(step, rows)
         tokens = sum(row["tokens"] for row in rows)

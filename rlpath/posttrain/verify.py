@@ -172,10 +172,26 @@ def sample_row(step: int, problem: Problem, completion: Completion, verdict: Ver
     }
 
 
-def sample_rows(step: int, verified: Verified) -> list[dict[str, Any]]:
-    """The lines of `samples.jsonl` for what this process sampled, each with its reward."""
+def sample_rows(step: int, verified: Verified, tokenizer: Any = None, detailed: int = 0) -> list[dict[str, Any]]:
+    """The lines of `samples.jsonl` for what this process sampled, each with its reward, and its parts where it has some.
+
+    With a `tokenizer` the first `detailed` lines also have their tokens, one by one (`token_pieces`).
+    """
     each = zip(verified.problems, verified.completions, verified.verdicts, verified.rewards, strict=True)
-    return [sample_row(step, p, c, verdict) | {"reward": reward} for p, c, verdict, reward in each]
+    rows = [sample_row(step, p, c, verdict) | {"reward": reward} for p, c, verdict, reward in each]
+    for at, row in enumerate(rows):
+        if len(verified.parts) > 1:
+            row["parts"] = {name: values[at] for name, values in verified.parts.items()}
+        if tokenizer is not None and at < detailed:
+            row["pieces"] = token_pieces(verified.completions[at], tokenizer)
+    return rows
+
+
+def token_pieces(completion: Completion, tokenizer: Any) -> list[tuple[str, float | None]]:
+    """The text of each token with its log-probability, None where nobody sampled it."""
+    texts = tokenizer.batch_decode([[token] for token in completion.token_ids])
+    known = [None if math.isnan(p) else round(p, 3) for p in completion.logprobs]
+    return list(zip(texts, known, strict=True))
 
 
 def counts(completions: Sequence[Completion], verdicts: Sequence[Verdict]) -> dict[str, torch.Tensor]:
