@@ -173,7 +173,7 @@ def sample_row(step: int, problem: Problem, completion: Completion, verdict: Ver
 
 
 def sample_rows(step: int, verified: Verified, tokenizer: Any = None, detailed: int = 0) -> list[dict[str, Any]]:
-    """The lines of `samples.jsonl` for what this process sampled, each with its reward, and its parts where it has some.
+    """The lines of `samples.jsonl` for what this process sampled, each with its reward and the parts of that.
 
     With a `tokenizer` the first `detailed` lines also have their tokens, one by one (`token_pieces`).
     """
