@@ -53,6 +53,7 @@ from rlpath.posttrain.objectives import Metrics, Objective
 from rlpath.posttrain.observe import ProgressLine, StopOnInterrupt
 from rlpath.posttrain.policy_model import PolicyModel
 from rlpath.posttrain.settings import GRPOSettings, PolicySettings
+from rlpath.posttrain.tool_use import tool_findings
 from rlpath.posttrain.verify import Reward, RewardFunction
 from rlpath.report.plots import BLUE, Line, line_plot
 from rlpath.rewards.combine.named import verifier_named, verifiers_of
@@ -170,10 +171,10 @@ def load(
     if context is None:
         return Experiment(settings, train, held_out, None)
     notes = Notes(context.run)
-    tokenizer_of(context, notes)
+    tokenizer = tokenizer_of(context, notes, settings.template)
     system, options = settings.system or None, thinking_options(settings.thinking)
-    problems = [*train.problems, *held_out.problems]
-    check_prompt_lengths(context, problems, settings, options=options, system=system)
+    for given in (train, held_out):
+        check_prompt_lengths(context, given.problems, settings, tokenizer, options, system, given.environment)
     sampler = load_sampler(
         backend,
         context.model,
@@ -183,6 +184,7 @@ def load(
         gpu_memory=settings.gpu_memory,
         system=system,
         options=options,
+        template=settings.template,
         # vLLM decodes a step's completions in one go; our sampler is faster in parts.
         max_batch=max(256, settings.completions // context.state.num_processes) if backend == "vllm" else 256,
     )
@@ -198,7 +200,7 @@ def asked_to_shard() -> str:
 def findings_of(run: RunFolder, before: Evaluation, after: Evaluation) -> list[Finding]:
     """What the record says beyond the verdict: what stood in the way, what a gain is made of, which model was best."""
     metrics = run.metrics()
-    found = [gain_finding(gain(before, after))]
+    found = [gain_finding(gain(before, after)), *tool_findings(before, after)]
     illnesses = diagnose(metrics)
     if illnesses:
         found.insert(0, Finding("What stood in the way", "; ".join(illnesses)))
@@ -274,6 +276,7 @@ def train_policy(
         rewards=as_rewards(rewards),
         accelerator=accelerator,
         log_samples=None if run is None else lambda _, rows: run.log_samples(rows),
+        environment=training.problems.environment,
     )
     training.notes.add(*not_packed_note(trainer.own))
     if training.checkpoint is not None:
