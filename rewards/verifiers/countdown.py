@@ -96,7 +96,7 @@ def read_gold(gold: str) -> tuple[list[int], int] | None:
 
 
 def read_expression(text: str, target: int) -> tuple[Fraction, Counter[int]]:
-    """Value of an expression and the numbers in it; raises Unreadable. `= target` behind it is allowed."""
+    """Value of an expression and the numbers in it; raises UnreadableExpression. `= target` behind it is allowed."""
     if len(text) > LONGEST:
         raise UnreadableExpression(f"the answer is longer than {LONGEST} characters")
     expression, equals, result = text.translate(SIGNS).partition("=")
