@@ -76,9 +76,7 @@ class Verified:
         return len({self.rewards[i] for i in group} - {None}) > 1
 
 
-def verify_completions(
-    verifier: Verifier, problems: Sequence[Problem], completions: Sequence[Completion]
-) -> list[Verdict]:
+def verify_sampled(verifier: Verifier, problems: Sequence[Problem], completions: Sequence[Completion]) -> list[Verdict]:
     """The verdict on each completion of the problem beside it; those that wait for a program wait side by side."""
 
     def verdict(problem: Problem, completion: Completion) -> Verdict:
