@@ -43,7 +43,9 @@ COMMANDS = {
     "enjoy": Command("rlpath.cli.enjoy:Enjoy", "watch a trained agent, and measure its return"),
     "compare": Command("rlpath.evals.commands.seeds:Compare", "compare two sets of seeds"),
     "check-curve": Command("rlpath.evals.commands.seeds:CheckCurve", "check a run against a recorded learning curve"),
-    "contamination": Command("rlpath.evals.commands.contamination:Contamination", "search training text and models for test items"),
+    "contamination": Command(
+        "rlpath.evals.commands.contamination:Contamination", "search text and models for test items"
+    ),
     "power": Command("rlpath.evals.compare.power:Power", "items and seeds needed to see an effect"),
     "eval": Command("rlpath.evals.commands.suite:Eval", "evaluate models against a baseline of the same size"),
     "perplexity": Command("rlpath.evals.commands.perplexity:Perplexity", "bits a byte of base models on text"),
