@@ -32,7 +32,7 @@ test: check ## lint, types, import rules, tests
 test-core: $(CORE_READY) ## lint, types and the tests of the light install, in an environment without deep learning
 	$(CORE)/bin/ruff check .
 	$(CORE)/bin/ruff format --check .
-	$(CORE)/bin/pyright --project .ci/pyright-core.json
+	$(CORE)/bin/pyright --threads 2 --project .ci/pyright-core.json
 	$(CORE)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-slow: $(READY) ## tests that need minutes or gigabytes

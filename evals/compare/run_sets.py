@@ -35,7 +35,7 @@ from rlpath.core.stats import (
 )
 from rlpath.evals.measure.scores import EXACT, WORDS, scores, shared_names
 from rlpath.runs.returns import possible
-from rlpath.runs.run_folder import differences
+from rlpath.runs.run_folder import differing_fields
 from rlpath.runs.seed_sets import SeedSet
 
 ALPHA = 0.05
@@ -127,7 +127,7 @@ def compare_sets(a: SeedSet, b: SeedSet, score: str | None = None, shared_only: 
     )
     verdict = verdict_of(contrasts[0])
     paired = seeds_a == seeds_b
-    differing = {field: (a.config.get(field), b.config.get(field)) for field in differences(a.config, b.config)}
+    differing = {field: (a.config.get(field), b.config.get(field)) for field in differing_fields(a.config, b.config)}
     return SetComparison(
         a.name, b.name, paired, differing, contrasts, tuple(notes), verdict, sentence(verdict, contrasts[0], paired)
     )

@@ -43,11 +43,13 @@ COMMANDS = {
     "enjoy": Command("rlpath.cli.enjoy:Enjoy", "watch a trained agent, and measure its return"),
     "compare": Command("rlpath.evals.commands.seeds:Compare", "compare two sets of seeds"),
     "check-curve": Command("rlpath.evals.commands.seeds:CheckCurve", "check a run against a recorded learning curve"),
-    "contamination": Command("rlpath.evals.commands.contamination:Contamination", "has the model seen the test?"),
+    "contamination": Command(
+        "rlpath.evals.commands.contamination:Contamination", "search text and models for test items"
+    ),
     "power": Command("rlpath.evals.compare.power:Power", "items and seeds needed to see an effect"),
-    "eval": Command("rlpath.evals.commands.suite:Eval", "evaluate models against a baseline, and refuse to flatter"),
+    "eval": Command("rlpath.evals.commands.suite:Eval", "evaluate models against a baseline of the same size"),
     "perplexity": Command("rlpath.evals.commands.perplexity:Perplexity", "bits a byte of base models on text"),
-    "prereg": Command("rlpath.evals.commands.prereg:Prereg", "write down a plan, or judge a result by it"),
+    "prereg": Command("rlpath.evals.commands.prereg:Prereg", "write a preregistration, or check a result against it"),
     "report": Command("rlpath.evals.commands.runs:Report", "write the report of a run, or of several seeds"),
     "log": Command("rlpath.evals.commands.runs:Log", "draft a dated log entry for a run"),
 }

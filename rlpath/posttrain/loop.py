@@ -47,7 +47,7 @@ from rlpath.posttrain.verify import (
     counts,
     reward_completions,
     sample_rows,
-    verify_completions,
+    verify_sampled,
 )
 from rlpath.rewards.combine.penalties import soft_overlong_penalty
 
@@ -186,7 +186,7 @@ class OnPolicyTrainer:
         settings = self.settings
         if not problems:
             return Verified()
-        verdicts = verify_completions(self.verifier, problems, completions)
+        verdicts = verify_sampled(self.verifier, problems, completions)
         verified = reward_completions(self.rewards, problems, completions, verdicts)
         if isinstance(settings, GRPOSettings) and settings.reward != "true":
             seed = derive(settings.seed, "control", self.step)

@@ -78,9 +78,7 @@ class Verified:
         return len({self.rewards[i] for i in group} - {None}) > 1
 
 
-def verify_completions(
-    verifier: Verifier, problems: Sequence[Problem], completions: Sequence[Completion]
-) -> list[Verdict]:
+def verify_sampled(verifier: Verifier, problems: Sequence[Problem], completions: Sequence[Completion]) -> list[Verdict]:
     """The verdict on each completion of the problem beside it; those that wait for a program wait side by side."""
     with ThreadPoolExecutor(max(4, cores())) as pool:
         return list(pool.map(partial(judge, verifier), problems, completions))

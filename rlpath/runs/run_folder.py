@@ -50,7 +50,7 @@ def run_path(root: Path, recipe: str, config: Mapping[str, Any], seed: int) -> P
     return Path(root) / recipe / config_hash(_shared(config)) / f"seed-{seed}"
 
 
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+def differing_fields(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """The fields in which two configurations differ, in JSON's eyes; `seed`, `root` and `HARDWARE` are not compared."""
     one, other = (json.loads(json.dumps(_shared(config), default=_plain)) for config in (one, other))
     return sorted(name for name in {*one, *other} if name not in one or name not in other or one[name] != other[name])
@@ -199,7 +199,7 @@ class RunFolder:
 
     def _refuse_other(self, config: Mapping[str, Any]) -> None:
         path = self.path / "config.json"
-        if path.exists() and (differing := differences(read_json(path), config)):
+        if path.exists() and (differing := differing_fields(read_json(path), config)):
             self.close()
             raise InputError(
                 f"{path} differs from this run in {', '.join(differing)}: it was edited or copied here; "

@@ -14,7 +14,7 @@ from typing import Any
 
 from rlpath.core.errors import InputError
 from rlpath.core.files import read_json, write_atomic
-from rlpath.runs.run_folder import RunRecord, differences, read_run
+from rlpath.runs.run_folder import RunRecord, differing_fields, read_run
 
 ASKED = "asked.json"
 """In a configuration's folder: every seed that was ever asked for."""
@@ -77,7 +77,7 @@ def read_set(words: Sequence[str | Path]) -> SeedSet:
     for record in sorted(records, key=lambda record: record.config["seed"]):
         if record.config["seed"] in by_seed:
             raise InputError(f"seed {record.config['seed']} is named twice: {record.path}")
-        if differing := differences(record.config, first.config):
+        if differing := differing_fields(record.config, first.config):
             raise InputError(f"{record.path} and {first.path} differ in {', '.join(differing)}: a set has one of each")
         by_seed[record.config["seed"]] = record
     config = {name: value for name, value in first.config.items() if name not in ("seed", "root")}

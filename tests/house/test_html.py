@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from tests.house.test_rooms import modules, name_of
+from tests.house.test_rooms import modules, name_of, tree_of
 
 ELEMENTS = (
     "a|b|body|br|button|caption|code|dd|details|div|dl|dt|em|figcaption|figure|form|h[1-6]|head|hr|html|i|img|input"
@@ -21,9 +21,8 @@ READS = {
 """Where a tag in a string is not part of a page."""
 
 
-def html_strings(source: str) -> list[int]:
+def html_strings(tree: ast.Module) -> list[int]:
     """Lines of string literals with a tag in them, docstrings left out."""
-    tree = ast.parse(source)
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     return [
         node.lineno
@@ -38,16 +37,12 @@ def html_strings(source: str) -> list[int]:
 def test_no_html_in_strings() -> None:
     """A page is made of the parts in rlpath/report/templates."""
     files = modules("rlpath", "envs", "rewards", "evals", "recipes", "scripts")
-    found = {
-        name_of(file): html_strings(file.read_text(encoding="utf-8"))
-        for file in files
-        if not name_of(file).startswith(tuple(READS))
-    }
+    found = {name_of(file): html_strings(tree_of(file)) for file in files if not name_of(file).startswith(tuple(READS))}
 
     assert {name: lines for name, lines in found.items() if lines} == {}
 
 
 def test_html_would_be_found() -> None:
     """With attributes, in f-strings and closing tags; not in docstrings, comparisons or placeholders."""
-    assert html_strings("x = '<div class=\"a\">'\ny = f'<td>{x}</td>'\n") == [1, 2, 2]
-    assert html_strings('"""A <p> here."""\nx = "a<b and <task>"\n') == []
+    assert html_strings(ast.parse("x = '<div class=\"a\">'\ny = f'<td>{x}</td>'\n")) == [1, 2, 2]
+    assert html_strings(ast.parse('"""A <p> here."""\nx = "a<b and <task>"\n')) == []

@@ -7,7 +7,7 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
-from tests.house.test_rooms import modules, name_of
+from tests.house.test_rooms import modules, name_of, tree_of
 
 SHARED = {
     "Agent": "the networks that act and learn, one for each deep algorithm",
@@ -24,8 +24,9 @@ SHARED = {
 
 def classes(file: Path) -> set[str]:
     """Public classes that a module defines at its top."""
-    body = ast.parse(file.read_text(encoding="utf-8")).body
-    return {node.name for node in body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")}
+    return {
+        node.name for node in tree_of(file).body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    }
 
 
 @cache

@@ -101,3 +101,13 @@ def test_every_metric_of_language_models_is_explained() -> None:
     assert unexplained(named) == []
     for page in ROOT.glob("rlpath/losses/pages/*.md"):
         assert unexplained(explained(page)) == []
+
+
+def test_every_page_is_in_the_menu_of_the_site() -> None:
+    """A page that nothing leads to is not read; the figures and reports that pages link to are no pages."""
+    menu = (ROOT / "scripts/docs/mkdocs.yml").read_text(encoding="utf-8")
+    rooms = [ROOT / room for room in ("rlpath", "rewards", "envs", "evals", "recipes")]
+    listed = [*PAGES, METRICS, *(page for room in rooms for page in room.rglob("README.md"))]
+    files = [page for page in listed if not any(parent.is_symlink() for parent in page.parents)]
+
+    assert [name for page in files if (name := page.relative_to(ROOT).as_posix()) not in menu] == []

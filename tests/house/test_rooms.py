@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,39 +26,44 @@ def name_of(file: Path) -> str:
     return file.relative_to(ROOT).as_posix()
 
 
-@pytest.fixture(params=modules(*ROOMS), ids=name_of)
-def module(request: pytest.FixtureRequest) -> Path:
-    return request.param
+@cache
+def tree_of(file: Path) -> ast.Module:
+    """A module, parsed once for all rules."""
+    return ast.parse(file.read_text(encoding="utf-8"))
 
 
-def test_a_module_says_what_it_is_for(module: Path) -> None:
+def test_a_module_says_what_it_is_for() -> None:
     """The first thing in a file is a docstring."""
-    assert ast.get_docstring(ast.parse(module.read_text()))
+    assert [name_of(file) for file in modules(*ROOMS) if not ast.get_docstring(tree_of(file))] == []
 
 
-def test_a_file_can_be_read_in_one_sitting(module: Path) -> None:
+def test_a_file_can_be_read_in_one_sitting() -> None:
     """At most 600 lines."""
-    assert len(module.read_text().splitlines()) <= 600
+    assert [name_of(file) for file in modules(*ROOMS) if len(file.read_text().splitlines()) > 600] == []
 
 
-def test_no_text_is_run_as_code(module: Path) -> None:
-    """Neither eval nor exec: what a model or a file says stays data, but inside the sandbox."""
-    if "rewards/sandbox" in name_of(module):
-        pytest.skip("runs programs behind namespaces and a system-call filter: that is what it is for")
-    calls = [node.func for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call)]
+def test_no_text_is_run_as_code() -> None:
+    """Neither eval nor exec: what a model or a file says stays data. The sandbox runs programs; that is its purpose."""
+    found = [
+        f"{name_of(file)}:{node.lineno}"
+        for file in modules(*ROOMS)
+        if "rewards/sandbox" not in name_of(file)
+        for node in ast.walk(tree_of(file))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec")
+    ]
 
-    assert not {func.id for func in calls if isinstance(func, ast.Name)} & {"eval", "exec"}
+    assert found == []
 
 
-def test_a_file_name_says_something(module: Path) -> None:
+def test_a_file_name_says_something() -> None:
     """`utils` and `helpers` say nothing."""
-    assert not re.search("util|helper|misc|common", module.stem)
+    assert [name_of(file) for file in modules(*ROOMS) if re.search("util|helper|misc|common", file.stem)] == []
 
 
-def opens_test_split(source: str) -> list[int]:
+def opens_test_split(tree: ast.Module) -> list[int]:
     """Lines of calls that take the word "test" or the name of a test file."""
     lines = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Call) and not (isinstance(node.func, ast.Attribute) and node.func.attr == "startswith"):
             words = [*node.args, *(keyword.value for keyword in node.keywords)]
             texts = [word.value for word in words if isinstance(word, ast.Constant) and isinstance(word.value, str)]
@@ -65,10 +71,11 @@ def opens_test_split(source: str) -> list[int]:
     return lines
 
 
-@pytest.mark.parametrize("file", modules("rlpath", "envs", "rewards", "recipes", "scripts"), ids=name_of)
-def test_the_test_split_is_opened_in_evals_alone(file: Path) -> None:
+def test_the_test_split_is_opened_in_evals_alone() -> None:
     """Training code cannot see what it will be judged on."""
-    assert opens_test_split(file.read_text()) == []
+    files = modules("rlpath", "envs", "rewards", "recipes", "scripts")
+
+    assert {name_of(file): lines for file in files if (lines := opens_test_split(tree_of(file)))} == {}
 
 
 @pytest.mark.parametrize(
@@ -76,12 +83,12 @@ def test_the_test_split_is_opened_in_evals_alone(file: Path) -> None:
 )
 def test_opening_a_test_split_is_noticed(line: str) -> None:
     """The rule above sees the ways in which a test split is opened."""
-    assert opens_test_split(line) == [1]
+    assert opens_test_split(ast.parse(line)) == [1]
 
 
 def test_evals_opens_a_test_split() -> None:
     """The rule is not empty: where test splits are opened, it finds them."""
-    assert any(opens_test_split(file.read_text()) for file in modules("evals"))
+    assert any(opens_test_split(tree_of(file)) for file in modules("evals"))
 
 
 @pytest.mark.parametrize("file", modules("recipes", "scripts"), ids=name_of)
@@ -89,7 +96,8 @@ def test_a_script_does_not_hide_a_library(file: Path) -> None:
     """Python puts a script's folder first on the path: recipes/datasets.py would be imported as `datasets`."""
     spec = importlib.util.find_spec(file.stem)
 
-    assert spec is None or spec.origin == str(file)
+    # A folder of that name, as `make docs` leaves one, is a namespace without an origin and hides behind any file.
+    assert spec is None or spec.origin in (None, str(file))
 
 
 def test_the_top_level_is_fixed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,27 +35,32 @@ COINED = {
 }
 
 
-def files() -> list[Path]:
-    """Tracked text of the project, links not followed."""
+@cache
+def texts() -> dict[str, str]:
+    """Tracked text of the project by file, links not followed."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     chosen = [line for line in listed.splitlines() if line.endswith(KINDS) and not line.startswith(ELSEWHERE)]
-    return [path for line in chosen if (path := ROOT / line).is_file() and not path.is_symlink()]
+    files = [name for name in chosen if (ROOT / name).is_file() and not (ROOT / name).is_symlink()]
+    return {name: (ROOT / name).read_text(encoding="utf-8") for name in files}
 
 
 def found(pattern: str) -> list[str]:
     """File, line and word of every match, whatever its case where the pattern has no capitals."""
-    flags = 0 if re.search(r"(?<!\\)[A-Z]", pattern) else re.IGNORECASE
+    expression = re.compile(pattern, 0 if re.search(r"(?<!\\)[A-Z]", pattern) else re.IGNORECASE)
     return [
-        f"{path.relative_to(ROOT)}:{number}: {match[0]}"
-        for path in files()
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        for match in re.finditer(pattern, line, flags)
+        f"{name}:{text.count(chr(10), 0, match.start()) + 1}: {match[0]}"
+        for name, text in texts().items()
+        for match in expression.finditer(text)
     ]
 
 
 def test_one_spelling() -> None:
     """American spelling in code, messages and documents."""
-    assert found(BRITISH) == []
+    expression = re.compile(BRITISH, re.IGNORECASE)
+    words = {name: set(re.findall(r"\w+", text)) for name, text in texts().items()}
+    wrong = {word for word in set().union(*words.values()) if expression.search(word)}
+
+    assert {name: both for name, used in words.items() if (both := used & wrong)} == {}
 
 
 @pytest.mark.parametrize("pattern", COINED, ids=COINED.values())

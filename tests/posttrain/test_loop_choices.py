@@ -22,7 +22,7 @@ from rlpath.posttrain.packing.logprobs import token_logprobs
 from rlpath.posttrain.policy_model import PolicyModel
 from rlpath.posttrain.rollout import make_rollout, micro_batches
 from rlpath.posttrain.settings import GRPOSettings
-from rlpath.posttrain.verify import Reward, Verified, reward_completions, verify_completions
+from rlpath.posttrain.verify import Reward, Verified, reward_completions, verify_sampled
 from rlpath.rewards import NumberVerifier
 
 SETTINGS = GRPOSettings(
@@ -46,7 +46,7 @@ def test_three_that_wait_take_as_long_as_one() -> None:
 
     problems = [Problem(str(i), "?", "") for i in range(3)]
     began = time.monotonic()
-    verdicts = verify_completions(slow, problems, [completion(str(i)) for i in range(3)])
+    verdicts = verify_sampled(slow, problems, [completion(str(i)) for i in range(3)])
     assert time.monotonic() - began < 1.2
     assert [verdict.answer for verdict in verdicts] == ["0", "1", "2"]
 
@@ -81,7 +81,7 @@ def test_controls_pay_for_what_they_say() -> None:
     said = [completion(text) for text in ("3", "3", "3", "7", "7", "none", "4", "7")]
     problems = [Problem("p", "3+4?", "7")] * 8
     verifier = NumberVerifier()
-    verdicts = verify_completions(verifier, problems, said)
+    verdicts = verify_sampled(verifier, problems, said)
     found = Verified(problems, said, verdicts, [v.score for v in verdicts])
 
     def paid(kind: Any, seed: int = 0) -> list[float | None]:
