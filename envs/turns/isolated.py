@@ -13,7 +13,7 @@ import inspect
 import multiprocessing
 import pickle
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from rlpath.core.errors import InputError
 from rlpath.envs.turns.contract import Factory, finished, make_environment, name_of
@@ -22,8 +22,8 @@ from rlpath.envs.turns.contract import Factory, finished, make_environment, name
 class Remote:
     """The near side of an environment that lives in another process."""
 
-    factory: Factory
-    seconds: float
+    factory: ClassVar[Any]
+    seconds: ClassVar[float]
 
     def __init__(self) -> None:
         self.done = False
