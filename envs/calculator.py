@@ -14,7 +14,7 @@ from rlpath.envs.splits import Side
 from rlpath.envs.turns.calls import Limits
 from rlpath.envs.turns.problems import environment_problems
 from rlpath.envs.word_problems import word_problems
-from rlpath.rewards.verifiers.countdown import LONGEST, MOST_BRACKETS, SIGNS, Reader, Unreadable, tokens
+from rlpath.rewards.verifiers.countdown import LONGEST, MOST_BRACKETS, SIGNS, Reader, UnreadableExpression, tokens
 
 INSTRUCTION = "Use the tool calculate for every sum, then call the tool answer with the final number."
 NUMBER = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?")
@@ -60,13 +60,13 @@ def is_number(given: str, gold: str) -> bool:
 
 
 def value_of(expression: str) -> Fraction:
-    """The exact value of an expression. Raises `Unreadable` with what is wrong with it."""
+    """The exact value of an expression. Raises `UnreadableExpression` with what is wrong with it."""
     if len(expression) > LONGEST or expression.count("(") > MOST_BRACKETS:
-        raise Unreadable(f"at most {LONGEST} characters and {MOST_BRACKETS} brackets can be computed")
+        raise UnreadableExpression(f"at most {LONGEST} characters and {MOST_BRACKETS} brackets can be computed")
     reader = Reader(tokens(expression.translate(SIGNS)))
     value = reader.sum()
     if reader.tokens:
-        raise Unreadable(f"{reader.tokens[0]!r} is not expected there")
+        raise UnreadableExpression(f"{reader.tokens[0]!r} is not expected there")
     return value
 
 

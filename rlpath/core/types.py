@@ -67,7 +67,7 @@ class Verdict:
 class Verifier(Protocol):
     """Anything that can be called on a completion and the gold answer; it never raises on what a model wrote.
 
-    `question` lets a verifier refuse answers copied from the prompt. `truncated` says that the completion was cut by
+    `question` lets a verifier refuse answers copied from the prompt. `truncated` says that the completion reached
     the length limit, so that text which merely stops is not taken for an answer.
     """
 
@@ -88,7 +88,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class ProblemSet:
-    """Problems with a name, the split they are from, the verifier that judges them, and where they were read.
+    """Problems with a name, the split they are from, the verifier of their answers, and where they were read.
 
     Raises InputError for a problem without a gold answer, unless the verifier says `needs_gold = False`: it would be
     undecided for every completion, in every step of a training run. With an `environment` a completion is an episode.
@@ -214,8 +214,8 @@ class Completion:
     """What a model wrote after one prompt.
 
     `logprobs[t]` is the sampler's log-probability of `token_ids[t]` under the distribution it sampled from.
-    `finish_reason` is "stop" where the model ended its turn, "length" where the limit cut it. With an `episode` the
-    tokens are those of all its turns, and a tool's have NaN for a log-probability: nobody sampled them.
+    `finish_reason` is "stop" where the model ended its turn, "length" where the length limit truncated it. With an
+    `episode` the tokens are those of all its turns, and a tool's have NaN for a log-probability: nobody sampled them.
     """
 
     text: str

@@ -233,7 +233,7 @@ def check_prompt_lengths(
 def evaluate_problems(
     run: RunFolder | None, name: str, sampler: PolicySampler, held_out: ProblemSet, settings: Evaluated
 ) -> Evaluation | None:
-    """One evaluation of the held-out problems, judged on the main process; every process samples a share."""
+    """One evaluation of the held-out problems, verified on the main process; every process samples a share."""
     greedy = Decoding(settings.max_completion_length, temperature=0.0, seed=settings.seed)
     sampled = replace(greedy, temperature=1.0, n=settings.eval_samples)
     with asked_by_main(sampler) as everyone:

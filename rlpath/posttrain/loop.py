@@ -34,8 +34,8 @@ from rlpath.posttrain.all_processes import AllProcesses
 from rlpath.posttrain.controls import control_reward
 from rlpath.posttrain.finite import blame
 from rlpath.posttrain.objectives import Figures, GroupObjective, Metrics, Objective, Whole
-from rlpath.posttrain.policy_model import completion_rectangles, policy_model, reference_model
-from rlpath.posttrain.ppo import CriticObjective
+from rlpath.posttrain.policy_model import PolicyModel, completion_rectangles, policy_model, reference_model
+from rlpath.posttrain.ppo_rlhf import CriticObjective
 from rlpath.posttrain.problem_stream import ProblemStream
 from rlpath.posttrain.rollout import Batch, Rollout, make_rollout, micro_batches
 from rlpath.posttrain.settings import GRPOSettings, PolicySettings, PPOSettings
@@ -68,8 +68,9 @@ class OnPolicyTrainer:
     """Trains `model` (all its weights, or its adapter) on rewards for what it samples.
 
     The reward is the verifier's score, or the weighted sum of `rewards`; verdicts are counted and written down in any
-    case. `log_samples(step, rows)` receives what was sampled, on the main process. With an `environment` completions
-    are episodes of several turns, and the answers of its tools carry no loss.
+    case. The reference is `teacher`, or the model as it is now. `log_samples(step, rows)` receives what was sampled, on
+    the main process. With an `environment` completions are episodes of several turns, and the answers of its tools
+    carry no loss.
     Raises `InputError` where the model cannot be trained so, or a reward, a loss or a gradient is not finite.
     """
 
@@ -82,6 +83,7 @@ class OnPolicyTrainer:
         sampler: PolicySampler,
         *,
         objective: Objective | None = None,
+        teacher: PolicyModel | None = None,
         rewards: Sequence[Reward] = (),
         accelerator: Accelerator | None = None,
         log_samples: SampleLog | None = None,
@@ -97,9 +99,9 @@ class OnPolicyTrainer:
         refuse_sharding(self.accelerator.distributed_type.value if self.accelerator.distributed_type in SHARDED else "")
         self.everyone = AllProcesses(self.accelerator)
         device = self.accelerator.device
-        self.reference = (
-            reference_model(model, settings.temperature, device) if self.objective.needs_reference else None
-        )
+        self.reference = teacher
+        if self.objective.needs_reference and teacher is None:
+            self.reference = reference_model(model, settings.temperature, device)
         self.own = policy_model(
             model,
             settings.temperature,
@@ -191,7 +193,7 @@ class OnPolicyTrainer:
             verified.rewards = control_reward(settings.reward, verified, self.verifier, settings.group_size, seed)
         for row, completion in enumerate(completions):
             reward, length = verified.rewards[row], len(completion.token_ids)
-            if completion.truncated and settings.truncated_score is not None:  # (3)
+            if completion.truncated and settings.truncated_score is not None:  # detail 3 of ppo_rlhf.py
                 reward = settings.truncated_score
             if reward is not None and settings.overlong_buffer:
                 limit, buffer = settings.max_completion_length, settings.overlong_buffer
@@ -253,7 +255,7 @@ class OnPolicyTrainer:
             mask_truncated=self.settings.mask_truncated,
         )
         metrics = Metrics()
-        if self.objective.needs_old:  # (7)
+        if self.objective.needs_old:  # detail 7 of ppo_rlhf.py
             old = self._measure(rollout, reference=False)
             rollout = rollout.with_(old_B_T=old["logprobs"], values_B_T=old.get("values"))
             metrics |= self._gap(gaps(old["logprobs"], rollout))
@@ -464,7 +466,7 @@ def refuse_episodes(settings: PolicySettings, objective: Objective) -> None:
 
 
 def refuse_sharding(kind: str) -> None:
-    """Raise `InputError` where a model would be cut into pieces; `kind` is what cuts it, empty where nothing does."""
+    """Raise `InputError` where a model would be sharded; `kind` is what shards it, empty where nothing does."""
     if kind:
         raise InputError(
             f"this loop keeps a copy of the model on each process and does not shard it: without {kind}, start it "

@@ -117,7 +117,7 @@ def policy_loss_of(settings: GRPOSettings) -> PolicyLoss:
     }[settings.loss]
 
 
-ADVANTAGE_OF = {"dr_grpo": "centerd", "rloo": "leave-one-out", "reinforce_pp": "whitened"}
+ADVANTAGE_OF = {"dr_grpo": "centered", "rloo": "leave-one-out", "reinforce_pp": "whitened"}
 """Where a loss's own advantage is not the group's, scaled by its deviation."""
 OVER_ROLLOUT = ("dapo", "cispo", "vespo")
 """Losses that divide by the tokens of the rollout, not by those of a mini-batch."""
@@ -161,7 +161,7 @@ class GroupObjective:
     def _advantages(self, rewards_B: torch.Tensor) -> torch.Tensor:
         if self.advantage == "leave-one-out":
             return rloo_advantages(rewards_B, self.settings.group_size)
-        scale = {"group": "group", "batch": "batch", "centerd": "none"}[self.advantage]
+        scale = {"group": "group", "batch": "batch", "centered": "none"}[self.advantage]
         return group_advantages(rewards_B, self.settings.group_size, scale=scale)  # type: ignore[arg-type]
 
     def _whitened(self, rollout: Rollout, kl_B_T: torch.Tensor, everyone: AllProcesses) -> torch.Tensor:

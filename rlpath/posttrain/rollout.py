@@ -67,7 +67,7 @@ def make_rollout(
     *,
     mask_truncated: bool = False,
 ) -> Rollout:
-    """The tensors of prompts and their completions; with `mask_truncated` no token of a cut one counts.
+    """The tensors of prompts and their completions; with `mask_truncated` no token of a truncated one counts.
 
     What a tool answered is read, but carries no loss.
     """

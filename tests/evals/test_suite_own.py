@@ -167,7 +167,7 @@ def test_one_model_alone(tmp_path: Path, tiny_folder: Path) -> None:
 
 
 def test_a_model_against_itself(tmp_path: Path, digit_folder: Path) -> None:
-    """Drawn anew, compared as any other: the greedy answers agree, and nothing is claimed."""
+    """Drawn again, compared as any other: the greedy answers agree, and nothing is claimed."""
     plan = replace(PLAN, size=None, samples=4)
     model = str(digit_folder)
     result = run_suite([model], [model], ["arithmetic"], out=tmp_path, plan=replace(plan, size=40), cache=tmp_path)
