@@ -20,7 +20,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer as TRLTrainer
 from rlpath.core.errors import InputError
 from rlpath.core.types import Completion, Episode, EpisodeTurn
 from rlpath.envs.calculator import Calculator, calculator
-from rlpath.envs.turns.calls import Limits
+from rlpath.envs.turns.calls import EpisodeLimits
 from rlpath.envs.turns.problems import environment_problems
 from rlpath.models.chat import CHATML_TOOLS
 from rlpath.models.hf_sampler import HFSampler
@@ -384,7 +384,7 @@ def test_a_rollout_reads_what_it_does_not_learn() -> None:
 
 def test_the_limits_of_a_set_are_kept(folder: Path) -> None:
     """Turns beyond the limit are not asked for: the episode of three turns is cut to two."""
-    made = calculator(size=4, limits=Limits(turns=2))
+    made = calculator(size=4, limits=EpisodeLimits(turns=2))
     assert made.environment is not None
     sampler = ScriptedSampler(load_tokenizer(folder), lambda number, turn: call("calculate", expression="1 + 1"))
     trainer = trainer_of(folder, sampler=sampler, environment=made.environment)
