@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from rlpath.core.types import ProblemSet
 from rlpath.envs.splits import Side
-from rlpath.envs.turns.calls import Limits
+from rlpath.envs.turns.calls import EpisodeLimits
 from rlpath.envs.turns.problems import environment_problems
 from rlpath.envs.word_problems import word_problems
 from rlpath.rewards.verifiers.countdown import LONGEST, MOST_BRACKETS, SIGNS, Reader, UnreadableExpression, tokens
@@ -82,7 +82,7 @@ def calculator(
     size: int = 1000,
     seed: int = 0,
     held_out_fraction: float = 0.25,
-    limits: Limits | None = None,
+    limits: EpisodeLimits | None = None,
 ) -> ProblemSet:
     """`size` of the word problems of one side, to be played. Raises InputError as `word_problems` does."""
     drawn = word_problems(split, level, size=size, seed=seed, held_out_fraction=held_out_fraction)

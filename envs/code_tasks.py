@@ -17,7 +17,7 @@ from rlpath.core.types import Problem, ProblemSet
 from rlpath.envs.files import data_file, numbered_rows
 from rlpath.envs.programs import check_sandbox
 from rlpath.envs.splits import Side, check_split
-from rlpath.envs.turns.calls import Limits
+from rlpath.envs.turns.calls import EpisodeLimits
 from rlpath.envs.turns.problems import environment_problems
 from rlpath.rewards.sandbox import Limits as BoxLimits
 from rlpath.rewards.verifiers.code import CodeVerifier
@@ -112,14 +112,14 @@ def code_tasks(
     size: int | None = None,
     seed: int = 0,
     partial: bool = False,
-    limits: Limits | None = None,
+    limits: EpisodeLimits | None = None,
 ) -> ProblemSet:
     """MBPP's tasks of one side in an order fixed by `seed`, to be played. Raises InputError as `mbpp_rows` does."""
     rows, source = mbpp_rows(split, size, seed)
     return _played("mbpp", rows, split, partial, limits, source)
 
 
-def own_code_tasks(split: Side = "train", *, partial: bool = False, limits: Limits | None = None) -> ProblemSet:
+def own_code_tasks(split: Side = "train", *, partial: bool = False, limits: EpisodeLimits | None = None) -> ProblemSet:
     """A few tasks that need no data, half of them on each side, to be played: for a look, and for tests."""
     return _played("own-code", own_rows(split), split, partial, limits, "procedural")
 
@@ -166,7 +166,7 @@ def own_rows(split: Side) -> list[dict[str, Any]]:
 
 
 def _played(
-    name: str, rows: Sequence[dict[str, Any]], split: Side, partial: bool, limits: Limits | None, source: str
+    name: str, rows: Sequence[dict[str, Any]], split: Side, partial: bool, limits: EpisodeLimits | None, source: str
 ) -> ProblemSet:
     given = [{**row, "partial": partial} for row in rows]
     return environment_problems(name, CodeTask, given, split=split, limits=limits, source=source)

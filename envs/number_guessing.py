@@ -13,7 +13,7 @@ from rlpath.core.errors import InputError
 from rlpath.core.types import ProblemSet
 from rlpath.envs.splits import Side, check_split, side_of
 from rlpath.envs.turns.by_hand import Call
-from rlpath.envs.turns.calls import Limits
+from rlpath.envs.turns.calls import EpisodeLimits
 from rlpath.envs.turns.problems import environment_problems
 
 _RANGE = re.compile(r"from (\d+) to (\d+)")
@@ -92,5 +92,5 @@ def number_guessing(
         {"id": f"{low}-{low + numbers - 1}-{secret}", "low": low, "high": low + numbers - 1, "secret": secret}
         for low, secret in drawn
     ]
-    limits = Limits(turns=guesses_needed(numbers) + 1)
+    limits = EpisodeLimits(turns=guesses_needed(numbers) + 1)
     return environment_problems(f"number-guessing:{numbers}", NumberGuessing, rows, split=split, limits=limits)

@@ -13,7 +13,7 @@ from rlpath.core.types import ProblemSet
 from rlpath.envs.calculator import is_number
 from rlpath.envs.programs import LIMITS, check_sandbox, run_program
 from rlpath.envs.splits import Side, check_split, side_of
-from rlpath.envs.turns.calls import Limits
+from rlpath.envs.turns.calls import EpisodeLimits
 from rlpath.envs.turns.problems import environment_problems
 
 INSTRUCTION = "Write a Python program that prints it, run it with the tool run, then call the tool answer."
@@ -63,7 +63,7 @@ def python_questions(
     size: int = 200,
     seed: int = 0,
     held_out_fraction: float = 0.25,
-    limits: Limits | None = None,
+    limits: EpisodeLimits | None = None,
 ) -> ProblemSet:
     """`size` distinct questions of one side, drawn by `seed`. Raises InputError where there are not so many."""
     check_split(split, held_out_fraction)

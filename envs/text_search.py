@@ -13,7 +13,7 @@ from typing import Any
 from rlpath.core.errors import InputError
 from rlpath.core.types import ProblemSet
 from rlpath.envs.splits import Side, check_split, side_of
-from rlpath.envs.turns.calls import Limits
+from rlpath.envs.turns.calls import EpisodeLimits
 from rlpath.envs.turns.problems import environment_problems
 
 INSTRUCTION = "Look it up with the tool search, more than once if you must, then call the tool answer with one word."
@@ -131,7 +131,7 @@ def text_search(
     size: int = 200,
     seed: int = 0,
     held_out_fraction: float = 0.25,
-    limits: Limits | None = None,
+    limits: EpisodeLimits | None = None,
 ) -> ProblemSet:
     """`size` questions of one side, whose firms are asked about on no other. Raises InputError where they are fewer."""
     check_split(split, held_out_fraction)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlpath.core.types import EpisodeTurn
-from rlpath.envs.turns.calls import Caller, Limits
+from rlpath.envs.turns.calls import Caller, EpisodeLimits
 from rlpath.envs.turns.contract import Factory, Row, ask, check_environment, make_environment, reward_of, rewards_itself
 from rlpath.models.tool_chat import ToolCall, broken
 
@@ -47,7 +47,7 @@ class Played:
 
 
 def play(
-    factory: Factory, row: Row, policy: Policy | Iterable[Move] | None = None, limits: Limits | None = None
+    factory: Factory, row: Row, policy: Policy | Iterable[Move] | None = None, limits: EpisodeLimits | None = None
 ) -> Played:
     """One episode. Without a `policy` the moves are typed: `tool {"argument": value}`, or an empty line to end.
 
@@ -56,7 +56,7 @@ def play(
     """
     check_environment(factory, row, judged=True)
     environment = make_environment(factory)
-    question, limits = ask(environment, row), limits or Limits()
+    question, limits = ask(environment, row), limits or EpisodeLimits()
     caller = Caller(environment, limits)
     choose = _typed(caller, question) if policy is None else policy if callable(policy) else _one_by_one(policy)
     turns: list[EpisodeTurn] = []

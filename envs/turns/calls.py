@@ -19,7 +19,7 @@ from rlpath.models.tool_chat import ToolCall
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class EpisodeLimits:
     """What one episode may use.
 
     turns: of the model; a call in the last one is still run
@@ -42,7 +42,7 @@ class Caller:
     """Runs calls on one environment, one after the other, and counts what became of them."""
 
     environment: Any
-    limits: Limits
+    limits: EpisodeLimits
     counts: Counter[str] = field(default_factory=Counter)
     hung: bool = False
 

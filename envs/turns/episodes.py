@@ -20,7 +20,7 @@ from typing import Any
 from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
 from rlpath.core.types import Completion, Decoding, Episode, EpisodeTurn, FinishReason, Problem, Status, Verdict
-from rlpath.envs.turns.calls import Caller, Limits
+from rlpath.envs.turns.calls import Caller, EpisodeLimits
 from rlpath.envs.turns.contract import Factory, ask, make_environment, name_of, reward_of, rewards_itself, tools_of
 from rlpath.models.tool_chat import ToolChat
 from rlpath.runs.hardware import cores
@@ -57,8 +57,8 @@ class EpisodePlayer:
     `factory` makes an environment; a problem's `meta["row"]` is what its `reset` is given.
     """
 
-    def __init__(self, factory: Factory, limits: Limits | None = None) -> None:
-        self.factory, self.limits = factory, limits or Limits()
+    def __init__(self, factory: Factory, limits: EpisodeLimits | None = None) -> None:
+        self.factory, self.limits = factory, limits or EpisodeLimits()
         self.name = name_of(factory)
         self.pool: list[Any] = []
 

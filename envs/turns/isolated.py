@@ -13,17 +13,17 @@ import inspect
 import multiprocessing
 import pickle
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from rlpath.core.errors import InputError
 from rlpath.envs.turns.contract import Factory, finished, make_environment, name_of
 
 
-class Remote:
+class IsolatedEnvironment:
     """The near side of an environment that lives in another process."""
 
-    factory: Factory
-    seconds: float
+    factory: ClassVar[Any]
+    seconds: ClassVar[float]
 
     def __init__(self) -> None:
         self.done = False
@@ -90,12 +90,12 @@ def isolated(factory: Factory, seconds: float = 20.0) -> type:
     told = {name: _forwarding(name, method) for name, method in methods if not name.startswith("_")}
     # With `__wrapped__` the code of the class can still be found.
     parts = {"factory": staticmethod(factory), "seconds": seconds, "__wrapped__": original, "__doc__": original.__doc__}
-    return type(original.__name__, (Remote,), {**parts, **told})
+    return type(original.__name__, (IsolatedEnvironment,), {**parts, **told})
 
 
 def _forwarding(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    def forward(self: Remote, *arguments: Any, **named: Any) -> Any:
+    def forward(self: IsolatedEnvironment, *arguments: Any, **named: Any) -> Any:
         return self._ask(name, arguments, named)
 
     return forward

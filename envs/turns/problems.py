@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from rlpath.core.errors import InputError
 from rlpath.core.types import Problem, ProblemSet, Status, Verdict, Verifier
 from rlpath.envs.splits import Side
-from rlpath.envs.turns.calls import Limits
+from rlpath.envs.turns.calls import EpisodeLimits
 from rlpath.envs.turns.contract import Factory, Row, ask, check_environment, make_environment, name_of
 from rlpath.envs.turns.episodes import EpisodePlayer
 
@@ -33,7 +33,7 @@ def environment_problems(
     *,
     split: Side = "train",
     verifier: Verifier | None = None,
-    limits: Limits | None = None,
+    limits: EpisodeLimits | None = None,
     source: str = "procedural",
 ) -> ProblemSet:
     """One problem a row: what `reset(**row)` asks. A row's `id` names it, else its number.

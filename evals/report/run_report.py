@@ -60,7 +60,8 @@ def write_report(run: Path) -> Path:
 
 def _all_rollouts(record: RunRecord) -> str:
     count = len(record.samples)
-    return page.link(ROLLOUTS, f"All {count:,} rollouts of training, with their groups and rewards") if count else ""
+    told = f"All {count:,} rollouts of training, with their groups and rewards, are in {ROLLOUTS} beside this page."
+    return page.soft(told) if count else ""
 
 
 def title_of(record: RunRecord) -> str:

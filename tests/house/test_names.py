@@ -13,6 +13,7 @@ SHARED = {
     "Agent": "the networks that act and learn, one for each deep algorithm",
     "Args": "the arguments of a deep algorithm, or of a script",
     "Batch": "the rows of one update, one for each on-policy algorithm",
+    "Episode": "one episode of an environment: of an agent's steps, and of a language model's turns",
     "Optimizers": "the optimizers of one actor-critic algorithm",
     "Rollout": "what was sampled to learn from, on environments and on prompts",
     "Settings": "the settings of a recipe, or of a script",

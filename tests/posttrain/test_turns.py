@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer as TRLTrainer
 from rlpath.core.errors import InputError
 from rlpath.core.types import Completion, Episode, EpisodeTurn
 from rlpath.envs.calculator import Calculator, calculator
-from rlpath.envs.turns.calls import Limits
+from rlpath.envs.turns.calls import EpisodeLimits
 from rlpath.envs.turns.problems import environment_problems
 from rlpath.models.chat import CHATML_TOOLS
 from rlpath.models.hf_sampler import HFSampler
@@ -133,7 +133,12 @@ class Stock(TRLTrainer):
     """TRL's trainer with nothing replaced but where its turns come from."""
 
     def _generate_single_turn(
-        self, prompt_ids: list[list[int]], images: Any, fields: Any, num_generations: int, has_tool_images: bool = False
+        self,
+        prompt_ids: list[list[int]],
+        images: Any,
+        multimodal_fields: Any,
+        num_generations: int,
+        has_tool_images: bool = False,
     ) -> tuple[list[list[int]], list[list[float]] | None]:
         self.turns: dict[int, int]
         if num_generations > 1:
@@ -143,11 +148,11 @@ class Stock(TRLTrainer):
             # Who goes on is who called: the others' scripts are over.
             numbers = [n for n in range(2 * GROUP) if "<tool_call>" in script(n, self.turns[n] - 1)]
             assert len(numbers) == len(prompt_ids)
-        ids = []
+        ids, tokenizer = [], cast(Any, self.processing_class)
         for number in numbers:
             text = script(number, self.turns.get(number, 0))
             self.turns[number] = self.turns.get(number, 0) + 1
-            ids.append([*self.processing_class(text)["input_ids"], 2])
+            ids.append([*tokenizer(text)["input_ids"], 2])
         return ids, None
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
@@ -256,9 +261,8 @@ def test_the_loss_mask_decides_the_gradient(folder: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Completion, "sampled", property(lambda self: (True,) * len(self.token_ids)))
     unmasked = gradients_of(trainer_of(folder))
 
-    apart = sum((masked[name] - unmasked[name]).square().sum() for name in masked).sqrt()
-    size = sum(gradient.square().sum() for gradient in masked.values()).sqrt()
-    assert apart / size > 0.1
+    apart = torch.cat([(masked[name] - unmasked[name]).flatten() for name in masked])
+    assert apart.norm() / torch.cat([gradient.flatten() for gradient in masked.values()]).norm() > 0.1
 
 
 def test_no_gradient_comes_from_a_tools_tokens(folder: Path) -> None:
@@ -380,7 +384,7 @@ def test_a_rollout_reads_what_it_does_not_learn() -> None:
 
 def test_the_limits_of_a_set_are_kept(folder: Path) -> None:
     """Turns beyond the limit are not asked for: the episode of three turns is cut to two."""
-    made = calculator(size=4, limits=Limits(turns=2))
+    made = calculator(size=4, limits=EpisodeLimits(turns=2))
     assert made.environment is not None
     sampler = ScriptedSampler(load_tokenizer(folder), lambda number, turn: call("calculate", expression="1 + 1"))
     trainer = trainer_of(folder, sampler=sampler, environment=made.environment)

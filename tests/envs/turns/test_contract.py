@@ -62,7 +62,7 @@ def say(self: Any) -> str:
 
 
 class Twice(Counting):
-    def go(self) -> str:
+    def go(self) -> str:  # pyright: ignore[reportRedeclaration]
         """Go."""
         return "gone"
 

@@ -15,10 +15,10 @@ from rlpath.envs.code_tasks import CodeTask, code_problems, code_tasks, own_code
 from rlpath.envs.number_guessing import NumberGuessing, bisect, number_guessing
 from rlpath.envs.python_tool import PythonTool, python_questions
 from rlpath.envs.turns.by_hand import Call, Move, play
-from rlpath.envs.turns.calls import Limits
+from rlpath.envs.turns.calls import EpisodeLimits
 from rlpath.envs.word_problems import ONE_STEP, TWO_STEP
 from rlpath.rewards.sandbox import Limits as BoxLimits
-from rlpath.rewards.verifiers.countdown import Unreadable
+from rlpath.rewards.verifiers.countdown import UnreadableExpression
 
 needs_train = pytest.mark.needs("train")
 
@@ -235,7 +235,7 @@ def test_cheating_earns_nothing(attack: str) -> None:
     """Whatever was tried, the reward is 0 and the environment is still there."""
     name, row, moves = ATTACKS[attack]
 
-    assert play(factory_of(name), row, moves, Limits(seconds=20)).reward == 0.0
+    assert play(factory_of(name), row, moves, EpisodeLimits(seconds=20)).reward == 0.0
 
 
 def test_a_program_that_hangs_is_ended() -> None:
@@ -306,7 +306,7 @@ def test_the_calculator_is_exact(expression: str, value: str) -> None:
 )
 def test_the_calculator_runs_no_code(expression: str) -> None:
     """Everything that is no sum of whole numbers is refused with a reason."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableExpression):
         value_of(expression)
 
 

@@ -12,7 +12,7 @@ pytest.importorskip("transformers")
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Completion, Decoding, Problem, Status
-from rlpath.envs.turns.calls import Limits
+from rlpath.envs.turns.calls import EpisodeLimits
 from rlpath.envs.turns.episodes import EpisodePlayer
 from rlpath.envs.turns.problems import environment_problems
 from rlpath.models.hf_sampler import HFSampler
@@ -27,14 +27,14 @@ def tokenizer(tiny_tokenizer: Any) -> Any:
     return with_tools(tiny_tokenizer)
 
 
-def problems(limits: Limits | None = None) -> tuple[EpisodePlayer, tuple[Problem, ...]]:
+def problems(limits: EpisodeLimits | None = None) -> tuple[EpisodePlayer, tuple[Problem, ...]]:
     made = environment_problems("counting", Counting, ROWS, limits=limits)
     assert isinstance(made.environment, EpisodePlayer)
     return made.environment, made.problems
 
 
 def played(
-    tokenizer: Any, script: Script, limits: Limits | None = None, decoding: Decoding = DECODING
+    tokenizer: Any, script: Script, limits: EpisodeLimits | None = None, decoding: Decoding = DECODING
 ) -> list[Completion]:
     player, asked = problems(limits)
     groups = player.play(ScriptedSampler(tokenizer, script), asked, decoding)
@@ -136,7 +136,7 @@ def test_a_model_is_told_what_went_wrong(name: str, tokenizer: Any) -> None:
     """Whatever a call or a tool does, it is answered, counted, and the episode goes on to its end."""
     text, kind, answer = ANSWERS[name]
     tokens = 16 if kind == "flooded" else 200
-    limits = Limits(seconds=0.05, answer_tokens=tokens)
+    limits = EpisodeLimits(seconds=0.05, answer_tokens=tokens)
     found = played(tokenizer, lambda number, turn: text if turn == 0 else "done", limits, Decoding(900, n=1))[0]
 
     assert found.episode is not None
@@ -160,7 +160,7 @@ def test_a_tool_cannot_end_a_turn(tokenizer: Any) -> None:
 def test_an_environment_that_hung_takes_no_more_calls(tokenizer: Any) -> None:
     """Its thread may still be at work on it: later calls are refused, it earns nothing, and another takes its place."""
     script = lambda number, turn: [call("hang"), call("say", number=3), "done"][turn]  # noqa: E731
-    player, asked = problems(Limits(seconds=0.05))
+    player, asked = problems(EpisodeLimits(seconds=0.05))
     (found,), _ = player.play(ScriptedSampler(tokenizer, script), asked, Decoding(900, n=1))
 
     assert found.episode is not None
@@ -178,7 +178,7 @@ def test_an_environment_that_hung_takes_no_more_calls(tokenizer: Any) -> None:
 def test_several_calls_in_a_turn_have_an_answer_each(tokenizer: Any) -> None:
     """They are run in order up to the limit; those beyond it are answered too, and an async tool is waited for."""
     text = "\n".join([call("later", text="now"), call("say", number=3), call("fail")])
-    found = played(tokenizer, lambda number, turn: text if turn == 0 else "done", Limits(calls=2))[0]
+    found = played(tokenizer, lambda number, turn: text if turn == 0 else "done", EpisodeLimits(calls=2))[0]
 
     assert found.episode is not None
     assert found.episode.turns[1].text.split("\n") == ["now", "you said 3", "error: not run: at most 2 calls in a turn"]
@@ -187,7 +187,7 @@ def test_several_calls_in_a_turn_have_an_answer_each(tokenizer: Any) -> None:
 
 def test_turns_are_limited(tokenizer: Any) -> None:
     """A call in the last turn is still run, and the episode counts as truncated."""
-    found = played(tokenizer, lambda number, turn: call("say", number=turn), Limits(turns=4))[0]
+    found = played(tokenizer, lambda number, turn: call("say", number=turn), EpisodeLimits(turns=4))[0]
 
     assert found.episode is not None
     assert sum(turn.role == "assistant" for turn in found.episode.turns) == 4
@@ -200,7 +200,7 @@ def test_turns_are_limited(tokenizer: Any) -> None:
 @pytest.mark.parametrize("room", range(60, 160, 9))
 def test_tokens_are_limited_over_all_turns(room: int, tokenizer: Any) -> None:
     """No episode is longer than its room, and whatever cut it, mask and log-probabilities fit its tokens."""
-    found = played(tokenizer, lambda number, turn: call("say", number=3), Limits(turns=3), Decoding(room, n=2))
+    found = played(tokenizer, lambda number, turn: call("say", number=3), EpisodeLimits(turns=3), Decoding(room, n=2))
 
     for completion in found:
         assert len(completion.token_ids) <= room
@@ -277,7 +277,7 @@ def test_draws_do_not_depend_on_what_is_beside(tokenizer: Any, tiny_model: Calla
 
     from rlpath.models import tool_chat
 
-    player = environment_problems("listening", Listening, ROWS, limits=Limits(turns=3)).environment
+    player = environment_problems("listening", Listening, ROWS, limits=EpisodeLimits(turns=3)).environment
     _, asked = problems()
     assert player is not None
     sampler = HFSampler(tiny_model(seed=1), tokenizer)

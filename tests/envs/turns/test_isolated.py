@@ -11,7 +11,7 @@ from rlpath.core.errors import InputError
 from rlpath.envs.calculator import Calculator
 from rlpath.envs.turns.by_hand import Call, play
 from rlpath.envs.turns.contract import check_environment
-from rlpath.envs.turns.isolated import Remote, isolated
+from rlpath.envs.turns.isolated import IsolatedEnvironment, isolated
 
 ROW = {"question": "What is 3 + 4?", "gold": "7"}
 MOVES = [Call("calculate", expression="3 +"), Call("calculate", expression="3 + 4"), Call("answer", number="7")]
@@ -45,7 +45,7 @@ def test_it_plays_the_same_and_can_be_killed() -> None:
         environment.calculate("1 + 1")
     assert environment.reset(**ROW).startswith("What is 3 + 4?")
     assert environment.calculate("1 + 1") == "2"
-    assert isinstance(environment, Remote)
+    assert isinstance(environment, IsolatedEnvironment)
 
 
 def test_what_cannot_be_sent_is_refused() -> None:
