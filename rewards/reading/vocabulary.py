@@ -40,7 +40,7 @@ CALCULATES_AFTER = re.compile(
 # "18 apples minus 2", "18 eggs times two": a calculation that begins behind the unit.
 CALCULATES_LATER = re.compile(
     r"^(?:(?!\b(?:when|where|which|as|is|are|because|since|if)\b)[^\d\n.;$\\]){0,40}?(?:\s|^,?\s*)"
-    rf"(?:plus|minus|less(?= \$?\d)|{_TIMES}|multiplied by|divided by|squared|cubed|factorial|modulo|mod"
+    rf"(?:plus|minus|less(?= \$?\d)|{_TIMES}|multiplied by|divided by|squared|cubed|factorial|modulo|mod|unless"
     rf"|(?:less|more|fewer|greater|larger|smaller|higher|lower) than(?= {QUANTITY})"
     r"|(?:below|under) (?:zero|par))\b",
     re.I,
