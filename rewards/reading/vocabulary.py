@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 
-from rlpath.rewards.reading.numerals import words_to_number
+from rlpath.rewards.reading.numerals import FRACTION_WORDS, words_to_number
 from rlpath.rewards.reading.units import UNIT
 
 PERCENT = r"\\?%|per ?cent\b|prozent\b|por ciento\b|pour ?cent\b|процент\w*"
-_PARTS = r"hal(?:f|ves)|(?:third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth)s?"
+_PARTS = rf"halves|(?:{'|'.join(FRACTION_WORDS)})s?"
 QUANTITY = r"(?:\$? ?-?\d|zero|one|two|three|four|five|six|seven|eight|nine|ten|twenty|fifty|hundred|it\b|that\b)"
 _TIMES = rf"times(?= (?:the|a|an|{QUANTITY}))"
 
