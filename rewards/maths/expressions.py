@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from rlpath.rewards.maths.build import is_measured
 from rlpath.rewards.maths.tree import Node, Num, Op, Sym, Unit, Unreadable, contains, key, symbols, walk
-from rlpath.rewards.maths.values import Clock, Evaluation, TooLarge, Undefined, exact, same_value
+from rlpath.rewards.maths.values import Clock, Evaluator, TooLarge, Undefined, exact, same_value
 from rlpath.rewards.reading.units import lookup, singular
 
 _POINTS = 12
@@ -217,7 +217,7 @@ def _same_constant(answer: Node, gold: Node, clock: Clock) -> bool:
     try:
         wanted = exact(gold, clock)
         if wanted is None:
-            Evaluation(30, {}, clock).value(gold)
+            Evaluator(30, {}, clock).value(gold)
     except TooLarge:
         raise GoldTooLarge from None
     try:
@@ -311,7 +311,7 @@ def _same_numerically(answer: Node, gold: Node, points: list[dict[str, Fraction]
 
 def _real_there(gold: Node, point: dict[str, Fraction], clock: Clock) -> bool:
     try:
-        run = Evaluation(20, point, clock)
+        run = Evaluator(20, point, clock)
         run.value(gold)
     except (Undefined, TooLarge):
         return False

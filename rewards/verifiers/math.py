@@ -63,6 +63,8 @@ class MathVerifier:
         wanted = read_gold(gold)
         if not wanted.text:
             return Verdict.of(Status.UNDECIDED, reason="the gold answer is empty")
+        if len(_WORD.findall(wanted.text)) > MOST_GOLD_WORDS:
+            return Verdict.of(Status.UNDECIDED, reason="the gold answer is prose: no one answer is marked in it")
         heard = hear(completion, question, truncated=truncated)
         if isinstance(heard, Verdict):
             return heard
@@ -77,6 +79,10 @@ class Gold:
     text: str
     tree: Node | None
     plain: str = ""
+
+
+MOST_GOLD_WORDS = 5  # an answer in words is shorter, such as "no real solutions"; what is longer is a solution
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 
 
 @lru_cache(maxsize=4096)

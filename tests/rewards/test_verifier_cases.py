@@ -23,7 +23,7 @@ KNOWN = {
 
 @pytest.mark.parametrize("kind", KNOWN)
 def test_no_new_disagreement(kind: str) -> None:
-    """No more false accepts or false rejects than known, no errors, and no case over two seconds."""
+    """No more false accepts or false rejects than known, no errors, and no case over three seconds."""
     cases = read_cases(CASES / f"{kind}.jsonl")
     tally = Tally(kind, tuple(grade(cases)))
     n, false_accepts, false_rejects = KNOWN[kind]
@@ -31,4 +31,4 @@ def test_no_new_disagreement(kind: str) -> None:
     assert [g.case.id for g in tally.graded if g.verdict.status == "error"] == []
     assert tally.false_accepts <= false_accepts, [g.case.id for g in tally.graded if g.accepted and not g.case.expected]
     assert tally.false_rejects <= false_rejects, [g.case.id for g in tally.graded if g.case.expected and not g.accepted]
-    assert tally.slowest.seconds < 2
+    assert tally.slowest.seconds < 3
