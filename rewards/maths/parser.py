@@ -43,6 +43,7 @@ from rlpath.rewards.maths.tree import (
     Unit,
     Unreadable,
     check_size,
+    children,
     renamed,
     symbols,
 )
@@ -54,9 +55,8 @@ _SEPARATORS = frozenset({",", ";", "and", "or"})
 _CLOSING = {"(": (")", "]"), "[": ("]", ")"), "<(": (")>",)}
 _SYMBOL_COMMANDS = GREEK_NAMES | frozenset([
     "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega", "hbar", "ell", "odot",
-    "angle", "triangle", "star", "oplus", "parallel", "perp", "nabla", "dagger",
+    "angle", "triangle", "star", "oplus", "parallel", "perp", "nabla", "dagger", "Pr",
 ])  # fmt: skip
-_CONSTANT_COMMANDS = {"pi": "pi", "oo": "oo"}
 _SETS = {"mathbbR": "R", "mathbbZ": "Z", "mathbbN": "N", "mathbbQ": "Q", "mathbbC": "C"}
 _MATRICES = frozenset(["pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "Bmatrix"])
 _NO_ATOM = frozenset([
@@ -148,7 +148,7 @@ class _Parser:
         ratio = parts[0] if len(parts) == 1 else Seq("ratio", tuple(parts))
         equal = next((n for n, part in enumerate(parts) if isinstance(part, Relation) and part.ops == ("=",)), None)
         if len(parts) > 1 and equal is not None and all(isinstance(n, Sym) for n in parts[:equal]):
-            name, first = _sides(parts[equal])  # "k = 3:4" or "a:b = 3:4"
+            name, first = children(parts[equal])  # "k = 3:4" or "a:b = 3:4"
             ratio = Seq("ratio", (first, *parts[equal + 1 :]))
             return Relation(("=",), (name, ratio)) if equal == 0 else ratio
         return ratio
@@ -311,6 +311,8 @@ class _Parser:
             exponent = number(self.next().text)
             return raised(self.subscripted(base.name), exponent)
         exponent = self.deeper(self.exponent)
+        if isinstance(base, Sym) and base.name in ("f", "g") and exponent == Num(Fraction(-1)) and self.at("("):
+            return self.applied(Sym(f"{base.name}^-1"))
         if isinstance(base, Matrix) and exponent in (Sym("T"), Sym("top"), Text("t")):
             return Matrix(base.kind, tuple(zip(*base.rows, strict=True)))
         if isinstance(base, Sym) and (chosen := _chosen(base.name, exponent)):
@@ -415,8 +417,8 @@ class _Parser:
     def command(self, name: str) -> Node:
         if name in FUNCTIONS:
             return self.function(name)
-        if name in _CONSTANT_COMMANDS:
-            return Sym(_CONSTANT_COMMANDS[name])
+        if name in ("pi", "oo"):
+            return Sym(name)
         if name in _SETS or name == "emptyset":
             return Sym(f"set:{_SETS.get(name, '0')}")
         if name in _SYMBOL_COMMANDS:
@@ -574,11 +576,6 @@ class _Parser:
                 raise Unreadable("a function by cases")
             return Seq("list", tuple(row[0] for row in rows))
         return Matrix("det" if name == "vmatrix" else "matrix", tuple(tuple(row) for row in rows))
-
-
-def _sides(node: Node) -> tuple[Node, Node]:
-    assert isinstance(node, Relation)
-    return node.sides[0], node.sides[1]
 
 
 def _bound(items: list[Node]) -> list[Node]:

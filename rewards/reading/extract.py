@@ -58,18 +58,8 @@ _PHRASE = re.compile(
     r")[*_`]{0,3}[ \t]*:?[*_`]{0,3}",
     re.I,
 )
-_NAMES_OF_AN_ANSWER = (
-    "ans",
-    "result",
-    "ponse",
-    "respuesta",
-    "risposta",
-    "resposta",
-    "antwort",
-    "ответ",
-    "lösung",
-    "ergebnis",
-)
+# Parts of the words of `_PHRASE`: to look for them is much faster than to search for the pattern.
+_NAMES_OF_AN_ANSWER = ("ans", "result", "posta", "puesta", "ponse", "antwort", "ergebnis", "ответ", "lösung")
 _ANNOUNCES = re.compile(r"\W*(?:(?:the|my|our|final|correct|is|a) ?)*\W*", re.I)
 _CJK_PHRASE = re.compile(
     r"(?:(?:最终|正确|最後の|最終)?(?:答案|答え|解答|正解|答|结果|结论|정답|답변|답)\s*(?:[:：]|是|为|為|は|이|은|는|=)+\s*[:：]?"
@@ -290,7 +280,7 @@ def _hash_lines(text: str) -> Iterator[Statement]:
 
 def _phrases(text: str, stronger: list[Statement]) -> Iterator[Statement]:
     lowered = text.lower()
-    named = any(name in lowered for name in _NAMES_OF_AN_ANSWER)
+    named = any(map(lowered.__contains__, _NAMES_OF_AN_ANSWER))
     markers = list(islice(_PHRASE.finditer(text), 2 * MAX_STATEMENTS)) if named else []
     if "A:" in text or "A*" in text or "A :" in text:
         taken = {m.end() for m in markers}

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from rlpath.rewards.reading.numerals import DIGITS, MAX_EXPONENT, SCALES, WORD, numeral, spoken_number, words_to_number
 from rlpath.rewards.reading.units import UNIT
@@ -115,8 +116,9 @@ class NotANumber:
     reason: str
 
 
+@lru_cache(maxsize=4096)
 def read_number(text: str) -> Number | NotANumber:
-    r"""The one number `text` states.
+    r"""The one number `text` states. It is kept: the completions of a group give the same few answers.
 
     >>> read_number("$1,200.50 per month").value
     Fraction(2401, 2)

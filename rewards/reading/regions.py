@@ -129,7 +129,12 @@ def offered_elsewhere(
     (`listed`) they may be joined by "or".
     """
     before = text[max(0, first.start - 200) : first.start]
-    if not listed and _OFFERING.search(before[-20:]) and _OR_BEFORE.search(before) and not right(_last_value(before)):
+    if (
+        not listed
+        and _OFFERING.search(before, len(before) - 12)
+        and _OR_BEFORE.search(before)
+        and not right(_last_value(before))
+    ):
         return "another answer is offered before the final one"
     after = text[last.end : last.end + 2000]
     if not after:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 
-from rlpath.rewards.reading.numerals import words_to_number
+from rlpath.rewards.reading.numerals import FRACTION_WORDS, words_to_number
 from rlpath.rewards.reading.units import UNIT
 
 PERCENT = r"\\?%|per ?cent\b|prozent\b|por ciento\b|pour ?cent\b|процент\w*"
-_PARTS = r"hal(?:f|ves)|(?:third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth)s?"
+_PARTS = rf"halves|(?:{'|'.join(FRACTION_WORDS)})s?"
 QUANTITY = r"(?:\$? ?-?\d|zero|one|two|three|four|five|six|seven|eight|nine|ten|twenty|fifty|hundred|it\b|that\b)"
 _TIMES = rf"times(?= (?:the|a|an|{QUANTITY}))"
 
@@ -40,7 +40,7 @@ CALCULATES_AFTER = re.compile(
 # "18 apples minus 2", "18 eggs times two": a calculation that begins behind the unit.
 CALCULATES_LATER = re.compile(
     r"^(?:(?!\b(?:when|where|which|as|is|are|because|since|if)\b)[^\d\n.;$\\]){0,40}?(?:\s|^,?\s*)"
-    rf"(?:plus|minus|less(?= \$?\d)|{_TIMES}|multiplied by|divided by|squared|cubed|factorial|modulo|mod"
+    rf"(?:plus|minus|less(?= \$?\d)|{_TIMES}|multiplied by|divided by|squared|cubed|factorial|modulo|mod|unless"
     rf"|(?:less|more|fewer|greater|larger|smaller|higher|lower) than(?= {QUANTITY})"
     r"|(?:below|under) (?:zero|par))\b",
     re.I,

@@ -31,7 +31,6 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"^\s*{_OPEN}(?:[Nn]egative|[Mm]inus){_CLOSE}(?=[\d\\$.])", "-"),
         (rf"(?<=\d)\s*{_OPEN}\bout of{_CLOSE}(?=\d)", " / "),
         (rf"(?<=\d)\s*{_OPEN}\bto{_CLOSE}(?=\d)", ":"),
-        (r"(?<=\d)(\\text\{)\s*(?:th|st|nd|rd)\b(?=\s*\w)", r"\1"),
         (r"(?<=[\dn])\s*\^?\s*\{?\s*\\(?:text|mathrm|textrm)\{\s*(?:th|st|nd|rd)\s*\}\s*\}?", " "),
         (r"(?<=\d)(?:\^\{(?:th|st|nd|rd)\}|\^?(?:th|st|nd|rd)\b)", ""),
         (r"(?:\{\})?_\{?([\w+-]+)\}?\s*C_\{?([\w+-]+)\}?|\bC\((\w+), ?(\w+)\)", r"\\binom{\1\3}{\2\4}"),

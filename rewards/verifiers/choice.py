@@ -177,8 +177,14 @@ def gold_letter(gold: str, options: Mapping[str, str]) -> str | None:
     match = re.fullmatch(r"\(?([A-Za-z])\)?[.:)]?(?:\s+\S.*)?", text, re.S)
     if match and (len(text.strip("().: ")) == 1 or text[1:2] in ").:" or text[:1] == "("):
         return match.group(1).upper()
-    same = [letter for letter, option in options.items() if option == _plain(text)]
-    return same[0] if len(same) == 1 else None
+    same = _with_text(text, options)
+    return same.pop() if len(same) == 1 else None
+
+
+def _with_text(text: str, options: Mapping[str, str]) -> set[str]:
+    """The letters of the options whose text is `text`."""
+    plain = _plain(text)
+    return {letter for letter, option in options.items() if option == plain}
 
 
 def _plain(text: str) -> str:
@@ -250,7 +256,7 @@ def letters_in(text: str, options: Mapping[str, str]) -> set[str]:
         return own
     if denied(plain) and not {_plain(plain), _plain(_INTRO.sub("", plain, count=1))} & set(options.values()):
         return {SEVERAL} if len(plain) < 200 else set()
-    by_text = {letter for letter, option in options.items() if option == _plain(plain)}
+    by_text = _with_text(plain, options)
     if len(by_text) == 1 and len(plain.strip("(). :")) > 1:
         return by_text
     bare = _INTRO.sub("", plain, count=1).strip()
@@ -268,8 +274,7 @@ def _lettered_option(text: str, options: Mapping[str, str]) -> set[str]:
     lettered = re.match(r"[(\[]?([A-Za-z])(?:[)\].:,]+|\s+[-–—]) *(.+)$", " ".join(_DRESS.sub(" ", text).split()))
     if lettered is None:
         return set()
-    letter, named = lettered.group(1).upper(), _plain(lettered.group(2))
-    found = {other for other, option in options.items() if option == named}
+    letter, found = lettered.group(1).upper(), _with_text(lettered.group(2), options)
     return {letter} if letter in found else found and {letter, *found}
 
 
@@ -293,9 +298,7 @@ def _with_rest(letter: str, head: str, rest: str, options: Mapping[str, str]) ->
 
 
 def _by_words(text: str, options: Mapping[str, str]) -> set[str]:
-    plain = _plain(text)
-    exact = {letter for letter, option in options.items() if option == plain}
-    return exact or _texts_within(plain, options)
+    return _with_text(text, options) or _texts_within(_plain(text), options)
 
 
 def _texts_within(plain: str, options: Mapping[str, str]) -> set[str]:
@@ -310,14 +313,9 @@ def _last_line(text: str, options: Mapping[str, str]) -> tuple[set[str], str]:
     if not lines:
         return set(), ""
     line = lines[-1][-400:]
-    first_option = _lettered_option(lines[0], options)
-    if first_option and not any(_ANOTHER_CHOICE.match(later) for later in lines[1:]):
-        return first_option, lines[0]
-    whole = {letter for letter, option in options.items() if option == _plain(text)}
-    first = re.fullmatch(r"\(?([A-Z])\)?[.:]?", " ".join(_DRESS.sub(" ", lines[0]).split()))
-    if first and len(lines) > 1 and not re.match(r"\W*[A-Za-z]\W*$|\(?[A-Z][).:]", lines[1]):
-        doubt = re.match(r"\W*(?:or|and|maybe|actually|no)\b", lines[1], re.I)
-        return {SEVERAL} if doubt else {first.group(1)}, lines[0]
+    if first := _first_line(lines, options):
+        return first, lines[0]
+    whole = _with_text(text, options)
     if len(whole) == 1 and len(text.strip("(). :\n")) > 1:
         return whole, line
     bare = " ".join(_DRESS.sub(" ", line).split())
@@ -338,10 +336,18 @@ def _last_line(text: str, options: Mapping[str, str]) -> tuple[set[str], str]:
         return {spelled.group(1)}, line
     if reasoned := re.match(r"\(?([A-Z])\)?(?: - |, (?=[\w ]+$)|,? (?:because|since)\b)(.*)", sentence):
         return _with_rest(reasoned.group(1), reasoned.group(1) + ":", reasoned.group(2).strip(), options), line
-    several = re.match(r"\(?([A-Z])\)?(?=\W)", sentence)
-    if several and _SEVERAL.match(sentence[several.end() :]):
-        return {SEVERAL}, line
     return _texts_within(_plain(sentence), options), line
+
+
+def _first_line(lines: list[str], options: Mapping[str, str]) -> set[str]:
+    """The choice of a first line that is an option, or a letter alone, with reasons behind it."""
+    own = _lettered_option(lines[0], options)
+    if own and not any(_ANOTHER_CHOICE.match(later) for later in lines[1:]):
+        return own
+    letter = re.fullmatch(r"\(?([A-Z])\)?[.:]?", " ".join(_DRESS.sub(" ", lines[0]).split()))
+    if not letter or len(lines) == 1 or re.match(r"\W*[A-Za-z]\W*$|\(?[A-Z][).:]", lines[1]):
+        return set()
+    return {SEVERAL} if re.match(r"\W*(?:or|and|maybe|actually|no)\b", lines[1], re.I) else {letter.group(1)}
 
 
 def _restates_another(before: str, bare: str) -> bool:

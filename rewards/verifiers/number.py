@@ -191,7 +191,9 @@ def _all_equal(text: str, face: Fraction) -> bool:
     return all(number is None or number == face for number in numbers)
 
 
-def _compare(number: Number, wanted: Number, text: str, question: str | None) -> Verdict:
+def _compare(number: Number | NotANumber, wanted: Number, text: str, question: str | None) -> Verdict:
+    if isinstance(number, NotANumber):
+        return Verdict.of(Status.WRONG, text[:200], number.reason)
     if equal(number, wanted, question):
         return Verdict.of(Status.CORRECT, text[:200], "equal")
     return Verdict.of(Status.WRONG, text[:200], "a different number")
@@ -238,7 +240,7 @@ def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verd
         sentence, last = sentence[: compared.start()], literals[-2]  # "$18 daily, which is less than $20"
         literals.pop()
     if _TEN_TO_THE.fullmatch(sentence):
-        return _compare_read(read_number(sentence), wanted, shown, question)
+        return _compare(read_number(sentence), wanted, shown, question)
     if _tied(sentence, last):
         return Verdict.of(Status.WRONG, shown, "a bound or an unfinished calculation")
     if len(literals) > 1 and _listed(sentence[literals[-2].end() : last.start()]):
@@ -247,12 +249,6 @@ def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verd
     if spelled and spelled.group(1):
         return Verdict.of(Status.WRONG, shown, "a bound or an unfinished calculation")
     number = read_number(("-" if spelled else "") + sentence[last.start() :].lstrip())
-    return _compare_read(number, wanted, shown, question)
-
-
-def _compare_read(number: Number | NotANumber, wanted: Number, shown: str, question: str | None) -> Verdict:
-    if isinstance(number, NotANumber):
-        return Verdict.of(Status.WRONG, shown, number.reason)
     return _compare(number, wanted, shown, question)
 
 

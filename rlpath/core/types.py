@@ -59,7 +59,7 @@ class Verdict:
     @classmethod
     def of(cls, status: Status, answer: str | None = None, reason: str = "") -> Verdict:
         """The verdict whose score follows from its status: 1 for correct, None for undecided or error, else 0."""
-        score = {Status.CORRECT: 1.0, Status.UNDECIDED: None, Status.ERROR: None}.get(status, 0.0)
+        score = 1.0 if status is Status.CORRECT else None if status in (Status.UNDECIDED, Status.ERROR) else 0.0
         return cls(status, score, answer, reason)
 
 
