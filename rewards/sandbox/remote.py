@@ -71,9 +71,8 @@ class Program:
         packed = [encode(value, pack_remote) for value in args]
         keywords = {name: encode(value, pack_remote) for name, value in kwargs.items()}
         watched = in_place or any(isinstance(wire, list | dict) for wire in (*packed, *keywords.values()))
-        reply = self.exchange(
-            {"call": pack_remote(function), "args": packed, "kwargs": keywords, "in_place": watched}
-        ).get("value")
+        request = {"call": pack_remote(function), "args": packed, "kwargs": keywords, "in_place": watched}
+        reply: Any = self.exchange(request).get("value")
         value = decode(reply, self.remote)
         if watched:
             value, changed, named = value

@@ -196,8 +196,8 @@ def is_array(value: object) -> bool:
 
 def _encode_rarer(value: object, register: Register) -> Any:
     if is_array(value):
-        items = [encode(item, register) for item in value.ravel().tolist()]  # type: ignore[attr-defined]
-        return {"a": [value.dtype.name, list(value.shape), items]}  # type: ignore[attr-defined]
+        array: Any = value
+        return {"a": [array.dtype.name, list(array.shape), [encode(item, register) for item in array.ravel().tolist()]]}
     if isinstance(value, bytes | bytearray):
         return {"b": value.hex()}
     if isinstance(value, complex):
