@@ -188,7 +188,7 @@ def _encode_member(value: Any, register: Register) -> Any:
     return {"e": [str(value.name), encode(value.value, register)]}
 
 
-def is_array(value: object) -> bool:
+def is_array(value: Any) -> bool:
     """Whether `value` is a NumPy array of numbers; its items are looked at, not what the class says of itself."""
     numpy = sys.modules.get("numpy")
     return numpy is not None and type(value) is numpy.ndarray and value.dtype.name in ARRAYS
