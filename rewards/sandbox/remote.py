@@ -244,7 +244,7 @@ def apply(name: str, *operands: object) -> Any:
 def refuse(remote: Remote, other: object) -> Any:
     """What would have the program decide over `other`, a value of the tests, or over itself."""
     kind, made = (object.__getattribute__(remote, name) for name in ("_kind", "_made"))
-    if made or isinstance(other, Remote) or hasattr(other, "__array__"):
+    if made or isinstance(other, Remote):
         raise Undecided(f"the tests compare a {kind} of the program's own making")
     raise TypeError(f"the program returned a {kind}, not plain data")
 
