@@ -100,7 +100,7 @@ class Wire:
 
 Register = Callable[[object], dict[str, Any]]
 
-# Name → type, how to make one, and what from. Each is made anew on the other side, by the library's own constructor.
+# Name → type, how to make one, and what from. The other side calls the library's own constructor.
 EXACT: dict[str, tuple[type, Callable[..., Any], Callable[[Any], tuple[Any, ...]]]] = {
     "fraction": (Fraction, Fraction, lambda value: (value.numerator, value.denominator)),
     "decimal": (Decimal, Decimal, lambda value: (str(value),)),

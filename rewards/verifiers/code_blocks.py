@@ -40,7 +40,7 @@ CALLS = re.compile(r"\w\(")
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class CodeBlock:
     """A piece of code at `start` of the text, its fence's tag in lower case; not `closed` where the text ends in it."""
 
     start: int
@@ -112,7 +112,7 @@ def definition_score(text: str, names: frozenset[str]) -> int:
     return len(names & defined)
 
 
-def text_outside(text: str, found: list[Block]) -> str:
+def text_outside(text: str, found: list[CodeBlock]) -> str:
     """What of `text` is in no block."""
     parts, position = [], 0
     for block in found:
@@ -133,7 +133,7 @@ def without_thinking(text: str) -> str:
     return text.rpartition("</think>")[2]
 
 
-def blocks(text: str) -> list[Block]:
+def blocks(text: str) -> list[CodeBlock]:
     """The fenced blocks of `text` and its tagged passages without one, in order."""
     opened = opened_by_prompt(text)
     rest = opened[0].end if opened else 0
@@ -146,11 +146,13 @@ def blocks(text: str) -> list[Block]:
             content = match["in_angle"] if match["square"] is None else match["in_square"]
             closed = bool(match["square_end"] or match["angle_end"])
             first, _, others = content.partition("\n")
-            found.append(Block(match.start(), match.end(), others if not first.strip() else content.lstrip(), closed))
+            found.append(
+                CodeBlock(match.start(), match.end(), others if not first.strip() else content.lstrip(), closed)
+            )
     return sorted(found, key=lambda block: block.start)
 
 
-def opened_by_prompt(text: str) -> list[Block]:
+def opened_by_prompt(text: str) -> list[CodeBlock]:
     """The block at the start of `text` that the prompt opened and that only its end shows, such as `[DONE]`.
 
     A fence ends such a block where there is an odd number of them, none has a tag, and code stands before the first.
@@ -165,10 +167,10 @@ def opened_by_prompt(text: str) -> list[Block]:
             return []
     elif TAGGED.search(text, 0, end.start()):
         return []
-    return [Block(0, end.end(), text[: end.start()], True)]
+    return [CodeBlock(0, end.end(), text[: end.start()], True)]
 
 
-def fenced_blocks(text: str) -> Iterator[Block]:
+def fenced_blocks(text: str) -> Iterator[CodeBlock]:
     """Every fenced block."""
     mark, tag, indent, start, position = "", "", 0, 0, 0
     lines: list[str] = []
@@ -179,13 +181,13 @@ def fenced_blocks(text: str) -> Iterator[Block]:
                 mark, tag, lines, start = opening[1], opening[2].lower(), [], position
                 indent = len(line) - len(line.lstrip())
         elif (closing := CLOSING.match(line.rstrip("\r\n"))) and closing[1].startswith(mark):
-            yield Block(start, position + len(line), "".join(lines), True, tag)
+            yield CodeBlock(start, position + len(line), "".join(lines), True, tag)
             mark = ""
         else:
             lines.append(line[min(indent, len(line) - len(line.lstrip(" "))) :])
         position += len(line)
     if mark:
-        yield Block(start, position, "".join(lines), False, tag)
+        yield CodeBlock(start, position, "".join(lines), False, tag)
 
 
 def is_python(tag: str) -> bool:

@@ -29,7 +29,7 @@ MOST_BRACKETS = 20
 SIGNS = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-", "[": "(", "]": ")"})
 
 
-class Unreadable(Exception):
+class UnreadableExpression(Exception):
     """The answer is no expression of whole numbers; the message says why."""
 
 
@@ -57,7 +57,7 @@ class CountdownVerifier:
             return Verdict.of(Status.WRONG, answers[-1][:LONGEST], "there is more than one answer")
         try:
             value, used = read_expression(answers[0], target)
-        except Unreadable as problem:
+        except UnreadableExpression as problem:
             return Verdict.of(Status.WRONG, answers[0][:LONGEST], str(problem))
         status, reason = self._compare(value, used, Counter(numbers), target)
         return Verdict.of(status, answers[0].strip(), reason)
@@ -96,18 +96,18 @@ def read_gold(gold: str) -> tuple[list[int], int] | None:
 
 
 def read_expression(text: str, target: int) -> tuple[Fraction, Counter[int]]:
-    """Value of an expression and the numbers in it; raises Unreadable. `= target` behind it is allowed."""
+    """Value of an expression and the numbers in it; raises UnreadableExpression. `= target` behind it is allowed."""
     if len(text) > LONGEST:
-        raise Unreadable(f"the answer is longer than {LONGEST} characters")
+        raise UnreadableExpression(f"the answer is longer than {LONGEST} characters")
     expression, equals, result = text.translate(SIGNS).partition("=")
     if equals and result.strip() != str(target):
-        raise Unreadable("behind = stands another number than the target")
+        raise UnreadableExpression("behind = stands another number than the target")
     if expression.count("(") > MOST_BRACKETS:
-        raise Unreadable(f"there are more than {MOST_BRACKETS} brackets")
+        raise UnreadableExpression(f"there are more than {MOST_BRACKETS} brackets")
     reader = Reader(tokens(expression))
     value = reader.sum()
     if reader.tokens:
-        raise Unreadable(f"{reader.tokens[0]!r} is not expected there")
+        raise UnreadableExpression(f"{reader.tokens[0]!r} is not expected there")
     return value, reader.used
 
 
@@ -117,7 +117,7 @@ def tokens(text: str) -> list[str]:
     while position < len(text):
         match = TOKEN.match(text, position)
         if not match:
-            raise Unreadable(f"{text[position:].strip()[:1]!r} is not part of an expression")
+            raise UnreadableExpression(f"{text[position:].strip()[:1]!r} is not part of an expression")
         found.append(match[1] or match[2])
         position = match.end()
     return found
@@ -148,7 +148,7 @@ class Reader:
         while sign := self.take("*/"):
             factor = self.factor()
             if sign == "/" and not factor:
-                raise Unreadable("it divides by zero")
+                raise UnreadableExpression("it divides by zero")
             value = value * factor if sign == "*" else value / factor
         return value
 
@@ -157,10 +157,10 @@ class Reader:
         if self.take("("):
             value = self.sum()
             if not self.take(")"):
-                raise Unreadable("a bracket is not closed")
+                raise UnreadableExpression("a bracket is not closed")
             return value
         if not self.tokens or not self.tokens[0].isdecimal():
-            raise Unreadable("a number is missing")
+            raise UnreadableExpression("a number is missing")
         number = int(self.tokens.pop(0))
         self.used[number] += 1
         return Fraction(number)
