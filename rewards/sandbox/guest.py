@@ -41,6 +41,13 @@ OPERATORS: dict[str, Callable[..., Any]] = {
 EVENT_LOOPS: list[Any] = []
 
 
+class Whole:
+    """A value of a class with methods of its own, which must not become plain data."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
 class Objects:
     """What the program made that is not plain data. It stays here; the tests hold only its number."""
 
@@ -48,6 +55,7 @@ class Objects:
         self.held: list[object] = []
 
     def register(self, value: object) -> dict[str, Any]:
+        value = value.value if type(value) is Whole else value
         self.held.append(value)
         return {"r": len(self.held) - 1, "n": type(value).__name__}
 
@@ -70,8 +78,7 @@ def serve_functions(wire: Wire, _extras: list[int]) -> None:
     while (request := wire.receive()) is not None:
         try:
             value = answer(request, module, objects)
-            # even a built-in type must run here when called, and an instance keeps its class's methods
-            by_number = ("get" in request and callable(value)) or ("call" in request and has_methods(value))
+            by_number = "get" in request and callable(value)  # even a built-in type must run here when called
             reply = {"value": objects.register(value) if by_number else encode(value, objects.register)}
         except BaseException as error:  # noqa: BLE001 - as above
             reply = {"error": describe(error)}
@@ -168,7 +175,10 @@ def answer(request: dict[str, Any], module: types.ModuleType, objects: Objects) 
         case {"call": function, "args": packed, "kwargs": keywords}:
             arguments = read(packed)
             named = {name: read(value) for name, value in keywords.items()}
-            value = read(function)(*arguments, **named)
+            called = read(function)
+            value = called(*arguments, **named)
+            if isinstance(called, type) and has_methods(value):
+                value = Whole(value)
             return (value, arguments, named) if request.get("in_place") else value
         case {"attribute": name, "of": target}:
             return getattr(read(target), name)

@@ -71,9 +71,8 @@ class Program:
         packed = [encode(value, pack_remote) for value in args]
         keywords = {name: encode(value, pack_remote) for name, value in kwargs.items()}
         watched = in_place or any(isinstance(wire, list | dict) for wire in (*packed, *keywords.values()))
-        reply = self.exchange(
-            {"call": pack_remote(function), "args": packed, "kwargs": keywords, "in_place": watched}
-        ).get("value")
+        request = {"call": pack_remote(function), "args": packed, "kwargs": keywords, "in_place": watched}
+        reply: Any = self.exchange(request).get("value")
         value = decode(reply, self.remote)
         if watched:
             value, changed, named = value
@@ -245,7 +244,7 @@ def apply(name: str, *operands: object) -> Any:
 def refuse(remote: Remote, other: object) -> Any:
     """What would have the program decide over `other`, a value of the tests, or over itself."""
     kind, made = (object.__getattribute__(remote, name) for name in ("_kind", "_made"))
-    if made or isinstance(other, Remote) or hasattr(other, "__array__"):
+    if made or isinstance(other, Remote):
         raise Undecided(f"the tests compare a {kind} of the program's own making")
     raise TypeError(f"the program returned a {kind}, not plain data")
 

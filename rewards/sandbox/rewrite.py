@@ -56,7 +56,8 @@ def parse_tests(tests: str) -> ast.Module:
         raise Undecided(f"the tests are not Python ({type(error).__name__}: {error})") from None
     if not any(isinstance(node, ast.Assert) or is_assert_method(node) for node in ast.walk(tree)):
         raise Undecided("the tests hold no assert")
-    return WithoutRunners().visit(tree)
+    own = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return WithoutRunners({"unittest.main", "pytest.main", "main"} - own).visit(tree)
 
 
 def is_assert_method(node: ast.AST) -> bool:
@@ -67,20 +68,15 @@ def is_assert_method(node: ast.AST) -> bool:
     return name.startswith("assert") or name == "raises"
 
 
-def is_call_of_runner(node: ast.stmt) -> bool:
-    """`unittest.main()` and the like, which would end the process."""
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Call)
-        and ast.unparse(node.value.func) in ("unittest.main", "pytest.main", "main")
-    )
-
-
 class WithoutRunners(ast.NodeTransformer):
-    """Takes out the calls that `is_call_of_runner` finds."""
+    """Takes out `unittest.main()` and the like, which would end the process."""
+
+    def __init__(self, runners: set[str]) -> None:
+        self.runners = runners
 
     def visit_Expr(self, node: ast.Expr) -> ast.stmt:
-        return ast.copy_location(ast.Pass(), node) if is_call_of_runner(node) else node
+        called = ast.unparse(node.value.func) if isinstance(node.value, ast.Call) else ""
+        return ast.copy_location(ast.Pass(), node) if called in self.runners else node
 
 
 def take_imports(tree: ast.Module) -> dict[str, str]:

@@ -151,11 +151,17 @@ def refuse_nothing_for_something(numpy: Any) -> None:
 
     def guarded(compare: Callable[..., Any], otherwise: Callable[[], Any]) -> Callable[..., Any]:
         def call(first: Any, second: Any, *args: Any, **keywords: Any) -> Any:
-            if (numpy.size(first) == 0) != (numpy.size(second) == 0):
+            if is_empty(first) != is_empty(second):
                 return otherwise()
             return compare(first, second, *args, **keywords)
 
         return call
+
+    def is_empty(value: Any) -> bool:
+        try:
+            return numpy.size(value) == 0
+        except ValueError:  # lists of unequal lengths
+            return False
 
     def fail() -> None:
         raise AssertionError("one side is empty")

@@ -53,7 +53,7 @@ def program_of(job: dict[str, Any]) -> tuple[types.CodeType, types.CodeType | No
     for source in sources[::-1]:
         if tree := parsed(without_prompts(source)):
             return compiled(completed(tree, job)), task
-    if job.get("prose") and (tree := among_prose(sources[0])):
+    if job.get("prose") and (tree := among_prose(sources[-1])):
         return compiled(completed(tree, job)), task
     return compile(sources[-1], PROGRAM, "exec", dont_inherit=True), task  # raises the error
 

@@ -8,7 +8,7 @@ compares. Values that JSON lacks are written as an object with one tag:
     {"x": [kind, argument, ..]} a Fraction, Decimal, date, datetime, range, deque, Counter or OrderedDict
     {"n": [type name, [field, ..], [item, ..]]} a named tuple    {"T": name} a built-in type
     {"e": [name, value]} a member of an enum of ints or strings
-    {"a": [dtype, shape, items]} a NumPy array of numbers
+    {"a": [dtype, shape, items]} a NumPy array of truth values, numbers or texts
     {"r": id, "n": type name} anything else: it stays where it is, only its number travels
 """
 
@@ -19,6 +19,7 @@ import functools
 import importlib
 import json
 import os
+import re
 import select
 import struct
 import sys
@@ -112,9 +113,7 @@ EXACT: dict[str, tuple[type, Callable[..., Any], Callable[[Any], tuple[Any, ...]
 }
 
 
-ARRAYS = {"bool", "float32", "float64", "complex128"} | {
-    f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
-}
+ARRAYS = re.compile(r"[<>|](?:b1|[iu][1248]|f[248]|c8|c16|U[0-9]{1,5})")  # of truth values, numbers and texts
 
 
 class IntMember(int):
@@ -188,16 +187,16 @@ def _encode_member(value: Any, register: Register) -> Any:
     return {"e": [str(value.name), encode(value.value, register)]}
 
 
-def is_array(value: object) -> bool:
-    """Whether `value` is a NumPy array of numbers; its items are looked at, not what the class says of itself."""
+def is_array(value: Any) -> bool:
+    """Whether `value` is a NumPy array of truth values, numbers or texts."""
     numpy = sys.modules.get("numpy")
-    return numpy is not None and type(value) is numpy.ndarray and value.dtype.name in ARRAYS
+    return numpy is not None and type(value) is numpy.ndarray and ARRAYS.fullmatch(value.dtype.str) is not None
 
 
 def _encode_rarer(value: object, register: Register) -> Any:
     if is_array(value):
-        items = [encode(item, register) for item in value.ravel().tolist()]  # type: ignore[attr-defined]
-        return {"a": [value.dtype.name, list(value.shape), items]}  # type: ignore[attr-defined]
+        array: Any = value
+        return {"a": [array.dtype.str, list(array.shape), [encode(item, register) for item in array.ravel().tolist()]]}
     if isinstance(value, bytes | bytearray):
         return {"b": value.hex()}
     if isinstance(value, complex):
@@ -243,7 +242,7 @@ def _decode(wire: Any, resolve: Callable[[int, str], object]) -> Any:
             return EXACT[body[0]][1](*(_decode(item, resolve) for item in body[1:]))
         case "n":
             return named_tuple(body[0], tuple(body[1]))(*(_decode(item, resolve) for item in body[2]))
-        case "a" if body[0] in ARRAYS:
+        case "a" if ARRAYS.fullmatch(body[0]):
             items = [_decode(item, resolve) for item in body[2]]
             return importlib.import_module("numpy").array(items, dtype=body[0]).reshape(body[1])
         case "e":

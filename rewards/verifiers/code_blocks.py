@@ -8,6 +8,7 @@ happens in the sandbox alone.
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,7 +25,8 @@ END_ALONE = re.compile(
 )
 BODY = re.compile(r"[ \t]+\S|(?:async|class|def|from|import|return)\b|@")
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-TURN_END = re.compile(r"(?:<\|\w{1,20}\|>|</s>|<eos>|<end_of_turn>)$")
+TURN_END = re.compile(r"(?:<\|\w{1,20}\|>|</s>|<eos>|<end_of_turn>)\s*\Z")
+LONGEST_TURN_END = 40
 QUOTED_FENCE = re.compile(r"^> ?(?:`{3}|~{3})", re.MULTILINE)
 QUOTED = re.compile(r"^>(?!>>) ?", re.MULTILINE)
 DEFINITION = re.compile(
@@ -88,8 +90,10 @@ def find_program(completion: str, names: frozenset[str] | None = frozenset()) ->
 def cleaned(text: str) -> str:
     """`text` without a byte order mark, the tokens that end a turn, and the marks of a quotation around a fence."""
     text = text.lstrip("\ufeff")
-    while end := TURN_END.search(text.rstrip(), max(0, len(text.rstrip()) - 30)):
-        text = text[: end.start()]
+    end = len(text)
+    while tail := TURN_END.search(text[max(0, end - LONGEST_TURN_END) : end]):
+        end -= len(tail.group())
+    text = text[:end]
     return QUOTED.sub("", text) if QUOTED_FENCE.search(text) else text
 
 
@@ -135,8 +139,10 @@ def blocks(text: str) -> list[CodeBlock]:
     rest = opened[0].end if opened else 0
     fenced = [replace(block, start=block.start + rest, end=block.end + rest) for block in fenced_blocks(text[rest:])]
     found = [*opened, *fenced]
+    ends = [block.end for block in fenced]
     for match in TAGGED.finditer(text, rest):
-        if all(block.end <= match.start() or block.start >= match.end() for block in fenced):
+        behind = bisect.bisect_right(ends, match.start())  # the first fence that ends within the tag or after it
+        if behind == len(fenced) or fenced[behind].start >= match.end():
             content = match["in_angle"] if match["square"] is None else match["in_square"]
             closed = bool(match["square_end"] or match["angle_end"])
             first, _, others = content.partition("\n")

@@ -52,6 +52,14 @@ def test_audit_counts_and_lists_disagreements(tmp_path: Path, capsys: pytest.Cap
     assert set(rows[0]) == {"id", "status", "score", "seconds", "reason"}
 
 
+def test_a_line_separator_within_a_case_ends_no_line(tmp_path: Path) -> None:
+    """U+2028 may stand in a JSON string as it is: lines end at a line feed alone."""
+    path = tmp_path / "cases.jsonl"
+    row = {"id": "a", "kind": "exact", "gold": "4", "completion": "4\u2028", "expected": True}
+    path.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert [found.completion for found in read_cases(path)] == ["4\u2028"]
+
+
 def test_exit_status_follows_what_is_allowed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One false accept and one false reject fail an audit unless both are allowed."""
     cases = tmp_path / "cases.jsonl"

@@ -115,8 +115,9 @@ def test_a_block_that_is_cut_is_not_whole() -> None:
 
 def test_finding_tags_is_linear() -> None:
     """100 kB of tags take no time."""
-    start = time.monotonic()
-    for unit in ("<answer>", "[PYTHON]", "</answer>", "<answer>\n```\n", "<code>[PYTHON]```", "a: ", "x" * 99 + "\n"):
+    start = time.process_time()
+    for unit in ("<answer>", "[PYTHON]", "</answer>", "<answer>\n```\n", "<code>[PYTHON]```", "a: ", "x" * 99 + "\n",
+                 "<answer></answer>\n```\n```\n", "<|im_end|>", "> ```\n", "`add = 1` "):  # fmt: skip
         find_program(unit * (100_000 // len(unit)), frozenset({"add"}))
         find_program(unit * (100_000 // len(unit)), None)
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2

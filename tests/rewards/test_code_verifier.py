@@ -461,10 +461,10 @@ def test_find_the_program() -> None:
 
 def test_finding_the_program_is_linear() -> None:
     """100 kB of opening tags or fences take no time."""
-    start = time.monotonic()
+    start = time.process_time()
     for unit in ("<think>", "</think>", "```", "```\n", "~~~python\n", "` `", "\n"):
         find_program(unit * (100_000 // len(unit)))
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
 
 
 @needs_sandbox
