@@ -5,7 +5,7 @@
     python recipes/hack_the_reward.py --exhibit added-format --seeds 0-2
     python recipes/hack_the_reward.py --exhibit overoptimization --seeds 0-2
 
-Every arm is trained, in a run folder of its own that the same command goes on with; every completion is judged once
+Every arm is trained, in a run folder of its own that the same command goes on with; every completion is verified once
 more by the true verifier. The result is `runs/hack_the_reward/<exhibit>/index.html` with `curves.json` and an SVG for
 each arm.
 """

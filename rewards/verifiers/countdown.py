@@ -21,8 +21,8 @@ from fractions import Fraction
 from typing import ClassVar
 
 from rlpath.core.types import Status, Verdict
+from rlpath.rewards.guard import guarded
 
-ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 TOKEN = re.compile(r"\s*(?:(\d+)|([-+*/()]))")
 LONGEST = 200  # characters of an expression
 MOST_BRACKETS = 20
@@ -43,12 +43,13 @@ class CountdownVerifier:
     use_all: bool = True
     structured_gold: ClassVar = True
 
+    @guarded
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         wanted = read_gold(gold)
         if wanted is None:
             return Verdict.of(Status.UNDECIDED, reason="the gold is not an object of numbers and a target")
         numbers, target = wanted
-        answers = ANSWER.findall(completion.rpartition("</think>")[2])
+        answers = answers_in(completion.rpartition("</think>")[2])
         if not answers:
             status = Status.TRUNCATED if truncated else Status.NO_ANSWER
             return Verdict.of(status, reason="there is no <answer>…</answer> behind the thinking")
@@ -73,6 +74,15 @@ class CountdownVerifier:
         return Status.CORRECT, "reached"
 
 
+def answers_in(text: str) -> list[str]:
+    """What stands between each <answer> and the next </answer>; a pattern would be quadratic in tags left open."""
+    found, position = [], 0
+    while (start := text.find("<answer>", position)) >= 0 and (end := text.find("</answer>", start)) >= 0:
+        found.append(text[start + len("<answer>") : end])
+        position = end
+    return found
+
+
 def read_gold(gold: str) -> tuple[list[int], int] | None:
     """Numbers and target of a gold answer, None where it has none."""
     try:
@@ -86,7 +96,7 @@ def read_gold(gold: str) -> tuple[list[int], int] | None:
 
 
 def read_expression(text: str, target: int) -> tuple[Fraction, Counter[int]]:
-    """Value of an expression and the numbers in it; raises Unreadable. `= target` behind it is allowed."""
+    """Value of an expression and the numbers in it; raises UnreadableExpression. `= target` behind it is allowed."""
     if len(text) > LONGEST:
         raise UnreadableExpression(f"the answer is longer than {LONGEST} characters")
     expression, equals, result = text.translate(SIGNS).partition("=")

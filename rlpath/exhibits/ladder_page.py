@@ -76,7 +76,7 @@ def rows(stages: Sequence[StageRuns], seed: int = 0) -> list[LadderRow]:
 
 def generated_tokens(run: Path) -> int:
     """Tokens that a run sampled in order to learn: its rollouts, or the samples its preference pairs were made of."""
-    samples = [*read_json_lines(run / "samples.jsonl"), *read_json_lines(run / "evaluations" / "pairs.jsonl")]
+    samples = [*read_json_lines(run / "samples.jsonl"), *read_json_lines(run / "evaluations" / "own_samples.jsonl")]
     return sum(int(row["tokens"]) for row in samples)
 
 

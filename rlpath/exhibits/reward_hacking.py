@@ -107,7 +107,7 @@ def train_arm(recipe: str, exhibit: Exhibit, arm: Arm, seed: int, path: Path, sa
 
 
 def read_curve(run: Path, truth: Verifier) -> RewardCurve:
-    """The curve of a run from its completions, each judged by `truth`."""
+    """The curve of a run from its completions, each verified by `truth`."""
     record = read_run(run)
     by_step: dict[int, list[tuple[float | None, bool, int]]] = {}
     for row in record.samples:

@@ -86,8 +86,8 @@ def gae(
     """Generalized advantage estimation over the tokens of completions, [B, T] (arXiv 1506.02438, eq. 16).
 
     A state is what has been written so far, an action the next token, `values_B_T` the value of the state *before*
-    each token. With δ_t = r_t + γ V_{t+1} - V_t, A_t = δ_t + γλ A_{t+1}. A completion ends with its last token, whether
-    it ended itself or was cut: nothing is worth anything after it, so V_{T+1} = A_{T+1} = 0. A mask is a run of ones
+    each token. With δ_t = r_t + γ V_{t+1} - V_t, A_t = δ_t + γλ A_{t+1}. A completion ends with its last token,
+    truncated or not: nothing is worth anything after it, so V_{T+1} = A_{T+1} = 0. A mask is a run of ones
     from the start. The return that a value is fitted to is A_t + V_t.
     """
     advantages_B_T = torch.zeros_like(values_B_T)

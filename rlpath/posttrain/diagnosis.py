@@ -78,8 +78,8 @@ def truncated(record: Record) -> str | None:
     if not share > 0.3:
         return None
     return (
-        f"{100 * share:.0f} % of the completions were cut by the length limit: raise --max-completion-length, or ask "
-        "for shorter answers"
+        f"{100 * share:.0f} % of the completions were truncated at the length limit: raise --max-completion-length, or "
+        "ask for shorter answers"
     )
 
 
@@ -100,7 +100,7 @@ def undecided(record: Record) -> str | None:
     if not share > 0.3:
         return None
     return (
-        f"{100 * share:.0f} % of the completions got no reward, for their judge could not decide: check the gold "
+        f"{100 * share:.0f} % of the completions got no reward, for the verifier could not decide: check the gold "
         "answers, or choose another verifier"
     )
 
@@ -108,8 +108,8 @@ def undecided(record: Record) -> str | None:
 def too_hard_or_too_easy(record: Record) -> str | None:
     """Nearly all groups have equal rewards, so nothing can be learned from them."""
     share = record.last("groups/no_signal")
-    if not share > 0.8:
-        return None
+    if not share > 0.8 or record.last("kl/teacher") >= 0:
+        return None  # Distillation learns from the teacher, not from rewards.
     said = f"in {100 * share:.0f} % of the groups all completions had the same reward, so there was nothing to learn: "
     right = record.last("status/correct")
     if not abs(record.last("reward") - right) <= 0.2:

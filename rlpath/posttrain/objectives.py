@@ -149,11 +149,11 @@ class GroupObjective:
         kl_B_T = torch.zeros_like(rollout.sampled_B_T)
         if rollout.old_B_T is not None and rollout.reference_B_T is not None:
             kl_B_T = kl_estimate(rollout.old_B_T, rollout.reference_B_T, "k1")
-            metrics["kl/completion"] = everyone.mean(sequence_logprobs(kl_B_T, rollout.completion_mask))
+            metrics["kl/completion"] = everyone.mean(sequence_logprobs(kl_B_T, rollout.written_B_T))
         if self.advantage == "whitened":
             return rollout.with_(advantages=self._whitened(rollout, kl_B_T, everyone)), metrics
         if self.kl_in_reward:
-            rewards_B = rewards_B - self.settings.beta * sequence_logprobs(kl_B_T, rollout.completion_mask)
+            rewards_B = rewards_B - self.settings.beta * sequence_logprobs(kl_B_T, rollout.written_B_T)
         # Of the whole step, for its deviation may be asked for.
         advantages_B = everyone.mine(self._advantages(everyone.gather(rewards_B)))
         return rollout.with_(advantages=advantages_B), metrics

@@ -131,9 +131,16 @@ def reference_model(policy: Any, temperature: float, device: torch.device) -> Po
     """
     if isinstance(policy, PeftModel):
         return None
-    model = PolicyModel(copy.deepcopy(policy), temperature).to(device).requires_grad_(False)
-    patch_packed_forward(model.base, temperature)
-    return model.eval()
+    return frozen_model(copy.deepcopy(policy), temperature, device)
+
+
+def frozen_model(model: Any, temperature: float, device: torch.device) -> PolicyModel:
+    """A model that only scores completions, ready for the loop on `device`."""
+    frozen = PolicyModel(model, temperature).to(device).requires_grad_(False).eval()
+    patch_packed_forward(frozen.base, temperature)
+    vocabulary = frozen.base.config.get_text_config().vocab_size
+    frozen.packing_gap = packing_gap(frozen.base, min(vocabulary, 1000), device, temperature)
+    return frozen
 
 
 def completion_rectangles(model: Any, own: PolicyModel, batch: Mapping[str, torch.Tensor], group_size: int) -> Batch:

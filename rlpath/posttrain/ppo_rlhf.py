@@ -91,7 +91,7 @@ class CriticObjective:
         advantages_B_T = gae(rewards_B_T, values_B_T, mask_B_T, gamma=1.0, lam=self.settings.lam)
         returns_B_T = advantages_B_T + values_B_T
         metrics = {
-            "kl/completion": everyone.mean(sequence_logprobs(kl_B_T, rollout.completion_mask)),
+            "kl/completion": everyone.mean(sequence_logprobs(kl_B_T, rollout.written_B_T)),
             "value/mean": everyone.mean(masked_mean(values_B_T, mask_B_T)),
             "return/mean": everyone.mean(masked_mean(returns_B_T, mask_B_T)),
             "explained_variance": explained_variance(values_B_T, returns_B_T, mask_B_T),

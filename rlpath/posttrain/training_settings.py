@@ -16,7 +16,7 @@ from typing import Any, Literal
 from peft import LoraConfig, TaskType
 
 from rlpath.core.errors import InputError
-from rlpath.models.chat import Thinking
+from rlpath.models.chat import Thinking, read_template
 from rlpath.models.precision import fast_dtype
 
 
@@ -36,6 +36,9 @@ class TrainingSettings:
     """rank of the adapter on every linear layer (alpha is twice the rank); 0 trains all weights"""
     gradient_checkpointing: bool = False
     """compute activations twice and hold less of them"""
+    chat_template: str = ""
+    """takes the place of the tokenizer's chat template, or is that of a base model that has none: a Jinja file, chatml,
+    or chatml-tools (ChatML with tools)"""
     checkpoint_every: int = 10
     """steps between checkpoints"""
     log_to: Literal["tensorboard", "wandb", "trackio", "none"] = "tensorboard"
@@ -59,8 +62,15 @@ class TrainingSettings:
                 f"--log-to {self.log_to} needs {self.log_to}: `pip install {self.log_to}`, or choose none (the run "
                 "folder has the metrics in any case)"
             )
+        # Read it now: a name that is no template is told before anything is loaded.
+        _ = self.template
         if self.push_to_hub and self.push_to_hub.count("/") != 1:
             raise InputError(f"--push-to-hub {self.push_to_hub} must be organization/name")
+
+    @property
+    def template(self) -> str | None:
+        """The text of the chat template that was given, if any."""
+        return read_template(self.chat_template) if self.chat_template else None
 
     def least(self) -> Mapping[str, float]:
         """The smallest value of each number that has one."""

@@ -89,6 +89,11 @@ def soft(text: str) -> str:
     return str(_PARTS.soft(text))
 
 
+def link(address: str, text: str) -> str:
+    """A line that leads to a file beside the page."""
+    return str(_PARTS.link(address, text))
+
+
 def paragraph(text: str, strong: str = "", *, bad: bool = False) -> str:
     """Running text, after a word and a colon where `strong` is given; `bad` colors that word."""
     return str(_PARTS.paragraph(text, strong, bad))

@@ -16,6 +16,7 @@ SHARED = {
     "Optimizers": "the optimizers of one actor-critic algorithm",
     "Rollout": "what was sampled to learn from, on environments and on prompts",
     "Settings": "the settings of a recipe, or of a script",
+    "Episode": "from reset to termination or truncation, of turns and of vectorized environments",
     "Interval": "a confidence interval in statistics, a set of numbers in mathematics; no module needs both",
     "Stopwatch": "wall and processor seconds; nothing may import a script",
 }

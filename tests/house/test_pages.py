@@ -91,7 +91,7 @@ def test_every_metric_of_an_algorithm_is_explained(page: Path) -> None:
 
 def test_every_metric_of_language_models_is_explained() -> None:
     """What the loop's files name is on the page of metrics, and so is every metric that a loss's page explains."""
-    files = ("loop", "objectives", "ppo_rlhf", "verify", "on_policy")
+    files = ("loop", "objectives", "ppo_rlhf", "distill", "verify", "on_policy")
     sources = "".join((ROOT / f"rlpath/posttrain/{file}.py").read_text(encoding="utf-8") for file in files)
     named = set(
         re.findall(r'f?"((?:reward|length|groups|correction|kl|loss|value|return|seconds|eval|sampling)/\w+)"', sources)
