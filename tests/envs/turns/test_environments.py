@@ -17,8 +17,8 @@ from rlpath.envs.python_tool import PythonTool, python_questions
 from rlpath.envs.turns.by_hand import Call, Move, play
 from rlpath.envs.turns.calls import CallLimits
 from rlpath.envs.word_problems import ONE_STEP, TWO_STEP
-from rlpath.rewards.sandbox import CallLimits as BoxLimits
-from rlpath.rewards.verifiers.countdown import Unreadable
+from rlpath.rewards.sandbox import Limits
+from rlpath.rewards.verifiers.countdown import UnreadableExpression
 
 needs_train = pytest.mark.needs("train")
 
@@ -242,7 +242,7 @@ def test_a_program_that_hangs_is_ended() -> None:
     """The model is told, and can go on."""
 
     class Quick(PythonTool):
-        limits = BoxLimits(seconds=0.3)
+        limits = Limits(seconds=0.3)
 
     played = play(Quick, SUM, [Call("run", program="while True: pass"), Call("answer", number="7")])
 
@@ -306,7 +306,7 @@ def test_the_calculator_is_exact(expression: str, value: str) -> None:
 )
 def test_the_calculator_runs_no_code(expression: str) -> None:
     """Everything that is no sum of whole numbers is refused with a reason."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableExpression):
         value_of(expression)
 
 
