@@ -19,7 +19,7 @@ from rlpath.envs.programs import check_sandbox
 from rlpath.envs.splits import Side, check_split
 from rlpath.envs.turns.calls import EpisodeLimits
 from rlpath.envs.turns.problems import environment_problems
-from rlpath.rewards.sandbox import Limits as BoxLimits
+from rlpath.rewards.sandbox import Limits
 from rlpath.rewards.verifiers.code import CodeVerifier
 
 SIDES = {"train": range(601, 975), "validation": range(511, 601)}
@@ -33,7 +33,7 @@ class CodeTask:
 
     def __init__(self) -> None:
         check_sandbox()
-        self.verify = CodeVerifier(limits=BoxLimits(seconds=5.0))
+        self.verify = CodeVerifier(limits=Limits(seconds=5.0))
         self.public: list[str] = []
         self.hidden: list[str] = []
         self.setup, self.program, self.done, self.partial = "", "", False, False

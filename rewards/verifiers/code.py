@@ -33,7 +33,7 @@ from rlpath.rewards.sandbox.rewrite import STANDARD, asked_names, take_imports
 from rlpath.rewards.sandbox.rewrite import parse_tests as parse_tests_source
 from rlpath.rewards.sandbox.run_tests import target_of
 from rlpath.rewards.sandbox.wire import WireError
-from rlpath.rewards.verifiers.code_blocks import Found, find_program
+from rlpath.rewards.verifiers.code_blocks import FoundCode, find_program
 from rlpath.rewards.verifiers.code_tests import (
     AssertTests,
     BadTests,
@@ -122,7 +122,7 @@ class CodeVerifier:
 class Submission:
     """A program under test, with what it takes to run it."""
 
-    found: Found
+    found: FoundCode
     wanted: frozenset[str] | None
     question: str
     limits: Limits

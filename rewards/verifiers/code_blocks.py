@@ -51,7 +51,7 @@ class CodeBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundCode:
     """What of a completion is to be run.
 
     `sources` is where the program may be, most probable last; before it is the whole text, which is the program should
@@ -66,7 +66,7 @@ class Found:
     prose: bool
 
 
-def find_program(completion: str, names: frozenset[str] | None = frozenset()) -> Found:
+def find_program(completion: str, names: frozenset[str] | None = frozenset()) -> FoundCode:
     """The program in a completion. `names` are what the tests ask for, empty where they do not say, None for a script
     that reads stdin."""
     text = cleaned(without_thinking(completion))
@@ -78,13 +78,13 @@ def find_program(completion: str, names: frozenset[str] | None = frozenset()) ->
     if names is not None and not any(scores) and not score(outside, names):
         spans = [span for span in SPAN.findall(outside) if score(span, names)]
         if spans:
-            return Found([text, spans[-1]], [], False, False)
+            return FoundCode([text, spans[-1]], [], False, False)
     if not pieces or (outside.strip() and score(outside, names) > max(scores)):
-        return Found([text, outside] if pieces else [text] * bool(text.strip()), texts, False, True)
+        return FoundCode([text, outside] if pieces else [text] * bool(text.strip()), texts, False, True)
     best = max(range(len(pieces)), key=lambda at: (scores[at], at))
     others = [*texts[:best][::-1], *texts[best + 1 :]]
     raw = [] if TAGGED.match(text.lstrip()) else [text]  # `[BEGIN]` would be Python
-    return Found([*raw, texts[best]], others, all(block.closed for block in found), False)
+    return FoundCode([*raw, texts[best]], others, all(block.closed for block in found), False)
 
 
 def cleaned(text: str) -> str:

@@ -48,7 +48,7 @@ def tests_of_row(row: dict[str, Any]) -> dict[str, Any]:
         found["test_setup_code"] = "\n".join([*map(str, imports), str(found.get("test_setup_code", ""))])
     if isinstance(found.get("prompt"), str) and "test_list" in found:
         del found["prompt"]  # of the sanitized MBPP: prose
-    if isinstance(lines := found.get("test_list"), list) and isinstance(found.get("test"), str):
+    if isinstance(lines := found.get("test_list"), list) and "test" in found and isinstance(found["test"], str):
         found["test"] = [*lines, found["test"]]  # of EvalPlus: both
         del found["test_list"]
     return found

@@ -17,7 +17,7 @@ from rlpath.envs.python_tool import PythonTool, python_questions
 from rlpath.envs.turns.by_hand import Call, Move, play
 from rlpath.envs.turns.calls import EpisodeLimits
 from rlpath.envs.word_problems import ONE_STEP, TWO_STEP
-from rlpath.rewards.sandbox import Limits as BoxLimits
+from rlpath.rewards.sandbox import Limits
 from rlpath.rewards.verifiers.countdown import UnreadableExpression
 
 needs_train = pytest.mark.needs("train")
@@ -242,7 +242,7 @@ def test_a_program_that_hangs_is_ended() -> None:
     """The model is told, and can go on."""
 
     class Quick(PythonTool):
-        limits = BoxLimits(seconds=0.3)
+        limits = Limits(seconds=0.3)
 
     played = play(Quick, SUM, [Call("run", program="while True: pass"), Call("answer", number="7")])
 
