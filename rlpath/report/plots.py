@@ -103,11 +103,15 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of a rows plot: text over its marks. `band` shades -band to band, what could not have been seen."""
+    """A line of a rows plot: text over its marks. `band` shades -band to band, what could not have been seen.
+
+    `points` are the single values behind the mark, such as one a training seed.
+    """
 
     label: str
     marks: tuple[Mark, ...]
     band: float = 0.0
+    points: tuple[float, ...] = ()
 
 
 def line_plot(
@@ -245,6 +249,8 @@ def _draw_row(axes: Axes, y: int, row: Row, named: set[str]) -> None:
     axes.annotate(row.label, (0, y), (0, 8), xycoords=("axes fraction", "data"), textcoords="offset points", size=8.5)
     if row.band:
         axes.barh(y, 2 * row.band, left=-row.band, height=0.3, color=GRAY, alpha=0.25, linewidth=0)
+    if row.points:
+        axes.plot(row.points, [y + 0.19] * len(row.points), "o", color=GRAY, markersize=3.2, clip_on=False)
     for mark in row.marks:
         if mark.low is not None and mark.high is not None:
             axes.plot([mark.low, mark.high], [y, y], color=mark.color, linewidth=2.4, solid_capstyle="butt")
