@@ -228,6 +228,8 @@ def rows_plot(name: str, title: str, rows: Sequence[Row], *, xlabel: str, differ
         height = 0.95 + 0.5 * len(rows)
         figure.set_size_inches(4.6, height)
         figure.subplots_adjust(left=0.03, right=0.97, top=1 - 0.5 / height, bottom=0.42 / height)
+        # Bars would stick to the frame, as if they were cut there.
+        axes.use_sticky_edges = False
         named: set[str] = set()
         for y, row in enumerate(rows):
             _draw_row(axes, y, row, named)
