@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rlpath.cli.main import run as rlpath
-from rlpath.cli.sweep.plan import Plan, as_flag, label_of, read_grid
+from rlpath.cli.sweep.plan import SweepPlan, as_flag, label_of, read_grid
 from rlpath.core.errors import InputError
 from rlpath.core.files import lock
 from rlpath.core.stats import t_interval
@@ -169,7 +169,7 @@ def test_what_cannot_be_swept(tmp_path: Path, recipe: Path) -> None:
     (tmp_path / "other.py").write_text("import argparse; argparse.ArgumentParser().parse_args()")
     with pytest.raises(InputError, match="its --help gives no --seed and --root"):
         sweep(tmp_path / "other.py")
-    folder = tmp_path / "runs" / "sweeps" / Plan(recipe, ({},), (), (0,)).key
+    folder = tmp_path / "runs" / "sweeps" / SweepPlan(recipe, ({},), (), (0,)).key
     folder.mkdir(parents=True)
     with lock(folder / ".lock"), pytest.raises(InputError, match="is being run by process"):
         sweep(recipe, "--seeds", "1")

@@ -11,7 +11,7 @@ from typing import Literal
 import tyro
 
 from rlpath.cli.sweep import results
-from rlpath.cli.sweep.plan import Plan, Task, check_fields, read_grid, recipe_flags
+from rlpath.cli.sweep.plan import SweepPlan, SweepRun, check_fields, read_grid, recipe_flags
 from rlpath.cli.sweep.ray_backend import run_on_ray
 from rlpath.core.errors import InputError
 from rlpath.core.files import Busy, disk_errors, lock, write_atomic
@@ -49,7 +49,7 @@ class Sweep:
         """Run what is missing, print the table, write sweep.json; 1 where a run failed."""
         if self.threads < 1 or self.jobs < 0 or self.gpus < 0:
             raise InputError("--threads is at least 1, --jobs and --gpus at least 0")
-        plan = Plan(self.recipe, read_grid(self.grid), self.extra, tuple(parse_seeds(self.seeds)))
+        plan = SweepPlan(self.recipe, read_grid(self.grid), self.extra, tuple(parse_seeds(self.seeds)))
         flags = recipe_flags(self.recipe)
         check_fields(plan, flags)
         tasks = plan.tasks(self.root, flags, self.threads)
@@ -67,7 +67,7 @@ class Sweep:
             results.save(found, folder / "sweep.json")
         return self._conclude(found, folder)
 
-    def _described(self, plan: Plan) -> dict[str, object]:
+    def _described(self, plan: SweepPlan) -> dict[str, object]:
         return {
             "recipe": str(plan.recipe),
             "flags": list(plan.extra),
@@ -75,7 +75,7 @@ class Sweep:
             "seeds": list(plan.seeds),
         }
 
-    def _run_missing(self, tasks: Sequence[Task]) -> dict[str, str]:
+    def _run_missing(self, tasks: Sequence[SweepRun]) -> dict[str, str]:
         """Run the unfinished tasks; why each that failed did, by name."""
         missing = [task for task in tasks if not task.finished]
         by_name = {task.name: task for task in missing}

@@ -21,7 +21,7 @@ OWN = ("seed", "seeds", "root", "jobs")
 
 
 @dataclass(frozen=True)
-class Task:
+class SweepRun:
     """One seed of one setting. `announced` is the file in which the recipe says where its run folder is."""
 
     name: str
@@ -43,7 +43,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepPlan:
     """A recipe, the settings of each point of the grid (field → value as text), flags for all, and the seeds."""
 
     recipe: Path
@@ -57,7 +57,7 @@ class Plan:
         parts = {"recipe": self.recipe.resolve(), "points": list(self.points), "extra": list(self.extra)}
         return f"{self.recipe.stem}-{config_hash(parts)}"
 
-    def tasks(self, root: Path, flags: set[str], threads: int = 1) -> list[Task]:
+    def tasks(self, root: Path, flags: set[str], threads: int = 1) -> list[SweepRun]:
         """Every point with every seed, seeds outermost, so that an early look has some of each point."""
         folder = root.resolve() / "sweeps" / self.key
         return [
@@ -68,7 +68,7 @@ class Plan:
 
     def _task(
         self, folder: Path, root: Path, point: Mapping[str, str], seed: int, flags: set[str], threads: int
-    ) -> Task:
+    ) -> SweepRun:
         label = label_of(point)
         name = f"{label} seed {seed}".strip()
         stem = re.sub(r"[^\w.=-]+", "_", name)
@@ -77,7 +77,7 @@ class Plan:
         command = (*command, "--seed", str(seed), "--root", str(root))
         announced = folder / "runs" / stem
         job = Job(name, command, folder / "logs" / f"{stem}.log", {ANNOUNCE: str(announced)}, threads)
-        return Task(name, label, seed, job, announced)
+        return SweepRun(name, label, seed, job, announced)
 
 
 def label_of(point: Mapping[str, str]) -> str:
@@ -125,7 +125,7 @@ def recipe_flags(recipe: Path) -> set[str]:
     return flags
 
 
-def check_fields(plan: Plan, flags: set[str]) -> None:
+def check_fields(plan: SweepPlan, flags: set[str]) -> None:
     """Raise `InputError` for a field of the grid, or a flag for all, that the recipe does not have."""
     named = {field: f"--grid {field}=…" for field in plan.points[0]}
     named |= {w[2:].partition("=")[0]: w for w in plan.extra if w.startswith("--") and len(w) > 2}
