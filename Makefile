@@ -100,11 +100,11 @@ reproduce-train-speed: $(READY) ## fine-tuning's tokens a second beside TRL's de
 	$(BIN)/python scripts/bench_train.py
 
 reproduce-eval: reproduce-grpo-arithmetic ## the suite on those runs against their base (20 minutes more on 2 cores)
+	$(BIN)/rlpath eval --model runs/reproduced/grpo_arithmetic/*/seed-0 --baseline smollm2-135m-instruct \
+		--tasks arithmetic --size 32 --samples 2 --max-tokens 40 --sensitivity --probes \
+		--prereg recipes/reports/grpo_arithmetic.prereg.toml --out runs/reproduced/evaluation
 	$(BIN)/rlpath eval --model runs/reproduced/grpo_arithmetic/*/seed-* --baseline smollm2-135m-instruct \
-		--tasks arithmetic,svamp --size 100 --samples 0 --prereg recipes/reports/grpo_arithmetic.prereg.toml \
-		--out runs/reproduced/evaluation
-	$(BIN)/rlpath eval --model runs/reproduced/grpo_arithmetic/*/seed-* --baseline smollm2-135m-instruct \
-		--tasks arithmetic --size 100 --samples 0 --sensitivity --out runs/reproduced/sensitivity
+		--tasks arithmetic,svamp --size 100 --samples 0 --out runs/reproduced/evaluation-seeds
 
 reproduce-eval-speed: $(READY) ## the suite beside lm-evaluation-harness, which is installed for it (7 minutes)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,math,bench]'

@@ -12,7 +12,8 @@ from rlpath.core.errors import InputError
 from rlpath.core.files import disk_errors
 from rlpath.evals.compare.comparison import Aggregate
 from rlpath.evals.compare.prereg_check import Analysis, RecordedResult, check_prereg
-from rlpath.evals.measure.clusters import clusters_of, copies
+from rlpath.evals.measure.clusters import clusters_of
+from rlpath.evals.suite import suite_warnings as warnings
 from rlpath.evals.suite.entrants import ModelEntry, resolve_models
 from rlpath.evals.suite.harness import Plan, Progress, TaskRun, check_chat, run_tasks
 from rlpath.evals.suite.headline import Headline, headline
@@ -23,12 +24,10 @@ from rlpath.evals.suite.start import SuiteProtocol, hold_folder, start_suite
 from rlpath.evals.suite.task import Task
 from rlpath.evals.suite.tasks import TASKS
 from rlpath.evals.suite.training import UNCHECKED, Findings, as_json, remark, search_training_text
-from rlpath.evals.suite.verdict import Declared, Evidence, decide, declare, millions, same_size
+from rlpath.evals.suite.verdict import Declared, Evidence, decide, declare
 from rlpath.runs.prereg import read_prereg
 
 ANSWERS = "answers"
-TRUNCATION_GAP = 0.05
-"""Difference in the share of truncated answers from which it is named as a confound."""
 
 
 @dataclass(frozen=True)
@@ -175,14 +174,6 @@ def _result(suite: _Suite, asked: Mapping[tuple[str, str], TaskRun], prereg: Pat
     )
     contrasts = decide(suite.family, suite.entrants, evidence)
     analyses = tuple(analysis for one in contrasts for analysis in _analyses(one, suite.entrants))
-    warnings = [
-        *_warnings(suite.entrants, headlines),
-        *_copies(suite),
-        *_truncation(contrasts, suite.entrants, headlines),
-        *_batches(suite),
-        *_unchecked(suite),
-        *_asked_before_the_plan(suite, asked),
-    ]
     baseline = next(entrant for entrant in suite.entrants if entrant.role == "baseline")
     return SuiteResult(
         manifest=suite.facts,
@@ -191,7 +182,7 @@ def _result(suite: _Suite, asked: Mapping[tuple[str, str], TaskRun], prereg: Pat
         contrasts=contrasts,
         answers={f"{label}/{task}/{one.template.name}": _kept(suite, one) for (label, task), one in asked.items()},
         family=tuple(map(str, suite.family)),
-        warnings=tuple(warnings),
+        warnings=_warnings(suite, asked, headlines, contrasts),
         contamination=as_json(suite.findings),
         prereg=_rulings(analyses, suite.facts, prereg),
         references=references([task.name for task, _ in suite.protocol.jobs], baseline.parameters),
@@ -224,69 +215,31 @@ def _kept(suite: _Suite, asked: TaskRun) -> str:
 # Red lines
 
 
-def _warnings(entrants: Sequence[Entrant], headlines: Sequence[Headline]) -> list[str]:
-    baseline = next(entrant for entrant in entrants if entrant.role == "baseline")
-    found = [
-        f"{model.label} has {millions(model.parameters)} parameters, the baseline {baseline.label} "
-        f"{millions(baseline.parameters)}: not of one size, so no verdict of improvement"
-        for model in entrants
-        if model.role == "model" and not same_size(model, baseline)
-    ]
-    for one in headlines:
-        if one.below_trivial:
-            found.append(
-                f"{one.model} on {one.task}: greedy accuracy {one.ours.estimate:.1%} is not above "
-                f'"{one.below_trivial.name}", {one.below_trivial.accuracy:.1%} without a model'
-            )
-    return found
+def _warnings(
+    suite: _Suite,
+    asked: Mapping[tuple[str, str], TaskRun],
+    headlines: Sequence[Headline],
+    contrasts: Sequence[Contrast],
+) -> tuple[str, ...]:
+    servers = [one.entrant.label for one in suite.entered if any(each.is_endpoint for each in one.subjects)]
+    return (
+        *warnings.size_warnings(suite.entrants),
+        *warnings.trivial_warnings(headlines),
+        *warnings.copy_warnings(suite.protocol.problems),
+        *warnings.truncation_warnings(contrasts, suite.entrants, headlines),
+        *warnings.batch_warnings(suite.protocol.plan, servers),
+        *warnings.unchecked_warnings(_unchecked(suite)),
+        *_asked_before_the_plan(suite, asked),
+    )
 
 
-def _copies(suite: _Suite) -> list[str]:
-    return [
-        f"{name}: {copies(found)} of {len(found)} problems repeat the question of another; copies count once"
-        for name, found in suite.protocol.problems.items()
-        if copies(found)
-    ]
-
-
-def _truncation(contrasts: Sequence[Contrast], entrants: Sequence[Entrant], headlines: Sequence[Headline]) -> list[str]:
-    """A difference in accuracy may be one of length alone where one side hits the length limit more often."""
-    members = {entrant.label: entrant.members for entrant in entrants}
-    found = []
-    for one in contrasts:
-        shares = [
-            [each.truncated for each in headlines if each.task == one.task and each.model in members[label]]
-            for label in (one.model, one.versus)
-        ]
-        model, versus = (sum(side) / len(side) if side else 0.0 for side in shares)
-        if abs(model - versus) >= TRUNCATION_GAP:
-            found.append(
-                f"{one.task}: {model:.0%} of the answers of {one.model} are truncated at the length limit, "
-                f"{versus:.0%} of those of {one.versus}: the difference may be one of length; raise --max-tokens"
-            )
-    return found
-
-
-def _batches(suite: _Suite) -> list[str]:
-    """Whether greedy answers depend on what else was asked at once."""
-    plan = suite.protocol.plan
-    remote = [one.entrant.label for one in suite.entered if any(each.is_endpoint for each in one.subjects)]
-    found = [f"size, precision and batches of {name} are its server's, and were not seen" for name in remote]
-    if plan.dtype != "float32":
-        found.append(
-            f"asked in {plan.dtype}, {plan.batch} problems at once: a greedy answer can change with what else is in "
-            "the batch; --dtype float32 makes it stand"
-        )
-    return found
-
-
-def _unchecked(suite: _Suite) -> list[str]:
+def _unchecked(suite: _Suite) -> dict[str, list[str]]:
+    """By model, the tasks whose items were never looked for in its training text."""
     models = [one.entrant.label for one in suite.entered if one.entrant.role == "model"]
     sets = suite.protocol.problems
-    tasks = {
+    return {
         model: [name for name in sets if remark(suite.findings[model], sets[name]) == UNCHECKED] for model in models
     }
-    return [f"{UNCHECKED} for {model} on {', '.join(names)}" for model, names in tasks.items() if names]
 
 
 def _asked_before_the_plan(suite: _Suite, asked: Mapping[tuple[str, str], TaskRun]) -> list[str]:

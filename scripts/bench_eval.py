@@ -1,7 +1,7 @@
-"""Time GSM8K under lm-evaluation-harness and under our suite, and explain every item on which the two disagree.
+"""Time word problems under lm-evaluation-harness and under our suite, and explain every item on which they disagree.
 
     python scripts/bench_eval.py --model qwen2.5-coder-0.5b-instruct --template few-shot --items 32 --peer-batches 16
-    python scripts/bench_eval.py --items 16 --dtype bfloat16
+    python scripts/bench_eval.py --model qwen2.5-coder-0.5b-instruct --task svamp --template few-shot-text --table
 
 Both ask the same model the same test items under the same prompts, token for token (checked before the clock starts),
 greedily, with the same limit, stop strings, precision and threads, each in a process of its own. lm-evaluation-harness
@@ -41,6 +41,7 @@ from rlpath.evals.suite.agreement import (
     ComparedItem,
     HarnessAnswer,
     first_difference,
+    item_table,
     report_completions,
     report_verdicts,
 )
@@ -49,10 +50,11 @@ from rlpath.evals.suite.subject import LazySampler, resolve_subject
 from rlpath.evals.suite.task import TemplatedSampler
 from rlpath.models.load import load_model, resolve_model
 from rlpath.models.precision import fast_dtype
+from rlpath.rewards.verifiers.number import NumberVerifier
 from rlpath.runs.hardware import cores, cpu_name
 from rlpath.runs.processes import pinned
 
-TASK = "rlpath_gsm8k"
+TASK = "rlpath_bench"
 INSTALL = "pip install -c constraints.txt -e '.[train,math,bench]'"
 LONGEST = 4096
 # The answer patterns of the task gsm8k of lm-evaluation-harness, version 3 of the task.
@@ -71,8 +73,10 @@ class Args:
     """folder, hub id or packaged name"""
     items: int = 16
     """problems of the test split, the same for both"""
+    task: str = "gsm8k"
+    """a task of the suite whose answers are numbers: gsm8k, svamp or arithmetic"""
     template: str = "hash"
-    """a prompt of the suite's task gsm8k: a single user turn, or plain text"""
+    """a prompt of that task: a single user turn, or plain text"""
     max_tokens: int = 256
     """longest completion"""
     peer_batches: tuple[int, ...] = (1, 16)
@@ -85,6 +89,8 @@ class Args:
     """of each process; 0: as many as there are cores"""
     seed: int = 0
     """of the choice of items"""
+    table: bool = False
+    """print every item with what each reading made of it"""
 
     def __post_init__(self) -> None:
         if not self.peer_batches or min(self.peer_batches) < 1:
@@ -98,16 +104,17 @@ class Args:
 
 def load(args: Args) -> tuple[ProblemSet, TemplatedSampler]:
     """The problems, and our sampler under the template; no weights are read yet."""
-    task = find_task("gsm8k")
+    task = find_task(args.task)
+    problems = task.load(args.items, args.seed)
+    if not isinstance(problems.verifier, NumberVerifier):
+        raise InputError(f"--task is {args.task!r}, and the patterns of lm-evaluation-harness here read numbers only")
     usable = {template.name: template for template in task.templates if not (template.chat and template.shots)}
     if args.template not in usable:
         raise InputError(f"--template is {args.template!r}: only {', '.join(usable)} can be put to both")
     template = usable[args.template]
     subject, batch = resolve_subject(args.model), max(args.peer_batches)
     sampler = LazySampler(subject, "hf", max_length=LONGEST, dtype=args.dtype, max_batch=batch)
-    return task.load(args.items, args.seed), TemplatedSampler(
-        sampler, template, task.exemplars() if template.shots else ()
-    )
+    return problems, TemplatedSampler(sampler, template, task.exemplars() if template.shots else ())
 
 
 def write_task(args: Args, folder: Path) -> None:
@@ -339,7 +346,7 @@ def main(args: Args) -> int:
     threads = args.threads or cores()
     if args.dtype == "auto":
         args = replace(args, dtype=fast_dtype())
-    print(f"{args.items} items of GSM8K, template {args.template}, greedy, at most {args.max_tokens} tokens")
+    print(f"{args.items} items of {args.task}, template {args.template}, greedy, at most {args.max_tokens} tokens")
     print(f"{args.model}, {args.dtype}, {threads} threads, {cpu_name()}, load {os.getloadavg()[0]:.1f}")
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -360,6 +367,8 @@ def main(args: Args) -> int:
     print(f"beside lm-eval with batch {best}:")
     lines = [*report_completions(items, gaps), *report_verdicts(items, "strict"), *report_verdicts(items, "flexible")]
     print("\n".join([*lines, *report_self(peers, best)]))
+    if args.table:
+        print("\n".join(item_table(items)))
     return 0
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -24,7 +24,7 @@ from rlpath.evals.contamination.check import (
 )
 from rlpath.evals.contamination.disguises import markdown, measure, save, unseen
 from rlpath.evals.contamination.documents import documents, training_files
-from rlpath.evals.contamination.error_rates import quote
+from rlpath.evals.contamination.error_rates import quote, recorded
 from rlpath.evals.contamination.overlap import COVERAGE, LONG, CopyRule
 from rlpath.evals.contamination.screen import OnHit
 
@@ -144,6 +144,8 @@ class Lab:
     """Also measure the search by sentence embeddings, which fetches a model of 84 MB once."""
     record: bool = False
     """Make the outcome the rates that every report quotes (error_rates.json in the package)."""
+    searches_only: bool = False
+    """Train nothing: measure the searches of the training text anew, on the corpora of the recorded lab."""
     out: Path = Path("contamination-lab")
     """Folder of lab.json, lab.html and what a killed lab goes on from."""
 
@@ -151,14 +153,28 @@ class Lab:
         """Run or complete, print the table."""
         with train_extra():
             from rlpath.evals.contamination.embedder import Embedder
-            from rlpath.evals.contamination.lab.run import lines, run_lab, save_record
+            from rlpath.evals.contamination.lab.outcome import table
+            from rlpath.evals.contamination.lab.run import lines, rerun_searches, run_lab, save_record
         embed = Embedder() if self.rephrasings else None
+        if self.searches_only:
+            outcome = rerun_searches(_recorded_lab(), embed)
+            print("\n".join(table(outcome.rates)))
+            if self.record:
+                save_record(outcome)
+            return 0
         outcome = run_lab(self.preset, self.seeds, self.out, embed, say=lambda line: print(line, flush=True))
         print("\n".join(lines(outcome)))
         if self.record:
             save_record(outcome)
         print(self.out / "lab.html")
         return 0
+
+
+def _recorded_lab() -> dict[str, Any]:
+    lab = recorded()
+    if lab is None:
+        raise InputError("no lab is recorded yet: run one with --record first, without --searches-only")
+    return lab
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class Eval:
     """Evaluate models against a baseline of the same size, and refuse to flatter them.
 
     Killed at any time, the same command goes on where it stopped. `rlpath power` says how many problems are needed.
+    Under torchrun or accelerate launch all processes share the questions.
     """
 
     model: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
@@ -81,7 +82,12 @@ class Eval:
 
     def run(self) -> int:
         """Ask, decide, write and print."""
-        return self._show_lies() if self.show_lies else self._evaluate()
+        if self.show_lies:
+            return self._show_lies()
+        from rlpath.evals.suite.several import shared_questions
+
+        with shared_questions() as main:
+            return self._evaluate() if main else 0
 
     def _evaluate(self) -> int:
         from transformers.utils import logging as transformers_logging

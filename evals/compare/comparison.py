@@ -47,6 +47,8 @@ class Change:
     """One metric before and after, each from 0 to 1.
 
     `p` is two-sided; `detectable` the smallest true difference that would be seen with 80 % power at the 5 % level.
+    `gained` and `lost` count the problems that got better and worse: of single answers, McNemar's discordant pairs
+    (None in files from before they were counted).
     """
 
     metric: str
@@ -56,6 +58,8 @@ class Change:
     p: float
     test: str
     detectable: float
+    gained: int | None = None
+    lost: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +175,8 @@ class Aggregate:
     """One metric over training seeds: every seed's value before and after, and the means.
 
     Intervals and `p` are of both levels together, see `two_level_difference`. For a single seed, which says nothing
-    about training's variance, the intervals are None and `p` is over problems alone.
+    about training's variance, the intervals are None and `p` is over problems alone. `gained_R` and `lost_R` count the
+    problems that got better and worse, by seed, as `Change` does.
     """
 
     metric: str
@@ -182,6 +187,8 @@ class Aggregate:
     difference: Interval | None
     p: float
     detectable: float
+    gained_R: tuple[int, ...] = ()
+    lost_R: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -262,7 +269,8 @@ def _greedy(outcomes: Sequence[ProblemCounts], testing: Testing) -> Change:
     changed = sum(o.greedy_before != o.greedy_after for o in outcomes)
     by_test = detectable_by_mcnemar(len(outcomes), changed, testing.alpha, POWER) if testing.assured else None
     detectable = testing.detectable(before, after, None) if by_test is None else by_test
-    return Change("greedy", *intervals, paired_difference(before, after), mcnemar(before, after), MCNEMAR, detectable)
+    p, difference = mcnemar(before, after), paired_difference(before, after)
+    return Change("greedy", *intervals, difference, p, MCNEMAR, detectable, *_better_and_worse(before, after))
 
 
 def _pass_at(outcomes: Sequence[ProblemCounts], n: int, k: int, testing: Testing) -> Change:
@@ -283,7 +291,13 @@ def _change_of(
     detectable = testing.detectable(before, after, clusters)
     difference = paired_difference(before, after, clusters=clusters)
     intervals = (mean_over_problems(before, clusters=clusters), mean_over_problems(after, clusters=clusters))
-    return Change(metric, *intervals, difference, p, test, detectable)
+    return Change(metric, *intervals, difference, p, test, detectable, *_better_and_worse(before, after))
+
+
+def _better_and_worse(before: Sequence[float], after: Sequence[float]) -> tuple[int, int]:
+    """How many problems got better, and how many worse."""
+    pairs = list(zip(before, after, strict=True))
+    return sum(new > old for old, new in pairs), sum(new < old for old, new in pairs)
 
 
 def _change(row: dict[str, Any]) -> Change:
@@ -299,12 +313,19 @@ def _aggregate(comparisons: Sequence[Comparison], metric: str, testing: Testing)
     # [runs, before and after, problems]
     values = np.array([_values(comparison, metric) for comparison in comparisons])
     before_R, after_R = (tuple(side.tolist()) for side in values.mean(2).T)
+    changes = [comparison.change(metric) for comparison in comparisons]
+    counts = _counts([change.gained for change in changes]), _counts([change.lost for change in changes])
     if len(comparisons) == 1:
-        change = comparisons[0].change(metric)
-        return Aggregate(metric, before_R, after_R, None, None, None, change.p, change.detectable)
+        return Aggregate(metric, before_R, after_R, None, None, None, changes[0].p, changes[0].detectable, *counts)
     found = two_level_difference(values[:, 1] - values[:, 0], clusters=clusters, alpha=testing.alpha)
     before, after = (two_level_mean(values[:, side], clusters=clusters) for side in (0, 1))
-    return Aggregate(metric, before_R, after_R, before, after, found.interval, found.p, found.detectable)
+    return Aggregate(metric, before_R, after_R, before, after, found.interval, found.p, found.detectable, *counts)
+
+
+def _counts(values: Sequence[int | None]) -> tuple[int, ...]:
+    """The counts of all seeds, none where one of them was not counted."""
+    known = tuple(value for value in values if value is not None)
+    return known if len(known) == len(values) else ()
 
 
 def _values(comparison: Comparison, metric: str) -> tuple[list[float], list[float]]:

@@ -7,6 +7,7 @@ says by it what it would have missed.
 from __future__ import annotations
 
 import base64
+import codecs
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -56,6 +57,9 @@ DISGUISES: dict[str, Disguise] = {
     "rephrased by rule": lambda item: [rephrase(item.question, 0)],
     "the final answer alone": lambda item: [item.answer.rpartition("####")[2]],
     "base64": lambda item: [base64.b64encode(item.question.encode()).decode()],
+    "base64 over lines": lambda item: [base64.encodebytes(item.question.encode()).decode()],
+    "hexadecimal": lambda item: [item.question.encode().hex()],
+    "every letter moved by 13": lambda item: [codecs.encode(item.question, "rot13")],
 }
 
 

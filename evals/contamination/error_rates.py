@@ -38,10 +38,10 @@ def quote(detector: str) -> str:
         ends = of_form if len(of_form) == 1 else [of_form[0], of_form[-1]]
         said.append(f"{form} " + ", ".join(f"{row['tpr']:.0%} ({_times(row['exposures'])})" for row in ends))
     false = max(row["fpr"] for row in rows)
-    seeds = len(lab["seeds"])
+    seeds, date = len(lab["seeds"]), max(row.get("date", lab["date"]) for row in rows)
     return (
         f"measured on planted items: true positives {'; '.join(said)}; false positives {false:.1%} "
-        f"(contamination lab, {lab['date']}, {seeds} seeds, {lab['model']})"
+        f"(contamination lab, {date}, {seeds} seeds, {lab['model']})"
     )
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from rlpath.evals.contamination.benchmarks import Benchmark
 from rlpath.evals.contamination.documents import Document
+from rlpath.evals.contamination.encoded import in_the_clear
 from rlpath.evals.contamination.words import Hashes, hash_words, ngram_hashes, normal_bytes, with_letter
 
 N = 8
@@ -229,7 +230,7 @@ def _blocks(documents: Iterable[Document]) -> Iterator[tuple[list[Document], lis
     texts: list[bytes] = []
     size = 0
     for document in documents:
-        text = normal_bytes(document.text)
+        text = normal_bytes(in_the_clear(document.text))
         block.append(document)
         texts.append(text)
         size += len(text)

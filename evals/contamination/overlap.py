@@ -75,7 +75,7 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class OverlapFound:
     """What the training text holds of one test set: numbers of items, by part where there are two.
 
     `any_8` and `any_13` count items of which an 8-gram or a 13-gram was seen anywhere, `half` those half covered by one
@@ -103,7 +103,7 @@ class Overlap:
     documents: int
     megabytes: float
     seconds: float
-    found: tuple[Found, ...]
+    found: tuple[OverlapFound, ...]
     hits: tuple[Hit, ...]
 
     @property
@@ -205,7 +205,7 @@ def _hit(document: Document, index: NgramIndex, match: Match) -> Hit:
     return Hit(document.name, benchmark.name, item, passage.part, round(match.coverage, 4), match.longest)
 
 
-def _found(number: int, index: NgramIndex, best: dict[int, _Best], copied: int) -> Found:
+def _found(number: int, index: NgramIndex, best: dict[int, _Best], copied: int) -> OverlapFound:
     benchmark = index.benchmarks[number]
     seen = [(index.passages[key], value) for key, value in best.items() if index.passages[key].benchmark == number]
 
@@ -217,6 +217,6 @@ def _found(number: int, index: NgramIndex, best: dict[int, _Best], copied: int) 
         }
 
     short = sum(which == number for which, _ in index.too_short)
-    return Found(
+    return OverlapFound(
         benchmark.name, benchmark.source, len(benchmark), short, count(), count(LONG), count(0, COVERAGE), copied
     )

@@ -241,7 +241,8 @@ def _begin(path: Path, protocol: Protocol) -> dict[tuple[Mode, str, int], Sample
         write_atomic(path, json.dumps(header) + "\n")
         return {}
     found = read_evaluation(path)
-    if found.protocol != protocol:
+    # The same problems may have been read elsewhere before: from a file that has moved, or from the hub.
+    if replace(found.protocol, source="") != replace(protocol, source=""):
         raise InputError(f"{path} holds an evaluation of other problems or decoding: remove it or choose another path")
     rows = [header, *(asdict(sample) for sample in found.samples)]
     write_atomic(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

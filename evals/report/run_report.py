@@ -175,27 +175,22 @@ def _changes(comparison: Comparison | None) -> str:
         return ""
     protocol = comparison.protocol
     rows = [_change_row(change) for change in comparison.changes]
-    head = ("metric", "before", "after", "difference, points", "p", "smallest visible effect")
+    head = ("metric", "before", "after", "difference, points", "p", "gained, lost", "smallest visible effect")
     words = (
         f"{protocol.problems} held-out problems of {protocol.name} ({protocol.split}), {protocol.decoding}, "
         f"verified by {protocol.verifier}. "
         "Brackets are 95 % intervals over problems; p is from exact McNemar for greedy, a sign-flip permutation else. "
-        "The last column is the smallest true difference that would have been seen with 80 % power."
+        "Gained and lost are the problems that got better and worse, of greedy answers McNemar's discordant pairs. The "
+        "last column is the smallest true difference that would have been seen with 80 % power."
     )
     return page.table(head, rows) + page.soft(words)
 
 
 def _change_row(change: Change) -> tuple[str, ...]:
     name = "greedy accuracy" if change.metric == "greedy" else change.metric
-    p = p_text(change.p).removeprefix("p ").removeprefix("= ")
-    return (
-        name,
-        share(change.before),
-        share(change.after),
-        difference(change.difference),
-        p,
-        points(change.detectable),
-    )
+    figures = (share(change.before), share(change.after), difference(change.difference), p_cell(change.p))
+    counts = "" if change.gained is None else f"{change.gained}, {change.lost}"
+    return (name, *figures, counts, points(change.detectable))
 
 
 def _measures(evaluations: Mapping[str, Evaluation | None]) -> str:

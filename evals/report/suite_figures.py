@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rlpath.core.types import Outcome
-from rlpath.evals.report.suite_tables import gain, metric_name, test_name
+from rlpath.evals.report.suite_tables import gain, metric_name, seed_gains, test_name
 from rlpath.evals.suite.answers import headline_of, ordered
 from rlpath.evals.suite.result import Contrast, Entrant, Probe, Sensitivity, SuiteResult
 from rlpath.report import plots
@@ -27,7 +27,7 @@ def _forest_row(result: SuiteResult, contrast: Contrast) -> Row:
     found, color = aggregate.difference, COLORS[contrast.verdict]
     mark = Mark(found.estimate, found.low, found.high, color) if found else Mark(gain(aggregate), color=color)
     label = f"{test_name(result, contrast)} ({metric_name(aggregate)})"
-    return Row(label, (mark,), band=min(1.0, aggregate.detectable))
+    return Row(label, (mark,), min(1.0, aggregate.detectable), seed_gains(aggregate))
 
 
 def pass_curve(result: SuiteResult, task: str, name: str) -> str:

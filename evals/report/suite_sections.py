@@ -8,10 +8,12 @@ from typing import Any
 
 from rlpath.evals.compare.comparison import points
 from rlpath.evals.compare.prereg_check import PreregFinding
+from rlpath.evals.measure.evaluation import Protocol
 from rlpath.evals.report import suite_figures as figures
 from rlpath.evals.report.run_report import difference, p_cell, share
 from rlpath.evals.report.suite_tables import percent
 from rlpath.evals.suite.answers import Answers, ordered
+from rlpath.evals.suite.headline import Headline
 from rlpath.evals.suite.result import Sensitivity, SuiteResult
 from rlpath.report import page
 
@@ -74,15 +76,15 @@ def probes(result: SuiteResult) -> Iterator[str]:
     if not result.probes:
         yield page.soft("Not asked: nothing here tells a skill from items remembered.")
         return
-    head = ("task, change", "model", "difference, points", "p, Holm", "original", "changed", "items", "what changed")
+    head = ("task, change", "model", "original", "changed", "difference, points", "p, Holm", "items", "what changed")
     rows = [
         (
             f"{probe.task}, {probe.name}",
             probe.model,
-            difference(probe.difference),
-            p_cell(probe.p_holm),
             share(probe.original),
             share(probe.changed),
+            difference(probe.difference),
+            p_cell(probe.p_holm),
             str(probe.items),
             probe.what,
         )
@@ -183,41 +185,36 @@ def references(result: SuiteResult) -> Iterator[str]:
 
 def protocol(result: SuiteResult, answers: Answers) -> Iterator[str]:
     """What was asked and how, from the evaluation files; and who was asked."""
-    head = (
-        "task",
-        "template",
-        "problems",
-        "split",
-        "samples",
-        "temperature",
-        "max tokens",
-        "seed",
-        "verifier",
-        "sha256",
-    )
-    rows = {}
-    for headline in result.headlines:
-        asked = answers[headline.model, headline.task].protocol
-        decoding = asked.sampled or asked.greedy
-        rows[headline.task] = (
-            headline.task,
-            headline.template,
-            str(asked.problems),
-            asked.split,
-            str(asked.samples) if asked.samples else "greedy alone",
-            f"{decoding.temperature:g}",
-            str(decoding.max_tokens),
-            str(decoding.seed),
-            asked.verifier,
-            f"sha256 {asked.sha256[:12]}",
-        )
-    if rows:
-        yield page.table(head, rows.values())
+    asked = {one.task: _asked(result, one, answers[one.model, one.task].protocol) for one in result.headlines}
+    if asked:
+        fields = next(iter(asked.values()))
+        yield page.table(("", *asked), [(field, *(one[field] for one in asked.values())) for field in fields])
     yield from _templates(result)
     yield page.table(("entrant", "role", "parameters", "training seeds", "trained from", "sha256"), _entrants(result))
     if result.family:
         title = f"The {len(result.family)} declared tests, over which p is adjusted"
         yield page.folded(title, page.items(("", "", name) for name in result.family))
+
+
+def _asked(result: SuiteResult, headline: Headline, protocol: Protocol) -> dict[str, str]:
+    """How one task was asked, field by field."""
+    decoding = protocol.sampled or protocol.greedy
+    plan = result.manifest.get("config", {}).get("plan", {})
+    return {
+        "template": headline.template,
+        "problems": str(protocol.problems),
+        "split": protocol.split,
+        "samples": str(protocol.samples) if protocol.samples else "greedy alone",
+        "temperature": f"{decoding.temperature:g}",
+        "top-p": f"{decoding.top_p:g}",
+        "max tokens": str(decoding.max_tokens),
+        "seed": str(decoding.seed),
+        "dtype": str(plan.get("dtype", "unknown")),
+        "batch size": str(plan.get("batch", "unknown")),
+        "backend": str(plan.get("backend", "unknown")),
+        "verifier": protocol.verifier,
+        "sha256 of the problems": protocol.sha256[:12],
+    }
 
 
 def _templates(result: SuiteResult) -> Iterator[str]:

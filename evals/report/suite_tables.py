@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator
 from rlpath.evals.compare.comparison import Aggregate, points
 from rlpath.evals.report.run_report import difference, p_cell, share
 from rlpath.evals.suite.answers import headline_of, ordered, tasks
+from rlpath.evals.suite.baselines import TrivialScore
 from rlpath.evals.suite.headline import Headline
 from rlpath.evals.suite.result import Contrast, Entrant, SuiteResult
 from rlpath.report import page
 
 HEAD = ("greedy", "accuracy", "strict", "flexible", "truncated", "no answer", "undecided")
 LENGTHS = ("mean tokens", "tokens in all")
-TESTED = ("difference, points", "p, Holm", "smallest visible", "p", "versus", "model")
+TESTED = ("versus", "model", "difference, points", "p, Holm", "gained, lost", "p", "smallest visible")
 READINGS = (
     "Accuracy: one greedy completion a problem, judged by our verifier; strict and flexible are the same completions "
     "as a format-bound and a lenient harness would read them. All else is of the sampled completions where there are "
@@ -57,9 +58,7 @@ def _task_table(result: SuiteResult, task: str) -> Iterator[str]:
         if (headline := headline_of(result, member, task))
     ]
     first = found[0][1]
-    trivial = [
-        (page.quiet(each.name), page.quiet(percent(each.accuracy)), *[""] * (len(HEAD) - 2)) for each in first.trivial
-    ]
+    trivial = [(page.quiet(each.name), page.quiet(_trivial(each)), *[""] * (len(HEAD) - 2)) for each in first.trivial]
     yield page.table(HEAD, [*(_readings(entrant, headline) for entrant, headline in found), *trivial])
     below = [(headline, best) for _, headline in found if (best := headline.below_trivial)]
     if below:
@@ -95,6 +94,10 @@ def _guesses(headline: Headline, ks: list[int]) -> Iterator[tuple[str, ...]]:
         yield (page.quiet("guessing: the k most frequent answers"), *values, "", "", "")
 
 
+def _trivial(score: TrivialScore) -> str:
+    return share(score.interval) if score.interval else percent(score.accuracy)
+
+
 def _row_name(entrant: Entrant, headline: Headline) -> page.Html:
     role = "" if entrant.role == "model" else f" ({entrant.role})"
     return page.flagged(f"{headline.model}{role}", "below trivial" if headline.below_trivial else "")
@@ -109,9 +112,11 @@ def contrasts(result: SuiteResult) -> Iterator[str]:
         return
     yield page.table(("test", *TESTED), [_test_row(result, each, each.aggregates[0]) for each in result.contrasts])
     yield page.soft(
-        f"Paired by problem{_how(result)}. Holm's adjustment is over the {len(result.family)} declared tests. Smallest "
-        "visible: the smallest true difference, in points, that would have been seen with 80 % power; a smaller one is "
-        "not ruled out. In the figure it is gray."
+        f"Paired by problem{_how(result)}. Holm's adjustment is over the {len(result.family)} declared tests. Gained, "
+        "lost: problems on which the model did better and worse, over all its training seeds; of single answers these "
+        "are McNemar's discordant pairs. Smallest visible: the smallest true difference, in points, that would have "
+        "been seen with 80 % power; a smaller one is not ruled out. In the figure it is gray, and each training seed a "
+        "small point."
     )
     rows = [_test_row(result, each, other) for each in result.contrasts for other in each.aggregates[1:]]
     if rows:
@@ -130,12 +135,13 @@ def _test_row(result: SuiteResult, contrast: Contrast, aggregate: Aggregate) -> 
     decides = aggregate is contrast.aggregates[0]
     return (
         page.flagged(name, "" if contrast.same_size else "not of one size"),
-        difference(aggregate.difference) if aggregate.difference else f"{100 * gain(aggregate):+.1f}, no interval",
-        p_cell(contrast.p_holm) if decides else "",
-        points(aggregate.detectable),
-        p_cell(contrast.p if decides else aggregate.p),
         share(aggregate.before) if aggregate.before else percent(mean(aggregate.before_R)),
         share(aggregate.after) if aggregate.after else percent(mean(aggregate.after_R)),
+        difference(aggregate.difference) if aggregate.difference else f"{100 * gain(aggregate):+.1f}, no interval",
+        p_cell(contrast.p_holm) if decides else "",
+        discordant(sum(aggregate.gained_R), sum(aggregate.lost_R)) if aggregate.gained_R else "",
+        p_cell(contrast.p if decides else aggregate.p),
+        points(aggregate.detectable),
     )
 
 
@@ -160,20 +166,38 @@ def every_seed(result: SuiteResult) -> str:
         (
             f"{test_name(result, each)}, {metric_name(decisive)}",
             str(seed),
-            f"{100 * (after - before):+.1f}",
             percent(before),
             percent(after),
+            f"{100 * (after - before):+.1f}",
+            counts,
         )
         for each in result.contrasts
         if len((decisive := each.aggregates[0]).after_R) > 1
-        for seed, before, after in _by_seed(result.entrant(each.model), decisive)
+        for seed, before, after, counts in _by_seed(result.entrant(each.model), decisive)
     ]
-    return page.table(("test", "seed", "difference, points", "versus", "model"), rows) if rows else ""
+    return page.table(("test", "seed", "versus", "model", "difference, points", "gained, lost"), rows) if rows else ""
 
 
-def _by_seed(entrant: Entrant, aggregate: Aggregate) -> Iterator[tuple[int | str, float, float]]:
+def discordant(gained: int, lost: int) -> str:
+    """How many problems got better and how many worse."""
+    return f"{gained}, {lost}"
+
+
+def seed_gains(aggregate: Aggregate) -> tuple[float, ...]:
+    """The difference of every training seed, as a share; none where there is one seed, whose difference is the mean."""
+    befores = _as_many(aggregate.before_R, len(aggregate.after_R))
+    gains = tuple(after - before for before, after in zip(befores, aggregate.after_R, strict=True))
+    return gains if len(gains) > 1 else ()
+
+
+def _as_many(values: tuple[float, ...], count: int) -> tuple[float, ...]:
+    """The values, or their mean so many times where they are of another number of seeds."""
+    return values if len(values) == count else (mean(values),) * count
+
+
+def _by_seed(entrant: Entrant, aggregate: Aggregate) -> Iterator[tuple[int | str, float, float, str]]:
     seeds = entrant.seeds if len(entrant.seeds) == len(aggregate.after_R) else entrant.members
-    befores = aggregate.before_R
-    if len(befores) != len(aggregate.after_R):
-        befores = (mean(befores),) * len(aggregate.after_R)
-    yield from zip(seeds, befores, aggregate.after_R, strict=True)
+    befores = _as_many(aggregate.before_R, len(aggregate.after_R))
+    pairs = zip(aggregate.gained_R, aggregate.lost_R, strict=True)
+    counts = [discordant(*pair) for pair in pairs] or [""] * len(seeds)
+    yield from zip(seeds, befores, aggregate.after_R, counts, strict=True)

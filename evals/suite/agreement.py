@@ -93,3 +93,31 @@ def report_verdicts(items: Sequence[ComparedItem], name: str) -> list[str]:
         if why:
             lines.append(f"  {item.id}: {why}")
     return lines
+
+
+def item_table(items: Sequence[ComparedItem]) -> list[str]:
+    """Every item in Markdown: gold, what each reading took (bold where it counts as correct), why they differ."""
+    readings = list(items[0].readings) if items else []
+    head = ("item", "gold", "completion", "ours", *readings, "why verdicts differ")
+    rows = [
+        (
+            item.id,
+            item.gold,
+            "equal" if first_difference(item.mine, item.theirs) is None else "differs",
+            _shown(item.ours.answer or str(item.ours.status), item.ours.correct),
+            *(_shown(item.readings[name].answer, item.readings[name].correct) for name in readings),
+            "; ".join(_reasons(item)),
+        )
+        for item in items
+    ]
+    return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
+
+
+def _shown(answer: str, correct: bool) -> str:
+    text = answer.replace("|", "\\|").replace("\n", " ").replace("$", "\\$")
+    return f"**{text}**" if correct else text
+
+
+def _reasons(item: ComparedItem) -> list[str]:
+    found = {name: why_verdicts_differ(item, reading) for name, reading in item.readings.items()}
+    return [f"{name}: {why}" for name, why in found.items() if why]

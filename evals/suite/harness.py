@@ -25,6 +25,7 @@ from rlpath.core.types import Decoding, ProblemSet
 from rlpath.evals.measure.evaluation import MODES, Evaluation, Mode, Protocol, evaluate, ks
 from rlpath.evals.suite.endpoint import EndpointSampler
 from rlpath.evals.suite.likelihood import Choosing
+from rlpath.evals.suite.several import sampler_of
 from rlpath.evals.suite.subject import LazySampler, Subject, has_chat_template
 from rlpath.evals.suite.task import Task, Template, TemplatedSampler
 from rlpath.models.packaged import cache_folder
@@ -201,7 +202,13 @@ def _sampler(subject: Subject, plan: Plan, longest: int) -> LazySampler | Endpoi
     if subject.is_endpoint:
         return EndpointSampler(subject.spec)
     dtype = plan.precision(subject.parameters)
-    return LazySampler(subject, plan.backend, max_length=longest, dtype=dtype, chat_template=plan.chat_template)
+    return sampler_of(
+        subject=subject,
+        backend=plan.backend,
+        max_length=longest,
+        dtype=dtype,
+        chat_template=plan.chat_template,
+    )
 
 
 def evaluations_folder(cache: Path | None = None) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -148,11 +149,15 @@ class LazySampler:
         return encode_chat(self.tokenizer, prompt)
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], decoding: Decoding, *, stop: Sequence[str] = ()
+        self, prompts: Sequence[Sequence[int]], decoding: Decoding, *, first: int = 0, stop: Sequence[str] = ()
     ) -> list[list[Completion]]:
-        """Completions of the prompts; with the Hugging Face sampler they go on no further than a string of `stop`."""
+        """Completions of the prompts; with the Hugging Face sampler they go on no further than a string of `stop`.
+
+        Prompts are numbered from `first`, as draws depend on a prompt's number.
+        """
         loaded: Any = self._load()
-        return loaded.generate(prompts, decoding, stop=stop) if stop else loaded.generate(prompts, decoding)
+        more: dict[str, Any] = ({"stop": stop} if stop else {}) | ({"first": first} if first else {})
+        return loaded.generate(prompts, decoding, **more)
 
     def continuation_logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Log-probability (nats) of each second text as the continuation of the first.
@@ -171,7 +176,7 @@ class LazySampler:
             from rlpath.runs.cpu import prepare_cpu
 
             if self.device == "cpu":
-                prepare_cpu()
+                prepare_cpu(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
             self._loaded = load_sampler(
                 self.backend,
                 self.subject.path,

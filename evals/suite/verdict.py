@@ -159,6 +159,8 @@ def _of_change(change: Change) -> Aggregate:
         change.difference,
         change.p,
         change.detectable,
+        () if change.gained is None else (change.gained,),
+        () if change.lost is None else (change.lost,),
     )
 
 

@@ -7,6 +7,7 @@ parameter takes HTML its docstring says so.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,6 @@ from rlpath.core.types import Outcome
 
 TEMPLATES = Path(__file__).with_name("templates")
 STYLE = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-WIDE = 6
-"""A table of more columns than this scrolls on a phone, and says so."""
 _PARTS: Any = (
     Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     .get_template("parts.html")
@@ -70,8 +69,10 @@ def standing(line: str, link: str = "") -> str:
 
 
 def warnings(title: str, items: Iterable[str]) -> str:
-    """What stands against the result, as a list in a red frame; a warning that is repeated is listed once."""
-    return str(_PARTS.warnings(title, list(dict.fromkeys(items))))
+    """What stands against the result, as a list in a red frame; a repeated warning is listed once, with its count."""
+    counts = Counter(items)
+    lines = [f"{text} ({count} times)" if count > 1 else text for text, count in counts.items()]
+    return str(_PARTS.warnings(title, lines))
 
 
 def items(rows: Iterable[tuple[str, str, str]]) -> str:
@@ -101,8 +102,11 @@ def section(title: str, *parts: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of text; a cell "0.5 [0.4, 0.6]" shows its interval smaller, one of `Html` stays as it is."""
-    return str(_PARTS.table(head, [[_cell(cell) for cell in row] for row in rows], len(head) > WIDE))
+    """A table of text; a cell "0.5 [0.4, 0.6]" shows its interval smaller, one of `Html` stays as it is.
+
+    Where it is wider than its place it scrolls, and a line over it says so: the style sheet sees that by itself.
+    """
+    return str(_PARTS.table(head, [[_cell(cell) for cell in row] for row in rows]))
 
 
 def _cell(cell: str) -> Markup:

@@ -103,11 +103,15 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of a rows plot: text over its marks. `band` shades -band to band, what could not have been seen."""
+    """A line of a rows plot: text over its marks. `band` shades -band to band, what could not have been seen.
+
+    `points` are the single values behind the mark, such as one a training seed.
+    """
 
     label: str
     marks: tuple[Mark, ...]
     band: float = 0.0
+    points: tuple[float, ...] = ()
 
 
 def line_plot(
@@ -224,6 +228,8 @@ def rows_plot(name: str, title: str, rows: Sequence[Row], *, xlabel: str, differ
         height = 0.95 + 0.5 * len(rows)
         figure.set_size_inches(4.6, height)
         figure.subplots_adjust(left=0.03, right=0.97, top=1 - 0.5 / height, bottom=0.42 / height)
+        # Bars would stick to the frame, as if they were cut there.
+        axes.use_sticky_edges = False
         named: set[str] = set()
         for y, row in enumerate(rows):
             _draw_row(axes, y, row, named)
@@ -245,6 +251,8 @@ def _draw_row(axes: Axes, y: int, row: Row, named: set[str]) -> None:
     axes.annotate(row.label, (0, y), (0, 8), xycoords=("axes fraction", "data"), textcoords="offset points", size=8.5)
     if row.band:
         axes.barh(y, 2 * row.band, left=-row.band, height=0.3, color=GRAY, alpha=0.25, linewidth=0)
+    if row.points:
+        axes.plot(row.points, [y + 0.19] * len(row.points), "o", color=GRAY, markersize=3.2, clip_on=False)
     for mark in row.marks:
         if mark.low is not None and mark.high is not None:
             axes.plot([mark.low, mark.high], [y, y], color=mark.color, linewidth=2.4, solid_capstyle="butt")

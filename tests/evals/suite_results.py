@@ -73,9 +73,10 @@ def headline(model: str, task: str, accuracy: float, trivial: float = 0.1) -> He
 def contrast(task: str, verdict: Any, difference: Interval | None, **changes: Any) -> Contrast:
     after_R, before_R = (0.52, 0.56), (0.41, 0.43)
     deciding = Aggregate(
-        "pass@1", before_R, after_R, interval(0.42, 0.33, 0.51), interval(0.54, 0.44, 0.64), difference, 0.0123, 0.087
-    )
-    greedy = Aggregate("greedy", before_R, after_R, None, None, None, 0.77, 0.19)
+        "pass@1", before_R, after_R, interval(0.42, 0.33, 0.51), interval(0.54, 0.44, 0.64), difference, 0.0123, 0.087,
+        (3, 2), (1, 0),
+    )  # fmt: skip
+    greedy = Aggregate("greedy", before_R, after_R, None, None, None, 0.77, 0.19, (2, 2), (1, 1))
     row = {"model": "trained", "versus": "start", "task": task, "problems": 5, "aggregates": (deciding, greedy)}
     limit = "; the smallest effect <i>seen</i> is 8.7 points" if difference is None else ", contamination unchecked"
     claim = f"{verdict}{limit} (pass@1 54.0 % against 42.0 %)"
@@ -114,7 +115,7 @@ PROBE = Probe(
 MANIFEST = {
     "started": "2026-11-27T02:30:00+00:00",
     "rlpath": {"git": {"commit": "0123abcd"}},
-    "config": {"plan": {"size": 5, "seed": 7, "dtype": "bfloat16"}},
+    "config": {"plan": {"size": 5, "seed": 7, "dtype": "bfloat16", "batch": 48, "backend": "hf"}},
     "tasks": [{"name": "sums", "template": {"text": "Add: {question}", "chat": True, "shots": 2, "stop": ["Q:"]}}],
 }
 

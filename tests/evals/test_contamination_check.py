@@ -310,6 +310,9 @@ def test_tables_are_read_row_by_row(tmp_path: Path, tests: Path) -> None:
         ("a word added after every eighth", 0.9),
         ("its first 12 words", 0.9),
         ("dealt out over three rows", 0.9),
+        ("base64", 0.98),
+        ("base64 over lines", 0.98),
+        ("hexadecimal", 0.98),
     ],
 )
 def test_copies_in_disguise_are_seen(disguise: str, least: float) -> None:
@@ -327,7 +330,7 @@ def test_a_check_that_finds_nothing_says_what_it_misses(
     train.write_text(json.dumps({"text": OTHER}) + "\n")
     assert run("check", train, "--against", tests, "--out", tmp_path / "none") == 0
     said = capsys.readouterr().out
-    assert "base64 0%" in said and "translations 0%" in said
+    assert "final answer alone 0%" in said and "moved by 13 0%" in said and "translations 0%" in said
     train.write_text(json.dumps({"text": QUESTION}) + "\n")
     assert run("check", train, "--against", tests, "--out", tmp_path / "hit") == 1
     assert "translations 0%" not in capsys.readouterr().out

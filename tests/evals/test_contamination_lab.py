@@ -239,6 +239,11 @@ def test_a_small_lab_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert any("blind baseline: AUC" in line for line in lab.lines(outcome))
 
     monkeypatch.setattr(lab, "train", None)
+    again = lab.rerun_searches(record, None)
+    searches = {rate.detector for rate in again.rates}
+    assert again.rates == tuple(rate for rate in outcome.rates if rate.detector in searches) and "overlap" in searches
+    assert {row["detector"] for row in again.record["rates"] if row.pop("date", None)} == searches
+    assert again.record["rates"] == record["rates"]
     assert lab.run_lab("smoke", [0, 1], tmp_path, None).rates == outcome.rates
     (tmp_path / "README.md").write_text("Before\n<!-- rates -->\nold\n<!-- /rates -->\nAfter\n")
     lab.save_record(outcome, tmp_path / "rates.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rlpath.core.errors import InputError
 from rlpath.evals.contamination import ngrams
 from rlpath.evals.contamination.benchmarks import Benchmark, Item
 from rlpath.evals.contamination.documents import Document
+from rlpath.evals.contamination.encoded import in_the_clear
 from rlpath.evals.contamination.overlap import CopyRule, Overlap, check_overlap
 from rlpath.evals.contamination.words import hash_words, ngram_hashes, normal_bytes, with_letter, words
 
@@ -187,3 +189,37 @@ def test_text_of_another_script_keeps_its_words() -> None:
     """Folding is the same on both sides, whatever the case: a Russian text matches its copy, and no other text."""
     assert words("Сколько яблок у Маши?") == words("сколько ЯБЛОК у маши?")
     assert len(set(words("вода рука дом река"))) == 4
+
+
+ENCODED = "The baker sold forty loaves before noon, and a dozen more after it."
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        base64.b64encode(ENCODED.encode()).decode(),
+        base64.urlsafe_b64encode(ENCODED.encode()).decode().rstrip("="),
+        base64.encodebytes(ENCODED.encode()).decode(),
+        ENCODED.encode().hex(),
+        f'{{"data": "{base64.b64encode(ENCODED.encode()).decode()}"}}',
+        f"{base64.encodebytes(ENCODED.encode()).decode()}end",
+    ],
+)
+def test_encoded_text_is_read_in_the_clear(encoded: str) -> None:
+    """Base64 in both alphabets, over lines, within JSON or before other words, and hexadecimal."""
+    assert ENCODED in in_the_clear(encoded)
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        ENCODED,
+        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "https://example.org/a/path/that/is/very/long/and/names/many/folders",
+        "Donaudampfschifffahrtselektrizitaetenhauptbetriebswerk",
+        "ünï" * 30,
+    ],
+)
+def test_what_says_nothing_decoded_stays(plain: str) -> None:
+    """Hashes, addresses and long words are no encoded text."""
+    assert in_the_clear(plain) == plain

@@ -138,6 +138,15 @@ def test_another_protocol_in_the_file_is_refused(tmp_path: Path) -> None:
             evaluate(FakeSampler(0.6), problems, GREEDY, sampled, path=path)
 
 
+def test_problems_read_elsewhere_go_on_from_the_file(tmp_path: Path) -> None:
+    """The same problems from a file that was moved are the same evaluation: nothing is asked again."""
+    path = tmp_path / "e.jsonl"
+    run(path=path)
+    sampler = FakeSampler(0.6)
+    found = evaluate(sampler, replace(PROBLEMS, source="/elsewhere"), GREEDY, SAMPLED, path=path)
+    assert sampler.calls == 0 and found.protocol.source == "/elsewhere"
+
+
 @pytest.mark.parametrize("text", ["", "{}\n", '{"protocol": {}}\n', "nonsense\n"])
 def test_a_file_that_is_no_evaluation_is_refused(tmp_path: Path, text: str) -> None:
     """One sentence naming the file."""

@@ -14,7 +14,9 @@ from rlpath.cli.main import run
 from rlpath.core.errors import InputError
 from rlpath.evals.report.browser import SHOWN
 from rlpath.evals.report.export import write_exports
+from rlpath.evals.report.suite_figures import forest
 from rlpath.evals.report.suite_page import write_report
+from rlpath.evals.report.suite_tables import seed_gains
 from rlpath.evals.suite.result import read_result
 from tests.evals.suite_results import (
     BASELINE,
@@ -26,6 +28,7 @@ from tests.evals.suite_results import (
     contrast,
     evaluation,
     headline,
+    interval,
     suite_result,
     write_evaluation,
 )
@@ -110,13 +113,14 @@ def test_a_model_at_a_trivial_baseline_is_said_to_be(tmp_path: Path) -> None:
 
 
 def test_every_test_has_its_figures(tmp_path: Path) -> None:
-    """Difference with interval, both p, smallest visible effect, both sides, and each training seed."""
+    """Both scores and their difference with intervals first, then p, problems won and lost, and each training seed."""
     text = Text(drawn(tmp_path)).text
 
-    assert "sums, pass@1 +12.0 [3.5, 21.0] 0.025 8.7 0.012 42.0 % [33.0, 51.0] 54.0 % [44.0, 64.0]" in text
-    assert "words, pass@1 +12.0, no interval" in text
+    assert "test versus model difference, points p, Holm gained, lost p smallest visible" in text
+    assert "sums, pass@1 42.0 % [33.0, 51.0] 54.0 % [44.0, 64.0] +12.0 [3.5, 21.0] 0.025 5, 1 0.012 8.7" in text
+    assert "words, pass@1 42.0 % [33.0, 51.0] 54.0 % [44.0, 64.0] +12.0, no interval" in text
     assert "sums, greedy accuracy" in text and "0.77" in text
-    assert "sums, pass@1 3 +11.0 41.0 % 52.0 % sums, pass@1 4 +13.0 43.0 % 56.0 %" in text
+    assert "sums, pass@1 3 41.0 % 52.0 % +11.0 3, 1 sums, pass@1 4 43.0 % 56.0 % +13.0 2, 0" in text
     assert "Paired by problem (a permutation). Holm's adjustment is over the 2 declared tests." in text
 
 
@@ -150,7 +154,7 @@ def test_prompts_and_probes_have_their_sections(tmp_path: Path) -> None:
         in text
     )
     assert "chat <x> 62.0 % 42.0 % -20.0" in text
-    assert "sums, renamed trained -50.0 [-70.0, -30.0] 0.031 80.0 % [60.0, 90.0] 30.0 % [10.0, 50.0] 5" in text
+    assert "sums, renamed trained 80.0 % [60.0, 90.0] 30.0 % [10.0, 50.0] -50.0 [-70.0, -30.0] 0.031 5" in text
 
 
 def test_what_was_not_asked_is_said(tmp_path: Path) -> None:
@@ -207,10 +211,15 @@ def test_published_figures_are_labeled_as_others(tmp_path: Path) -> None:
 
 
 def test_protocol_names_decoding_template_and_data(tmp_path: Path) -> None:
-    """Problems, split, samples, temperature, length, verifier, hash, and the words of the prompt."""
+    """Problems, split, samples, temperature, precision, batch, verifier, hash, and the words of the prompt."""
     text = Text(drawn(tmp_path)).text
 
-    assert "sums plain 5 validation 2 1 8 0 NumberVerifier sha256 abababababab" in text
+    for field in (
+        "template plain plain", "problems 5 5", "split validation validation", "samples 2 2", "temperature 1 1",
+        "max tokens 8 8", "dtype bfloat16 bfloat16", "batch size 48 48", "backend hf hf",
+        "verifier NumberVerifier NumberVerifier", "sha256 of the problems abababababab abababababab",
+    ):  # fmt: skip
+        assert field in text
     assert "as a user turn, after 2 solved examples: “Add: {question}”" in text
     assert "trained model 1,100 3, 4 start cdcdcdcdcdcd, efefefefefef" in text
 
@@ -228,6 +237,25 @@ def test_completions_stand_side_by_side_with_filters(tmp_path: Path) -> None:
     kinds = re.findall(r'class="one ([\w ]+) t0"', html)
     assert kinds == ["all changed down", "all changed up", "all changed up", "all cut", "all silent"]
     assert "#show-up:checked ~ .list > .one:not(.up)" in html and "#task-1:checked ~ .list > .one:not(.t1)" in html
+
+
+def test_repeated_warnings_are_one_with_a_count(tmp_path: Path) -> None:
+    """The page lists a repeated sentence once and says how often it was made; the standing counts it once."""
+    text = Text(drawn(tmp_path, warnings=("start is large", "words are few", "start is large"))).text
+
+    assert "start is large. (2 times)" in text and text.count("start is large") == 1
+    assert "2 warnings" in text and "words are few. (" not in text
+
+
+def test_every_training_seed_is_a_point_of_the_forest(tmp_path: Path) -> None:
+    """Two seeds are two small points a test beside its mean, within the figure; a single seed is none."""
+    both = forest(suite_result(tmp_path))
+    one = contrast("sums", "improved", interval(0.12, 0.03, 0.2))
+    alone = replace(one.aggregates[0], after_R=(0.5,), before_R=(0.4,))
+    single = forest(suite_result(tmp_path, contrasts=(replace(one, aggregates=(alone,)),)))
+
+    assert len(re.findall(r"<use ", both)) - len(re.findall(r"<use ", single)) >= 2 * 2 + 1
+    assert seed_gains(one.aggregates[0]) == pytest.approx((0.11, 0.13)) and seed_gains(alone) == ()
 
 
 def test_large_tasks_are_cut_to_what_changed_first(tmp_path: Path) -> None:
@@ -268,7 +296,7 @@ def test_greedy_alone_has_no_pass_at_k(tmp_path: Path) -> None:
     text = Text(write_report(found, tmp_path).read_text()).text
 
     assert "length mean tokens tokens in all" in text and "maj@2" not in text
-    assert "samples right" not in text and "sums plain 5 validation greedy alone 0 8" in text
+    assert "samples right" not in text and "samples greedy alone greedy alone temperature 0 0" in text
     results, card = write_exports(found, tmp_path)[:2]
     config = json.loads(results.read_text())["configs"]["sums"]
     assert config["repeats"] == 1 and not config["generation_kwargs"]["do_sample"]

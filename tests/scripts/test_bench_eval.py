@@ -19,6 +19,7 @@ from rlpath.evals.suite.agreement import (
     ComparedItem,
     HarnessAnswer,
     first_difference,
+    item_table,
     report_completions,
     report_verdicts,
     why_verdicts_differ,
@@ -70,6 +71,15 @@ def test_every_disagreement_has_its_reason(row: ComparedItem, reason: str | None
     found = why_verdicts_differ(row, row.readings["flexible"])
 
     assert found is None if reason is None else reason in (found or "")
+
+
+def test_every_item_has_a_row_of_the_table() -> None:
+    """What each reading took, in bold where it counts, and the reason where the verdicts differ."""
+    rows = item_table([item("#### 18", "#### 18", "18", True), item("It is $18.", "It is $18.", INVALID, False)])
+
+    assert rows[0] == "| item | gold | completion | ours | flexible | why verdicts differ |"
+    assert rows[2] == "| x | 18 | equal | **18** | **18** |  |"
+    assert "| [invalid] | flexible: the pattern finds nothing" in rows[3]
 
 
 def test_completions_part_at_the_first_token_that_differs() -> None:

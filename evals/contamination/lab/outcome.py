@@ -51,7 +51,7 @@ class Rate:
 
 def rates(seeds: Groups) -> list[Rate]:
     """Every detector on every planted group, in the order forms and exposures were planted."""
-    return [*_item_rates(seeds), *_set_rates(seeds), *_search_rates(seeds)]
+    return [*_item_rates(seeds), *_set_rates(seeds), *search_rates(seeds)]
 
 
 def _item_rates(seeds: Groups) -> Iterable[Rate]:
@@ -123,7 +123,7 @@ def _gaps_beside_references(measured: SeedScores) -> dict[str, list[float]]:
     }
 
 
-def _search_rates(seeds: Groups) -> Iterable[Rate]:
+def search_rates(seeds: Groups) -> Iterable[Rate]:
     """Searches of the training text, at their default thresholds; the number of copies plays no part."""
     for detector, groups in seeds[0].found.items():
         unseen = [flag for measured in seeds for flag in measured.found[detector]["unseen"]]

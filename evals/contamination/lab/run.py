@@ -17,8 +17,8 @@ from rlpath.core.errors import InputError
 from rlpath.core.files import disk_errors, read_json, write_atomic
 from rlpath.evals.contamination.error_rates import FILE, markdown
 from rlpath.evals.contamination.lab.corpus import PlantingPlan, build
-from rlpath.evals.contamination.lab.measure import BLIND, SeedScores, measure
-from rlpath.evals.contamination.lab.outcome import AT, GRID, Rate, blind_interval, rates, table
+from rlpath.evals.contamination.lab.measure import BLIND, SeedScores, corpus_search, measure
+from rlpath.evals.contamination.lab.outcome import AT, GRID, Rate, blind_interval, rates, search_rates, table
 from rlpath.evals.contamination.resemblance import Embed
 from rlpath.report import page
 from rlpath.report.plots import BLUE, GRAY, GREEN, ORANGE, PURPLE, Line, line_plot
@@ -93,6 +93,20 @@ def run_lab(
     write_atomic(out / "lab.json", json.dumps(record | {"roc": _curves(all_rates)}, indent=1) + "\n")
     write_atomic(out / "lab.html", _page(all_rates, record))
     return LabResult(all_rates, record)
+
+
+def rerun_searches(record: Mapping[str, Any], embed: Embed | None) -> LabResult:
+    """A record with the searches of the training text measured anew, on the corpora of its preset and seeds.
+
+    No model is trained: searches read the text alone. Without `embed` the search for rephrasings keeps its rates.
+    """
+    plan = PRESETS[record["preset"]].plan
+    found = [SeedScores({}, {}, corpus_search(build(plan, seed), embed)) for seed in record["seeds"]]
+    anew = tuple(search_rates(found))
+    date = datetime.now(UTC).date().isoformat()
+    rows = {(row["detector"], row["form"], row["exposures"]): row for row in record["rates"]}
+    rows |= {(rate.detector, rate.form, rate.exposures): rate.to_json() | {"date": date} for rate in anew}
+    return LabResult(anew, {**record, "rates": list(rows.values())})
 
 
 def save_record(outcome: LabResult, file: Path = FILE) -> None:
