@@ -24,7 +24,7 @@ from rlpath.core.errors import InputError
 from rlpath.core.seeding import parse_seeds
 from rlpath.deep.parts.evaluate import evaluate_policy
 from rlpath.deep.parts.training import Args, Result
-from rlpath.deep.parts.vec import make_env
+from rlpath.deep.parts.vec import EVALUATION_SEED, make_env
 from rlpath.deep.runner.many_seeds import run_seeds
 from rlpath.deep.runner.report import sentence, write_report
 from rlpath.runs.progress import Progress
@@ -32,7 +32,6 @@ from rlpath.runs.provenance import manifest
 from rlpath.runs.run_folder import RunFolder, read_run, run_path
 from rlpath.runs.seed_sets import ask
 
-EVALUATION_SEED = 10_000
 WORKER = "RLPATH_SEEDS_HERE"
 """Set in the environment of a process that is to run its seeds itself instead of starting processes for them."""
 
