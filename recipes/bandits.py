@@ -107,9 +107,13 @@ def evaluate(played: Mapping[str, Mapping[str, Played]]) -> list[Claim]:
     early = optimistic.optimal_RT[:, first].mean(-1) - realistic.optimal_RT[:, first].mean(-1)
     return [
         over_runs("2.2", "greedy: reward at the end", "about 1", end(greedy.reward_RT)),
-        over_runs("2.2", "greedy: share of best actions at the end", "about a third", end(greedy.optimal_RT)),
+        over_runs(
+            "2.2", "greedy: share of best actions at the end", "about a third", end(greedy.optimal_RT), least=0, most=1
+        ),
         over_runs("2.2", "ε = 0.1: reward at the end", "≈ 1.4 (figure)", end(fast.reward_RT)),
-        over_runs("2.2", "ε = 0.1: share of best actions at the end", "never over 0.91", end(fast.optimal_RT)),
+        over_runs(
+            "2.2", "ε = 0.1: share of best actions at the end", "never over 0.91", end(fast.optimal_RT), least=0, most=1
+        ),
         over_runs("2.2", "ε = 0.01: reward at the end", "≈ 1.3 (figure)", end(slow.reward_RT)),
         over_runs("2.3", "optimistic − realistic, best actions, first tenth", "below 0", early),
         over_runs("2.3", "the same at the end", "above 0", end(optimistic.optimal_RT) - end(realistic.optimal_RT)),

@@ -28,8 +28,8 @@ from rlpath.tabular.training import experience
 PLANNING = (0, 5, 50)
 GAMMA, ALPHA, EPSILON = 0.95, 0.1, 0.1
 """Of figure 8.2, by the book."""
-KAPPA, CHANGING_PLANNING, CHANGING_ALPHA = 1e-3, 10, 0.5
-"""Of figures 8.4 and 8.5, ours."""
+KAPPA, CHANGING_PLANNING, CHANGING_ALPHA = 1e-4, 10, 0.5
+"""Of figures 8.4 and 8.5, ours; κ was chosen among 1e-4, 3e-4 and 1e-3 on seeds 1000 to 1009."""
 OPTIMUM = 14
 """Steps of the shortest way through the maze of figure 8.2."""
 OPEN = (".........",) * 2

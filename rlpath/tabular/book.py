@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,9 +51,20 @@ class Claim:
         return (self.figure, self.what, self.book, ours, str(self.runs))
 
 
-def over_runs(figure: str, what: str, book: str, values_K: Array, digits: int = 2) -> Claim:
-    """A claim about the mean over runs, with Student's interval."""
-    return Claim(figure, what, book, t_interval(values_K), len(values_K), digits)
+def over_runs(
+    figure: str,
+    what: str,
+    book: str,
+    values_K: Array,
+    digits: int = 2,
+    *,
+    least: float = -np.inf,
+    most: float = np.inf,
+) -> Claim:
+    """A claim about the mean over runs, with Student's interval, which ends at what is possible at all."""
+    found = t_interval(values_K)
+    inside = replace(found, low=max(found.low, least), high=min(found.high, most))
+    return Claim(figure, what, book, inside, len(values_K), digits)
 
 
 def curve(label: str, x: Sequence[float] | Array, values_KX: Array, color: str) -> Line:
@@ -81,9 +93,18 @@ def read_settings(kind: type[Settings], smoke: Settings, description: str | None
 
 
 def publish(
-    recipe: str, title: str, settings: Any, claims: Sequence[Claim], figures: Mapping[str, str], remarks: Sequence[str]
+    recipe: str,
+    title: str,
+    settings: Any,
+    claims: Sequence[Claim],
+    figures: Mapping[str, str],
+    remarks: Sequence[str],
+    texts: Mapping[str, str] | None = None,
 ) -> Path:
-    """Print the claims and write `root/<recipe>/<hash>/`: results.json, a figure each as SVG, report.html; its path."""
+    """Print the claims and write `root/<recipe>/<hash>/`: results.json, a figure each as SVG, report.html; its path.
+
+    `texts` are drawings in characters, by title.
+    """
     config = {name: value for name, value in asdict(settings).items() if name != "root"}
     folder = settings.root / recipe / config_hash(config)
     with disk_errors(folder):
@@ -95,7 +116,8 @@ def publish(
     facts = {"manifest": manifest(sys.argv, config), "claims": [asdict(claim) for claim in claims]}
     write_atomic(folder / "results.json", json.dumps(facts, indent=1, default=str) + "\n")
     body = [heading(title), *map(soft, remarks), section("The book beside ours", table(HEAD, rows))]
+    drawn = "".join(f"<pre>{escape(name)}\n\n{escape(text)}</pre>" for name, text in (texts or {}).items())
     path = folder / "report.html"
-    write_atomic(path, page(title, [*body, section("Figures", plots(figures.values()))]))
+    write_atomic(path, page(title, [*body, section("Figures", plots(figures.values()), drawn)]))
     print(f"report: {path}")
     return path

@@ -11,7 +11,7 @@ from typing import Literal
 import tyro
 
 from rlpath.cli.sweep import results
-from rlpath.cli.sweep.plan import Plan, Task, check_fields, read_grid, recipe_flags
+from rlpath.cli.sweep.plan import Plan, Task, check_fields, group, job_of, read_grid, recipe_flags
 from rlpath.cli.sweep.ray_backend import run_on_ray
 from rlpath.core.errors import InputError
 from rlpath.core.files import Busy, disk_errors, lock, write_atomic
@@ -78,23 +78,25 @@ class Sweep:
     def _run_missing(self, tasks: Sequence[Task]) -> dict[str, str]:
         """Run the unfinished tasks; why each that failed did, by name."""
         missing = [task for task in tasks if not task.finished]
-        by_name = {task.name: task for task in missing}
+        workers = self.jobs or max(1, cores() // self.threads)
+        groups = group(missing, workers)
         print(f"{len(tasks)} runs, {len(tasks) - len(missing)} finished before", flush=True)
         done: list[str] = []
         why: dict[str, str] = {}
 
         def ended(job: Job, status: int) -> None:
-            done.append(job.name)
-            if status or not by_name[job.name].finished:
-                why[job.name] = failure(status, job.log)
-            outcome = f"failed: {why[job.name]}" if job.name in why else "finished"
-            print(f"[{len(done)}/{len(missing)}] {job.name} {outcome}", flush=True)
+            for task in groups[job.name]:
+                done.append(task.name)
+                if not task.finished or (status and not task.batched):
+                    why[task.name] = failure(status, job.log)
+                outcome = f"failed: {why[task.name]}" if task.name in why else "finished"
+                print(f"[{len(done)}/{len(missing)}] {task.name} {outcome}", flush=True)
 
-        jobs = [task.job for task in missing]
+        jobs = [job_of(name, tasks) for name, tasks in groups.items()]
         if jobs and self.backend == "ray":
             run_on_ray(jobs, self.ray_address, self.jobs or cores(), self.gpus, ended)
         else:
-            run_jobs(jobs, self.jobs or max(1, cores() // self.threads), ended)
+            run_jobs(jobs, workers, ended)
         return why
 
     def _conclude(self, found: Sequence[results.PointResult], folder: Path) -> int:

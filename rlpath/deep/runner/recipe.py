@@ -27,13 +27,11 @@ from rlpath.deep.parts.training import Args, Result
 from rlpath.deep.parts.vec import EVALUATION_SEED, make_env
 from rlpath.deep.runner.many_seeds import run_seeds
 from rlpath.deep.runner.report import sentence, write_report
+from rlpath.runs.processes import SEEDS_HERE
 from rlpath.runs.progress import Progress
 from rlpath.runs.provenance import manifest
 from rlpath.runs.run_folder import RunFolder, read_run, run_path
 from rlpath.runs.seed_sets import ask
-
-WORKER = "RLPATH_SEEDS_HERE"
-"""Set in the environment of a process that is to run its seeds itself instead of starting processes for them."""
 
 Train = Callable[[Any, RunFolder | None], Result]
 TrainBatched = Callable[[Any, Sequence[int], Sequence[RunFolder]], Sequence[Result]]
@@ -81,7 +79,7 @@ def run_recipe(
         raise InputError("--seed and --seeds were both given; leave one out")
     check(args, options)
     as_batch = batched is not None and getattr(options, "batched", False)
-    if WORKER in os.environ or len(seeds) == 1:
+    if SEEDS_HERE in os.environ or len(seeds) == 1:
         if as_batch and batched is not None:
             run_batch(name, batched, args, options, seeds)
         else:
@@ -89,7 +87,7 @@ def run_recipe(
         return 0
     command = (sys.executable, sys.argv[0], *words)
     paths = {seed: run_path(options.root, name, config_of(name, args, options), seed) for seed in seeds}
-    return run_seeds(paths, command, {WORKER: "1"}, options.jobs, args.total_timesteps, as_batch)
+    return run_seeds(paths, command, {SEEDS_HERE: "1"}, options.jobs, args.total_timesteps, as_batch)
 
 
 # Flags
