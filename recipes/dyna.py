@@ -11,7 +11,7 @@ settings for these two; ours stand in the code. `--smoke` is the smallest.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from rlpath.core.errors import run_command
 from rlpath.report.plots import line_plot
 from rlpath.tabular.book import COLORS, Claim, curve, over_runs, publish, read_settings
+from rlpath.tabular.dp import policy_values
 from rlpath.tabular.dyna import DynaQ
 from rlpath.tabular.exploration import EpsilonGreedy, Schedule
 from rlpath.tabular.learner import StepSize
@@ -93,6 +94,13 @@ def steps_per_episode(seeds: range, planning: int, episodes: int) -> Array:
     return lengths
 
 
+def random_steps() -> float:
+    """The expected length of a first episode: before the first reward every action is as good, so that chance rules."""
+    maze = load_model("DynaMaze-v0")
+    a_step = replace(maze, reward_SAO=np.ones_like(maze.reward_SAO))
+    return float(maze.start_S @ policy_values(a_step, np.full((maze.states, maze.actions), 1 / maze.actions), 1.0))
+
+
 def cumulative_reward(seeds: range, figure: str, kappa: float) -> Array:
     """Figures 8.4 and 8.5: the reward (K, T) earned up to each step of a maze that changes once."""
     before, after, at, total = CHANGING[figure]
@@ -116,6 +124,7 @@ def fixed_claims(lengths: Mapping[int, Array]) -> list[Claim]:
     """Figure 8.2: the first episode is chance; with planning a few episodes do what takes Q-learning many."""
     book = {0: "about 25 episodes", 5: "about 5", 50: "about 3"}
     first = [
+        Claim("8.2", "steps of a first episode, expected", "", random_steps(), 0, 0),
         over_runs("8.2", "steps of the first episode, n = 0", "about 1700", lengths[0][:, 0], 0),
         over_runs("8.2", "steps of the last episode, n = 50", "14 is the shortest", lengths[50][:, -1], 1),
     ]

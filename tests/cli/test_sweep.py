@@ -14,6 +14,7 @@ import pytest
 
 from rlpath.cli.main import run as rlpath
 from rlpath.cli.sweep.plan import Plan, as_flag, group, label_of, read_grid
+from rlpath.cli.sweep.search import read_fields
 from rlpath.core.errors import InputError
 from rlpath.core.files import lock
 from rlpath.core.stats import t_interval
@@ -149,6 +150,43 @@ def test_batches_keep_every_core_at_work(tmp_path: Path) -> None:
     for points, sizes in ((({"lr": "1"},), [2, 3]), (({"lr": "1"}, {"lr": "2"}, {"lr": "3"}), [5, 5, 5])):
         plan = Plan(tmp_path / "toy.py", points, ("--batched",), tuple(range(5)))
         assert [len(tasks) for tasks in group(plan.tasks(tmp_path, {"lr"}), 2).values()] == sizes
+
+
+def test_a_search_reports_on_other_seeds_than_it_chose_by(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The best of six trials on seeds 1000 and 1001 is run on seeds 0 to 2; the same command runs nothing again."""
+    pytest.importorskip("optuna")
+    words = ("--search", "lr=0.5..8", "--trials", "4", "--search-seeds", "2", "--seeds", "3", "--jobs", "2")
+    assert sweep(recipe, *words) == 0
+    said = capsys.readouterr().out
+    starts = [line.split() for line in (recipe.parent / "runs" / "starts").read_text().splitlines()]
+    tried = {float(lr) for lr, seed in starts if int(seed) >= 1000}
+    reported = {float(lr) for lr, seed in starts if int(seed) < 1000}
+    assert len(tried) == 4 and reported == {max(tried)} and len(starts) == 4 * 2 + 3
+    assert f"chosen on seeds 1000 to 1001: lr={max(tried):g}" in said
+    assert f"{max(tried) + 1:.2f} [" in said
+    assert sweep(recipe, *words) == 0
+    assert len((recipe.parent / "runs" / "starts").read_text().splitlines()) == len(starts)
+
+
+def test_what_a_search_refuses(recipe: Path) -> None:
+    """One sentence each: a malformed word, an empty range, a seed of its own, a field twice, a grid beside it."""
+    for words, said in (
+        (("--search", "lr"), "is not field=low..high"),
+        (("--search", "lr=2..1"), "two numbers, the lower first"),
+        (("--search", "lr=0..1:log"), "above 0 for a logarithmic range"),
+        (("--search", "lr=1..2", "--search", "lr=3..4"), "names the field lr twice"),
+        (("--search", "seed=1..2"), "the sweep sets --seed itself"),
+        (("--search", "lr=1..2", "--seeds", "1000-1003"), "seed 1000 is one of the search's"),
+        (("--search", "lr=1..2", "--grid", "bias=true"), "takes no --grid"),
+    ):
+        with pytest.raises(InputError, match=re.escape(said)):
+            sweep(recipe, *words)
+    fields = read_fields(["a=1..8", "b=1e-4..1e-2:log", "c=x,y"])
+    assert [(field.whole, field.log, field.choices) for field in fields] == [
+        (True, False, ()),
+        (False, True, ()),
+        (False, False, ("x", "y")),
+    ]
 
 
 def test_a_crash_leaves_no_mean_and_is_made_good(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,7 @@ from rlpath.deep.parts.training import Args, Result
 from rlpath.deep.parts.vec import EVALUATION_SEED, make_env
 from rlpath.deep.runner.many_seeds import run_seeds
 from rlpath.deep.runner.report import sentence, write_report
+from rlpath.deep.runner.track import Tracker, tracked
 from rlpath.runs.processes import SEEDS_HERE
 from rlpath.runs.progress import Progress
 from rlpath.runs.provenance import manifest
@@ -49,6 +50,8 @@ class Options:
     """Where run folders go."""
     eval_episodes: int = 100
     """Episodes of the final evaluation, actions without exploration."""
+    log_to: Tracker = "none"
+    """A tracker to which every logged figure goes too; the run's own files are written anyway."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +208,10 @@ def run_batch(name: str, train: TrainBatched, args: Any, options: Options, seeds
         if not open_runs:
             return
         unfinished, runs = zip(*open_runs, strict=True)
+        for run in runs:
+            stack.enter_context(
+                tracked(run, {**config, "seed": int(run.path.name.removeprefix("seed-"))}, options.log_to)
+            )
         with Progress({run.path.name: run.path for run in runs}, args.total_timesteps):
             try:
                 results = train(args, unfinished, runs)
