@@ -11,6 +11,7 @@ Array axes: K runs, E episodes, S states, G groups.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -94,6 +95,7 @@ def batch_td(paths: Sequence[Path], states: int, initial: float = 0.5) -> Array:
 # The walk of 1,000 states (Example 9.1): −1 at the left end, 1 at the right, jumps of up to 100 states either way.
 
 
+@cache
 def large_walk() -> tuple[Array, Array]:
     """Transition probabilities between the states (S, S), and the expected reward (S,) of leaving each."""
     jumps = np.concatenate([np.arange(-REACH, 0), np.arange(1, REACH + 1)])
@@ -104,6 +106,7 @@ def large_walk() -> tuple[Array, Array]:
     return p, ((to >= LARGE).sum(-1) - (to < 0).sum(-1)) / len(jumps)
 
 
+@cache
 def large_walk_values() -> tuple[Array, Array]:
     """Exact values (S,), and the share of time (S,) spent in each state from the start in state 500, S&B (9.2)."""
     p, r = large_walk()
@@ -158,8 +161,8 @@ def _large_episodes(count: int, rng: np.random.Generator) -> tuple[Ints, Array]:
     running, s = np.arange(count), np.full(count, LARGE // 2 - 1)
     while len(running):
         visits[running, s // (LARGE // GROUPS)] += 1
-        jump = rng.integers(1, REACH + 1, size=len(s)) * rng.choice((-1, 1), size=len(s))
-        s = s + jump
+        jump = rng.integers(-REACH, REACH, size=len(s))
+        s = s + jump + (jump >= 0)  # no jump of 0
         inside = (s >= 0) & (s < LARGE)
         g[running[~inside]] = np.where(s[~inside] < 0, -1.0, 1.0)
         running, s = running[inside], s[inside]

@@ -87,20 +87,20 @@ def test_time_spent_on_the_large_walk() -> None:
 
 
 def test_limits_of_aggregation() -> None:
-    """Monte Carlo's weights are the least-squares ones: no small change lowers the error; TD's are less steep."""
+    """Monte Carlo's weights are the least-squares ones: no small change does better; TD's ends are nearer to 0."""
     mc, td = aggregated_limits()
     least = value_error(mc)
     rng = np.random.default_rng(0)
     assert all(value_error(mc + rng.normal(0, 0.01, 10)) > least for _ in range(20))
-    assert value_error(td) > least and np.all(np.abs(td) < np.abs(mc))
+    assert value_error(td) > least and np.all(np.abs(td[[0, 9]]) < np.abs(mc[[0, 9]]))
     assert groups().shape == (LARGE, 10) and (groups().sum(0) == 100).all()
 
 
 def test_gradient_monte_carlo_reaches_its_limit() -> None:
-    """With a larger step size than the book's 2,000 episodes lead near the least error; n visits equal n updates."""
+    """With a larger step size than the book's 2,000 episodes lead near the least error of 0.054, from 0.41."""
     mc, _ = aggregated_limits()
     learned = gradient_monte_carlo(2000, 5e-4, range(4))
-    assert value_error(learned).mean() < 1.3 * value_error(mc)
+    assert value_error(learned).max() < 2 * value_error(mc) < 0.3 * value_error(np.zeros(10))
     assert gradient_monte_carlo(50, 1e-3, [1]).tolist() == gradient_monte_carlo(50, 1e-3, [0, 1])[1:].tolist()
     w, g, alpha = 0.2, 1.0, 0.1
     for _ in range(3):

@@ -208,10 +208,8 @@ def run_batch(name: str, train: TrainBatched, args: Any, options: Options, seeds
         if not open_runs:
             return
         unfinished, runs = zip(*open_runs, strict=True)
-        for run in runs:
-            stack.enter_context(
-                tracked(run, {**config, "seed": int(run.path.name.removeprefix("seed-"))}, options.log_to)
-            )
+        for seed, run in open_runs:
+            stack.enter_context(tracked(run, {**config, "seed": seed}, options.log_to))
         with Progress({run.path.name: run.path for run in runs}, args.total_timesteps):
             try:
                 results = train(args, unfinished, runs)
