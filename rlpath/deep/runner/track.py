@@ -35,7 +35,10 @@ def tracked(run: RunFolder, config: Mapping[str, Any], tracker: Tracker) -> Iter
 
 def _tensorboard(run: RunFolder, config: Mapping[str, Any]) -> tuple[Any, Any]:
     tensorboard = _require("torch.utils.tensorboard", "tensorboard")
-    writer = tensorboard.SummaryWriter(str(run.path / "tensorboard"))
+    checkpoint = run.last_checkpoint()
+    # What was logged after the checkpoint will be logged again.
+    again_from = 1 + int(checkpoint.name.removeprefix("checkpoint-")) if checkpoint else 0
+    writer = tensorboard.SummaryWriter(str(run.path / "tensorboard"), purge_step=again_from)
 
     def log(step: int, metrics: Mapping[str, float]) -> None:
         for name, value in metrics.items():
