@@ -20,7 +20,7 @@ from rlpath.core.seeding import derive
 from rlpath.report.plots import line_plot
 from rlpath.tabular.bandits import ActionValues, GradientBandit, Played, Player, UpperConfidenceBound, play, testbed
 from rlpath.tabular.book import COLORS, Claim, curve, over_runs, publish, read_settings
-from rlpath.tabular.model import Array
+from rlpath.tabular.model import Array, Flags
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def run(settings: Settings, player: Player, mean: float = 0.0) -> Played:
     return play(player, true, settings.steps, np.random.default_rng(derive(settings.seed, "bandits", "play")))
 
 
-def end(values_RT: Array) -> Array:
+def end(values_RT: Array | Flags) -> Array:
     """Mean of each problem over the last tenth of the steps."""
     return values_RT[:, -max(1, values_RT.shape[1] // 10) :].mean(-1)
 

@@ -104,8 +104,9 @@ def random_steps() -> float:
 def cumulative_reward(seeds: range, figure: str, kappa: float) -> Array:
     """Figures 8.4 and 8.5: the reward (K, T) earned up to each step of a maze that changes once."""
     before, after, at, total = CHANGING[figure]
-    options = {"step_reward": 0.0, "goal_reward": 1.0}
-    first, second = (load_model("TextGrid-v0", rows=rows, **options).within(total) for rows in (before, after))
+    first, second = (
+        load_model("TextGrid-v0", total, rows=rows, step_reward=0.0, goal_reward=1.0) for rows in (before, after)
+    )
     learner = DynaQ(first, seeds, GAMMA, StepSize(CHANGING_ALPHA), planning=CHANGING_PLANNING, kappa=kappa)
     behavior = EpsilonGreedy(Schedule(EPSILON, EPSILON, 0))
     rewards = [x.r_t for x in experience(first, learner, behavior, seeds, total, {at: second})]

@@ -25,7 +25,7 @@ from rlpath.report.plots import BLUE, GRAY, GREEN, ORANGE, PURPLE, RED, Line
 from rlpath.report.tables import text_table
 from rlpath.runs.provenance import manifest
 from rlpath.runs.run_folder import config_hash
-from rlpath.tabular.model import Array
+from rlpath.tabular.model import Array, Ints
 
 COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE, GRAY)
 HEAD = ("figure", "what", "book", "ours [95 %]", "runs")
@@ -67,7 +67,7 @@ def over_runs(
     return Claim(figure, what, book, inside, len(values_K), digits)
 
 
-def curve(label: str, x: Sequence[float] | Array, values_KX: Array, color: str) -> Line:
+def curve(label: str, x: Sequence[float] | Array | Ints, values_KX: Array, color: str) -> Line:
     """The mean over runs with a band of 1.96 standard errors."""
     mean, error = values_KX.mean(0), values_KX.std(0, ddof=1) / np.sqrt(len(values_KX))
     return Line(label, x, mean, color, band=(mean - 1.96 * error, mean + 1.96 * error))
@@ -82,9 +82,8 @@ def read_settings(kind: type[Settings], smoke: Settings, description: str | None
     Raises `InputError` where a number is below its least: 1, for `runs` 2 (an interval needs as many), for `seed` 0.
     """
     words = [word for word in sys.argv[1:] if word != "--smoke"]
-    settings = tyro.cli(
-        kind, default=smoke if len(words) < len(sys.argv) - 1 else None, args=words, description=description
-    )
+    default = smoke if len(words) < len(sys.argv) - 1 else kind()
+    settings = tyro.cli(kind, default=default, args=words, description=description)
     for name, value in asdict(settings).items():  # pyright: ignore[reportArgumentType]
         least = {"seed": 0, "runs": 2}.get(name, 1)
         if isinstance(value, int) and value < least:

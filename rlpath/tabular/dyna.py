@@ -16,7 +16,7 @@ import numpy as np
 
 from rlpath.core.seeding import derive
 from rlpath.tabular.chains import Step
-from rlpath.tabular.model import Array, Model
+from rlpath.tabular.model import Array, Ints, Model
 from rlpath.tabular.td import QLearning
 
 BLOCK = 256
@@ -65,7 +65,7 @@ class DynaQ(QLearning):
         for u_K in next(self.draws):
             self._plan(u_K)
 
-    def _know(self, pair_K: Array) -> None:
+    def _know(self, pair_K: Ints) -> None:
         new = np.flatnonzero(~self.is_known_KP[self.k, pair_K])
         self.known_KP[new, self.count_K[new]] = pair_K[new]
         self.is_known_KP[new, pair_K[new]] = True

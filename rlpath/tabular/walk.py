@@ -103,7 +103,8 @@ def large_walk() -> tuple[Array, Array]:
     p = np.zeros((LARGE, LARGE))
     inside = (to >= 0) & (to < LARGE)
     np.add.at(p, (np.nonzero(inside)[0], to[inside]), 1 / len(jumps))
-    return p, ((to >= LARGE).sum(-1) - (to < 0).sum(-1)) / len(jumps)
+    rewards = ((to >= LARGE).sum(-1) - (to < 0).sum(-1)) / len(jumps)
+    return p, rewards.astype(np.float64)
 
 
 @cache
@@ -111,7 +112,8 @@ def large_walk_values() -> tuple[Array, Array]:
     """Exact values (S,), and the share of time (S,) spent in each state from the start in state 500, S&B (9.2)."""
     p, r = large_walk()
     visits = np.linalg.solve((np.eye(LARGE) - p).T, np.eye(LARGE)[LARGE // 2 - 1])
-    return np.linalg.solve(np.eye(LARGE) - p, r), visits / visits.sum()
+    v = np.linalg.solve(np.eye(LARGE) - p, r)
+    return v.astype(np.float64), (visits / visits.sum()).astype(np.float64)
 
 
 def groups() -> Array:
@@ -126,10 +128,9 @@ def aggregated_limits() -> tuple[Array, Array]:
     """
     (p, r), (v, mu), x = large_walk(), large_walk_values(), groups()
     weighted = x.T * mu
-    return (
-        np.linalg.solve(weighted @ x, weighted @ v),
-        np.linalg.solve(weighted @ (x - p @ x), weighted @ r),
-    )
+    mc = np.linalg.solve(weighted @ x, weighted @ v)
+    td = np.linalg.solve(weighted @ (x - p @ x), weighted @ r)
+    return mc.astype(np.float64), td.astype(np.float64)
 
 
 def value_error(w_G: Array) -> Array:

@@ -103,10 +103,10 @@ KINDS = ("weight", "bias")
 class OurSeeds(DummyVecEnv):
     """Copies that start where ours do."""
 
-    def seed(self, seed: int | None = None) -> list[int]:
+    def seed(self, seed: int | None = None) -> list[int | None]:
         """Remember what each copy will be reset with."""
         assert seed is not None
-        self._seeds = reset_seeds(seed, self.num_envs)
+        self._seeds = [*reset_seeds(seed, self.num_envs)]
         return self._seeds
 
 

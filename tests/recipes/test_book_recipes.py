@@ -13,12 +13,13 @@ import pytest
 from rlpath.core.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-RECIPES = {"bandits": 8, "prediction": 5, "maximization_bias": 1, "dyna": 3, "blackjack": 2}
+RECIPES = {"bandits": 8, "prediction": 5, "maximization_bias": 1, "dyna": 3, "blackjack": 2, "deep_sea": 1}
 """Recipes, and the figures that each draws."""
 SMALLER = {
     "bandits": ["--runs", "4", "--steps", "20"],
     "prediction": ["--runs", "2", "--episodes", "4", "--large-episodes", "20"],
     "dyna": ["--episodes", "1"],
+    "deep_sea": ["--most", "4"],
     "blackjack": ["--steps", "200", "--episodes", "20"],
 }
 

