@@ -13,7 +13,15 @@ import pytest
 from rlpath.core.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-RECIPES = {"bandits": 8, "prediction": 5, "maximization_bias": 1, "dyna": 3, "blackjack": 2, "deep_sea": 1}
+RECIPES = {
+    "bandits": 8,
+    "prediction": 5,
+    "maximization_bias": 1,
+    "dyna": 3,
+    "blackjack": 2,
+    "deep_sea": 1,
+    "matrix_games": 2,
+}
 """Recipes, and the figures that each draws."""
 SMALLER = {
     "bandits": ["--runs", "4", "--steps", "20"],
