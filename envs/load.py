@@ -1,15 +1,20 @@
 """Problem sets by name, as recipes take them: `gsm8k`, `arithmetic:add-2`, `word-problems`, `countdown:3`,
-`reasoning-gym:gsm_symbolic`."""
+`reasoning-gym:gsm_symbolic`; and environments of several turns: `calculator`, `number-guessing:15`, `python`."""
 
 from __future__ import annotations
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import ProblemSet
 from rlpath.envs.arithmetic import LEVELS, arithmetic
+from rlpath.envs.calculator import calculator
+from rlpath.envs.code_tasks import code_tasks, own_code_tasks
 from rlpath.envs.countdown import countdown
 from rlpath.envs.gsm8k import gsm8k
+from rlpath.envs.number_guessing import number_guessing
+from rlpath.envs.python_tool import python_questions
 from rlpath.envs.reasoning_gym import reasoning_gym
 from rlpath.envs.splits import Side
+from rlpath.envs.text_search import text_search
 from rlpath.envs.word_problems import word_problems
 
 NAMES = (
@@ -19,6 +24,8 @@ NAMES = (
     "countdown:<2 to 6>",
     "reasoning-gym:<task>",
 )
+ENVIRONMENTS = ("calculator", "number-guessing", "python", "mbpp-turns", "own-code", "text-search")
+"""Families of environments: a completion is an episode of several turns."""
 
 
 def problem_set(
@@ -42,4 +49,28 @@ def problem_set(
         return word_problems(split, variant or "mixed", size=size, seed=seed, held_out_fraction=held_out_fraction)
     if name == "gsm8k":
         return gsm8k(split, size=size, seed=seed)
-    raise InputError(f"{name!r} is no problem set: one of {', '.join(NAMES)}")
+    if family in ENVIRONMENTS:
+        return environment_named(name, split, size=size, seed=seed, held_out_fraction=held_out_fraction)
+    raise InputError(f"{name!r} is no problem set: one of {', '.join((*NAMES, *ENVIRONMENTS))}")
+
+
+def environment_named(
+    name: str, split: Side, *, size: int | None = None, seed: int = 0, held_out_fraction: float = 0.25
+) -> ProblemSet:
+    """The named environment's problems. Raises InputError for an unknown name, and whatever the environment refuses."""
+    family, _, variant = name.partition(":")
+    if family == "calculator":
+        drawn = {"size": size or 1000, "seed": seed, "held_out_fraction": held_out_fraction}
+        return calculator(split, variant or "mixed", **drawn)
+    if family == "mbpp-turns":
+        return code_tasks(split, size=size, seed=seed, partial=variant == "partial")
+    if family == "own-code":
+        return own_code_tasks(split, partial=variant == "partial")
+    drawn = {"size": size or 200, "seed": seed, "held_out_fraction": held_out_fraction}
+    if family == "number-guessing" and (variant or "15").isdecimal():
+        return number_guessing(split, numbers=int(variant or 15), **drawn)
+    if family == "python":
+        return python_questions(split, **drawn)
+    if family == "text-search":
+        return text_search(split, **drawn)
+    raise InputError(f"{name!r} is no environment: one of {', '.join(ENVIRONMENTS)}")

@@ -69,7 +69,7 @@ def one_side(
     return ExampleSet(name, split, tuple(side[:size]), source, tuple(told))
 
 
-def pairs_of_judged(
+def pairs_of_verified(
     rows: Sequence[Mapping[str, Any]], *, per_prompt: int = 4, seed: int = 0, name: str = "the verifier's pairs"
 ) -> list[Preference]:
     """Pairs of a correct and a wrong answer to the same prompt, at most `per_prompt` of them each.

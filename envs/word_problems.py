@@ -22,7 +22,7 @@ LEVELS = ("one-step", "two-step", "mixed")
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class StoryTemplate:
     """A story told of numbers `{a}`, `{b}`, `{c}`: which operations lead to its answer, one after the other."""
 
     text: str
@@ -30,22 +30,30 @@ class Story:
 
 
 ONE_STEP = (
-    Story("{name} has {a} {things} and finds {b} more. How many {things} does {name} have now?", "+"),
-    Story("There are {a} {things} on the table and {b} {things} in a box. How many {things} are there?", "+"),
-    Story("{name} bought {a} {things} on Monday and {b} on Tuesday. How many {things} did {name} buy?", "+"),
-    Story("{name} has {a} {things} and gives {b} to {other}. How many {things} does {name} have left?", "-"),
-    Story("A shop had {a} {things} and sold {b} of them. How many {things} are left in the shop?", "-"),
-    Story("{name} needs {a} {things} and has {b}. How many more {things} does {name} need?", "-"),
-    Story("There are {a} bags with {b} {things} in each. How many {things} are in the bags?", "*"),
-    Story("{name} packs {b} {things} into each of {a} boxes. How many {things} does {name} pack?", "*"),
+    StoryTemplate("{name} has {a} {things} and finds {b} more. How many {things} does {name} have now?", "+"),
+    StoryTemplate("There are {a} {things} on the table and {b} {things} in a box. How many {things} are there?", "+"),
+    StoryTemplate("{name} bought {a} {things} on Monday and {b} on Tuesday. How many {things} did {name} buy?", "+"),
+    StoryTemplate("{name} has {a} {things} and gives {b} to {other}. How many {things} does {name} have left?", "-"),
+    StoryTemplate("A shop had {a} {things} and sold {b} of them. How many {things} are left in the shop?", "-"),
+    StoryTemplate("{name} needs {a} {things} and has {b}. How many more {things} does {name} need?", "-"),
+    StoryTemplate("There are {a} bags with {b} {things} in each. How many {things} are in the bags?", "*"),
+    StoryTemplate("{name} packs {b} {things} into each of {a} boxes. How many {things} does {name} pack?", "*"),
 )
 TWO_STEP = (
-    Story("{name} has {a} {things}, finds {b} more and then gives {c} to {other}. How many are left?", "+-"),
-    Story("A shop had {a} {things}, sold {b} and then got {c} new ones. How many {things} does it have now?", "-+"),
-    Story("{name} has {a} {things}. {other} has {b} more, and buys another {c}. How many has {other} now?", "++"),
-    Story("There are {a} bags with {b} {things} in each, and {c} {things} on the floor. How many are there?", "*+"),
-    Story("{name} fills {a} boxes with {b} {things} each and sells {c} of the {things}. How many are left?", "*-"),
-    Story("{name} had {a} {things}, lost {b} and gave {c} to {other}. How many {things} are left?", "--"),
+    StoryTemplate("{name} has {a} {things}, finds {b} more and then gives {c} to {other}. How many are left?", "+-"),
+    StoryTemplate(
+        "A shop had {a} {things}, sold {b} and then got {c} new ones. How many {things} does it have now?", "-+"
+    ),
+    StoryTemplate(
+        "{name} has {a} {things}. {other} has {b} more, and buys another {c}. How many has {other} now?", "++"
+    ),
+    StoryTemplate(
+        "There are {a} bags with {b} {things} in each, and {c} {things} on the floor. How many are there?", "*+"
+    ),
+    StoryTemplate(
+        "{name} fills {a} boxes with {b} {things} each and sells {c} of the {things}. How many are left?", "*-"
+    ),
+    StoryTemplate("{name} had {a} {things}, lost {b} and gave {c} to {other}. How many {things} are left?", "--"),
 )
 
 
@@ -98,7 +106,7 @@ def steps(operations: str, numbers: tuple[int, ...]) -> list[tuple[int, str, int
     return found
 
 
-def _problem(story: Story, numbers: tuple[int, ...], rng: random.Random) -> Problem:
+def _problem(story: StoryTemplate, numbers: tuple[int, ...], rng: random.Random) -> Problem:
     name, other = rng.sample(NAMES, 2)
     thing = rng.choice(THINGS)
     values = dict(zip("abc", numbers, strict=False))

@@ -11,7 +11,7 @@ from typing import Any
 from rlpath.core.errors import InputError
 from rlpath.core.files import disk_errors
 from rlpath.evals.compare.comparison import Aggregate
-from rlpath.evals.compare.prereg_check import Analysis, Result, check_prereg
+from rlpath.evals.compare.prereg_check import Analysis, RecordedResult, check_prereg
 from rlpath.evals.measure.clusters import clusters_of, copies
 from rlpath.evals.suite.entrants import ModelEntry, resolve_models
 from rlpath.evals.suite.harness import Plan, Progress, TaskRun, check_chat, run_tasks
@@ -332,4 +332,4 @@ def _rulings(analyses: tuple[Analysis, ...], facts: Mapping[str, Any], prereg: P
     """What became of the plan's rules, none where no plan was given."""
     if prereg is None:
         return ()
-    return tuple(check_prereg(read_prereg(prereg), Result(analyses, facts.get("prereg"))).lines())
+    return tuple(check_prereg(read_prereg(prereg), RecordedResult(analyses, facts.get("prereg"))).lines())

@@ -62,7 +62,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Row:
+class AblationRow:
     """One arm against the baseline. Scores are mean returns; `p` is corrected."""
 
     arm: str
@@ -102,7 +102,7 @@ def scores(runs: Sequence[Path]) -> tuple[list[float], list[float]]:
     return [learning_curve(record).area for record in records], [last_mean(record) or 0.0 for record in records]
 
 
-def compare(arms: dict[str, tuple[list[float], list[float]]]) -> list[Row]:
+def compare(arms: dict[str, tuple[list[float], list[float]]]) -> list[AblationRow]:
     """Every arm but the first against the first."""
     (area_0, last_0), *others = arms.values()
     effects = [paired_difference_of_runs(area_0, area) for area, _ in others]
@@ -111,11 +111,11 @@ def compare(arms: dict[str, tuple[list[float], list[float]]]) -> list[Row]:
         list(arms)[1:], others, effects, holm([effect.p for effect in effects]), strict=True
     ):
         improvement = probability_of_improvement([[x] for x in area], [[x] for x in area_0]).estimate
-        rows.append(Row(name, area, last, effect, paired_difference_of_runs(last_0, last), improvement, p))
+        rows.append(AblationRow(name, area, last, effect, paired_difference_of_runs(last_0, last), improvement, p))
     return rows
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[AblationRow]) -> str:
     """The rows as text."""
     head = ("changed", "effect on the whole", "after training", "P(better)", "p (Holm)", "verdict")
     cells = [
@@ -131,7 +131,7 @@ def shown(difference: Difference) -> str:
     return f"{interval.estimate:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]"
 
 
-def figure(rows: Sequence[Row]) -> str:
+def figure(rows: Sequence[AblationRow]) -> str:
     """The effects with their intervals, as SVG."""
     at = [float(i) for i in range(len(rows))]
     effects = [row.effect.interval for row in rows]

@@ -5,8 +5,8 @@
     accelerate launch recipes/dpo.py --preset gpu-24gb --model runs/sft_gsm8k/<hash>/seed-0/model
 
 The verifier's pairs are a correct against a wrong sample of one problem; the reference's log-probabilities are computed
-once. The run reports how often the better answer of held-out pairs is the likelier one, before and after, and pass@k
-on held-out problems. Start it from a trained adapter to climb from SFT: the reference is then the SFT model.
+once. The run reports how often the better answer of held-out pairs is the more probable one, before and after, and
+pass@k on held-out problems. Start it from a trained adapter to climb from SFT: the reference is then the SFT model.
 """
 
 from __future__ import annotations

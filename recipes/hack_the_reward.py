@@ -5,7 +5,7 @@
     python recipes/hack_the_reward.py --exhibit added-format --seeds 0-2
     python recipes/hack_the_reward.py --exhibit overoptimization --seeds 0-2
 
-Every arm is trained, in a run folder of its own that the same command goes on with; every completion is judged once
+Every arm is trained, in a run folder of its own that the same command goes on with; every completion is verified once
 more by the true verifier. The result is `runs/hack_the_reward/<exhibit>/index.html` with `curves.json` and an SVG for
 each arm.
 """
@@ -29,7 +29,7 @@ from rlpath.envs.arithmetic import arithmetic
 from rlpath.exhibits.biased_preferences import reward_model
 from rlpath.exhibits.linear_reward import Features, LinearReward
 from rlpath.exhibits.overoptimization import best_of_rows, overoptimization_section, sample_best_of
-from rlpath.exhibits.reward_hacking import Arm, Curve, Exhibit, train_arm, write_exhibit, write_json
+from rlpath.exhibits.reward_hacking import Arm, Exhibit, RewardCurve, train_arm, write_exhibit, write_json
 from rlpath.models.load import load_model, load_tokenizer, resolve_model
 from rlpath.models.rollouts import PolicySampler, load_sampler
 from rlpath.posttrain.settings import GRPOSettings, PolicySettings, PPOSettings
@@ -67,7 +67,7 @@ def main() -> None:
     prepare_cpu()
     shared = Shared(settings)
     exhibit = EXHIBITS[settings.exhibit](shared)
-    curves: dict[str, dict[int, Curve]] = {}
+    curves: dict[str, dict[int, RewardCurve]] = {}
     for arm in exhibit.arms:
         for seed in seeds:
             print(f"{exhibit.name}, {arm.name}, seed {seed}", flush=True)
@@ -156,7 +156,7 @@ class Shared:
         rows = [[name, *("–" if fit[key] is None else f"{fit[key]:.3g}" for key in FIT)] for name, fit in fits.items()]
         return [page.section("The reward models", page.table(head, rows))]
 
-    def overoptimize(self, seeds: Sequence[int], curves: Mapping[int, Curve], folder: Path) -> list[str]:
+    def overoptimize(self, seeds: Sequence[int], curves: Mapping[int, RewardCurve], folder: Path) -> list[str]:
         """Best-of-n by each seed's reward model, beside what PPO did to it."""
         problems = addition()
         few = replace(problems, problems=problems.problems[-len(self.best_of) * 4 :])

@@ -1,11 +1,11 @@
-"""The post-training ladder on one small model: base, SFT, then DPO, PPO and GRPO from the same SFT checkpoint.
+"""The post-training ladder on one small model: base, SFT, then rejection sampling, DPO, PPO and GRPO from that SFT.
 
     python recipes/ladder.py
     python recipes/ladder.py --tasks arithmetic --seeds 0 1 2
     python recipes/ladder.py --smoke
 
-Every stage is evaluated in the same way on the same held-out problems. DPO, PPO and GRPO start from the weights that
-SFT left, have the same verifier, and sample the same number of completions under the same length limit; the tokens that
+Every stage is evaluated in the same way on the same held-out problems. The stages after SFT start from the weights that
+it left, have the same verifier, and sample the same number of completions under the same length limit; the tokens that
 came of it are in the table. Each stage of each seed is a process with a run folder of its own: a ladder that
 was stopped goes on with the same command.
 
@@ -33,6 +33,7 @@ from rlpath.exhibits import ladder_page as ladder
 from rlpath.posttrain.dpo import DPOSettings, run_dpo_on_problems
 from rlpath.posttrain.experiment import read_settings
 from rlpath.posttrain.on_policy import run_experiment
+from rlpath.posttrain.rejection import RejectionSettings, run_rejection_sampling
 from rlpath.posttrain.settings import GRPOSettings, PPOSettings
 from rlpath.posttrain.sft import run_sft
 from rlpath.posttrain.tuning_settings import ExaminedSettings
@@ -40,7 +41,7 @@ from rlpath.runs.run_folder import config_hash, run_path
 
 
 @dataclass(frozen=True)
-class Task:
+class LadderTask:
     """Problems, how many solutions SFT is shown and for how many steps, rollouts of PPO and GRPO, tokens an answer."""
 
     problems: str
@@ -51,9 +52,11 @@ class Task:
 
 
 TASKS = {
-    "digits": Task("arithmetic:add-1", demonstrations=20, sft_steps=10, rollouts=20, max_completion_length=8),
-    "arithmetic": Task("arithmetic:add-1x2", demonstrations=64, sft_steps=30, rollouts=40, max_completion_length=24),
-    "word-problems": Task(
+    "digits": LadderTask("arithmetic:add-1", demonstrations=20, sft_steps=10, rollouts=20, max_completion_length=8),
+    "arithmetic": LadderTask(
+        "arithmetic:add-1x2", demonstrations=64, sft_steps=30, rollouts=40, max_completion_length=24
+    ),
+    "word-problems": LadderTask(
         "word-problems:mixed", demonstrations=200, sft_steps=40, rollouts=24, max_completion_length=48
     ),
 }
@@ -177,6 +180,18 @@ def dpo_settings(place: Place) -> DPOSettings:
     )
 
 
+def rejection_settings(place: Place) -> RejectionSettings:
+    return RejectionSettings(
+        **place.common,
+        steps=max(1, 3 * place.rollouts // 2),
+        batch=16,
+        micro_batch=16,
+        learning_rate=1e-4,
+        prompts=place.rollouts * PROMPTS,
+        samples=GROUP,
+    )
+
+
 def ppo_settings(place: Place) -> PPOSettings:
     return PPOSettings(**place.policy, learning_rate=2e-4, mini_batch=32)
 
@@ -192,6 +207,10 @@ def sft(place: Place, settings: Any) -> None:
 
 def dpo(place: Place, settings: Any) -> None:
     run_dpo_on_problems("dpo", settings, place.problems("train"), place.held_out())
+
+
+def rejection(place: Place, settings: Any) -> None:
+    run_rejection_sampling("rejection", settings, place.problems("train"), place.held_out())
 
 
 def ppo(place: Place, settings: Any) -> None:
@@ -214,6 +233,7 @@ class Stage:
 
 STAGES = (
     Stage("sft", ladder.BASE, sft_settings, sft),
+    Stage("rejection", "sft", rejection_settings, rejection),
     Stage("dpo", "sft", dpo_settings, dpo),
     Stage("ppo", "sft", ppo_settings, ppo),
     Stage("grpo", "sft", grpo_settings, grpo),
@@ -264,7 +284,7 @@ def climb(settings: Settings, words: Sequence[str]) -> None:
     times = read_json(settings.folder / "times.json")
     tasks = {
         task: [
-            ladder.Stage(
+            ladder.StageRuns(
                 stage.name,
                 stage.start,
                 tuple(run_folder(settings, task, stage, seed) for seed in settings.seeds),

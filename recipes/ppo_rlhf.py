@@ -7,7 +7,7 @@
 Without a reward model it learns the sums of `grpo_arithmetic.py` from the same verifier, on the same held-out
 problems. With one, that model's score is the reward, less the KL penalty, and the verifier only
 watches: the report shows whether proxy reward and true reward rise together. The algorithm is the loop of
-`rlpath/posttrain/loop.py`, with `ppo.py` for the critic.
+`rlpath/posttrain/loop.py`, with `ppo_rlhf.py` for the critic.
 """
 
 from __future__ import annotations

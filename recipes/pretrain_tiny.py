@@ -70,7 +70,7 @@ PRESETS |= {name: replace(PRESETS["cpu"], preset=name) for name in ("gpu-24gb", 
 
 
 @dataclass(slots=True)
-class Corpus:
+class TokenStreams:
     """Tokens to learn from and tokens held out, each one stream."""
 
     training: torch.Tensor
@@ -85,14 +85,14 @@ class Corpus:
         return rows[:, :-1], rows[:, 1:]
 
 
-def prepare(settings: Settings) -> tuple[Any, Corpus, dict[str, int]]:
+def prepare(settings: Settings) -> tuple[Any, TokenStreams, dict[str, int]]:
     """Tokenizer, corpus, and how many documents of each kind it holds."""
     documents, counts = tiny_text(settings.level, settings.documents, settings.seed)
     kept_out = documents[: len(documents) // HELD_OUT]
     training = documents[len(kept_out) :]
     tokenizer = tokenizer_for(training, settings.vocabulary, digits=True)
     streams = (torch.tensor(token_stream(tokenizer, part)) for part in (training, kept_out))
-    corpus = Corpus(*streams, held_out_bytes=sum(len(document.encode()) for document in kept_out))
+    corpus = TokenStreams(*streams, held_out_bytes=sum(len(document.encode()) for document in kept_out))
     if len(corpus.held_out) <= settings.context + 1:
         raise InputError(f"--documents {settings.documents} is too few for sequences of {settings.context} tokens")
     return tokenizer, corpus, counts
@@ -104,7 +104,7 @@ def rate(step: int, settings: Settings) -> float:
     return settings.learning_rate * warm * (0.1 + 0.45 * (1 + math.cos(math.pi * step / settings.steps)))
 
 
-def train(run: RunFolder, model: GPT, corpus: Corpus, settings: Settings) -> None:
+def train(run: RunFolder, model: GPT, corpus: TokenStreams, settings: Settings) -> None:
     """Train to the last step, from the last checkpoint where there is one."""
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.95), weight_decay=0.1, fused=True)
     first = 0
@@ -139,7 +139,7 @@ def train(run: RunFolder, model: GPT, corpus: Corpus, settings: Settings) -> Non
 
 
 @torch.inference_mode()
-def bits_a_byte(model: GPT, corpus: Corpus) -> float:
+def bits_a_byte(model: GPT, corpus: TokenStreams) -> float:
     """Cross-entropy of the held-out documents in bits a byte; the tokens left over behind the last sequence not."""
     context = model.shape.context
     rows = (len(corpus.held_out) - 1) // context

@@ -27,7 +27,9 @@ class Settings(ExaminedSettings):
     """JSON lines with prompt and completion; without it, OctoPack's hand-picked set in RLPATH_DATA"""
 
 
-CPU = Settings(steps=40, batch=8, max_length=512, held_out=60, eval_problems=24, max_completion_length=24)
+CPU = Settings(
+    steps=40, batch=8, micro_batch=2, max_length=512, held_out=60, eval_problems=24, max_completion_length=24
+)
 GPU = replace(
     CPU,
     preset="gpu-24gb",

@@ -29,7 +29,7 @@ class Settings(ExaminedSettings):
     """how many training solutions are shown; 0 is all there are"""
 
 
-CPU = Settings(steps=64, batch=8, eval_problems=24, eval_samples=4, max_completion_length=128)
+CPU = Settings(steps=64, batch=8, micro_batch=2, eval_problems=24, eval_samples=4, max_completion_length=128)
 PRESETS = {
     "smoke": replace(
         CPU,

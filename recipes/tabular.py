@@ -21,11 +21,11 @@ import tyro
 
 from rlpath.core.errors import run_command
 from rlpath.core.files import write_atomic
-from rlpath.report.page import heading, page, plots, section, soft, table
+from rlpath.report.page import heading, page, plots, preformatted, section, soft, table
 from rlpath.runs.run_folder import config_hash
 from rlpath.tabular.dp import optimum, value_iteration
 from rlpath.tabular.draw import draw_policy
-from rlpath.tabular.experiment import RECIPE, Outcome, curves_plot, interval, run_method
+from rlpath.tabular.experiment import RECIPE, MethodResult, curves_plot, interval, run_method
 from rlpath.tabular.model import Array, Model
 from rlpath.tabular.settings import TabularSettings
 from rlpath.tabular.stationary import Stationary, best_stationary
@@ -61,7 +61,7 @@ TUNED: dict[str, dict[str, dict[str, Any]]] = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reference:
+class Optimum:
     """What can be had at all, by dynamic programming."""
 
     model: Model
@@ -110,13 +110,13 @@ def read_settings(words: Sequence[str]) -> TabularSettings:
     return tyro.cli(TabularSettings, default=default, args=words, description=__doc__)
 
 
-def solve(model: Model, gamma: float) -> Reference:
+def solve(model: Model, gamma: float) -> Optimum:
     """The optimum inside the limit, the best stationary policy found, and optimal action values."""
     stationary = best_stationary(model)
-    return Reference(model, optimum(model), stationary, value_iteration(model, min(gamma, 0.9999)).q_SA)
+    return Optimum(model, optimum(model), stationary, value_iteration(model, min(gamma, 0.9999)).q_SA)
 
 
-def progress(outcome: Outcome) -> str:
+def progress(outcome: MethodResult) -> str:
     """One line a method: what was trained now and what was there already."""
     chosen, kept = outcome.settings, len(outcome.seeds) - outcome.trained_now
     trained = f"{outcome.trained_now} seeds × {chosen.steps} steps in {outcome.seconds:.1f} s"
@@ -137,7 +137,7 @@ HEAD = (
 )
 
 
-def rows(outcomes: Sequence[Outcome], reference: Reference) -> list[tuple[str, ...]]:
+def rows(outcomes: Sequence[MethodResult], reference: Optimum) -> list[tuple[str, ...]]:
     """One row a method. Returns are undiscounted and inside the time limit."""
     made = []
     for outcome in outcomes:
@@ -172,7 +172,7 @@ def as_text(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
 
 
-def drawings(settings: TabularSettings, outcomes: Sequence[Outcome], reference: Reference) -> list[tuple[str, str]]:
+def drawings(settings: TabularSettings, outcomes: Sequence[MethodResult], reference: Optimum) -> list[tuple[str, str]]:
     """Policies as arrows: the optimum without a limit, and each method's first seed. None where there is no grid."""
     env = settings.environment()
     pictures = [("optimal policy, discounted", draw_policy(env, reference.q_SA))]
@@ -184,7 +184,7 @@ def drawings(settings: TabularSettings, outcomes: Sequence[Outcome], reference: 
     return [(title, picture) for title, picture in pictures if picture]
 
 
-def write_report(settings: TabularSettings, outcomes: Sequence[Outcome], reference: Reference) -> str:
+def write_report(settings: TabularSettings, outcomes: Sequence[MethodResult], reference: Optimum) -> str:
     """Write report.html and a curve of each method beside the seeds (for `all`, in a folder of its own)."""
     folder = outcomes[0].folder
     if settings.algorithm == "all":
@@ -193,7 +193,9 @@ def write_report(settings: TabularSettings, outcomes: Sequence[Outcome], referen
     curves = {outcome.settings.algorithm: curves_plot(outcome, reference.optimum) for outcome in outcomes}
     for method, curve in curves.items():
         write_atomic(folder / f"curves-{method}.svg", curve)
-    policies = "".join(f"<pre>{title}\n\n{picture}</pre>" for title, picture in drawings(settings, outcomes, reference))
+    policies = "".join(
+        preformatted(f"{title}\n\n{picture}") for title, picture in drawings(settings, outcomes, reference)
+    )
     body = [
         heading(f"Tabular methods on {reference.model.name}"),
         *(soft(sentence) for sentence in reference.sentences()),

@@ -8,10 +8,12 @@ the gold answer fails too is nothing decided. `failures` counts what was caught,
 from __future__ import annotations
 
 import functools
+import json
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from rlpath.core.errors import InputError
 from rlpath.core.types import Status, Verdict
 
 MAX_COMPLETION = 2_000_000
@@ -34,7 +36,7 @@ def guarded(call: Callable[..., Verdict]) -> Callable[..., Verdict]:
 
     @functools.wraps(call)
     def entry(self: Any, completion: str, gold: Any, question: str | None = None, truncated: bool = False) -> Verdict:
-        wanted = str(gold) if isinstance(gold, int | float) and not isinstance(gold, bool) else gold
+        wanted = _as_text(gold, getattr(self, "structured_gold", False))
         if missing(wanted) or not isinstance(wanted, str):
             return Verdict.of(Status.UNDECIDED, reason=f"there is no gold answer: {str(gold)[:80]!r}")
         if not isinstance(completion, str):
@@ -44,10 +46,22 @@ def guarded(call: Callable[..., Verdict]) -> Callable[..., Verdict]:
         question = question if isinstance(question, str) else None
         try:
             return call(self, completion, wanted, question=question, truncated=truncated)
+        except InputError:  # tells the user what to mend
+            raise
         except Exception as error:  # noqa: BLE001 - the one place that keeps a training run alive
             return _failed(call, self, wanted, error)
 
     return entry
+
+
+def _as_text(gold: object, structured: bool) -> object:
+    """A number as text, and a list or object as JSON where the verifier reads such golds; anything else as it is."""
+    if structured and isinstance(gold, list | tuple | dict):
+        try:
+            return json.dumps(gold)
+        except (TypeError, ValueError, RecursionError):
+            return None
+    return str(gold) if isinstance(gold, int | float) and not isinstance(gold, bool) else gold
 
 
 def _failed(call: Callable[..., Verdict], verifier: Any, gold: Any, error: Exception) -> Verdict:

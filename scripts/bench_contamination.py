@@ -85,7 +85,7 @@ class Args:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadTiming:
     """CPU seconds of one reading, the making of the index left out, and the share of the planted copies found."""
 
     seconds: float
@@ -103,7 +103,7 @@ def main(args: Args) -> int:
         index.mkdir()
         planted = write_text(Path(data), folder, args, benchmarks)
         write_items(index / "items.jsonl", benchmarks)
-        methods: dict[str, Callable[[], Reading]] = {"rlpath": lambda: read_by_rlpath(folder, benchmarks, planted)}
+        methods: dict[str, Callable[[], ReadTiming]] = {"rlpath": lambda: read_by_rlpath(folder, benchmarks, planted)}
         if not args.alone:
             methods["plain Python set"] = lambda: read_by_set(folder, benchmarks, planted)
         if args.datatrove is not None and not args.alone:
@@ -113,9 +113,9 @@ def main(args: Args) -> int:
     return 0
 
 
-def report(methods: dict[str, Callable[[], Reading]], rounds: int, megabytes: float) -> None:
+def report(methods: dict[str, Callable[[], ReadTiming]], rounds: int, megabytes: float) -> None:
     """Interleave the methods, print every round and the best of each."""
-    readings: dict[str, list[Reading]] = {name: [] for name in methods}
+    readings: dict[str, list[ReadTiming]] = {name: [] for name in methods}
     for _ in range(rounds):
         for name, read in methods.items():
             readings[name].append(read())
@@ -171,7 +171,7 @@ def rows(folder: Path) -> Iterator[bytes]:
             yield from file
 
 
-def read_by_rlpath(folder: Path, benchmarks: Sequence[Benchmark], planted: dict[int, tuple[str, str]]) -> Reading:
+def read_by_rlpath(folder: Path, benchmarks: Sequence[Benchmark], planted: dict[int, tuple[str, str]]) -> ReadTiming:
     """This project's check; recall is of the planted items by name."""
     started = time.process_time()
     check_overlap([], benchmarks)
@@ -180,16 +180,16 @@ def read_by_rlpath(folder: Path, benchmarks: Sequence[Benchmark], planted: dict[
     found = check_overlap(documents(training_files([folder])), benchmarks)
     seconds = time.process_time() - started - index_seconds
     wanted = set(planted.values())
-    return Reading(seconds, len(wanted & {(hit.benchmark, hit.item) for hit in found.hits}) / len(wanted))
+    return ReadTiming(seconds, len(wanted & {(hit.benchmark, hit.item) for hit in found.hits}) / len(wanted))
 
 
-def read_by_set(folder: Path, benchmarks: Sequence[Benchmark], planted: dict[int, tuple[str, str]]) -> Reading:
+def read_by_set(folder: Path, benchmarks: Sequence[Benchmark], planted: dict[int, tuple[str, str]]) -> ReadTiming:
     """The plain set; recall is of the rows that hold a copy."""
     grams = {gram for b in benchmarks for item in b.items for gram in joined(item.question) | joined(item.answer)}
     started = time.process_time()
     read = (json.loads(line) for line in rows(folder))
     flagged = {row["row"] for row in read if not grams.isdisjoint(joined(row["text"]))}
-    return Reading(time.process_time() - started, len(flagged & planted.keys()) / len(planted))
+    return ReadTiming(time.process_time() - started, len(flagged & planted.keys()) / len(planted))
 
 
 def joined(text: str) -> set[str]:
@@ -198,14 +198,14 @@ def joined(text: str) -> set[str]:
     return {" ".join(found[i : i + n]) for n in (8, 13) for i in range(len(found) - n + 1)}
 
 
-def read_by_datatrove(python: Path, folder: Path, index: Path, planted: dict[int, tuple[str, str]]) -> Reading:
+def read_by_datatrove(python: Path, folder: Path, index: Path, planted: dict[int, tuple[str, str]]) -> ReadTiming:
     """datatrove's filter in its own Python; recall is of the rows that hold a copy."""
     command = [str(python), "-c", DATATROVE, str(folder), str(index)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise InputError(f"{python} cannot run datatrove: {done.stderr.strip().splitlines()[-1]}")
     found = json.loads(done.stdout.splitlines()[-1])
-    return Reading(found["seconds"], len({int(row) for row in found["flagged"]} & planted.keys()) / len(planted))
+    return ReadTiming(found["seconds"], len({int(row) for row in found["flagged"]} & planted.keys()) / len(planted))
 
 
 if __name__ == "__main__":

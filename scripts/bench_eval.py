@@ -38,8 +38,8 @@ from rlpath.core.types import Completion, Decoding, ProblemSet
 from rlpath.evals.measure.evaluation import complete_and_verify
 from rlpath.evals.suite.agreement import (
     Answered,
-    Item,
-    Reading,
+    ComparedItem,
+    HarnessAnswer,
     first_difference,
     report_completions,
     report_verdicts,
@@ -155,7 +155,7 @@ def write_task(args: Args, folder: Path) -> None:
     (folder / f"{TASK}.yaml").write_text(json.dumps(task), encoding="utf-8")
 
 
-class Clock:
+class Stopwatch:
     """Wall and processor seconds since it was made, until it is stopped."""
 
     def __init__(self) -> None:
@@ -186,7 +186,7 @@ def run_ours(args: Args) -> dict[str, Any]:
     problems, plain = load(args)
     decoding = Decoding(args.max_tokens, temperature=0)
     plain.generate([plain.encode("1 + 1")], replace(decoding, max_tokens=1))
-    prompted, clock = Recorded(plain.sampler, plain.template, plain.exemplars), Clock()
+    prompted, clock = Recorded(plain.sampler, plain.template, plain.exemplars), Stopwatch()
     for start in range(0, len(problems), args.chunk):
         list(complete_and_verify(prompted, problems, problems.problems[start : start + args.chunk], decoding, "greedy"))
     clock.stop()
@@ -211,7 +211,7 @@ def run_peer(args: Args, folder: Path, batch: int) -> dict[str, Any]:
     )
     readings: dict[str, dict[str, Any]] = {}
     for row in found["samples"][TASK]:
-        reading = Reading(str(row["filtered_resps"][0]), bool(row["exact_match"]))
+        reading = HarnessAnswer(str(row["filtered_resps"][0]), bool(row["exact_match"]))
         readings.setdefault(row["doc"]["id"], {})[row["filter"]] = asdict(reading)
     rows = read_rows(folder)
     return {
@@ -231,7 +231,7 @@ def watched_model() -> Any:
                 if self.tok_batch_encode([request.args[0]])[0][0].tolist() != request.doc["ids"]:
                     raise SystemExit(f"{request.doc['id']}: the prompt is not ours token for token")
             self.raw: dict[tuple[int, ...], list[int]] = {}
-            self.clock = Clock()
+            self.clock = Stopwatch()
             texts = super().generate_until(requests, disable_tqdm)
             self.clock.stop()
             self.answers = {
@@ -272,7 +272,7 @@ def run_gaps(args: Args, folder: Path) -> dict[str, float]:
     return gaps
 
 
-def parted(items: Sequence[Item], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def parted(items: Sequence[ComparedItem], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """What `run_gaps` reads: the tokens before each difference, and the two tokens there."""
     found = []
     for item, row in zip(items, rows, strict=True):
@@ -309,7 +309,7 @@ def time_arm(arm: str, args: Args, folder: Path) -> None:
     (folder / f"{arm}.json").write_text(json.dumps(found), encoding="utf-8")
 
 
-def compare(args: Args, mine: dict[str, Any], theirs: dict[str, Any]) -> list[Item]:
+def compare(args: Args, mine: dict[str, Any], theirs: dict[str, Any]) -> list[ComparedItem]:
     """The items of both arms in the order of the rows, our verifier applied to both completions."""
     problems = load(args)[0]
     items = []
@@ -320,8 +320,8 @@ def compare(args: Args, mine: dict[str, Any], theirs: dict[str, Any]) -> list[It
             problems.verifier(one.text, problem.gold, question=problem.prompt, truncated=one.truncated)
             for one in (mine_one, theirs_one)
         )
-        read = {name: Reading(**reading) for name, reading in readings.items()}
-        items.append(Item(problem.id, problem.gold, mine_one, theirs_one, ours, reread, read))
+        read = {name: HarnessAnswer(**reading) for name, reading in readings.items()}
+        items.append(ComparedItem(problem.id, problem.gold, mine_one, theirs_one, ours, reread, read))
     return items
 
 

@@ -84,7 +84,7 @@ def run(arm: str, args: Args) -> tuple[float, float]:
     return float(wall), float(cpu)
 
 
-class Clock:
+class Stopwatch:
     """Wall and processor seconds since it was made."""
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ def rates(arm: str, args: Args) -> tuple[float, float]:
         vllm_sampler.sampling_params = endless
     encoded = [sampler.encode(prompt) for prompt in prompts]
     sampler.generate(encoded, Decoding(4, n=args.group_size, seed=1))
-    clock = Clock()
+    clock = Stopwatch()
     groups = sampler.generate(encoded, Decoding(args.length, n=args.group_size, seed=0))
     return clock.rates(sum(len(row.token_ids) for group in groups for row in group))
 
@@ -148,7 +148,7 @@ def _transformers(prompts: list[str], args: Args, dtype: str) -> tuple[float, fl
     torch.manual_seed(0)
     options: dict[str, Any] = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
     generate(**batch, **options, max_new_tokens=4)
-    clock = Clock()
+    clock = Stopwatch()
     output = generate(**batch, **options, max_new_tokens=args.length)
     return clock.rates(output[:, batch["input_ids"].shape[1] :].numel())
 
@@ -158,7 +158,7 @@ def _llama(prompts: list[str], args: Args) -> tuple[float, float]:
 
     model = llama_cpp.Llama(str(args.gguf), n_ctx=args.length + 256, verbose=False)
     model(prompts[0], max_tokens=4)
-    clock = Clock()
+    clock = Stopwatch()
     found = [model(prompt, max_tokens=args.length)["usage"]["completion_tokens"] for prompt in prompts]
     return clock.rates(sum(found))
 

@@ -32,7 +32,7 @@ class Args:
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchRow:
     completion: str
     gold: str
     expected: bool
@@ -53,8 +53,8 @@ def main(args: Args) -> int:
     return 0
 
 
-def measured(name: str, label: str, judge: Judge, rows: Sequence[Row]) -> str:
-    """One line of the table. Each gold answer is seen once before the clock starts, so that no one pays for imports."""
+def measured(name: str, label: str, judge: Judge, rows: Sequence[BenchRow]) -> str:
+    """One line of the table. Each gold answer is seen once beforehand, so that imports are not timed."""
     judge(rows[0].completion, rows[0].gold)
     started = time.process_time()
     scores = [judge(row.completion, row.gold) for row in rows]
@@ -66,20 +66,20 @@ def measured(name: str, label: str, judge: Judge, rows: Sequence[Row]) -> str:
     return f"{name:20}{label:24}{rate:>15.0f}{precision:>11.4f}{recall:>8.4f}{undecided:>11}"
 
 
-def gsm8k(data: Path, limit: int) -> list[Row]:
+def gsm8k(data: Path, limit: int) -> list[BenchRow]:
     """The labeled model solutions."""
     lines = (data / "verifier_cases/gsm8k_model_solutions.jsonl").read_text().splitlines()[:limit]
-    return [Row(r["completion"], r["gold"], r["expected"]) for r in map(json.loads, lines)]
+    return [BenchRow(r["completion"], r["gold"], r["expected"]) for r in map(json.loads, lines)]
 
 
-def math500(data: Path, limit: int) -> list[Row]:
+def math500(data: Path, limit: int) -> list[BenchRow]:
     """Each gold answer in three dresses, and the next problem's gold answer as a wrong one."""
     golds = [json.loads(line)["answer"] for line in (data / "math/math500.jsonl").read_text().splitlines()]
     rows = []
     for gold, other in zip(golds, golds[1:] + golds[:1], strict=True):
-        rows += [Row(f"Thus we get $\\boxed{{{written}}}$.", gold, True) for written in rewritten(gold)]
+        rows += [BenchRow(f"Thus we get $\\boxed{{{written}}}$.", gold, True) for written in rewritten(gold)]
         if not MathVerifier()(f"\\boxed{{{other}}}", gold).correct:
-            rows.append(Row(f"Thus we get $\\boxed{{{other}}}$.", gold, False))
+            rows.append(BenchRow(f"Thus we get $\\boxed{{{other}}}$.", gold, False))
     return rows[:limit]
 
 

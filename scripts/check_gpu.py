@@ -45,7 +45,7 @@ class Args:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CheckResult:
     """What a check found, what was wanted of it, and whether that is so."""
 
     found: str
@@ -89,17 +89,17 @@ def name_of(device: str) -> str:
     return torch.cuda.get_device_name() if device == "cuda" else cpu_name()
 
 
-def run_check(name: str, path: Path, device: str) -> list[Found]:
+def run_check(name: str, path: Path, device: str) -> list[CheckResult]:
     """One check in a fresh process."""
     words = [sys.executable, __file__, "--check", name, str(path), device]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
-        return [Found(f"no end after {TIMEOUT} s", "an end", passed=False)]
-    rows = [Found(*json.loads(line[6:])) for line in done.stdout.splitlines() if line.startswith("FOUND ")]
+        return [CheckResult(f"no end after {TIMEOUT} s", "an end", passed=False)]
+    rows = [CheckResult(*json.loads(line[6:])) for line in done.stdout.splitlines() if line.startswith("FOUND ")]
     if done.returncode != 0:
         said = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
-        rows.append(Found(said, "no error", passed=False))
+        rows.append(CheckResult(said, "no error", passed=False))
     return rows
 
 
@@ -121,34 +121,34 @@ def model_folder(args: Args, folder: Path) -> tuple[Path, str]:
 # -- the checks -------------------------------------------------------------------------------------------------
 
 
-def check_packing(path: Path, device: str) -> Iterator[Found]:
+def check_packing(path: Path, device: str) -> Iterator[CheckResult]:
     """The packed forward computes the model, in fp32 on this device."""
     import torch
 
     from rlpath.models.load import load_model
-    from rlpath.posttrain.packing.forward import PACKING_TOLERANCE, install, packing_gap
+    from rlpath.posttrain.packing.forward import PACKING_TOLERANCE, packing_gap, patch_packed_forward
 
     model: Any = load_model(path)
     model.to(device)
-    install(model, 1.0)
+    patch_packed_forward(model, 1.0)
     gap = packing_gap(model, min(model.config.vocab_size, 1000), torch.device(device))
-    yield Found(f"gap {gap:.1e}", f"below {PACKING_TOLERANCE:.0e}", gap < PACKING_TOLERANCE)
+    yield CheckResult(f"gap {gap:.1e}", f"below {PACKING_TOLERANCE:.0e}", gap < PACKING_TOLERANCE)
 
 
-def check_hf(path: Path, device: str) -> Iterator[Found]:
+def check_hf(path: Path, device: str) -> Iterator[CheckResult]:
     """The Hugging Face sampler repeats under a seed and follows a push."""
     yield from _sampling("hf", path, device)
 
 
-def check_vllm(path: Path, device: str) -> Iterator[Found]:
+def check_vllm(path: Path, device: str) -> Iterator[CheckResult]:
     """vLLM likewise, with a seed a request on a GPU; asleep it gives its memory back."""
     if find_spec("vllm") is None:
-        yield Found("vLLM is not installed", "nothing", passed=True)
+        yield CheckResult("vLLM is not installed", "nothing", passed=True)
         return
     yield from _sampling("vllm", path, device)
 
 
-def _sampling(backend: Any, path: Path, device: str) -> Iterator[Found]:
+def _sampling(backend: Any, path: Path, device: str) -> Iterator[CheckResult]:
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -169,8 +169,8 @@ def _sampling(backend: Any, path: Path, device: str) -> Iterator[Found]:
     texts = [row.token_ids for group in first for row in group]
     repeats = [row.token_ids for group in ask(0) for row in group] == texts
     differs = [row.token_ids for group in ask(1) for row in group] != texts
-    yield Found(f"one seed {'repeats' if repeats else 'DIFFERS'}", "repeats", repeats)
-    yield Found(f"another seed {'differs' if differs else 'REPEATS'}", "differs", differs)
+    yield CheckResult(f"one seed {'repeats' if repeats else 'DIFFERS'}", "repeats", repeats)
+    yield CheckResult(f"another seed {'differs' if differs else 'REPEATS'}", "differs", differs)
 
     torch.manual_seed(0)
     config = LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
@@ -179,7 +179,7 @@ def _sampling(backend: Any, path: Path, device: str) -> Iterator[Found]:
     sampler.load_weights(sampler_weights(trainer))
     after = _gap(trainer, prompts, ask(0))
     wanted = "below 0.15, and less than without it"
-    yield Found(f"gap {after:.3f} after a push, {without:.2f} without", wanted, after < min(0.15, without))
+    yield CheckResult(f"gap {after:.3f} after a push, {without:.2f} without", wanted, after < min(0.15, without))
     if device == "cuda":
         held = torch.cuda.mem_get_info()[0]
         sampler.sleep()
@@ -187,8 +187,8 @@ def _sampling(backend: Any, path: Path, device: str) -> Iterator[Found]:
         freed = torch.cuda.mem_get_info()[0] - held
         sampler.wake()
         again = _gap(trainer, prompts, ask(0))
-        yield Found(f"asleep it frees {freed / GIB:.1f} GiB", "at least its weights", freed > 0.5 * GIB)
-        yield Found(f"gap {again:.3f} after waking", "below 0.15", again < 0.15)
+        yield CheckResult(f"asleep it frees {freed / GIB:.1f} GiB", "at least its weights", freed > 0.5 * GIB)
+        yield CheckResult(f"gap {again:.3f} after waking", "below 0.15", again < 0.15)
 
 
 def _gap(trainer: Any, prompts: list[list[int]], groups: list[Any]) -> float:
@@ -206,7 +206,7 @@ def _gap(trainer: Any, prompts: list[list[int]], groups: list[Any]) -> float:
     return sum(found) / len(found)
 
 
-def check_memory(path: Path, device: str) -> Iterator[Found]:
+def check_memory(path: Path, device: str) -> Iterator[CheckResult]:
     """The doctor's estimate of an update's peak, without the sampler, beside the one that is measured."""
     import torch
 
@@ -226,7 +226,7 @@ def check_memory(path: Path, device: str) -> Iterator[Found]:
     ratio = expected / measured
     text = f"estimate {expected / GIB:.2f} GiB, measured {measured / GIB:.2f} GiB, in {seconds:.1f} s"
     # A small model's own share is lost among what torch itself takes.
-    yield Found(text, "within 25 %", 0.75 < ratio < 1.25 or measured < GIB)
+    yield CheckResult(text, "within 25 %", 0.75 < ratio < 1.25 or measured < GIB)
     if device == "cuda":
         torch.cuda.synchronize()
 
@@ -272,14 +272,14 @@ def train_step(settings: Update, path: Path, device: str) -> None:
     from rlpath.cli.estimate import PROMPT_TOKENS
     from rlpath.models.load import load_model
     from rlpath.models.precision import fast_dtype
-    from rlpath.posttrain.packing.forward import completion_logprobs, install, leave_casting_to_autocast
+    from rlpath.posttrain.packing.forward import completion_logprobs, leave_casting_to_autocast, patch_packed_forward
 
     dtype = fast_dtype()
     rank = settings.lora_rank
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
     model: Any = get_peft_model(load_model(path, dtype).to(device), config)  # type: ignore[arg-type]
     base = model.get_base_model()
-    install(base, 1.0)
+    patch_packed_forward(base, 1.0)
     leave_casting_to_autocast(base)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5)
     vocabulary = min(base.config.vocab_size, 1000)
@@ -299,10 +299,10 @@ def train_step(settings: Update, path: Path, device: str) -> None:
         optimizer.zero_grad()
 
 
-def check_step(path: Path, device: str) -> Iterator[Found]:
+def check_step(path: Path, device: str) -> Iterator[CheckResult]:
     """A GRPO step beside stock TRL's, with vLLM where it is installed."""
     if device == "cpu":
-        yield Found("timed on a GPU alone: scripts/bench_grpo_step.py does it here", "nothing", passed=True)
+        yield CheckResult("timed on a GPU alone: scripts/bench_grpo_step.py does it here", "nothing", passed=True)
         return
     arms = ["rlpath", "trl-hf", *(["rlpath-vllm", "trl-vllm"] if find_spec("vllm") else [])]
     script = Path(__file__).with_name("bench_grpo_step.py")
@@ -311,12 +311,12 @@ def check_step(path: Path, device: str) -> Iterator[Found]:
     done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT - 10, check=False)
     for line in done.stdout.splitlines():
         if "median" in line or "times as fast" in line:
-            yield Found(line, "a time", passed=True)
+            yield CheckResult(line, "a time", passed=True)
     if done.returncode != 0:
-        yield Found(done.stderr.strip().splitlines()[-1], "no error", passed=False)
+        yield CheckResult(done.stderr.strip().splitlines()[-1], "no error", passed=False)
 
 
-CHECKS: dict[str, Callable[[Path, str], Iterator[Found]]] = {
+CHECKS: dict[str, Callable[[Path, str], Iterator[CheckResult]]] = {
     "packing": check_packing,
     "sampler hf": check_hf,
     "sampler vllm": check_vllm,

@@ -23,6 +23,7 @@ import rlpath.evals.measure.evaluation
 import rlpath.models.hf_sampler
 import rlpath.posttrain.experiment
 import rlpath.posttrain.on_policy
+from rlpath.posttrain import own_samples
 from rlpath.posttrain.loop import OnPolicyTrainer
 from rlpath.runs.run_folder import RunFolder
 
@@ -94,10 +95,24 @@ def before_marking(step: int) -> None:
     RunFolder.mark_complete = kill  # type: ignore[method-assign]
 
 
+def in_own_samples(call: int) -> None:
+    """Before a chunk of training problems is sampled."""
+    right = own_samples.complete_and_verify
+    calls = iter(range(1, call + 1))
+
+    def stopping(*args: Any, **kwargs: Any) -> Any:
+        if next(calls) == call:
+            send(signal.SIGKILL)
+        return right(*args, **kwargs)
+
+    own_samples.complete_and_verify = stopping
+
+
 POINTS: dict[str, Callable[[], None]] = {
     "": lambda: None,
     "suite": lambda: in_evaluation(None, signal.SIGKILL),
     "evaluation before": lambda: in_evaluation("before", signal.SIGKILL),
+    "own samples": lambda: in_own_samples(2),
     "generation": lambda: in_step("sample", 3, signal.SIGKILL),
     "verification": lambda: in_step("verify", 3, signal.SIGKILL),
     "advantages": lambda: in_step("prepare", 3, signal.SIGKILL),

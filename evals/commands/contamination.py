@@ -13,11 +13,19 @@ import tyro
 from rlpath.core.errors import InputError
 from rlpath.evals.contamination.benchmarks import NAMES, Benchmark, benchmark
 from rlpath.evals.contamination.canary import make_canary, search
-from rlpath.evals.contamination.check import CLEAN, HITS, REPORT, Check, check_files, refuse_unless_rows, write
+from rlpath.evals.contamination.check import (
+    CLEAN,
+    HITS,
+    REPORT,
+    ContaminationCheck,
+    check_files,
+    refuse_unless_rows,
+    write,
+)
 from rlpath.evals.contamination.disguises import markdown, measure, save, unseen
 from rlpath.evals.contamination.documents import documents, training_files
 from rlpath.evals.contamination.error_rates import quote
-from rlpath.evals.contamination.overlap import COVERAGE, LONG, Rule
+from rlpath.evals.contamination.overlap import COVERAGE, LONG, CopyRule
 from rlpath.evals.contamination.screen import OnHit
 
 
@@ -51,7 +59,7 @@ class CheckFiles:
         check = check_files(
             self.train_files,
             named_benchmarks(self.against),
-            rule=Rule(self.n, self.coverage),
+            rule=CopyRule(self.n, self.coverage),
             field=self.field,
             near_duplicates=self.near_duplicates,
             rephrased=self.rephrased,
@@ -97,7 +105,7 @@ class Canaries:
 
 @dataclass(frozen=True)
 class ProbeModel:
-    """Ask a model: is a test set likelier than its twin, completed from half, preferred in its published order?"""
+    """Ask a model: is a test set more probable than its twin, completed from half, preferred in its published order?"""
 
     model: tyro.conf.Positional[str]
     """A local folder, a hub id, or the packaged smollm2-135m-instruct."""
@@ -214,7 +222,7 @@ def named_benchmarks(names: str) -> list[Benchmark]:
     return [benchmark(word) for word in words]
 
 
-def report_lines(check: Check) -> list[str]:
+def report_lines(check: ContaminationCheck) -> list[str]:
     """The table of a check, with the measured rates of each method under it."""
     overlap = check.overlap
     lines = [

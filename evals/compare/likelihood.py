@@ -1,4 +1,4 @@
-"""Held-out likelihood before and after: the loss of demonstrations, and which answer of a pair is the likelier.
+"""Held-out likelihood before and after: the loss of demonstrations, and which answer of a pair is the more probable.
 
 Both are means over examples with Student's interval; before and after are compared example by example.
 """
@@ -70,7 +70,7 @@ def preference_finding(
     what: str,
     seed: int = 0,
 ) -> Finding:
-    """How often the preferred answer of held-out pairs is the likelier one, before (the reference) and after.
+    """How often the preferred answer of held-out pairs is the more probable one, before (the reference) and after.
 
     Beside it the implicit reward's accuracy and margin (arXiv 2305.18290): log p / p_ref of the preferred answer less
     that of the other, which is zero by definition before training.
@@ -93,7 +93,7 @@ def preference_finding(
     percent = [f"{100 * x.estimate:.1f} % [{100 * x.low:.1f}, {100 * x.high:.1f}]" for x in (*shares, implicit)]
     moved = f"{100 * change.estimate:+.1f} [{100 * change.low:.1f}, {100 * change.high:.1f}]"
     rows = (
-        ("the preferred answer is likelier", percent[0], percent[1], moved, p_text(p)),
+        ("the preferred answer is more probable", percent[0], percent[1], moved, p_text(p)),
         ("implicit reward prefers it", "none by definition", percent[2], "", ""),
         (
             "margin of log-probability, nats",

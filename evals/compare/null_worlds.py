@@ -1,6 +1,6 @@
 """Worlds in which nothing improved on average, and how often our own verdicts say otherwise.
 
-Every world draws problems and training seeds anew and is judged by `compare_outcomes` and `aggregate`, the code behind
+Every world draws new problems and training seeds and is judged by `compare_outcomes` and `aggregate`, the code behind
 every verdict. The truth is a mean difference of zero over the population of problems and seeds.
 """
 
@@ -92,7 +92,7 @@ WORLDS: dict[str, World] = {
 
 
 @dataclass(frozen=True)
-class Rates:
+class NullRates:
     """Shares of draws: called improved, and whose 95 % interval holds the true difference, zero."""
 
     improved: float
@@ -125,10 +125,10 @@ def judge_draw(draw: Draw, seed: int) -> tuple[Outcome, Interval]:
     return found.verdict, difference
 
 
-def rates(world: World, problems: int, seeds: int, draws: int, seed: int = 0) -> Rates:
+def rates(world: World, problems: int, seeds: int, draws: int, seed: int = 0) -> NullRates:
     """How often a world's draws are called improved, and how often their interval holds zero."""
     rng = np.random.default_rng(seed)
     found = [judge_draw(world(rng, problems, seeds), number) for number in range(draws)]
     improved = sum(word is Outcome.IMPROVED for word, _ in found)
     covered = sum(interval.low <= 0 <= interval.high for _, interval in found)
-    return Rates(improved / draws, covered / draws)
+    return NullRates(improved / draws, covered / draws)

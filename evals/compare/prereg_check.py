@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rlpath.core.errors import InputError
 from rlpath.core.stats import Interval
@@ -18,7 +19,17 @@ from rlpath.evals.compare.comparison import Comparison, aggregate, read_comparis
 from rlpath.runs.prereg import Preregistration, Rule, parse_prereg
 from rlpath.runs.run_folder import RunRecord, read_run
 
-Outcome = Literal["met", "not met", "changed after the fact", "not analyzed", "not registered"]
+
+class PreregFinding(StrEnum):
+    """What a line of the check is about: a rule's outcome, a departure from the plan, or an undeclared analysis."""
+
+    MET = "met"
+    NOT_MET = "not met"
+    CHANGED = "changed after the fact"
+    NOT_ANALYZED = "not analyzed"
+    NOT_REGISTERED = "not registered"
+    DEPARTURE = "departure"
+    EXPLORATORY = "exploratory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +61,7 @@ class Analysis:
 
 
 @dataclass(frozen=True)
-class Result:
+class RecordedResult:
     """Analyses, and the plan that was recorded before the first step (its text, hash and time), if there was one."""
 
     analyses: tuple[Analysis, ...]
@@ -62,7 +73,7 @@ class Ruling:
     """What became of a rule, and why."""
 
     rule: Rule
-    outcome: Outcome
+    outcome: PreregFinding
     reason: str
 
 
@@ -82,11 +93,11 @@ class Checked:
         else:
             lines = [f"preregistered {self.recorded.get('time', '?')}, sha256 {self.recorded['sha256'][:12]}"]
         lines += [f"{ruling.outcome}: {ruling.rule.name} ({ruling.reason})" for ruling in self.rulings]
-        lines += [f"departure: {text}" for text in self.departures]
-        return lines + [f"exploratory: {name}" for name in self.exploratory]
+        lines += [f"{PreregFinding.DEPARTURE}: {text}" for text in self.departures]
+        return lines + [f"{PreregFinding.EXPLORATORY}: {name}" for name in self.exploratory]
 
 
-def check_prereg(plan: Preregistration, result: Result) -> Checked:
+def check_prereg(plan: Preregistration, result: RecordedResult) -> Checked:
     """Judge a result by `plan`, the file as it is now, and by the plan that was recorded before the run.
 
     A rule that differs from its recorded form is changed after the fact; its reason says what the recorded form gives.
@@ -99,7 +110,7 @@ def check_prereg(plan: Preregistration, result: Result) -> Checked:
     for name, rule in before.items():
         if name not in now:
             reason = f"removed; as recorded: {_judged(rule, result)[1]}"
-            rulings.append(Ruling(rule, "changed after the fact", reason))
+            rulings.append(Ruling(rule, PreregFinding.CHANGED, reason))
     declared = recorded.rules if recorded else ()
     primary = {(task, recorded.metric) for task in recorded.tasks} if recorded else set()
     exploratory = [
@@ -118,12 +129,12 @@ def _recorded_plan(recorded: dict[str, str]) -> Preregistration:
     return plan
 
 
-def _ruling(rule: Rule, before: Rule | None, registered: bool, result: Result) -> Ruling:
+def _ruling(rule: Rule, before: Rule | None, registered: bool, result: RecordedResult) -> Ruling:
     outcome, reason = _judged(rule, result)
     if not registered:
-        return Ruling(rule, "not registered", f"written down after the run; as it stands: {reason}")
+        return Ruling(rule, PreregFinding.NOT_REGISTERED, f"written down after the run; as it stands: {reason}")
     if before is None:
-        return Ruling(rule, "changed after the fact", f"added; as it stands: {reason}")
+        return Ruling(rule, PreregFinding.CHANGED, f"added; as it stands: {reason}")
     if before != rule:
         old = _judged(before, result)[1]
         changes = [
@@ -131,29 +142,30 @@ def _ruling(rule: Rule, before: Rule | None, registered: bool, result: Result) -
             for field in fields(Rule)
             if getattr(before, field.name) != getattr(rule, field.name)
         ]
-        return Ruling(rule, "changed after the fact", f"{', '.join(changes)}; as recorded: {old}")
+        return Ruling(rule, PreregFinding.CHANGED, f"{', '.join(changes)}; as recorded: {old}")
     return Ruling(rule, outcome, reason)
 
 
-def _judged(rule: Rule, result: Result) -> tuple[Outcome, str]:
+def _judged(rule: Rule, result: RecordedResult) -> tuple[PreregFinding, str]:
     """The outcome on every analysis the rule is about: met only where it is met on all of them."""
     about = [analysis for analysis in result.analyses if _about(rule, analysis)]
     if not about:
-        return "not analyzed", f"the result has no {rule.metric} on {rule.task}"
+        return PreregFinding.NOT_ANALYZED, f"the result has no {rule.metric} on {rule.task}"
     met = all(rule.met(analysis.figures) for analysis in about)
+    outcome = PreregFinding.MET if met else PreregFinding.NOT_MET
     names = [condition.figure for condition in rule.conditions]
     figures = "; ".join(
         f"{analysis.model}: " + ", ".join(f"{name} = {analysis.figures[name]:.4g}" for name in names)
         for analysis in about
     )
-    return ("met" if met else "not met"), f"{'met' if met else 'not met'}: {rule.when}; {figures}"
+    return outcome, f"{outcome}: {rule.when}; {figures}"
 
 
 def _about(rule: Rule, analysis: Analysis) -> bool:
     return (rule.task, rule.metric) == (analysis.task, analysis.metric) and rule.model in ("", analysis.model)
 
 
-def _departures(recorded: Preregistration, plan: Preregistration, result: Result) -> list[str]:
+def _departures(recorded: Preregistration, plan: Preregistration, result: RecordedResult) -> list[str]:
     """Where problems, seeds or the file itself are not as declared."""
     found = []
     if recorded.text != plan.text:
@@ -177,7 +189,7 @@ def _departures(recorded: Preregistration, plan: Preregistration, result: Result
 # Reading results
 
 
-def read_result(paths: Sequence[Path]) -> Result:
+def read_result(paths: Sequence[Path]) -> RecordedResult:
     """A result from run folders, one a training seed, or from one JSON file.
 
     Raises InputError where there is none, runs are of several recipes or tasks, or a field is missing.
@@ -197,7 +209,7 @@ def read_result(paths: Sequence[Path]) -> Result:
         recorded = row["manifest"].get("prereg")
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{paths[0]} is no result: it needs manifest and analyses ({error!r})") from None
-    return Result(analyses, _recorded(recorded))
+    return RecordedResult(analyses, _recorded(recorded))
 
 
 def _analysis(row: dict[str, Any]) -> Analysis:
@@ -209,7 +221,7 @@ def _recorded(prereg: Any) -> dict[str, str] | None:
     return prereg if isinstance(prereg, dict) and "text" in prereg else None
 
 
-def _from_runs(records: Sequence[RunRecord]) -> Result:
+def _from_runs(records: Sequence[RunRecord]) -> RecordedResult:
     verdicts = [record.path / "evaluations" / "verdict.json" for record in records]
     for record, verdict in zip(records, verdicts, strict=True):
         if not verdict.is_file():
@@ -230,7 +242,7 @@ def _from_runs(records: Sequence[RunRecord]) -> Result:
     starts = [(record.manifest.get("starts") or [record.manifest])[0] for record in records]
     plans = [_recorded(start.get("prereg")) for start in starts]
     same = all(plan is not None and plans[0] is not None and plan["text"] == plans[0]["text"] for plan in plans)
-    return Result(analyses, plans[0] if same else None)
+    return RecordedResult(analyses, plans[0] if same else None)
 
 
 def _figures(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, tuple[float, ...]]]:

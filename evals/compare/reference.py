@@ -73,7 +73,7 @@ class Band:
 
 
 @dataclass(frozen=True)
-class Check:
+class ReferenceCheck:
     """A new run against a reference. `outside` says in words what lies outside; nothing where the run is right."""
 
     inside: bool
@@ -146,7 +146,7 @@ def conflicts(reference: Reference, seeds: SeedSet) -> dict[str, tuple[Any, Any]
     return {f: (reference.config[f], ours[f]) for f in shared if reference.config[f] != ours[f]}
 
 
-def check_curve(reference: Reference, seeds: SeedSet) -> Check:
+def check_curve(reference: Reference, seeds: SeedSet) -> ReferenceCheck:
     """Whether the new seeds lie in the band: each by itself and, of several, their mean.
 
     Raises `InputError` where recipe or settings differ, or a seed has no curve or figures.
@@ -174,7 +174,7 @@ def check_curve(reference: Reference, seeds: SeedSet) -> Check:
         f"{known} reference seeds of {', '.join(reference.made['dates'])}; "
         f"the chance that right seeds fail this check is {chance}"
     )
-    return Check(not outside, tuple(outside), tuple(_notes(reference, seeds, each)), sentence)
+    return ReferenceCheck(not outside, tuple(outside), tuple(_notes(reference, seeds, each)), sentence)
 
 
 def record_points(seeds: SeedSet) -> Array:

@@ -11,8 +11,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -38,11 +39,18 @@ from rlpath.runs.run_folder import differences
 from rlpath.runs.seed_sets import SeedSet
 
 ALPHA = 0.05
-Verdict = Literal["B is better", "B is worse", "no detectable difference"]
+
+
+class SetVerdict(StrEnum):
+    """What a comparison of two sets of seeds found; the value is how its sentence begins."""
+
+    BETTER = "B is better"
+    WORSE = "B is worse"
+    NO_DIFFERENCE = "no detectable difference"
 
 
 @dataclass(frozen=True)
-class Contrast:
+class RunSetContrast:
     """One score of A and B, with every seed's value.
 
     `difference` is B minus A with Student's interval; `p_permutation` needs no normal distribution, and cannot fall
@@ -72,9 +80,9 @@ class SetComparison:
     b: str
     paired: bool
     differing: dict[str, tuple[Any, Any]]
-    contrasts: tuple[Contrast, ...]
+    contrasts: tuple[RunSetContrast, ...]
     notes: tuple[str, ...]
-    verdict: Verdict
+    verdict: SetVerdict
     sentence: str
 
     def save(self, path: Path) -> None:
@@ -125,13 +133,13 @@ def compare_sets(a: SeedSet, b: SeedSet, score: str | None = None, shared_only: 
     )
 
 
-def contrast(score: str, a: dict[int, float], b: dict[int, float], env_id: str | None = None) -> Contrast:
+def contrast(score: str, a: dict[int, float], b: dict[int, float], env_id: str | None = None) -> RunSetContrast:
     """The statistics of one score; runs of equal seeds are paired where all are. Means stay in `env_id`'s range."""
     xs, ys = list(a.values()), list(b.values())
     paired = list(a) == list(b)
     many = min(len(xs), len(ys)) >= BOOTSTRAP_FROM
     chance = probability_of_improvement(_column(ys), _column(xs))
-    return Contrast(
+    return RunSetContrast(
         score=score,
         a=a,
         b=b,
@@ -147,15 +155,15 @@ def contrast(score: str, a: dict[int, float], b: dict[int, float], env_id: str |
     )
 
 
-def verdict_of(found: Contrast) -> Verdict:
+def verdict_of(found: RunSetContrast) -> SetVerdict:
     """B is better or worse where the interval of the difference excludes zero and its p-value is below 5 %."""
     interval = found.difference.interval
     if found.difference.p >= ALPHA or interval.low <= 0 <= interval.high:
-        return "no detectable difference"
-    return "B is better" if interval.estimate > 0 else "B is worse"
+        return SetVerdict.NO_DIFFERENCE
+    return SetVerdict.BETTER if interval.estimate > 0 else SetVerdict.WORSE
 
 
-def sentence(verdict: Verdict, found: Contrast, paired: bool) -> str:
+def sentence(verdict: SetVerdict, found: RunSetContrast, paired: bool) -> str:
     """The one sentence that may be said."""
     seeds = f"{len(found.a)} paired seeds" if paired else f"{len(found.a)} and {len(found.b)} seeds"
     figures = (
@@ -163,7 +171,7 @@ def sentence(verdict: Verdict, found: Contrast, paired: bool) -> str:
         f"{number(found.mean_b.estimate)} for B, difference {signed(found.difference.interval)}, "
         f"p = {found.difference.p:.2g}, probability of improvement {found.improvement:.2f}, {seeds}"
     )
-    if verdict != "no detectable difference":
+    if verdict is not SetVerdict.NO_DIFFERENCE:
         return f"{verdict}: {figures}"
     if math.isinf(found.difference.detectable):
         return f"{verdict}: {_why_unknown(found)}, so nothing can be said of small differences ({figures})"
@@ -171,7 +179,7 @@ def sentence(verdict: Verdict, found: Contrast, paired: bool) -> str:
     return f"{verdict}: a true difference below {least} is not detectable with {seeds} that vary so much ({figures})"
 
 
-def _why_unknown(found: Contrast) -> str:
+def _why_unknown(found: RunSetContrast) -> str:
     """What did not vary, so that no smallest visible difference can be computed."""
     same = [len(set(side.values())) == 1 for side in (found.a, found.b)]
     if all(same):

@@ -1,7 +1,7 @@
 """Canary strings: a random identifier put beside test items, whose presence in training text proves that it came along.
 
-In text a canary is searched for; in a model it is tested: a model that never saw it finds it no likelier than other
-random identifiers (exposure: Carlini et al., arXiv 1802.08232).
+In text a canary is searched for; in a model it is tested: a model that never saw it finds it no more probable than
+other random identifiers (exposure: Carlini et al., arXiv 1802.08232).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def search(documents: Iterable[Document]) -> Iterator[tuple[Document, str]]:
 def exposure(score: float, reference_scores: Sequence[float]) -> float:
     """log2 of (references + 1) over the canary's rank among them: 0 to log2(n + 1), 1.44 on average if never seen.
 
-    Scores are log-likelihoods: higher is likelier.
+    Scores are log-likelihoods: higher is more probable.
     """
     return math.log2(len(reference_scores) + 1) - math.log2(_rank(score, reference_scores))
 

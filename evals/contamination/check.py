@@ -19,7 +19,7 @@ from rlpath.evals.contamination.benchmarks import Benchmark
 from rlpath.evals.contamination.disguises import unseen
 from rlpath.evals.contamination.documents import documents, lines, training_files
 from rlpath.evals.contamination.error_rates import quote
-from rlpath.evals.contamination.overlap import Overlap, Rule, check_overlap
+from rlpath.evals.contamination.overlap import CopyRule, Overlap, check_overlap
 from rlpath.evals.contamination.resemblance import Likeness, NearDuplicates, Rephrasings
 
 REPORT = "contamination.json"
@@ -28,7 +28,7 @@ CLEAN = "clean"
 
 
 @dataclass(frozen=True)
-class Check:
+class ContaminationCheck:
     """The outcome: the overlap, and what resembles a question by the methods that were asked for."""
 
     files: tuple[Path, ...]
@@ -87,11 +87,11 @@ def check_files(
     paths: Sequence[Path],
     benchmarks: Sequence[Benchmark],
     *,
-    rule: Rule | None = None,
+    rule: CopyRule | None = None,
     field: str | None = None,
     near_duplicates: bool = False,
     rephrased: bool = False,
-) -> Check:
+) -> ContaminationCheck:
     """Compare training files with test sets.
 
     Raises InputError for what cannot be read, naming file and line, and where there is no text: nothing was compared.
@@ -105,7 +105,7 @@ def check_files(
         alike["near duplicates"] = tuple(NearDuplicates(benchmarks).search(documents(files, field)))
     if rephrased:
         alike["rephrasings"] = tuple(Rephrasings(benchmarks).search(documents(files, field)))
-    return Check(tuple(files), tuple(benchmarks), overlap, alike)
+    return ContaminationCheck(tuple(files), tuple(benchmarks), overlap, alike)
 
 
 def refuse_unless_rows(paths: Sequence[Path]) -> None:
@@ -115,7 +115,7 @@ def refuse_unless_rows(paths: Sequence[Path]) -> None:
             raise InputError(f"--on-hit drop takes rows out of .jsonl files; {path} is none: use flag, or convert it")
 
 
-def write(check: Check, out: Path, *, hits: bool, drop: bool) -> None:
+def write(check: ContaminationCheck, out: Path, *, hits: bool, drop: bool) -> None:
     """Write the report into `out`, the hits beside it, and with `drop` the files without their flagged rows."""
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
 """Was the set read in its published order? A test with a p-value that holds whatever the model is.
 
-A model that never saw the set has no reason to find its items likelier in the published order than in any other (Oren
-et al., arXiv 2310.17623). Items are cut into shards of neighbors; in each, the log-likelihood of the published order
-is compared with shuffled orders; a one-sided t-test over the shards decides. A set that was shuffled before training,
-as fine-tuning data are, passes this test: silence is no proof.
+A model that never saw the set has no reason to find its items more probable in the published order than in any other
+(Oren et al., arXiv 2310.17623). Items are cut into shards of neighbors; in each, the log-likelihood of the published
+order is compared with shuffled orders; a one-sided t-test over the shards decides. A set that was shuffled before
+training, as fine-tuning data are, passes this test: silence is no proof.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Was this item in the training data? Detectors that ask the model, one score an item: higher means likelier seen.
+"""Was this item in the training data? Detectors that ask the model, one score an item: higher means more probable seen.
 
 Published attacks of this kind are near chance on large models trained once on much text (Duan et al.,
 arXiv 2402.07841), and a high figure often comes from a test that can be passed without the model (Das et al.,

@@ -26,7 +26,7 @@ ROWS_APART = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CopyRule:
     """When a document holds a copy of a passage: a common run of `n` words, or `coverage` of it in common 8-grams.
 
     Those 8-grams must cover `n` words, or all of a passage that has fewer: one 8-gram is half of a short question. Also
@@ -99,7 +99,7 @@ class Overlap:
     `seconds` is the reading of the training text, without the making of the index.
     """
 
-    rule: Rule
+    rule: CopyRule
     documents: int
     megabytes: float
     seconds: float
@@ -135,9 +135,11 @@ class _Best:
     longest: int = 0
 
 
-def check_overlap(documents: Iterable[Document], benchmarks: Sequence[Benchmark], rule: Rule | None = None) -> Overlap:
+def check_overlap(
+    documents: Iterable[Document], benchmarks: Sequence[Benchmark], rule: CopyRule | None = None
+) -> Overlap:
     """Stream `documents` past an index of `benchmarks`; memory grows with the test sets and the hits alone."""
-    rule = rule or Rule()
+    rule = rule or CopyRule()
     index = NgramIndex(benchmarks)
     started = time.perf_counter()
     best: dict[int, _Best] = {}

@@ -1,6 +1,6 @@
-"""What a model shows of a test set: likelier than its twin, completed from half of it, preferred in its own order?
+"""What a model shows of a test set: more probable than its twin, completed from half of it, preferred in its own order?
 
-And of a canary: likelier than others like it?
+And of a canary: more probable than others like it?
 
 None of it proves anything alone, and silence proves nothing: every line quotes the rates that the contamination lab
 measured for it, on small models with planted items.
@@ -47,7 +47,7 @@ Encode = Callable[[str], list[int]]
 
 
 @dataclass(frozen=True)
-class Probe:
+class ContaminationProbe:
     """The outcome. `membership` has Min-K % and Min-K %++ by the names of their rates; it needs references."""
 
     items: int
@@ -109,7 +109,7 @@ def probe(
     *,
     size: int,
     seed: int = 0,
-) -> Probe:
+) -> ContaminationProbe:
     """Probe a model with `size` items of a test set drawn by `seed`; `encode` turns text into token ids.
 
     `references` are items of the same kind that the model cannot have seen, at least 20. Raises InputError for a test
@@ -128,7 +128,7 @@ def probe(
     completed, twins_completed = (
         [prefix_completion(one, len(one) // 2) for one in side] for side in (originals, twins)
     )
-    return Probe(
+    return ContaminationProbe(
         len(items),
         set_gap(gaps, seed),
         gap_beside_references(gaps, known_gaps) if references else None,
@@ -157,7 +157,7 @@ class CanaryProbe:
 
 
 def probe_canary(logits_of: Logits, encode: Encode, name: str, seed: int = 0) -> CanaryProbe:
-    """Ask whether the canary of `name` and `seed` is likelier to a model than canaries of no set."""
+    """Ask whether the canary of `name` and `seed` is more probable to a model than canaries of no set."""
     texts = [make_canary(name, seed), *references(name, CANARY_REFERENCES, seed)]
     sums = [float(scores.logprobs.sum()) for scores in score_tokens(logits_of, [encode(text) for text in texts])]
     return CanaryProbe(name, canary_p(sums[0], sums[1:]), exposure(sums[0], sums[1:]))

@@ -14,7 +14,7 @@ from rlpath.core.errors import InputError
 from rlpath.core.types import Demonstration, ExampleSet, Preference, Problem, ProblemSet
 from rlpath.evals.contamination.benchmarks import Benchmark, as_benchmark, benchmarks_present, question_of, set_name
 from rlpath.evals.contamination.documents import Document
-from rlpath.evals.contamination.overlap import Overlap, Rule, check_overlap
+from rlpath.evals.contamination.overlap import CopyRule, Overlap, check_overlap
 
 OnHit = Literal["drop", "flag", "keep"]
 Train = TypeVar("Train", ProblemSet, ExampleSet[Demonstration], ExampleSet[Preference])
@@ -27,7 +27,7 @@ def screen(
     *held_out: ProblemSet | ExampleSet[Any] | None,
     on_hit: OnHit = "flag",
     against: Sequence[Benchmark] | None = None,
-    rule: Rule | None = None,
+    rule: CopyRule | None = None,
 ) -> tuple[Train, dict[str, Any]]:
     """The training set to use, and the record for the manifest.
 

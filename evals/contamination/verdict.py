@@ -18,7 +18,7 @@ from rlpath.core.types import ProblemSet
 from rlpath.evals.contamination.benchmarks import as_benchmark, set_name
 from rlpath.evals.contamination.documents import documents, training_files
 from rlpath.evals.contamination.error_rates import quote
-from rlpath.evals.contamination.overlap import Rule, check_overlap
+from rlpath.evals.contamination.overlap import CopyRule, check_overlap
 
 UNCHECKED = "contamination unchecked"
 
@@ -105,7 +105,7 @@ def from_run(manifest: Mapping[str, Any]) -> ContaminationFinding | None:
 
 
 def of_files(
-    paths: Sequence[Path], problem_sets: Sequence[ProblemSet], *, rule: Rule | None = None
+    paths: Sequence[Path], problem_sets: Sequence[ProblemSet], *, rule: CopyRule | None = None
 ) -> ContaminationFinding:
     """Compare training files or folders with problem sets, one pass. Raises InputError for what cannot be read."""
     overlap = check_overlap(documents(training_files(paths)), [as_benchmark(one) for one in problem_sets], rule)

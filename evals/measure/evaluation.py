@@ -18,7 +18,7 @@ from rlpath.core.errors import InputError
 from rlpath.core.files import disk_errors, read_json_lines, write_atomic
 from rlpath.core.seeding import derive
 from rlpath.core.stats import Interval, mean_pass_at_k
-from rlpath.core.types import Decoding, FinishReason, Problem, ProblemSet, Sampler, Status
+from rlpath.core.types import Decoding, FinishReason, Problem, ProblemSet, Sampler, Status, complete, judge
 from rlpath.evals.measure.clusters import accuracy, cluster_by_question, grouped
 
 Mode = Literal["greedy", "sample"]
@@ -27,7 +27,10 @@ MODES: tuple[Mode, ...] = ("greedy", "sample")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One completion of one problem with its verdict. `index` counts the completions of a problem in one mode."""
+    """One completion of one problem with its verdict. `index` counts the completions of a problem in one mode.
+
+    `tools` are the counts of tool calls of an episode, as in `Episode`.
+    """
 
     problem_id: str
     prompt: str
@@ -41,6 +44,7 @@ class Sample:
     reason: str
     tokens: int
     finish_reason: FinishReason
+    tools: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +260,9 @@ def complete_and_verify(
     sampler: Sampler, problems: ProblemSet, asked: Sequence[Problem], decoding: Decoding, mode: Mode
 ) -> Iterator[Sample]:
     """Complete the problems `asked`, all in one call of the sampler, and verify each completion."""
-    prompts = [sampler.encode(problem.prompt) for problem in asked]
-    for problem, completions in zip(asked, sampler.generate(prompts, decoding), strict=True):
+    for problem, completions in zip(asked, complete(sampler, asked, decoding, problems.environment), strict=True):
         for index, completion in enumerate(completions):
-            verdict = problems.verifier(
-                completion.text, problem.gold, question=problem.prompt, truncated=completion.truncated
-            )
+            verdict = judge(problems.verifier, problem, completion)
             yield Sample(
                 problem_id=problem.id,
                 prompt=problem.prompt,
@@ -273,8 +274,9 @@ def complete_and_verify(
                 score=verdict.score,
                 answer=verdict.answer,
                 reason=verdict.reason,
-                tokens=len(completion.token_ids),
+                tokens=completion.length,
                 finish_reason=completion.finish_reason,
+                tools=None if completion.episode is None else dict(completion.episode.counts),
             )
 
 

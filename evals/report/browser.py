@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from rlpath.core.types import Status
 from rlpath.evals.measure.evaluation import Evaluation, Sample
@@ -28,17 +27,6 @@ FILTERS = {
     "cut": "truncated",
     "silent": "no answer",
 }
-STYLE = """
-.browser { display: flex; flex-wrap: wrap; gap: .4rem; align-items: center; }
-.browser > input { position: absolute; opacity: 0; }
-.browser > label { padding: .15rem .65rem; border: 1px solid var(--line); border-radius: 999px; font-size: .85rem;
-  cursor: pointer; } .browser > input:checked + label { border-color: var(--ink); background: var(--ink);
-  color: var(--back); } .browser > input:focus-visible + label { outline: 2px solid var(--none); }
-.break, .list { flex-basis: 100%; min-width: 0; } .list { margin-top: .5rem; }
-.one > summary { font-weight: 400; font-size: .92rem; } .one[open] { padding-bottom: 1rem; }
-.one > summary .soft { margin-right: .3rem; } .one > .sample { margin-top: .7rem; } .nothing { display: none; }
-.chips { display: inline-block; }
-"""
 
 
 @dataclass(frozen=True)
@@ -66,7 +54,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class BrowserProblem:
     """One problem of a task with all its sides, and the filters that let it through."""
 
     task: str
@@ -82,13 +70,12 @@ def browse(result: SuiteResult, answers: Answers, limit: int = SHOWN) -> Browser
     if not items:
         return Browser((), "")
     names = list(found)
-    rows = "\n".join(_row(item, names.index(item.task)) for item in items)
-    nothing = '<p class="soft nothing">No problem of this kind.</p>'
-    body = f'<div class="browser">{_controls(items, names)}<div class="list">{rows}{nothing}</div></div>'
-    return Browser((page.soft(_said(result, found, shown)), body), STYLE + _rules(items, names))
+    rows = (_row(item, names.index(item.task)) for item in items)
+    body = page.browser(_filters(items, names), rows, "No problem of this kind.")
+    return Browser((page.soft(_said(result, found, shown)), body), page.style("browser") + _rules(items, names))
 
 
-def choose(items: Sequence[Item], limit: int) -> list[Item]:
+def choose(items: Sequence[BrowserProblem], limit: int) -> list[BrowserProblem]:
     """At most `limit` items: those that changed first, then the others, evenly spaced where they are too many."""
     changed = [item for item in items if "changed" in item.kinds]
     others = [item for item in items if "changed" not in item.kinds]
@@ -96,12 +83,12 @@ def choose(items: Sequence[Item], limit: int) -> list[Item]:
     return [*kept, *_spaced(others, limit - len(kept))]
 
 
-def _spaced(items: Sequence[Item], limit: int) -> list[Item]:
+def _spaced(items: Sequence[BrowserProblem], limit: int) -> list[BrowserProblem]:
     numbers = spread([str(i) for i in range(len(items))], limit)
     return [items[int(number)] for number in numbers]
 
 
-def _items(result: SuiteResult, answers: Answers, task: str) -> Iterator[Item]:
+def _items(result: SuiteResult, answers: Answers, task: str) -> Iterator[BrowserProblem]:
     versus = {each.model: each.versus for each in reversed(result.contrasts) if each.task == task}
     sides = [
         _sides(entrant, versus.get(entrant.label, ""), answers[entrant.members[0], task])
@@ -110,7 +97,7 @@ def _items(result: SuiteResult, answers: Answers, task: str) -> Iterator[Item]:
     ]
     for id in sides[0]:
         of_problem = tuple(side[id] for side in sides if id in side)
-        yield Item(task, of_problem, frozenset(_kinds(of_problem)))
+        yield BrowserProblem(task, of_problem, frozenset(_kinds(of_problem)))
 
 
 def _sides(entrant: Entrant, versus: str, evaluation: Evaluation) -> dict[str, Side]:
@@ -134,7 +121,7 @@ def _kinds(sides: Sequence[Side]) -> Iterator[str]:
             yield "silent"
 
 
-def _said(result: SuiteResult, found: dict[str, list[Item]], shown: dict[str, list[Item]]) -> str:
+def _said(result: SuiteResult, found: dict[str, list[BrowserProblem]], shown: dict[str, list[BrowserProblem]]) -> str:
     text = "One greedy completion of every model; tap a line to read them. Right and wrong are our verifier's."
     if any(len(entrant.members) > 1 for entrant in result.entrants):
         text += " Of several training seeds the first is shown; the others are in the evaluation files."
@@ -151,29 +138,20 @@ def _said(result: SuiteResult, found: dict[str, list[Item]], shown: dict[str, li
     return text
 
 
-# HTML
+# Filters and rows
 
 
-def _controls(items: Sequence[Item], names: Sequence[str]) -> str:
-    kinds = [_radio("show", kind, f"{word} {_count(items, kind)}", kind == "all") for kind, word in FILTERS.items()]
-    if len(names) == 1:
-        return "".join(kinds)
-    by_task = [_radio("task", "all", "all tasks", True)]
-    by_task += [_radio("task", str(i), name, False) for i, name in enumerate(names)]
-    return "".join([*kinds, '<span class="break"></span>', *by_task])
+def _filters(items: Sequence[BrowserProblem], names: Sequence[str]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    yield "show", [(kind, f"{word} {_count(items, kind)}") for kind, word in FILTERS.items()]
+    if len(names) > 1:
+        yield "task", [("all", "all tasks"), *((str(i), name) for i, name in enumerate(names))]
 
 
-def _radio(group: str, value: str, text: str, checked: bool) -> str:
-    id = f"{group}-{value}"
-    on = " checked" if checked else ""
-    return f'<input type="radio" name="{group}" id="{id}"{on}><label for="{id}">{escape(text)}</label>'
-
-
-def _count(items: Iterable[Item], kind: str, task: str | None = None) -> int:
+def _count(items: Iterable[BrowserProblem], kind: str, task: str | None = None) -> int:
     return sum(kind in item.kinds and task in (None, item.task) for item in items)
 
 
-def _rules(items: Sequence[Item], names: Sequence[str]) -> str:
+def _rules(items: Sequence[BrowserProblem], names: Sequence[str]) -> str:
     """Hide what a filter leaves out, and say so where two filters together leave nothing."""
     hidden = [f"#show-{kind}:checked ~ .list > .one:not(.{kind})" for kind in FILTERS if kind != "all"]
     empty = [f"#show-{kind}:checked ~ .list > .nothing" for kind in FILTERS if not _count(items, kind)]
@@ -189,17 +167,18 @@ def _rules(items: Sequence[Item], names: Sequence[str]) -> str:
     return f"{', '.join(hidden)} {{ display: none; }}\n{shown}"
 
 
-def _row(item: Item, number: int) -> str:
+def _row(item: BrowserProblem, number: int) -> str:
     first = item.sides[0].sample
-    chips = " → ".join(page.chip(side.sample.status) for side in item.sides)
-    start = f'<span class="soft">{escape(item.task)}</span>{escape(_start(first.prompt))}'
-    line = f'{start} <span class="chips">{chips}</span>'
     sides = [
         page.completion(_named(side), side.sample.status, _fitted(side), side.sample.tokens) for side in item.sides
     ]
-    kinds = " ".join([*sorted(item.kinds), f"t{number}"])
-    shown = page.sample(first.prompt, first.gold, sides)
-    return f'<details class="one {kinds}"><summary>{line}</summary>{shown}</details>'
+    return page.browser_row(
+        [*sorted(item.kinds), f"t{number}"],
+        item.task,
+        _start(first.prompt),
+        [side.sample.status for side in item.sides],
+        page.sample(first.prompt, first.gold, sides),
+    )
 
 
 def _named(side: Side) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from rlpath.core.files import disk_errors, write_atomic
 from rlpath.core.stats import BOOTSTRAP_FROM, Interval, mean_band, performance_profile
 from rlpath.core.types import Outcome
-from rlpath.evals.compare.run_sets import Contrast, SetComparison, Verdict, number, signed
+from rlpath.evals.compare.run_sets import RunSetContrast, SetComparison, SetVerdict, number, signed
 from rlpath.evals.measure.scores import WORDS
 from rlpath.report import page, plots
 from rlpath.report.plots import Line, Points
@@ -19,10 +19,10 @@ from rlpath.runs.curves import has_curve, learning_curve
 from rlpath.runs.seed_sets import SeedSet
 
 COLORS = {"A": plots.GRAY, "B": plots.BLUE}
-OUTCOMES: dict[Verdict, Outcome] = {
-    "B is better": Outcome.IMPROVED,
-    "B is worse": Outcome.WORSE,
-    "no detectable difference": Outcome.NO_EVIDENCE,
+OUTCOMES: dict[SetVerdict, Outcome] = {
+    SetVerdict.BETTER: Outcome.IMPROVED,
+    SetVerdict.WORSE: Outcome.WORSE,
+    SetVerdict.NO_DIFFERENCE: Outcome.NO_EVIDENCE,
 }
 HEAD = ("score", "A", "B", "difference", "p", "p, permutation", "P(B beats A)", "smallest visible")
 
@@ -145,7 +145,7 @@ def curves(a: SeedSet, b: SeedSet) -> str:
     return plots.line_plot("curves", "Learning curves", lines, xlabel="steps") if lines else ""
 
 
-def seeds_plot(found: Contrast) -> str:
+def seeds_plot(found: RunSetContrast) -> str:
     """Every seed of both sides, joined where paired, and the means (or from 10 seeds the IQMs) with their intervals."""
     series = []
     paired = list(found.a) == list(found.b)
@@ -165,7 +165,7 @@ def seeds_plot(found: Contrast) -> str:
     return plots.points_plot("seeds", title, series, xlabel="", xticks=[0, 1], xticklabels=["A", "B"], percent=False)
 
 
-def profile(found: Contrast) -> str:
+def profile(found: RunSetContrast) -> str:
     """The share of runs above every threshold, with bootstrap bands from 10 runs on."""
     values = [*found.a.values(), *found.b.values()]
     reach = max(values) - min(values) or 1.0

@@ -19,9 +19,11 @@ from rlpath.evals.measure.evaluation import Evaluation, Sample, Summary, read_ev
 from rlpath.evals.measure.findings import Finding, read_findings
 from rlpath.report import page, plots
 from rlpath.report.plots import Line, Points
+from rlpath.report.rollouts import rollouts_page
 from rlpath.runs.run_folder import RunRecord, read_run
 
 Row = Mapping[str, Any]
+ROLLOUTS = "rollouts.html"
 SHOWN = 10
 STATUSES = [str(status) for status in Status if status is not Status.ERROR]
 
@@ -46,12 +48,19 @@ def write_report(run: Path) -> Path:
         page.section("Before and after", _changes(comparison), _measures(evaluations)),
         *(page.section(finding.title, *_finding(finding)) for finding in findings),
         page.section("Training", page.plots(training_plots(record.metrics, evaluations))),
-        page.section("Completions", *_completions(record, evaluations)),
+        page.section("Completions", *_completions(record, evaluations), _all_rollouts(record)),
         page.section("Where this comes from", *(_provenance(record))),
     ]
+    if record.samples:
+        write_atomic(run / ROLLOUTS, rollouts_page(f"{title}: rollouts", record.samples))
     path = run / "report.html"
     write_atomic(path, page.page(title, [part for part in body if part]))
     return path
+
+
+def _all_rollouts(record: RunRecord) -> str:
+    count = len(record.samples)
+    return page.link(ROLLOUTS, f"All {count:,} rollouts of training, with their groups and rewards") if count else ""
 
 
 def title_of(record: RunRecord) -> str:

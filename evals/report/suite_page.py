@@ -21,24 +21,6 @@ from rlpath.evals.suite.answers import read_answers, tasks
 from rlpath.evals.suite.result import Contrast, SuiteResult
 from rlpath.report import page
 
-STYLE = """
-h3 { font-size: .95rem; font-weight: 650; margin: 1.6rem 0 .3rem; }
-.standing { font-size: 1.12rem; font-weight: 600; margin: .9rem 0 0; }
-.standing a { color: var(--bad); white-space: nowrap; }
-.verdict { margin: .7rem 0; padding: .7rem 1rem; overflow-wrap: anywhere; } .verdict strong { font-size: 1.08rem; }
-.red { margin: 1.2rem 0; padding: .7rem 1rem .8rem; border: 2px solid var(--bad); border-radius: 8px; }
-.red strong { color: var(--bad); } .red ul, .plain { margin: .3rem 0 0; padding-left: 1.1rem; }
-.red li, .plain li { margin: .25rem 0; overflow-wrap: anywhere; }
-.plain .chip { margin-right: .3rem; } .bad { color: var(--bad); font-weight: 600; }
-.chip.truncated, .chip.no_answer, .chip.undecided { color: var(--ink); }
-.plots { margin: .8rem 0; } .plots figure { max-width: 34rem; }
-.scroll { margin: .3rem 0 .9rem; } td { white-space: nowrap; }
-td:first-child, th:first-child { position: sticky; left: 0; background: var(--back); min-width: 12.5rem;
-  max-width: 15rem; white-space: normal; overflow-wrap: anywhere; }
-@media (max-width: 40rem) { body { padding-top: 1.2rem; } .verdict, .red { padding: .6rem .8rem; }
-  td:first-child, th:first-child { min-width: 8.6rem; max-width: 8.6rem; } }
-"""
-
 
 def write_report(result: SuiteResult, folder: Path, *, shown: int = SHOWN) -> Path:
     """Write `report.html` into the folder of `result.json` and return its path.
@@ -70,7 +52,7 @@ def write_report(result: SuiteResult, folder: Path, *, shown: int = SHOWN) -> Pa
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
-    write_atomic(path, page.page(title, [part for part in body if part], STYLE + browser.style))
+    write_atomic(path, page.page(title, [part for part in body if part], page.style("suite") + browser.style))
     return path
 
 

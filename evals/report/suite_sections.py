@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rlpath.evals.compare.comparison import points
+from rlpath.evals.compare.prereg_check import PreregFinding
 from rlpath.evals.report import suite_figures as figures
 from rlpath.evals.report.run_report import difference, p_cell, share
 from rlpath.evals.report.suite_tables import percent
@@ -20,8 +21,12 @@ RANKINGS = {
     "reversed": "each model is ahead under some variants",
     "undecided": "no model is ahead under any variant",
 }
-GOOD, BAD = ("met",), ("not met", "changed after the fact", "departure")
-OPENINGS = ("met", "not met", "changed after the fact", "not analyzed", "not registered", "departure", "exploratory")
+KIND_OF_FINDING = {
+    PreregFinding.MET: "correct",
+    PreregFinding.NOT_MET: "wrong",
+    PreregFinding.CHANGED: "wrong",
+    PreregFinding.DEPARTURE: "wrong",
+}
 PLAIN_LISTED = 5
 
 
@@ -157,10 +162,10 @@ def preregistration(result: SuiteResult) -> Iterator[str]:
 
 def _prereg_line(line: str) -> tuple[str, str, str]:
     opening, colon, rest = line.partition(": ")
-    if not colon or opening not in OPENINGS:
+    if not colon or opening not in list(PreregFinding):
         return "", "", line
-    kind = "correct" if opening in GOOD else "wrong" if opening in BAD else ""
-    return kind, opening, rest
+    finding = PreregFinding(opening)
+    return KIND_OF_FINDING.get(finding, ""), finding, rest
 
 
 def references(result: SuiteResult) -> Iterator[str]:

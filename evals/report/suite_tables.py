@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from html import escape
 
 from rlpath.evals.compare.comparison import Aggregate, points
 from rlpath.evals.report.run_report import difference, p_cell, share
@@ -58,7 +57,9 @@ def _task_table(result: SuiteResult, task: str) -> Iterator[str]:
         if (headline := headline_of(result, member, task))
     ]
     first = found[0][1]
-    trivial = [(_quiet(each.name), _quiet(percent(each.accuracy)), *[""] * (len(HEAD) - 2)) for each in first.trivial]
+    trivial = [
+        (page.quiet(each.name), page.quiet(percent(each.accuracy)), *[""] * (len(HEAD) - 2)) for each in first.trivial
+    ]
     yield page.table(HEAD, [*(_readings(entrant, headline) for entrant, headline in found), *trivial])
     below = [(headline, best) for _, headline in found if (best := headline.below_trivial)]
     if below:
@@ -90,18 +91,13 @@ def _samples(headline: Headline, ks: list[int]) -> tuple[str, ...]:
 
 def _guesses(headline: Headline, ks: list[int]) -> Iterator[tuple[str, ...]]:
     if any(headline.guess_at.values()):
-        values = [_quiet(percent(headline.guess_at[k])) if k in headline.guess_at else "" for k in ks]
-        yield (_quiet("guessing: the k most frequent answers"), *values, "", "", "")
+        values = [page.quiet(percent(headline.guess_at[k])) if k in headline.guess_at else "" for k in ks]
+        yield (page.quiet("guessing: the k most frequent answers"), *values, "", "", "")
 
 
 def _row_name(entrant: Entrant, headline: Headline) -> page.Html:
     role = "" if entrant.role == "model" else f" ({entrant.role})"
-    mark = ' <span class="bad">below trivial</span>' if headline.below_trivial else ""
-    return page.Html(f"{escape(headline.model)}{role}{mark}")
-
-
-def _quiet(text: str) -> page.Html:
-    return page.Html(f'<span class="soft">{escape(text)}</span>')
+    return page.flagged(f"{headline.model}{role}", "below trivial" if headline.below_trivial else "")
 
 
 # Every test
@@ -120,7 +116,7 @@ def contrasts(result: SuiteResult) -> Iterator[str]:
     rows = [_test_row(result, each, other) for each in result.contrasts for other in each.aggregates[1:]]
     if rows:
         table = page.table(("test", *TESTED), rows)
-        yield f"<details><summary>Other metrics, which decide nothing (p not adjusted)</summary>{table}</details>"
+        yield page.folded("Other metrics, which decide nothing (p not adjusted)", table)
 
 
 def _how(result: SuiteResult) -> str:
@@ -130,11 +126,10 @@ def _how(result: SuiteResult) -> str:
 
 
 def _test_row(result: SuiteResult, contrast: Contrast, aggregate: Aggregate) -> tuple[str, ...]:
-    name = escape(f"{test_name(result, contrast)}, {metric_name(aggregate)}")
-    size = "" if contrast.same_size else ' <span class="bad">not of one size</span>'
+    name = f"{test_name(result, contrast)}, {metric_name(aggregate)}"
     decides = aggregate is contrast.aggregates[0]
     return (
-        page.Html(name + size),
+        page.flagged(name, "" if contrast.same_size else "not of one size"),
         difference(aggregate.difference) if aggregate.difference else f"{100 * gain(aggregate):+.1f}, no interval",
         p_cell(contrast.p_holm) if decides else "",
         points(aggregate.detectable),

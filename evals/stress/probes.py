@@ -41,7 +41,7 @@ REASONING = "step by step"
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Perturbation:
     """One change: of the problems, keeping their ids and order, or of the template."""
 
     name: str
@@ -50,18 +50,18 @@ class Change:
     template: Template | None = None
 
 
-def changes(task: Task, protocol: Template) -> list[Change]:
+def changes(task: Task, protocol: Template) -> list[Perturbation]:
     """The changes that a task can be put to."""
     told = [
-        Change("other numbers", "the same story of new numbers", _told(with_other_numbers)),
-        Change("other names", "the same story of other people and things", _told(renamed)),
+        Perturbation("other numbers", "the same story of new numbers", _told(with_other_numbers)),
+        Perturbation("other names", "the same story of other people and things", _told(renamed)),
     ]
     # Solved examples show a format of their own: without them it would not be the format alone that changes.
     formats = {} if protocol.shots else FORMATS
     return [
         *(told if task.name == STORIES_TASK.name else ()),
-        Change("irrelevant sentence", "one more sentence, with a number that must not be used", _distracted),
-        *(Change(f"answer as {name}", what, template=_format(name, protocol)) for name, what in formats.items()),
+        Perturbation("irrelevant sentence", "one more sentence, with a number that must not be used", _distracted),
+        *(Perturbation(f"answer as {name}", what, template=_format(name, protocol)) for name, what in formats.items()),
     ]
 
 
@@ -126,7 +126,7 @@ def probes(
     return tuple(replace(each, p_holm=p) for each, p in zip(found, adjusted, strict=True))
 
 
-def probe(label: str, change: Change, original: Sequence[TaskRun], changed: Sequence[TaskRun]) -> Probe:
+def probe(label: str, change: Perturbation, original: Sequence[TaskRun], changed: Sequence[TaskRun]) -> Probe:
     """One probe from the answers to the same items before and after the change, by training seed."""
     before_R_P, after_R_P = right_R_P(original), right_R_P(changed)
     names = clusters(original[0])
@@ -164,7 +164,7 @@ def probes_table(found: Sequence[Probe]) -> str:
     return text_table(head, rows)
 
 
-def _changed(job: Job, change: Change, plan: Plan) -> Job:
+def _changed(job: Job, change: Perturbation, plan: Plan) -> Job:
     task, template = job
     if change.template is not None:
         return task, change.template

@@ -88,7 +88,7 @@ def _tell(story: Story, count: int, seed: int) -> list[Telling]:
 
 
 def with_other_numbers(telling: Telling, seed: int) -> Telling:
-    """The telling of new numbers, from the same ranges; the answer is worked out anew."""
+    """The telling of new numbers, from the same ranges; the answer is computed again."""
     seed = derive(seed, "numbers", telling.story.name, telling.number)
     return replace(telling, numbers=_numbers(telling.story, seed, [telling.numbers]))
 

@@ -27,7 +27,7 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Reading:
+class HarnessAnswer:
     """What a pattern of lm-evaluation-harness took from its completion, and whether it counted as correct."""
 
     answer: str
@@ -35,7 +35,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Item:
+class ComparedItem:
     """One problem under both. `ours` judges our completion, `reread` is our verifier on the peer's completion."""
 
     id: str
@@ -44,7 +44,7 @@ class Item:
     theirs: Answered
     ours: Verdict
     reread: Verdict
-    readings: Mapping[str, Reading]
+    readings: Mapping[str, HarnessAnswer]
 
 
 def first_difference(mine: Answered, theirs: Answered) -> int | None:
@@ -55,7 +55,7 @@ def first_difference(mine: Answered, theirs: Answered) -> int | None:
     return next((t for t, (a, b) in enumerate(pairs) if a != b), min(len(mine.tokens), len(theirs.tokens)))
 
 
-def why_verdicts_differ(item: Item, reading: Reading) -> str | None:
+def why_verdicts_differ(item: ComparedItem, reading: HarnessAnswer) -> str | None:
     """The reason in a few words; None where both accept or both refuse."""
     if item.ours.correct == reading.correct:
         return None
@@ -72,7 +72,7 @@ def why_verdicts_differ(item: Item, reading: Reading) -> str | None:
     return f"the pattern reads another number: {reading.answer!r}, ours {item.reread.answer!r}"
 
 
-def report_completions(items: Sequence[Item], gaps: Mapping[str, float]) -> list[str]:
+def report_completions(items: Sequence[ComparedItem], gaps: Mapping[str, float]) -> list[str]:
     """How many completions are equal, and for each that is not, where and by how small a gap it parted."""
     parted = [(item, at) for item in items if (at := first_difference(item.mine, item.theirs)) is not None]
     lines = [f"completions equal: {len(items) - len(parted)} of {len(items)}"]
@@ -82,7 +82,7 @@ def report_completions(items: Sequence[Item], gaps: Mapping[str, float]) -> list
     return lines
 
 
-def report_verdicts(items: Sequence[Item], name: str) -> list[str]:
+def report_verdicts(items: Sequence[ComparedItem], name: str) -> list[str]:
     """A count of the four outcomes of our verdict beside one pattern's, and the reason for each disagreement."""
     both = Counter((item.ours.correct, item.readings[name].correct) for item in items)
     agree = both[True, True] + both[False, False]

@@ -23,8 +23,8 @@ def resolve_models(models: Sequence[str], baseline: Sequence[str]) -> list[Model
     """All that a suite asks: `models`, the `baseline` and the bases of the models, each once.
 
     Runs of one recipe and configuration are the training seeds of one entrant. The baseline is one entrant: a model,
-    or several runs of one recipe, and may be a model once more, drawn anew; one model without a baseline takes part
-    alone. Raises InputError for no model, one named twice, or several baselines.
+    or several runs of one recipe, and may be a model a second time with new samples; one model without a baseline
+    takes part alone. Raises InputError for no model, one named twice, or several baselines.
     """
     if models and not baseline:
         alone = _groups([resolve_subject(spec) for spec in models])

@@ -257,6 +257,7 @@ def _facts(
         "chunk": plan.batch,
         "chat template": plan.chat_template,
         "verifier": _identity(problems.verifier),
+        **({"environment": problems.environment.identity} if problems.environment else {}),
     }
 
 

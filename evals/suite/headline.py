@@ -61,15 +61,17 @@ def headline(asked: TaskRun, ks: Sequence[int] | None = None) -> Headline:
     counts, n = list(evaluation.correct("sample").values()), evaluation.protocol.samples
     pass_at = {k: mean_pass_at_k(n, counts, k, clusters=names) for k in (evaluation_ks(n) if ks is None else ks)}
     greedy, sampled = evaluation.of("greedy"), evaluation.of("sample")
+    ours = accuracy(list(evaluation.correct("greedy").values()), names)
     return Headline(
         model=asked.subject.label,
         task=task.name,
         template=asked.template.name,
         problems=len(problems),
         samples=summary.samples,
-        strict=reread(greedy, task.strict, names),
-        flexible=reread(greedy, task.flexible, names),
-        ours=accuracy(list(evaluation.correct("greedy").values()), names),
+        # An episode is decided by its environment, once: there is no text to read in another way.
+        strict=ours if problems.environment else reread(greedy, task.strict, names),
+        flexible=ours if problems.environment else reread(greedy, task.flexible, names),
+        ours=ours,
         truncated=summary.truncated,
         no_answer=summary.sampled_status[Status.NO_ANSWER],
         undecided=summary.sampled_status[Status.UNDECIDED],

@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Problem, ProblemSet, Verifier
+from rlpath.envs.load import ENVIRONMENTS, environment_named
 from rlpath.evals.contamination.benchmarks import ANSWER_FIELDS, QUESTION_FIELDS
 from rlpath.evals.contamination.documents import ROWS, kind_of, rows
 from rlpath.evals.suite.hub import hub_rows
@@ -61,11 +62,14 @@ def find_task(name: str) -> Task:
         return TASKS[name]
     if name.endswith(".py"):
         return _python_task(Path(name))
+    if name.partition(":")[0] in ENVIRONMENTS:
+        return environment_task(environment_named(name, "validation"))
     source = name.partition("?")[0]
     if source.startswith(HUB) or kind_of(Path(source)) in ROWS:
         return table_task(name)
     near = get_close_matches(name, TASKS, n=2)
-    known = f"one of {', '.join(TASKS)}, a file of questions ({', '.join(ROWS)}), {HUB}owner/data-set, or a Python file"
+    named = ", ".join((*TASKS, *ENVIRONMENTS))
+    known = f"one of {named}, a file of questions ({', '.join(ROWS)}), {HUB}owner/data-set, or a Python file"
     hint = f"did you mean {' or '.join(near)}?" if near else known
     raise InputError(f"there is no task {name!r}; {hint}")
 
@@ -252,6 +256,33 @@ def _letter(answer: Any, texts: Sequence[str], labels: Sequence[str], place: str
     if not 0 <= at < len(texts):
         raise InputError(f"{place}: the answer {named!r} is none of the {len(texts)} options")
     return chr(ord("A") + at)
+
+
+EPISODE = Template("episode", "{question}")
+"""An environment words its own question."""
+
+
+def environment_task(problems: ProblemSet, *, max_tokens: int = 1024) -> Task:
+    """A task of episodes, from an environment's problems; `max_tokens` bounds all turns of one with their answers.
+
+    A Python file, given to `rlpath eval --tasks my_environment.py`, is:
+
+        from rlpath.envs.turns.problems import environment_problems
+        from rlpath.evals.suite.own_tasks import environment_task
+
+        TASK = environment_task(environment_problems("mine", MyEnvironment, rows, split="validation"))
+
+    Raises InputError for a set without an environment.
+    """
+    if problems.environment is None:
+        raise InputError(f"{problems.name} has no environment: make it with environment_problems")
+
+    def load(size: int | None, seed: int) -> ProblemSet:
+        chosen = drawn(problems.name, problems.problems, size, seed, problems.verifier, problems.source)
+        return replace(chosen, environment=problems.environment)
+
+    judge = problems.verifier
+    return Task(problems.name, load, (EPISODE,), max_tokens, judge, judge, guessable=False)
 
 
 def loaded_once(task: Task) -> Task:

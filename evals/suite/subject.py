@@ -32,7 +32,7 @@ class Subject:
     parameters: of the whole model; an adapter merges into its base and adds none
     sha256: over every weights file, the adapter's too
     run: the training run it came from, with its seed, or None
-    again: a model taking part a second time, against itself: its samples are drawn anew
+    again: a model taking part a second time, against itself: with new samples
     A model behind an endpoint has no folder, and its number of parameters is not known: 0.
     """
 

@@ -128,6 +128,8 @@ class TemplatedSampler:
         self.template = template
         self.exemplars = list(exemplars)[: template.shots]
         self.backend = self.sampler.backend
+        # What an environment of several turns asks of a sampler.
+        self.system, self.options = template.system or None, dict(template.options) or None
         self.calls = 0
 
     def sampler_facts(self) -> dict[str, str]:

@@ -105,7 +105,7 @@ class Tally:
 def read_cases(path: Path) -> list[Case]:
     """The cases of a JSON-lines file; raises `InputError` naming the line and field that is wrong."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the cases in {path}: {error}") from None
     cases = [_case(f"{path}, line {n}", line) for n, line in enumerate(lines, 1) if line.strip()]

@@ -75,7 +75,7 @@ class BatchVerifier:
 
     `workers` defaults to the cores this process may use. Verdicts come in the order of the completions. Batches
     smaller than `serial_below` are judged in threads of this process, and so is everything in a daemonic process, which
-    may not have children. The pool starts its processes afresh, so the verifier must be picklable and scripts need the
+    may not have children. The pool starts new processes, so the verifier must be picklable and scripts need the
     usual `if __name__ == "__main__"`. A pickled copy starts a pool of its own.
 
     >>> from rlpath.rewards.verifiers.number import NumberVerifier

@@ -95,7 +95,7 @@ class RewardModelReward:
             text = self.tokenizer.decode(rows[at], skip_special_tokens=True)
             raise InputError(
                 f"the reward model gives {raw_B[at].item()} for the text beginning {text[:80]!r}: its weights "
-                "are broken or have diverged; train it anew with a lower --learning-rate"
+                "are broken or have diverged; train it again with a lower --learning-rate"
             )
         if self.clip is not None:
             raw_B = raw_B.clamp(-self.clip, self.clip)

@@ -37,7 +37,7 @@ def as_trl_reward(
     workers: int | None = None,
     run_async: bool = False,
 ) -> TRLReward:
-    """A function for `GRPOTrainer(reward_funcs=[...])` that pays the score of each completion's verdict.
+    """A function for `GRPOTrainer(reward_funcs=[...])` whose reward is the score of each completion's verdict.
 
     `gold` names the dataset column with the gold answer, `question` one with the question; without it the last user
     message, or the plain prompt, is shown to the verifier. A completion of `max_completion_length` tokens that does

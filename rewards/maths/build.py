@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
+import re
 
 from rlpath.rewards.maths.tree import Interval, Matrix, Node, Num, Op, Seq, Text, Unit, Unreadable
-
-MAX_DIGITS = 1000
-MAX_EXPONENT = 1000
+from rlpath.rewards.reading.numerals import numeral
 
 
 def number(digits: str) -> Num:
-    """The exact value of a numeral such as 12, 0.50, 1.5e3 or 0.1(6), whose bracketed digits repeat."""
-    if len(digits) > MAX_DIGITS:
+    """The exact value of a numeral, with the decimals it is written with; raises `Unreadable` beyond the bounds."""
+    value = numeral(digits)
+    if value is None:
         raise Unreadable("a number with too many digits")
-    if "(" in digits:
-        head, tail = digits.rstrip(")").split("(")
-        whole, _, decimals = head.partition(".")
-        plain = Fraction(int(whole + decimals or "0"), 10 ** len(decimals))
-        return Num(plain + Fraction(int(tail), 10 ** len(decimals) * (10 ** len(tail) - 1)))
-    mantissa, _, exponent = digits.replace("E", "e").partition("e")
-    if exponent and abs(int(exponent)) > MAX_EXPONENT:
-        raise Unreadable("an exponent too large")
-    decimals = len(mantissa.partition(".")[2]) if "." in mantissa else -1
-    return Num(Fraction(mantissa) * Fraction(10) ** int(exponent or 0), decimals)
+    written = digits.lower().partition("e")[0]
+    return Num(value, len(written.partition(".")[2]) if "." in written and "(" not in written else -1)
 
 
 def normal_words(text: str) -> str:
     """`text` in lower case, without articles, outer brackets and doubled spaces."""
     text = text.strip()
     text = text[6:] if text.lower().startswith("it is ") else text
-    words = text.strip("()[].,:;\"' ").lower().replace("-", " ").split()
+    words = text.strip("()[].,:;\"' ").lower()
+    words = re.sub(r"-(?!\d)", " ", words).split()
     return " ".join(words[1:] if words[:1] in (["the"], ["a"], ["an"]) and len(words) > 1 else words)
 
 

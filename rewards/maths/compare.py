@@ -34,7 +34,8 @@ from rlpath.rewards.maths.tree import (
     walk,
 )
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined, exact, numeric
-from rlpath.rewards.reading.literals import Number, read_number, words_to_number
+from rlpath.rewards.reading.literals import Number, read_number
+from rlpath.rewards.reading.numerals import words_to_number
 from rlpath.rewards.reading.vocabulary import denied
 
 _NOTHING = frozenset([
@@ -274,7 +275,8 @@ def _named_alike(answer: Node, gold: Node) -> Node:
     sum_of = unlabeled(gold)[1][-1]
     added_last = isinstance(sum_of, Op) and sum_of.name == "add" and Sym(there[0]) in sum_of.args
     free = (added_last and len(here) == 1) or (_argument(gold) and _argument(answer))
-    arbitrary = _CONSTANT if free else _NUMBERED_CONSTANT
+    solution = isinstance(gold, Relation) and isinstance(answer, Relation)  # y = Ce^x, of a differential equation
+    arbitrary = _CONSTANT if free else _CAPITAL_CONSTANT if solution else _NUMBERED_CONSTANT
     if all(arbitrary.fullmatch(name) for name in there) and all(_CONSTANT.fullmatch(name) for name in here):
         return renamed(answer, dict(zip(here, there, strict=True)))
     return answer
@@ -282,6 +284,7 @@ def _named_alike(answer: Node, gold: Node) -> Node:
 
 _INDICES = frozenset({"k", "n", "m", "l", "j"})
 _CONSTANT = re.compile("[CKck]|[ABCDabcd](?:_[0-9])?")
+_CAPITAL_CONSTANT = re.compile("[CK](?:_[0-9])?")
 _NUMBERED_CONSTANT = re.compile("[Cc]_[0-9]")
 
 

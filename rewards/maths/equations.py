@@ -8,6 +8,8 @@ from rlpath.rewards.maths.expressions import same
 from rlpath.rewards.maths.tree import Node, Num, Op, Relation, Sym, mapped, symbols
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined, exact
 
+_TWO = Num(Fraction(2))  # zero is what is twice itself, whatever variables it is written with
+
 
 def is_expression(node: Node) -> bool:
     """True for what has a value: no set, no relation, no words."""
@@ -35,18 +37,30 @@ def proportional(answer: Relation, gold: Relation, clock: Clock) -> bool:
 
 
 def solved(answer: Relation, curve: Relation, clock: Clock) -> bool:
-    """Whether `answer`, "y = ...", is the curve solved for y: on it the other equation holds, and is of degree one."""
-    match answer:
-        case Relation(("=",), (Sym(name), value)) | Relation(("=",), (value, Sym(name))):
-            pass
-        case _:
-            return False
+    """Whether `answer`, "y = ...", is the curve solved for y: on it the other equation holds, and holds nowhere else.
+
+    So it is where the other equation is of degree one in y, or is itself solved for another variable and holds within.
+    """
+    name, value = _solved_for(answer)
     outside = _difference(curve) if curve.ops == ("=",) else None
-    if outside is None or name in symbols(value) or len(symbols(outside)) < 2 or symbols(outside) != symbols(answer):
+    if not name or outside is None or len(symbols(outside)) < 2 or symbols(outside) != symbols(answer):
         return False
     at = [put(outside, name, Op("add", (value, Num(Fraction(n))))) for n in (0, 1, 2)]
-    two = Num(Fraction(2))  # zero is what is twice itself, whatever variables it is written with
-    return same(at[0], Op("mul", (two, at[0])), clock) and same(at[2], Op("mul", (two, at[1])), clock)
+    if not same(at[0], Op("mul", (_TWO, at[0])), clock):
+        return False
+    other, within = _solved_for(curve)
+    if other and other != name and (inside := _difference(answer)) is not None:
+        back = put(inside, other, within)
+        return same(back, Op("mul", (_TWO, back)), clock)
+    return same(at[2], Op("mul", (_TWO, at[1])), clock)
+
+
+def _solved_for(node: Relation) -> tuple[str, Node]:
+    """The variable and the value of "y = 2x"; an empty name for other equations."""
+    match node:
+        case Relation(("=",), (Sym(name), value)) | Relation(("=",), (value, Sym(name))) if name not in symbols(value):
+            return name, value
+    return "", node
 
 
 def same_inequality(answer: Node, gold: Relation, clock: Clock) -> bool:

@@ -8,10 +8,11 @@ from fractions import Fraction
 
 from rlpath.rewards.maths.build import is_measured
 from rlpath.rewards.maths.tree import Node, Num, Op, Sym, Unit, Unreadable, contains, key, symbols, walk
-from rlpath.rewards.maths.units import lookup, singular
-from rlpath.rewards.maths.values import Clock, Evaluation, TooLarge, Undefined, exact, same_value
+from rlpath.rewards.maths.values import Clock, Evaluator, TooLarge, Undefined, exact, same_value
+from rlpath.rewards.reading.units import lookup, singular
 
 _POINTS = 12
+_BEYOND = frozenset({2, 4, 8, 9})
 _ENOUGH = 6
 
 
@@ -131,7 +132,8 @@ def _note_unit(phrase: str, power: int, units: dict[str, int]) -> None:
     """Add the units of `phrase` ("square inches", "miles per hour"); a word that is no unit is kept as it is."""
     sign, factor = 1, 1
     phrase = {"mph": "mile per hour", "kph": "km per hour", "kmh": "km per hour"}.get(phrase, phrase)
-    for word in phrase.replace("/", " per ").split():
+    for written in phrase.replace("/", " per ").replace("*", " ").split():
+        word, _, exponent = written.partition("^")
         if word in ("per", "a", "an", "each"):
             sign = -1 if word == "per" else sign
         elif word in ("square", "sq", "squared", "cubic", "cubed"):
@@ -142,7 +144,7 @@ def _note_unit(phrase: str, power: int, units: dict[str, int]) -> None:
                 factor = 1
         else:
             name = singular(word)
-            units[name] = units.get(name, 0) + power * sign * factor
+            units[name] = units.get(name, 0) + power * sign * factor * int(exponent or 1)
             factor = 1
 
 
@@ -215,7 +217,7 @@ def _same_constant(answer: Node, gold: Node, clock: Clock) -> bool:
     try:
         wanted = exact(gold, clock)
         if wanted is None:
-            Evaluation(30, {}, clock).value(gold)
+            Evaluator(30, {}, clock).value(gold)
     except TooLarge:
         raise GoldTooLarge from None
     try:
@@ -253,9 +255,9 @@ def _points(names: list[str], answer: Node, gold: Node) -> list[dict[str, Fracti
             digest = hashlib.sha256(seed + f"{n}:{name}".encode()).digest()
             share = Fraction(int.from_bytes(digest[:5], "big") | 1, 1 << 40)
             value = share if digest[6] % 2 else 1 + 2 * share
-            # Some points lie beyond every constant, where |x - 5| and 5 - x, or |x + 10| - 10 and x, part.
-            value = value * reach if n % 3 == 2 and reach < 1000 else value
-            point[name] = -value if n % 4 == 1 or (n % 4 == 3 and digest[7] % 2) else value
+            # Some points lie beyond every constant on either side, where |x - 5| and 5 - x part.
+            value = (1 + share) * reach if n in _BEYOND and reach < 1000 else value
+            point[name] = -value if n in (1, 4, 9) or (n in (3, 7) and digest[7] % 2) else value
         points.append(point)
     return points
 
@@ -308,7 +310,7 @@ def _same_numerically(answer: Node, gold: Node, points: list[dict[str, Fraction]
 
 def _real_there(gold: Node, point: dict[str, Fraction], clock: Clock) -> bool:
     try:
-        run = Evaluation(20, point, clock)
+        run = Evaluator(20, point, clock)
         run.value(gold)
     except (Undefined, TooLarge):
         return False

@@ -59,7 +59,7 @@ def _restated(value: Node, wanted: Node, question: str) -> bool:
 
 
 def _size(node: Node) -> int:
-    return sum(1 for _ in walk(node))
+    return sum(1 for inner in walk(node) if not (isinstance(inner, Op) and inner.name == "neg"))
 
 
 @lru_cache(maxsize=1024)
@@ -222,7 +222,7 @@ def _reduction_problem(value: Node, wanted: Node) -> str:
 
 def _square_inside(node: Node) -> bool:
     match node:
-        case Op("sqrt", (Num(n),)) if n.denominator == 1 and 0 < n < 10**6:
+        case Op("sqrt", (inner,)) if (n := exact_or_none(inner)) and n.denominator == 1 and 0 < n < 10**6:
             return any(n % (k * k) == 0 for k in range(2, math.isqrt(int(n)) + 1))
     return False
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from rlpath.rewards.maths.tree import Unreadable
-from rlpath.rewards.maths.units import is_unit_word
+from rlpath.rewards.reading.units import is_unit_word
 
 MAX_LENGTH = 4000
 MAX_TOKENS = 2000
@@ -45,7 +45,8 @@ _SPACES = re.compile(
     r"|(?:hspace\*?|phantom)\{[^{}]*\}|(?:left|right)\b(?!\s*\.)|(?:left|right)\s*\.|[bB]igg?[lrm]?\b)"
     r"|~|\$|\\[()]|&nbsp;|\\nobreak"
 )
-_GROUPING = re.compile(r"(?<=\d)(?:\{,\}|,\\!\s*|\\,|\\;|\\ |\\!|(?<=\d),)(?=\d{3}(?!\d))")
+_GROUPING = re.compile(r"(?<=\d)(?:\{,\}|,\\!\s*|\\,|\\;|\\!\s*)(?=\d{3}(?!\d))")
+_GROUPED = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d|,\d)")
 _WRAPPERS = {
     "mathrm", "mathbf", "mathit", "mathsf", "mathcal", "boldsymbol", "bm", "vec", "mathbb", "operatorname", "hat",
     "overrightarrow", "overline", "bar", "tilde", "underline",
@@ -90,7 +91,9 @@ _TOKEN = re.compile(
     r"(?P<space>\s+)|(?P<num>\d+(?:\.\d+)?|\.\d+)|\\(?P<cmd>[A-Za-z]+)|\\(?P<esc>[{}%$#&_|\\])|(?P<word>[A-Za-z]+)"
     r"|(?P<op><=|>=|!=|=>|->|\*\*|!!|\.\.\.|[-+*/^_=<>!()\[\]{},;:|&'%≈])|(?P<dot>\.)"
 )
+_UNIT_POWER = re.compile(r"([A-Za-z])\s*\^\s*\{\s*(-?\d)\s*\}")
 _EXPONENT = re.compile(r"[eE]([-+]?\d+)(?![\w.])")
+_NESTING = {"(": 1, "[": 1, "\\{": 1, ")": -1, "]": -1, "\\}": -1}
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 
 
@@ -109,28 +112,10 @@ def _prepared(text: str) -> str:
     text = text.replace("\\$", "\\dollar ").replace("£", " ").replace("€", " ").replace("\\!", "\\! ")
     text = re.sub(r"(?<=\d),\\! +(?=\d{3})", "{,}", text)
     text = _PRIMES.sub(lambda m: "'" * m.group().count("prime"), text)
-    text = _degroup(text)
+    text = _GROUPING.sub("", text)
     text = re.sub(r"\\\\\[[^\[\]]{0,12}(?:pt|ex|em|mm|cm)\]", r"\\\\", text)
     text = re.sub(r"(?<!\\)\\\[(?!\s*-?\d*\.?\d*(?:ex|pt|em|mm|cm)\])|\\\]", " ", text)
     return _SPACES.sub(" ", text)
-
-
-def _degroup(text: str) -> str:
-    """Drop thousands separators outside brackets; inside them a comma separates."""
-    if not _GROUPING.search(text):
-        return text
-    text = re.sub(r"(?<=\d)(?:\{,\}|,\\!\s*|\\,|\\;|\\!\s*)(?=\d{3}(?!\d))", "", text)
-    depth, pieces, last = 0, [], 0
-    for match in re.finditer(r"\\?[({\[]|\\?[)}\]]|(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d]|,\d)", text):
-        found = match.group()
-        if found[0].isdigit():
-            pieces += [text[last : match.start()], found if depth > 0 else found.replace(",", "")]
-            last = match.end()
-        elif found[-1] in "([" or found == "\\{":
-            depth += 1
-        elif found[-1] in ")]" or found == "\\}":
-            depth -= 1
-    return "".join([*pieces, text[last:]])
 
 
 @lru_cache(maxsize=4096)
@@ -192,6 +177,9 @@ def _plain(match: re.Match[str], kind: str, out: list[Token], spaced: bool) -> N
 
 
 def _number(text: str, digits: str, position: int, out: list[Token], spaced: bool) -> int:
+    grouped = _GROUPED.match(text, position - len(digits))
+    if grouped and not sum(_NESTING.get(token.text, 0) for token in out):  # within brackets a comma separates
+        digits, position = grouped.group().replace(",", ""), grouped.end()
     exponent = _EXPONENT.match(text, position)
     if exponent:
         out.append(Token("num", digits + exponent.group(), spaced))
@@ -280,6 +268,7 @@ def _wrapped(text: str, position: int, command: str, out: list[Token], spaced: b
         out.append(Token("cmd", f"mathbb{content.strip()}", spaced))
         return end
     stripped = content.strip().rstrip(":=").strip() if command in _TEXTS else content.strip()
+    stripped = _UNIT_POWER.sub(r"\1^\2", stripped)
     if command in ("overline", "bar") and stripped.isdecimal():
         raise Unreadable("digits under a line")
     if command in _BOXES or not re.fullmatch(r"[A-Za-z][\w .,'()/^&-]*|\([A-Z]\)", stripped):
@@ -293,10 +282,10 @@ def _wrapped(text: str, position: int, command: str, out: list[Token], spaced: b
     elif command in _WRAPPERS and (len(stripped) == 1 or stripped in FUNCTIONS or (out and out[-1].text in ("_", "{"))):
         is_unit = (
             len(stripped) == 1
-            and len(out) > 1
+            and bool(out)
             and is_unit_word(stripped)
             and command == "mathrm"
-            and (out[-1].kind == "num" or (out[-1].text == "*" and out[-2].kind == "text"))
+            and (out[-1].kind in ("num", "text") or (out[-1].text in "*/" and out[-2:][0].kind == "text"))
         )
         kind = "text" if is_unit else "cmd" if len(stripped) > 1 else "sym"
         out.append(Token(kind, stripped, spaced))

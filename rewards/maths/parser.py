@@ -9,6 +9,7 @@ Nothing is evaluated and nothing is handed to another parser: what this grammar 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -45,8 +46,8 @@ from rlpath.rewards.maths.tree import (
     renamed,
     symbols,
 )
-from rlpath.rewards.maths.units import is_name, reads_as_unit
-from rlpath.rewards.reading.literals import words_to_number
+from rlpath.rewards.reading.numerals import words_to_number
+from rlpath.rewards.reading.vocabulary import counted, names_a_value
 
 _RELATIONS = frozenset(["=", "<", ">", "<=", ">=", "!=", "≈", "in"])
 _SEPARATORS = frozenset({",", ";", "and", "or"})
@@ -59,8 +60,10 @@ _CONSTANT_COMMANDS = {"pi": "pi", "oo": "oo"}
 _SETS = {"mathbbR": "R", "mathbbZ": "Z", "mathbbN": "N", "mathbbQ": "Q", "mathbbC": "C"}
 _MATRICES = frozenset(["pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "Bmatrix"])
 _NO_ATOM = frozenset([
-    "cup", "cap", "setminus", "in", "and", "or", "pm", "mp", "choose", "not", "degree", "rfloor", "rceil", "pmod",
+    "cup", "cap", "setminus", "in", "and", "or", "pm", "mp", "choose", "over", "not", "degree", "rfloor", "rceil",
+    "pmod",
 ])  # fmt: skip
+_STATES = re.compile(r" (?:is|are|has|have|equals)$")
 END = Token("end", "")
 
 
@@ -153,7 +156,7 @@ class _Parser:
     def name(self) -> str:
         """The words that name the value behind them; an empty string, and nothing read, where there are none."""
         token, following = self.peek(), self.peek(1)
-        named = token.kind == "text" and is_name(token.text.removesuffix(" is").removesuffix(" has"))
+        named = token.kind == "text" and names_a_value(_STATES.sub("", token.text))
         if following.text == ":" and named:
             self.position += 2
         elif named and (following.kind == "num" or following.text in ("-", "frac", "sqrt", "pm", "dollar")):
@@ -205,7 +208,7 @@ class _Parser:
         match terms:
             case [Sym("set:R") as reals, Op("neg", (Seq("set", _) as removed,))]:
                 return Op("setminus", (reals, removed))
-        return added(terms)
+        return divided(added(terms), self.sum()) if self.take("over") else added(terms)
 
     def signed_term(self) -> Node:
         negative, sign = False, ""
@@ -264,7 +267,7 @@ class _Parser:
         match right:
             case Op("div", (Text(top), Text(bottom))) if isinstance(left, Num):
                 return Op("div", (multiplied(left, Unit(top)), Unit(bottom)))
-        if isinstance(right, Text) and not isinstance(left, Text) and not reads_as_unit(right.words):
+        if isinstance(right, Text) and not isinstance(left, Text) and not counted(right.words):
             raise Unreadable("words about a number that are no unit")
         right = as_unit(right)
         if isinstance(left, Text) or isinstance(right, Seq | Interval | Relation):

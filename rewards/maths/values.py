@@ -179,7 +179,7 @@ def _binomial(n: Fraction, k: Fraction) -> Fraction | None:
 # numbers to many digits
 
 
-class Evaluation:
+class Evaluator:
     """Evaluates trees at one precision and notes the range of magnitudes it met.
 
     `low` and `high` are the base-10 exponents of the smallest and largest intermediate results: their distance says
@@ -348,7 +348,7 @@ def same_value(left: Node, right: Node, at: Mapping[str, Fraction], clock: Clock
     """
     digits = _BASE_DIGITS
     for _ in range(4):
-        run = Evaluation(digits, at, clock)
+        run = Evaluator(digits, at, clock)
         a, b = run.value(left), run.value(right)
         if real and not run.real:
             return None
@@ -365,4 +365,4 @@ def same_value(left: Node, right: Node, at: Mapping[str, Fraction], clock: Clock
 
 def numeric(node: Node, clock: Clock) -> complex:
     """The value of a constant expression as a Python number, for ordering only."""
-    return complex(Evaluation(30, {}, clock).value(node))
+    return complex(Evaluator(30, {}, clock).value(node))

@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from typing import Literal
 
+from rlpath.core.types import Status, Verdict
 from rlpath.rewards.reading import surroundings
 
 MAX_STATEMENTS = 400
@@ -57,7 +58,18 @@ _PHRASE = re.compile(
     r")[*_`]{0,3}[ \t]*:?[*_`]{0,3}",
     re.I,
 )
-_NAMES_AN_ANSWER = re.compile("ans|result|respuesta|r[ée]ponse|risposta|resposta|antwort|ответ|lösung|ergebnis")
+_NAMES_OF_AN_ANSWER = (
+    "ans",
+    "result",
+    "ponse",
+    "respuesta",
+    "risposta",
+    "resposta",
+    "antwort",
+    "ответ",
+    "lösung",
+    "ergebnis",
+)
 _ANNOUNCES = re.compile(r"\W*(?:(?:the|my|our|final|correct|is|a) ?)*\W*", re.I)
 _CJK_PHRASE = re.compile(
     r"(?:(?:最终|正确|最後の|最終)?(?:答案|答え|解答|正解|答|结果|结论|정답|답변|답)\s*(?:[:：]|是|为|為|は|이|은|는|=)+\s*[:：]?"
@@ -68,7 +80,7 @@ _SENTENCE_END = re.compile(r"[.?。](?=[\s\"'”’)*_]|$)|(?<!\\)!(?=[\"'”’
 _DRESS = re.compile(r"[ \t\n*_`:$\\\[(]*")
 _NOT_FINAL = re.compile(
     r"\b(?:if|suppose|assum\w+|unless|some (?:\w+ )?think|whether"
-    r"|not|never|(?:might|may|could|would) think|thinks|thought|mistaken\w*"
+    r"|not|never|(?:might|may|could|would) (?:think|say|guess|argue|claim|expect|answer)|thinks|thought|mistaken\w*"
     r"|students?|someone|somebody|people|naive|tempting|trap|claims?|claimed|says|said|nobody|no one"
     r"|check\w*|verif\w+|confirm\w*)\b"
     r"|\b(?:wrong|incorrect|first|second|third|next|each|initial|previous|preliminary|intermediate|partial|tentative)"
@@ -114,6 +126,20 @@ class Said:
     @property
     def flooded(self) -> bool:
         return len(self.statements) > MAX_STATEMENTS
+
+
+def hear(completion: str, question: str | None = None, *, truncated: bool = False) -> Said | Verdict:
+    """What `completion` says, or the verdict where it gives no one answer: cut off, taken back, or given in floods."""
+    heard = said(completion, question)
+    if truncated:
+        heard = replace(heard, statements=tuple(s for s in heard.statements if s.complete))
+        if not heard.statements:
+            return Verdict.of(Status.TRUNCATED, reason="cut off before a complete final answer")
+    if heard.flooded:
+        return Verdict.of(Status.WRONG, reason="hundreds of final answers")
+    if heard.retracted:
+        return Verdict.of(Status.WRONG, reason="the answer is taken back after it was stated")
+    return heard
 
 
 def said(completion: str, question: str | None = None) -> Said:
@@ -264,7 +290,7 @@ def _hash_lines(text: str) -> Iterator[Statement]:
 
 def _phrases(text: str, stronger: list[Statement]) -> Iterator[Statement]:
     lowered = text.lower()
-    named = _NAMES_AN_ANSWER.search(lowered)
+    named = any(name in lowered for name in _NAMES_OF_AN_ANSWER)
     markers = list(islice(_PHRASE.finditer(text), 2 * MAX_STATEMENTS)) if named else []
     if "A:" in text or "A*" in text or "A :" in text:
         taken = {m.end() for m in markers}

@@ -11,20 +11,16 @@ import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
 
+from rlpath.rewards.reading.numerals import DIGITS, MAX_EXPONENT, SCALES, WORD, numeral, spoken_number, words_to_number
+from rlpath.rewards.reading.units import UNIT
 from rlpath.rewards.reading.vocabulary import (
     ALTERNATIVE,
-    BOUNDS_BEFORE,
-    CALCULATES_AFTER,
     CALCULATES_BEFORE,
-    CALCULATES_LATER,
     DENIES_BEFORE,
-    FRACTION_WORDS,
     PERCENT,
-    SCALES,
+    bounded_before,
+    calculates_after,
 )
-
-MAX_DIGITS = 1000
-MAX_EXPONENT = 1000
 
 _MINUS = "−–‐‑‒﹣－➖"
 _SPACES = "\u00a0\u2009\u202f\u2007\u2008\u2006\u205f\u3000"
@@ -36,11 +32,10 @@ _VULGAR = {c: Fraction(unicodedata.numeric(c)).limit_denominator(10) for c in "�
 CURRENCY = "$€£¥₹₩₽¢₦₱"
 
 _SIGN = r"(?P<sign>[-+]?)"
-_DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?:'\d{3})+|\d{1,3}(?:_\d{3})+|\d{1,3}(?: \d{3})+(?![\d./])|\d+)"
 LITERAL = re.compile(
     rf"{_SIGN} ?[{CURRENCY}]? ?(?P<sign2>[-+]?)"
-    rf"(?:(?P<mixed>{_DIGITS})(?: | ?and ?|-)(?P<mixed_top>\d+) ?/ ?(?P<mixed_bottom>\d+)(?![\d.])"
-    rf"|(?P<whole>{_DIGITS})(?P<decimals>\.\d+|\.(?!\w))?|(?P<point>\.\d+))"
+    rf"(?:(?P<mixed>{DIGITS})(?: | ?and ?|-)(?P<mixed_top>\d+) ?/ ?(?P<mixed_bottom>\d+)(?![\d.])"
+    rf"|(?P<plain>{DIGITS}(?:\.\d+|\.(?!\w))?|\.\d+))"
     r"(?: ?(?:[eE]|\* ?10 ?(?:\^|\*\*) ?)(?P<exponent>\(?[-+]?\d+\)?|\{ ?[-+]?\d+ ?\})(?![\d.]))?"
     r"(?: ?/ ?(?P<bottom>\d+(?:,\d{3})*(?:\.\d+)?)(?![\d,]*\d|/\d))?"
 )
@@ -50,25 +45,16 @@ _TEN_TO_THE = re.compile(r"10 ?\^ ?\{? ?(-?\d{1,4}) ?\}?(?![\d.])")
 _FULL_HOUR = re.compile(r"^:00(?= ?[ap]\.?m\b)", re.I)
 _PERCENT = re.compile(rf"\s*(?:{PERCENT})", re.I)
 _OF_A_NUMBER = re.compile(r" ?(?:of|de|von|от|du|des)? ?-?\d")
-_OTHER_NOTATION = re.compile(
-    r"_|[₀-₉]| ?\(?(?:in )?base\b| ?: ?\d| ?\(mod\b|[°'′] ?\d+ ?['\"′″]"
-    r"| ?[(\[{](?:approx\w*|about|or|maybe)?[ ~.]*\d[\d.,]*[)\]}]",
-    re.I,
-)
 # "18 oder 20", "18 in 20", "18 hoch 2": only a reason or a circumstance may tie a number to the next.
 _WORD_AND_NUMBER = re.compile(
-    r" ?(?!(?:because|since|as|for|after|when|on|given|if|y|und|and|et|и)\b)([^\W\d_]+) (?:на )?-?[\d$]", re.I
+    r" ?(?!(?:because|since|as|for|after|when|on|given|if|y|und|and|et|и)\b)"
+    r"([^\W\d_]+ |[^\x00-\u2e7f\d]+)(?:на )?-?[\d$]",
+    re.I,
 )
 _TRAILING_OR = re.compile(r"\bor [^\d]*$")  # "125 students like chess or football"
 _ALSO = re.compile(r"[\s,;/]*(?:or|and|maybe|perhaps|to)\s+(?:maybe |perhaps |possibly )?", re.I)
 _ASIDE = re.compile(r"^ (?:\([^()]{2,120}\)|[-–—] (?=[a-z]{3,})[^\n]*)\W*$|^ [—–] .*$", re.S | re.I)
-_TWO_UNITS = re.compile(
-    r"^ ?(?:feet|foot|ft|hours?|hrs?|h|minutes?|min|pounds?|lbs?|yards?|weeks?|days?|years?|meters?|km|kg|m)"
-    r"[\s,]+(?:and )?\d+ ?(?:inch(?:es)?|in|minutes?|mins?|m|seconds?|secs?|ounces?|oz|feet|ft"
-    r"|days?|hours?|months?|cm|g)\b",
-    re.I,
-)
-ANY_NUMBER = re.compile(r"\d")
+ANY_NUMBER = re.compile(rf"[\d{''.join(_VULGAR)}]")
 _NUMBER_SPAN = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?|\.\d+")
 
 _LATEX_FRACTION = re.compile(r"\\[dtc]?frac ?(?:\{ ?([-+]?[\d.,]+) ?\}|(\d)) ?(?:\{ ?([\d.,]+) ?\}|(\d))")
@@ -78,6 +64,8 @@ _LATEX_TEXT = re.compile(
 _LATEX_SPACE = re.compile(r"\\[,;:! >]|\\q?quad\b|~")
 _MARKUP = re.compile(r"\\[()\[\]]|[*_`]{2,}|`|\\(?:left|right|displaystyle|bf|rm)\b")
 _EMPHASIS = re.compile(r"(?<![\w*)^])([*_])(?=[^\s*_-])([^*_\n]{1,200}?)(?<=[\w.%)])\1(?![\w*])")
+_DOLLARS = re.compile(r"\b(?:US|AU|CA|HK|NZ|[ACS])\$(?=\d)")
+_UNIT_POWER = re.compile(rf"(?<=[\d\s/])({UNIT}) ?\^ ?\{{?([23])\b\}}?")
 _ARROW = re.compile(r"[=-]>|\\(?:therefore|implies|to|(?:[Ll]ong)?[Rr]ightarrow|approx)(?![A-Za-z])")
 _LEAD = re.compile(
     r"^(?:[\s:*_`\"'“(]|exactly|only|just|simply|indeed|therefore|thus|so|then|a total of|in total|about|"
@@ -88,20 +76,25 @@ _LEAD = re.compile(
 _BEFORE_NUMBER = re.compile(r"[^\d=]{1,60}(?=\d)")
 _SPELLED_MINUS = re.compile(r"(?:minus|negative) ?(?=[\d$.])", re.I)
 _ASSIGNED = re.compile(r"^[A-Za-z][\w{}\\]{0,12}(?:\([^()]{0,12}\))? ?=")
-_JOINED = re.compile(
-    rf"^\s*(?:,|;|/|&|-|\||to\b|through\b|and\b|or\b|\\pm|±|plus or minus\b|vs\.?)\s*(?:and |or "
-    rf")?[-+]?[{CURRENCY}]?[-+]?\.?\d",
-    re.I,
-)
-_OPERATOR = re.compile(
-    r"^\s*(?:[*^<>≤≥≠%]?\s*[+*^<>≤≥≠]|/(?! ?[a-z]{2})|-\s*[\d(\\a-zA-Z]|\\(?:times|cdot|div|le|ge|lt|gt|neq?|pm)\b"
-    r"|!|:\d|[xX]\s*\d|\(\d|\\(?:sqrt|pi)\b)"
+# What directly behind a number makes it a part of something longer; `_PERCENT` and asides are taken off before.
+_CONTINUES = re.compile(
+    r"[_₀-₉⁰¹²³⁴-⁹]|(?i: ?\(?(?:(?:in )?base|in (?:hex|bin|oct)\w+)\b)"  # another base, a power
+    r"| ?: ?\d| ?\(mod\b|[°'′] ?\d+ ?['\"′″]"  # a ratio, a residue, minutes
+    r"|(?i: ?[(\[{](?:approx\w*|about|or|maybe)?[ ~.]*\d[\d.,]*[)\]}])| ?\[[^\]\d]*\d|[)\]}]+[.\d^*/]"  # brackets
+    rf"|(?i: ?{UNIT}[\s,]+(?:and )?\d+ ?{UNIT}\b)"  # an amount in two units
+    r"|(?i:\s*(?:,|;|/|&|-|\||to\b|through\b|and\b|or\b|\\pm|±|plus or minus\b|vs\.?)\s*(?:and |or )?"
+    rf"[-+]?[{CURRENCY}]?[-+]?\.?\d)| [-+$]?\.?\d|.*\bor\W*$"  # a list or a range
+    r"|\s*\\.*\d|\.\.|\.?…|\s*\\[lc]?dots|\s*\?|\s*[-+]\W*$"  # more behind a command, digits that go on
+    r"|[xyzabcnpqruvwije](?![A-Za-z.])| ?[xyzn]$"  # a variable
+    r"|\s*(?:[*^<>≤≥≠%]?\s*[+*^<>≤≥≠]|/(?! ?[a-z]{2})|-\s*[\d(\\a-zA-Z]|!|:\d|[xX]\s*\d|\(\d"
+    r"|\\(?:times|cdot|div|le|ge|lt|gt|neq?|pm|sqrt|pi)\b)"  # an operator
+    r"|[A-Za-z]*\d|[.,]\d"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number that was read: its face value, the factor a word behind it puts on it, a percent sign, the unit.
+    """A number that was read: its face value, the factor a word behind it puts on it, a percent sign.
 
     `face` is the value as written; `scale` is 10**6 behind "million", else 1.
     """
@@ -109,7 +102,6 @@ class Number:
     face: Fraction
     scale: int = 1
     percent: bool = False
-    unit: str = ""
 
     @property
     def value(self) -> Fraction:
@@ -158,9 +150,13 @@ def plain(text: str) -> str:
         text = _LATEX_FRACTION.sub(_plain_fraction, text)
         text = _LATEX_SPACE.sub(" ", text)
         text = text.replace("^\\circ", " degrees").replace("^{\\circ}", " degrees")
+    if "$" in text:
+        text = _DOLLARS.sub("$", text)
     text = _ARROW.sub("=", text).replace("!=", "≠").replace("\\not=", "≠")
     if "*" in text or "_" in text:
         text = _EMPHASIS.sub(r"\2", text)
+    if "^" in text:
+        text = _UNIT_POWER.sub(lambda m: m.group(1) + "⁰¹²³"[int(m.group(2))], text)
     text = _MARKUP.sub(" ", text).replace("$$", " ")
     return re.sub(r"\s+", " ", text).strip()
 
@@ -232,43 +228,21 @@ def _with_rest(face: Fraction, literal: str, rest: str, whole: str) -> Number | 
     rest = _FULL_HOUR.sub("", rest)
     if not rest or rest in (".", "$", "$."):
         return Number(face)
-    if _OTHER_NOTATION.match(rest):
-        return NotANumber("a number in another base, a ratio, or an amount in two units")
     rest = _ASIDE.sub("", rest) or "."
-    if CALCULATES_AFTER.match(rest) or CALCULATES_LATER.match(rest):
-        return NotANumber("a part of a calculation or of a larger number")
+    if rest[0] == "$" and literal[:1] not in CURRENCY:
+        rest = rest[1:] or "."
+    if ((also := _ALSO.match(rest)) and spoken_number(rest[also.end() :])) or hedged(whole):
+        return NotANumber("hedges between numbers")
     if DENIES_BEFORE.match(rest):
         return NotANumber("the number is denied")
-    if (also := _ALSO.match(rest)) and spoken_number(rest[also.end() :]):
-        return NotANumber("hedges between numbers")
-    if two := _TWO_UNITS.match(rest):
-        return NotANumber(f"an amount in two units: {two.group().strip()[:40]}")
-    if hedged(whole):
-        return NotANumber("hedges between numbers")
-    if _JOINED.match(rest) or re.match(r" [-+$]?\.?\d", rest) or re.search(r"\bor\W*$", rest):
-        return NotANumber("a list or a range, not one number")
-    if rest[0] == "$" and literal[0] not in CURRENCY:
-        rest = rest[1:]
-    if re.match(r"\s*\\", rest) and ANY_NUMBER.search(rest):
-        return NotANumber("a second number behind a command")
-    if rest[:2] in ("..", ".…") or rest[0] == "…" or rest.startswith("\\ldots"):
-        return NotANumber("digits that go on")
+    percent = _PERCENT.match(rest)
+    rest = rest[percent.end() :] if percent else rest
+    if calculates_after(rest) or _CONTINUES.match(rest) or (percent and _OF_A_NUMBER.match(rest)):
+        return NotANumber("a part of a calculation, of a list or of a longer number")
     if joined := _WORD_AND_NUMBER.match(rest):
         return NotANumber(f"another number behind {joined.group(1)!r}")
-    if rest.lstrip()[:1] == "?":
-        return NotANumber("a number that is asked, not stated")
-    if percent := _PERCENT.match(rest):
-        rest = rest[percent.end() :]
-        if _OF_A_NUMBER.match(rest):
-            return NotANumber("a part of a calculation or of a larger number")
-    if re.match(r"[xyzabcnpqruvwije](?![A-Za-z.])| ?[xyzn]$|[⁰¹²³⁴-⁹]", rest):
-        return NotANumber("an expression with a variable or a power")
-    if (
-        _OPERATOR.match(rest)
-        or (rest[:1].isalnum() and re.match(r"[A-Za-z]*\d|[.,]\d|\d", rest))
-        or re.match(r"[.,]\d", rest)
-    ):
-        return NotANumber("a calculation or a malformed number")
+    if (plus := re.search(r"\band (?=[a-z])", rest[:60])) and spoken_number(rest[plus.end() :]):
+        return NotANumber("a second amount")
     more = re.match(r"[^\d]{0,40}(?:,|;|\band\b|/|&)\s*(?:and |or )?\$?(-?[\d.,]+)", rest)
     if more and numbers_in(more.group(1)) != numbers_in(literal):
         return NotANumber("a list of numbers")
@@ -280,38 +254,23 @@ def _scaled(face: Fraction, rest: str, percent: bool) -> Number:
     unit = word.group(1).lower() if word else ""
     if rest[:1] and rest[0] in "MBkK" and len(unit) == 1:
         return Number(face, {"m": 10**6, "b": 10**9, "k": 1000}[unit])
-    scale = SCALES.get(unit.removesuffix("s") or unit, 1) if unit != "k" else 1
-    return Number(face, scale, percent, "" if scale != 1 else unit)
+    scale = SCALES.get(unit.removesuffix("s") or unit, 1) if word and word.group(1) != "K" else 1
+    return Number(face, scale, percent)
 
 
 def literal_value(match: re.Match[str]) -> Fraction | None:
     """The value of a `LITERAL` match, or None where it is too large to hold or divides by zero."""
-    if len(match.group()) > MAX_DIGITS:
-        return None
-    part = match.groupdict()
-    if part["mixed"]:
-        if int(part["mixed_bottom"]) == 0:
+    part = match.groupdict("")
+    exponent = part["exponent"].strip("(){} ")
+    value = numeral((part["mixed"] or part["plain"]) + (f"e{exponent}" if exponent else ""))
+    for top, bottom in ((part["mixed_top"], part["mixed_bottom"]), ("", part["bottom"])):
+        if value is None or not bottom:
+            continue
+        below = numeral(bottom)
+        if not below:
             return None
-        value = _grouped(part["mixed"]) + Fraction(int(part["mixed_top"]), int(part["mixed_bottom"]))
-    else:
-        whole, decimals = part["whole"] or "0", (part["decimals"] or part["point"] or "").rstrip(".")
-        value = _grouped(whole) + (Fraction(f"0{decimals}") if decimals else 0)
-    if part["exponent"]:
-        exponent = int(part["exponent"].strip("(){} "))
-        if abs(exponent) > MAX_EXPONENT:
-            return None
-        value *= Fraction(10) ** exponent
-    if part["bottom"]:
-        bottom = Fraction(part["bottom"].replace(",", ""))
-        if bottom == 0:
-            return None
-        value /= bottom
-    negative = (part["sign"] == "-") != (part["sign2"] == "-")
-    return -value if negative else value
-
-
-def _grouped(digits: str) -> Fraction:
-    return Fraction(re.sub(r"[,'_ ]", "", digits))
+        value = value + Fraction(int(top)) / below if top else value / below
+    return -value if value and (part["sign"] == "-") != (part["sign2"] == "-") else value
 
 
 def numbers_in(text: str) -> list[str]:
@@ -329,46 +288,11 @@ def hedged(text: str) -> bool:
     return found is not None and len(set(numbers_in(text))) > 1
 
 
-def bounded_before(text: str) -> bool:
-    """True where `text`, which stands before a number, makes it a bound or denies it ("not", "more than")."""
-    return BOUNDS_BEFORE.search(text) is not None
-
-
-_SMALL_WORDS = """
-    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
-    eighteen nineteen
-"""
-_TENS_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_WORD = re.compile(r"[A-Za-z]+|\d[\d.,]*|[^\sA-Za-z\d-]")
-_WORD_SCALES = frozenset({"thousand", "million", "billion", "trillion", "dozen"})
-_NO_UNIT = re.compile(r"\s*(?:of|or|and|point|thing|to|by|more|less|is|was|are|from)\b", re.I)
-_WORD_VALUES = {w: i for i, w in enumerate(_SMALL_WORDS.split())} | {
-    w: 20 + 10 * i for i, w in enumerate(_TENS_WORDS.split())
-}
-
-
-def words_to_number(text: str, *, alone: bool = False) -> Fraction | None:
-    """The value of a number written out in English, if `text` begins with one, or is one with `alone`.
-
-    >>> words_to_number("one hundred and twenty-three dollars"), words_to_number("two thirds")
-    (Fraction(123, 1), Fraction(2, 3))
-    >>> words_to_number("one and a half"), words_to_number("one of them"), words_to_number("two dozen", alone=True)
-    (Fraction(3, 2), None, Fraction(24, 1))
-    """
-    found = spoken_number(text[:200])
-    if found is None:
-        return None
-    value, rest = found
-    if rest.strip(" .!") and (alone or len(rest.split()) > 4 or _NO_UNIT.match(rest)):
-        return None
-    return value
-
-
 def only_spoken_number(sentence: str) -> Number | NotANumber:
     """The one number that `sentence`, which has no digits, writes out in words."""
     found: list[Number | NotANumber] = []
     at = 0
-    for word in _WORD.finditer(sentence):
+    for word in WORD.finditer(sentence):
         if word.start() < at or word.group().lower() == "one":
             continue
         if spoken := spoken_number(sentence[word.start() :]):
@@ -377,45 +301,3 @@ def only_spoken_number(sentence: str) -> Number | NotANumber:
             found.append(NotANumber("a calculation") if tied else _with_rest(spoken[0], "", spoken[1], spoken[1]))
             at = len(sentence) - len(spoken[1])
     return found[0] if len(found) == 1 else NotANumber("not one number in words")
-
-
-def spoken_number(text: str) -> tuple[Fraction, str] | None:
-    """The value of the number words that `text` begins with, and the text behind them; None where there are none."""
-    words = list(_WORD.finditer(text))
-    at = 0
-    negative = bool(words) and words[0].group().lower() in ("minus", "negative")
-    at += negative
-    if at < len(words) and words[at].group().lower() in ("a", "an") and at + 1 < len(words):
-        following = words[at + 1].group().lower()
-        at += following in FRACTION_WORDS or following in SCALES
-    total, group, used, end = Fraction(0), Fraction(0), 0, 0
-    while at < len(words):
-        word = words[at].group().lower()
-        following = words[at + 1].group().lower() if at + 1 < len(words) else ""
-        last = words[at + 2].group().lower() if at + 2 < len(words) else ""
-        if word in _WORD_VALUES:
-            group += _WORD_VALUES[word]
-        elif word == "hundred" and (group or not used):
-            group = (group or 1) * 100
-        elif word in _WORD_SCALES and (group or not used):
-            total, group = total + (group or 1) * SCALES[word], Fraction(0)
-        elif word in FRACTION_WORDS or (word[:-1] in FRACTION_WORDS and word[-1] == "s") or word == "halves":
-            part = Fraction(1, 2 if word == "halves" else FRACTION_WORDS.get(word) or FRACTION_WORDS[word[:-1]])
-            if used and not group and not total:
-                return None
-            total, group = total + (group or 1) * part, Fraction(0)
-            end, used = words[at].end(), used + 1
-            break
-        elif word == "and" and used and following in ("a", "an", "one") and last in FRACTION_WORDS:
-            total, group = total + group + Fraction(1, FRACTION_WORDS[last]), Fraction(0)
-            end, used = words[at + 2].end(), used + 1
-            break
-        elif not (word == "and" and used and following in _WORD_VALUES and (group >= 100 or total)):
-            break
-        if word != "and":
-            end = words[at].end()
-        at, used = at + 1, used + 1
-    if not used or text[: words[0].start()].strip(" \"'*_("):
-        return None
-    value = total + group
-    return (-value if negative else value), text[end:]

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from rlpath.rewards.reading.extract import Said, doubtful, last_sentence
+from rlpath.rewards.reading.extract import Statement, doubtful, last_sentence
 from rlpath.rewards.reading.literals import hedged, plain
-from rlpath.rewards.reading.vocabulary import DENIES, DOUBTS, denied
+from rlpath.rewards.reading.vocabulary import DENIES, DOUBTS, JOINT, OFFERS, OFFERS_LATER, QUANTITY, denied
 
 MAX_TEXT = 2000
 _SPAN = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$((?:[^$\n\\]|\\.)+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
 _STOP = re.compile(
     r"(?:,?\s+(?:because|since|as|which|where|when|for (?:all|any|every|each)|so|thus|hence|given|"
     r"therefore|by|if|using|from|after|"
-    r"and (?:so|thus|hence|therefore))\b|\s*;\s|\s+\((?=[a-z]{2})|,\s+(?:not|i\.e\.|that is|obtained|found)\b)",
+    rf"and (?:so|thus|hence|therefore))\b|\s+to (?!{QUANTITY})(?=[a-z]{{2}})|\s*;\s|\s+\((?=[a-z]{{2}})"
+    r"|,\s+(?:not|i\.e\.|that is|obtained|found)\b)",
     re.I,
 )
 _LEAD = re.compile(
@@ -23,7 +24,6 @@ _LEAD = re.compile(
     r"expression|fraction|matrix|vector|equation|function)(?: of)?|option|choice)+(?=\W|\d)",
     re.I,
 )
-_JOINT = re.compile(r"[\s,.]*(?:and|or|,|;|and also)?[\s,]*", re.I)
 _SAYS = re.compile(
     r"\b(?:is|are|equals|be|gives?|get|obtain|have|becomes|yields?|namely|to)\b:?\s*|(?<=\w)['’]s\s+", re.I
 )
@@ -32,27 +32,17 @@ _IS_THE_ANSWER = re.compile(
     r"(?:^|,\s*|\b(?:so|thus|hence|therefore)\b,?\s*)(\S[^.\n]{0,80}?) is (?:the|our|my) (?:final |correct )?answer$",
     re.I,
 )
-_OR_AFTER = re.compile(
-    r"^[^\w\n]{0,12}(?:text\{\W*)?(?:or|alternatively|maybe|possibly|perhaps|otherwise|and|actually|no,|rather|instead|/)"
-    r"(?:\b|(?<=/))(?P<rest>[^\n]{0,80})",
-    re.I,
-)
 _SAME_THING = re.compile(
     r"^\W*(?:equivalently|simply|in other words|approximately|about|roughly|just|so|we|the|this|that|thus|"
     r"hence|therefore)\b",
     re.I,
 )
+_OFFERING = re.compile(r"\b(?:or|maybe|perhaps|possibly)\W*$", re.I)
 _OR_BEFORE = re.compile(
     r"(?:[\d$)}\]]\W{0,6}|\b(?:either|perhaps|maybe|possibly)\b[^.\n]{0,30})\bor\W*$|\b(?:maybe|perhaps|possibly)\W*$",
     re.I,
 )
 _BESIDE = re.compile(r"^(?:[,;/&]\s*|\{)?\$?(\d[\d.]*)")
-_LATER = re.compile(
-    r"(?:\b(?:alternatively|actually|i mean|make that|correction|or else|another possib\w+|could also be|"
-    r"might also be|may also be|on the other hand)\b"
-    r"|\bor (?:it is|it's|maybe|perhaps|possibly)\b)(?P<rest>[^.\n]{0,80})",
-    re.I,
-)
 
 
 def spans(text: str) -> list[tuple[int, int, str]]:
@@ -92,7 +82,7 @@ def _joined(text: str, found: list[tuple[int, int, str]]) -> str:
     parts, end = [found[0][2]], found[0][1]
     for start, stop, content in found[1:]:
         between = text[end:start]
-        if not _JOINT.fullmatch(between):
+        if not JOINT.fullmatch(between):
             break
         parts.append(content)
         end = stop
@@ -121,39 +111,38 @@ def last_region(text: str, *, listed: bool = False) -> str | None:
     if pieces := spans(sentence):
         stated = [n for n, (start, _, _) in enumerate(pieces) if _SAYS_NEXT.search(sentence[:start])]
         first = last = stated[-1] if stated else len(pieces) - 1
-        while last + 1 < len(pieces) and _JOINT.fullmatch(sentence[pieces[last][1] : pieces[last + 1][0]]):
+        while last + 1 < len(pieces) and JOINT.fullmatch(sentence[pieces[last][1] : pieces[last + 1][0]]):
             last += 1
-        while first > 0 and _JOINT.fullmatch(sentence[pieces[first - 1][1] : pieces[first][0]]):
+        while first > 0 and JOINT.fullmatch(sentence[pieces[first - 1][1] : pieces[first][0]]):
             first -= 1
         return ", ".join(content for _, _, content in pieces[first : last + 1])
-    said = list(_SAYS.finditer(sentence))
+    said = [m for m in _SAYS.finditer(sentence) if re.search(r"[\d\\]", sentence[m.end() :])]
     return region_of(sentence[said[-1].end() :], "") if said else region_of(sentence, "")
 
 
-def offered_elsewhere(heard: Said, right: Callable[[str], bool], *, listed: bool) -> str:
-    """Why the text around the statements offers a further answer, or an empty string.
+def offered_elsewhere(
+    text: str, first: Statement, last: Statement, right: Callable[[str], bool], *, listed: bool = False
+) -> str:
+    """Why the text before the first or behind the last statement offers another answer, or an empty string.
 
-    `right` says whether a piece of text is the gold answer too: "3/4, or 0.75" is one answer. Where several answers
-    are asked (`listed`) they may be joined by "or".
+    `right` says whether a piece of text states the same answer: "3/4, or 0.75" is one. Where several answers are asked
+    (`listed`) they may be joined by "or".
     """
-    first, last = heard.statements[0], heard.statements[-1]
-    before = heard.text[max(0, first.start - 200) : first.start]
-    if not listed and _OR_BEFORE.search(before) and not right(_last_value(before)):
+    before = text[max(0, first.start - 200) : first.start]
+    if not listed and _OFFERING.search(before[-20:]) and _OR_BEFORE.search(before) and not right(_last_value(before)):
         return "another answer is offered before the final one"
-    after = heard.text[last.end : last.end + 2000]
-    rests = [m.group("rest") for m in _LATER.finditer(after)]
-    if match := _OR_AFTER.match(after):
-        rests.append(match.group("rest"))
+    after = text[last.end : last.end + 2000]
+    if not after:
+        return ""
+    rests = [after[m.end() : m.end() + 80] for m in OFFERS_LATER.finditer(after)]
     if last.channel == "box" and (beside := _BESIDE.match(after)):
         rests.append(beside.group(1))
-    for rest in rests:
-        if re.search(r"[\d$\\]", rest) and not _SAME_THING.match(rest) and not right(_first_value(rest)):
+    if offer := OFFERS.match(after.lstrip("}$) *_`\\].")[:80]):
+        rests.append(after.lstrip("}$) *_`\\].")[offer.end() :][:80])
+    for rest in (re.split(r"\n|\.(?!\d)", rest)[0] for rest in rests):
+        if re.search(r"[\d$\\]", rest) and not _SAME_THING.match(rest) and not right(rest):
             return "another answer is offered after the final one"
     return ""
-
-
-def _first_value(text: str) -> str:
-    return region_of(text.strip(), "") or text
 
 
 def _last_value(text: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from rlpath.rewards.reading.vocabulary import CALCULATES_AFTER, CALCULATES_BEFORE, DENIES_BEFORE, DENIES_NEXT
+from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE, DENIES_BEFORE, DENIES_NEXT, calculates_after
 
 _SPACE = re.compile(r"(?:\s|\\[,;:! >]|\\q?quad\b|~|\\(?:displaystyle|left|right|bf|rm|Large|large)\b)+")
 _DRESSED_BEFORE = re.compile(
@@ -45,7 +45,7 @@ def part_of_more(text: str, start: int, end: int) -> str:
         return "the box holds an answer that is denied"
     if DENIES_BEFORE.match(after):
         return "the answer is taken back after it was stated"
-    lettered = _OPTION.search(text, start, end) is not None  # the letter of an option, its text behind it
+    lettered = _OPTION.search(text, start, end) and after[:1] != "^"  # the letter of an option, its text behind it
     if not (_may_stand_before(before) and (lettered or _may_stand_behind(after))):
         return "the box is part of a larger expression"
     return ""
@@ -95,7 +95,7 @@ def _may_stand_behind(after: str) -> bool:
         return False
     closed = re.match(r"(?:\$|\\\)|\\\]|[*_`}])+\s*", rest)
     inner = rest[closed.end() :] if closed else rest
-    if CALCULATES_AFTER.match(inner) or _SCALE_WORDS.match(inner):
+    if calculates_after(inner) or _SCALE_WORDS.match(inner):
         return _SHARE.match(inner) is not None
     if closed:
         return re.match(r"[\^²³!]", inner) is None or inner.startswith("!")

@@ -9,23 +9,13 @@ from __future__ import annotations
 
 import re
 
-FRACTION_WORDS = {
-    "half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9,
-    "tenth": 10, "hundredth": 100, "thousandth": 1000,
-}  # fmt: skip
-SCALES = {
-    "hundred": 100, "thousand": 1000, "k": 1000, "million": 10**6, "mn": 10**6, "billion": 10**9, "bn": 10**9,
-    "trillion": 10**12, "dozen": 12, "score": 20, "lakh": 10**5, "crore": 10**7,
-    "mil": 1000, "mille": 1000, "tausend": 1000, "тысяч": 1000, "тысячи": 1000, "百": 100, "千": 1000, "万": 10**4,
-    "萬": 10**4, "亿": 10**8, "億": 10**8, "millone": 10**6, "millón": 10**6, "millionen": 10**6,
-    "миллион": 10**6, "миллионов": 10**6, "миллиона": 10**6,
-    "milliarden": 10**9, "milliard": 10**9, "миллиардов": 10**9, "dutzend": 12, "docena": 12, "douzaine": 12,
-    "дюжин": 12, "дюжины": 12, "打": 12,
-}  # fmt: skip
+from rlpath.rewards.reading.numerals import words_to_number
+from rlpath.rewards.reading.units import UNIT
+
 PERCENT = r"\\?%|per ?cent\b|prozent\b|por ciento\b|pour ?cent\b|процент\w*"
 _PARTS = r"hal(?:f|ves)|(?:third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth)s?"
-_QUANTITY = r"(?:\$? ?-?\d|zero|one|two|three|four|five|six|seven|eight|nine|ten|twenty|fifty|hundred|it\b|that\b)"
-_TIMES = rf"times(?= (?:the|a|an|{_QUANTITY}))"
+QUANTITY = r"(?:\$? ?-?\d|zero|one|two|three|four|five|six|seven|eight|nine|ten|twenty|fifty|hundred|it\b|that\b)"
+_TIMES = rf"times(?= (?:the|a|an|{QUANTITY}))"
 
 # What stands directly behind a number, and makes it a part of a calculation, of a range or of a larger number.
 CALCULATES_AFTER = re.compile(
@@ -35,19 +25,23 @@ CALCULATES_AFTER = re.compile(
     r"|\w+ed (?:to|from|by|with|into)|from \d|r ?\d"
     r"|moins|menos|más|минус|плюс|al cuadrado|au carré|в квадрате|hoch|y medi[oa]|und ein halb|et demie?|с половиной"
     r"|multiplied|divided|over|choose|mod|modulo|modulus|raised|to the|factorial"
-    r"|squared?\b(?! (?:\w*(?:meters?|metres?|feet|inch(?:es)?|miles?|yards?|units?)|cm|km|mm|m|ft|in)\b)|cubed"
+    rf"|squared?\b(?! {UNIT}\b)|cubed"
     r"|point|percent of|root|pi|negative|below zero|under zero|short of|through|thru|till|until|up to|upto|otherwise"
     r"|rather|else|log|sqrt|or (?:more|less|fewer|greater|higher|lower|so|over|under|above|below)|and (?:up|above|over)"
-    rf"|at (?:least|most)|out of|in every|per cent of|complement|to (?={_QUANTITY})"
-    rf"|(?!quarters)(?:and )?(?:a |an |one |three |\d )?(?:{_PARTS})\b|of (?={_QUANTITY}))(?![A-Za-z])"
-    rf"|(?:less|more|fewer|greater|larger|bigger|smaller|higher|lower) than(?= {_QUANTITY})"
-    r"|['’]s complement|(?:st|nd|rd|th)\s+(?:root|power)|ths\b|[√∛π²³⁴⁵ⁿ°]?√|π|‰"
+    rf"|at (?:least|most)|out of|in every|per cent of|complement|to (?={QUANTITY})"
+    rf"|(?!quarters)(?:and )?(?:a |an |one |three |\d )?(?:{_PARTS})\b|of (?={QUANTITY}))(?![A-Za-z])"
+    rf"|(?:less|more|fewer|greater|larger|bigger|smaller|higher|lower) than(?= {QUANTITY})"
+    r"|['’]s complement"
+    r"|(?:st|nd|rd|th)\s+(?!(?:day|week|month|year|row|term|place|birthday|floor|grade|of)\b)[a-z]|ths\b"
+    r"|[√∛π²³⁴⁵ⁿ°]?√|π|‰"
     r"|[十割点點倍以或和到至乘减減加除]|[^\W\d]?的(?:一半|.?倍|平方|立方)|分之|또는)",
     re.I,
 )
 # "18 apples minus 2", "18 eggs times two": a calculation that begins behind the unit.
 CALCULATES_LATER = re.compile(
-    rf"^\s*[A-Za-z]+\s+(?:plus|minus|{_TIMES}|multiplied by|divided by|squared|cubed|factorial|modulo|mod"
+    r"^(?:(?!\b(?:when|where|which|as|is|are|because|since|if)\b)[^\d\n.;$\\]){0,40}?(?:\s|^,?\s*)"
+    rf"(?:plus|minus|less(?= \$?\d)|{_TIMES}|multiplied by|divided by|squared|cubed|factorial|modulo|mod"
+    rf"|(?:less|more|fewer|greater|larger|smaller|higher|lower) than(?= {QUANTITY})"
     r"|(?:below|under) (?:zero|par))\b",
     re.I,
 )
@@ -64,9 +58,9 @@ CALCULATES_BEFORE = re.compile(
     re.I,
 )
 DENIES = re.compile(
-    r"\b(?:not|never|neither|nor|wrong|incorrect|cannot|unknown|impossible|undetermined|instead of|rather than"
-    r"|no longer|too \w+|whether|eliminated?|rule[sd]? out|except|unlikely|false|none|(?:all|anything|everything) but"
-    r"|other than"
+    r"\b(?:not|never|neither|nor|nobody|no one|wrong|incorrect|cannot|unknown|impossible|undetermined|instead of"
+    r"|rather than|no longer|too \w+|whether|eliminated?|rule[sd]? out|except|unlikely|false|none"
+    r"|(?:all|anything|everything) but|other than"
     r"|nicht|kein\w*|niemals|weder|falsch|ni|nunca|incorrect[oae]|pas|jamais|не|ни|нет|неверно|неправильно)\b"
     r"|\bno (?:es|son|\d)|n['’]t\b|不|并非|错|非|아니|ではない",
     re.I,
@@ -78,15 +72,17 @@ _DOUBTS = (
 DOUBTS = re.compile(rf"\b(?:{_DOUBTS}|probably either|either|guess)|可能|也许|或许", re.I)
 _OR = r"or|oder|или|и/или|entweder|ou bien|o bien"
 _CORRECTS = r"actually|make that|i mean|no,|correction|wait|on second thoughts?|scratch that"
+# What may join the answers of a list.
+JOINT = re.compile(rf"[\s,.]*(?:and also|and|or|,|;|{_OR}|o|ou|u|y|e|et|und|и|或|和|と|또는)?[\s,]*", re.I)
 # Words that put one answer beside another within a sentence.
 ALTERNATIVE = re.compile(
     rf"\b(?:{_OR}|either|alternatively|{_DOUBTS}|otherwise|unless|versus|vs|instead|rather|depending|depends)\b"
-    r"|(?<=[\dA-J] )(?:o|ou|u|no|no wait|wait)(?= \(?[\dA-J])|或|又は|또는",
+    r"|(?<=[\dA-J] )(?:o|ou|u|no|no wait|wait)(?= \(?[\dA-J])|或|又は|(?<=\d)か(?=\d)|또는",
     re.I,
 )
 # Behind a stated answer, in the same sentence: what follows is offered in its place.
 OFFERS = re.compile(
-    rf"^[^\n.!?]{{0,60}}?(?:\b(?:{_OR}|alternatively|{_DOUBTS}|otherwise|instead|rather|so (?:do|does|is)"
+    rf"^[^\n.!?\d]{{0,60}}?(?:\b(?:{_OR}|alternatively|{_DOUBTS}|otherwise|unless|instead|rather|so (?:do|does|is)"
     rf"|{_CORRECTS})(?![A-Za-z])|或)",
     re.I,
 )
@@ -103,7 +99,7 @@ BOUNDS_BEFORE = re.compile(
     r"|anything but|different from|unequal to|cannot be|can't be|mindestens|höchstens|(?:mehr|weniger) als|al menos"
     r"|más de|menos de|au (?:moins|plus)|plus de|moins de"
     r"|как минимум|не менее|более|менее|больше|меньше)\s*\S{0,12}\s*$"
-    r"|(?:超过|少于|多于|至少|至多|不到|以上)\s*$)",
+    r"|(?:超过|大于|小于|少于|多于|至少|至多|不到|以上)\s*$)",
     re.I,
 )
 # "not 20 but 18": what is denied is not the answer, what follows is.
@@ -111,7 +107,8 @@ NOT_BUT = re.compile(r"\bnot (?:option |choice )?\S{1,20},? but (?:rather |inste
 # Directly before a stated answer: it is named only to be refused.
 DENIES_NEXT = re.compile(
     r"(?:\b(?:not|never|neither|nor|isn['’]?t|wasn['’]?t|can(?:no|['’])t be|cannot be|rather than|instead of|unlike"
-    r"|other than|except|anything but|everything but|different from)"
+    r"|other than|except|anything but|everything but|different from"
+    r"|rule[sd]? out|eliminat\w+|exclud\w+|discard\w*|reject\w*)"
     r"|\b(?:wrong|incorrect|mistaken|false|tempting|naive|trap|common but wrong) (?:\w+ )?(?:answer|result|value|guess)"
     r"(?: (?:is|was|would be|of))?)[\s:*_$({\\\[]*(?:\\(?:text|mathbf|textbf)\{)?$",
     re.I,
@@ -119,9 +116,57 @@ DENIES_NEXT = re.compile(
 # Directly behind a stated answer: it is taken back. "18 is wrong", "18 is not the answer".
 DENIES_BEFORE = re.compile(
     r"^[\s*_$)}\].\\]*(?:is|was|would be|seems|looks)(?: (?:clearly|obviously|also))? "
-    r"(?:too \w+|(?:an? |the )?(?:wrong|incorrect|false)|not (?:right|correct|the|true|my|our|a)|n't|my first guess)\b",
+    r"(?:too \w+|(?:an? |the )?(?:wrong|incorrect|false)|not (?:right|correct|the|true|my|our|a)|n't|my first guess)\b"
+    r"|^[\s*_$)}\].\\]*[(\[](?:wrong|incorrect|not|false)\b",
     re.I,
 )
+
+
+# The closed class of words that no counted noun has in it: verbs, prepositions, joints, denials, bounds.
+_CLOSED_CLASS = """
+    is isn are was were be been not no never or but and if too wrong incorrect less more than least most about maybe
+    perhaps possibly probably to through otherwise rather either versus dozen dozens below above over under negative
+    minus plus times divided squares cubed root mod modulo unless except between without instead approximately roughly
+    does exist undefined infinite where when which that given for all any after before by from past beyond near within
+    until we you i have get so thus then hence therefore
+"""
+_NOT_COUNTED = frozenset(_CLOSED_CLASS.split())
+_MONTH = re.compile(r"(?:january|february|march|april|may|june|july|(?:august|septem|octo|novem|decem)(?:ber)?)$", re.I)
+
+
+def calculates_after(text: str) -> bool:
+    """True where `text`, which stands behind a number, makes it a part of a calculation or of a larger number."""
+    return CALCULATES_AFTER.match(text) is not None or CALCULATES_LATER.match(text) is not None
+
+
+def bounded_before(text: str) -> bool:
+    """True where `text`, which stands before a number, makes it a bound or denies it ("not", "more than")."""
+    return BOUNDS_BEFORE.search(text) is not None
+
+
+def counted(words: str) -> bool:
+    """True where `words` behind a number are its unit, or name what it counts.
+
+    Units are a closed list, which says what converts; nouns are not, so the rule for them is by what they are not: a
+    plain phrase without a number, and without a word that calculates, compares, bounds, denies or hedges.
+
+    >>> [counted(words) for words in ("square inches", "eggs per day", "and a half", "to 9")]
+    [True, True, False, False]
+    """
+    if re.search(r"(?<![\^-])\d", words) or calculates_after(f" {words}"):
+        return False
+    return not any(w in _NOT_COUNTED or words_to_number(w) is not None for w in re.findall(r"[a-z]+", words.lower()))
+
+
+def names_a_value(words: str) -> bool:
+    """True where `words` before a number can be the name of what it counts: "Paolo", "minimum", "the answer".
+
+    >>> [names_a_value(words) for words in ("Paolo", "day", "between", "not")]
+    [True, True, False, False]
+    """
+    if words.endswith(" of") or _MONTH.match(words):
+        return False
+    return counted(words) and CALCULATES_BEFORE.search(words) is None and not bounded_before(words)
 
 
 def denied(text: str) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from rlpath.rewards.reading.literals import words_to_number
+from rlpath.rewards.reading.numerals import words_to_number
+from rlpath.rewards.reading.vocabulary import ALTERNATIVE
 
 MAX_WORDING = 1000  # characters; the patterns are quadratic, and no answer in words is longer
 _NAMES = r"sin|cos|tan|cot|sec|csc|log|ln|exp|abs|max|min|gcd|lcm|arcsin|arccos|arctan|floor|ceil"
@@ -33,7 +34,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<=\d)(\\text\{)\s*(?:th|st|nd|rd)\b(?=\s*\w)", r"\1"),
         (r"(?<=[\dn])\s*\^?\s*\{?\s*\\(?:text|mathrm|textrm)\{\s*(?:th|st|nd|rd)\s*\}\s*\}?", " "),
         (r"(?<=\d)(?:\^\{(?:th|st|nd|rd)\}|\^?(?:th|st|nd|rd)\b)", ""),
-        (r"(?:\{\})?_\{?(\w+)\}?\s*C_\{?(\w+)\}?|\bC\((\w+), ?(\w+)\)", r"\\binom{\1\3}{\2\4}"),
+        (r"(?:\{\})?_\{?([\w+-]+)\}?\s*C_\{?([\w+-]+)\}?|\bC\((\w+), ?(\w+)\)", r"\\binom{\1\3}{\2\4}"),
         (rf"(\.\d*?)(\d)\2\2+\s*{_DOTS}\s*$", r"\1\\overline{\2}"),
         (r"(?<=\d) ?x ?(?=10\s*\^)", r"\\times "),
         (r"(?<![\d.,])(\d{1,3}) (\d{3})(?: (\d{3}))?(?![\d.]|\s*/)", r"\1\2\3"),
@@ -77,7 +78,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (
             rf"(?<=[\w=)}}\]])[\s,;]*(?:\\q?quad|\\ |\s)*[\s,;]*{_OPEN}\(?\s*(?:for|\\forall|∀)\b"
             rf"\s*(?:all|any|every|each|some)?\s*{_KINDS}{_CLOSE}\$?\b[a-z]\$?\s*(?:(?:\\in|∈)\s*\\mathbb\s*\{{?[RZN]\}}?(?:\^\+)?"
-            r"|\\geq? ?[01])?\s*\)?\s*$",
+            r"|\\geq? ?[01])?\s*\)?\s*(?=$|[,;]|\\text\{\s*(?:and|or)\b)",
             "",
         ),
         (r"(?<==)(.*[\w)}])[\s,]*(?:\\ )?\s*\(?\s*\b[a-z]\s*(?:\\in|∈)\s*\\mathbb\s*\{?R\}?\s*\)?\s*$", r"\1"),
@@ -88,7 +89,7 @@ _DECLARED = re.compile(
     rf"\s*(?:{_INTEGERS})\$?\s*\)?\s*$"
 )
 _AM_PM = re.compile(r"\s*(?:\\text\{)?\s*[ap]\.?\s?m\.?\s*\}?\s*$", re.I)
-_LETTERED = re.compile(r"^\s*\\(?:text|textbf|mathrm|mathbf)\s*\{\s*\(([A-J])\)\s*\}.*$", re.S)
+_LETTERED = re.compile(r"^\s*\\(?:text|textbf|mathrm|mathbf)\s*\{\s*\(([A-J])\)\s*\}(.*)$", re.S)
 _LETTER = re.compile(r"(?:\\text\w*\{)?\(?[A-J]\)?\}?")
 _ONLY_WORDS = re.compile(r"^\s*(?:\\text\{)?\s*([A-Za-z]{2,}[A-Za-z -]*)\}?\s*$")
 
@@ -108,4 +109,6 @@ def like_gold(text: str, gold: str) -> str:
     """`text` without what the gold leaves out: "a.m." behind a time, the option's text behind its letter."""
     if ":" in gold and not _AM_PM.search(gold) and re.match(r"\d", text):
         text = _AM_PM.sub("", text)
-    return _LETTERED.sub(r"\\text{\1}", text) if _LETTER.fullmatch(gold.strip()) else text
+    lettered = _LETTERED.match(text) if _LETTER.fullmatch(gold.strip()) else None
+    joined = lettered and (ALTERNATIVE.search(lettered.group(2)) or re.search(r"^,|\band\b", lettered.group(2)))
+    return f"\\text{{{lettered.group(1)}}}" if lettered and not joined else text

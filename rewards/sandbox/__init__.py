@@ -11,6 +11,7 @@ from one small process, the zygote, that has Python already loaded and holds no 
     seccomp.py    the system-call filter
     boot.py       how a fresh interpreter gets at these files alone
     wire.py       frames of JSON, and the plain data that may cross
+    source.py     inside a box: from the pieces of a completion to a program
     guest.py      inside a box: loads the program and answers calls, or runs it with stdin and stdout
     run_tests.py  inside another box: runs tests whose calls travel to the guest
     rewrite.py    tests made ready to run there: imports, calls that are missing, counted asserts

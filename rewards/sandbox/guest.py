@@ -6,9 +6,9 @@ here, and all that the other side takes from this process is plain data, an exit
 
 from __future__ import annotations
 
-import ast
 import atexit
 import builtins
+import enum
 import gc
 import importlib
 import operator
@@ -19,6 +19,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
+from rlpath.rewards.sandbox.source import program_of, supplied_names
 from rlpath.rewards.sandbox.wire import Wire, WireError, decode, encode
 
 MESSAGE_LIMIT = 300  # characters of an error message
@@ -55,13 +56,13 @@ class Objects:
 
 
 def serve_functions(wire: Wire, _extras: list[int]) -> None:
-    """Role "functions": take a job (`sources`, `prelude`), load it, then answer one request after another."""
+    """Role "functions": take a job (`sources`, `prelude`, …), load it, then answer one request after another."""
     job = wire.receive()
     objects = Objects()
     module = types.ModuleType("solution")
     sys.modules["solution"] = module  # dataclasses and pickle look a class's module up
     try:
-        load(job["sources"], job["prelude"], module)
+        load(job, module)
         reply = {"functions": defined_functions(module)}
     except BaseException as error:  # noqa: BLE001 - a program may raise anything, SystemExit included
         reply = {"error": describe(error)}
@@ -69,7 +70,8 @@ def serve_functions(wire: Wire, _extras: list[int]) -> None:
     while (request := wire.receive()) is not None:
         try:
             value = answer(request, module, objects)
-            by_number = "get" in request and callable(value)  # even a built-in type must run here when called
+            # even a built-in type must run here when called, and an instance keeps its class's methods
+            by_number = ("get" in request and callable(value)) or ("call" in request and has_methods(value))
             reply = {"value": objects.register(value) if by_number else encode(value, objects.register)}
         except BaseException as error:  # noqa: BLE001 - as above
             reply = {"error": describe(error)}
@@ -80,7 +82,7 @@ def serve_functions(wire: Wire, _extras: list[int]) -> None:
 
 
 def run_program(wire: Wire, extras: list[int]) -> None:
-    """Role "program": take a job (`sources`, `prelude`) and run it as `__main__`; never returns.
+    """Role "program": take a job (`sources`, `prelude`, …) and run it as `__main__`; never returns.
 
     `extras` are descriptors to become its stdin and stdout.
     """
@@ -93,7 +95,7 @@ def run_program(wire: Wire, extras: list[int]) -> None:
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - open until the end
     sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     try:
-        load(job["sources"], job["prelude"], module)
+        load(job, module)
         code = 0
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
@@ -121,40 +123,17 @@ def leave(code: int, module: types.ModuleType) -> NoReturn:
     os._exit(code & 0xFF)
 
 
-def load(sources: list[str], prelude: str, module: types.ModuleType) -> None:
-    """Run the first of `sources` that compiles, after `prelude` where that is the code of a task (imports, helpers).
-
-    A source that does not compile by itself may be a function's body that continues the prelude.
-    """
-    code = compile_first(sources)
-    if prelude and is_task_code(prelude):
-        if code is None:
-            code = compile_first([prelude + source for source in sources])
-        else:
-            exec(compile(prelude, "<task>", "exec", dont_inherit=True), module.__dict__)
-    if code is None:
-        code = compile(sources[-1], "<program>", "exec", dont_inherit=True)  # raises the error
+def load(job: dict[str, Any], module: types.ModuleType) -> None:
+    """Run the program of a job (source.py) in `module`, after the task's code where it has some."""
+    if job.get("supplied"):
+        module.__dict__["__builtins__"] = supplied_names(" ".join(job["sources"]))
+    code, task = program_of(job)
+    if task:
+        exec(task, module.__dict__)
+        for name in job.get("wanted") or ():  # what the task's code merely imports is no answer to it
+            if getattr(vars(module).get(name), "__module__", None) != module.__name__:
+                vars(module).pop(name, None)
     exec(code, module.__dict__)
-
-
-def compile_first(sources: list[str]) -> types.CodeType | None:
-    for source in sources:
-        try:
-            return compile(source, "<program>", "exec", dont_inherit=True)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-    return None
-
-
-def is_task_code(text: str) -> bool:
-    """Whether `text` is Python that only imports and defines, as the prompts of HumanEval are, and not prose."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    allowed = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
-    body = [node for node in tree.body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
-    return any(isinstance(node, ast.FunctionDef) for node in body) and all(isinstance(node, allowed) for node in body)
 
 
 def defined_functions(module: types.ModuleType) -> list[str]:
@@ -164,6 +143,17 @@ def defined_functions(module: types.ModuleType) -> list[str]:
         for name, value in vars(module).items()
         if type(value) is types.FunctionType and value.__module__ == module.__name__
     ]
+
+
+def has_methods(value: object) -> bool:
+    """Whether `value` is of a class of the program's that derives from a plain type and adds methods to it."""
+    kind = type(value)
+    own = [vars(base) for base in kind.__mro__ if base.__module__ in ("solution", "__main__")]
+    return (
+        isinstance(value, list | dict | set | str | int | float)
+        and not isinstance(value, enum.Enum)
+        and any(callable(part) and not name.startswith("_") for parts in own for name, part in parts.items())
+    )
 
 
 def answer(request: dict[str, Any], module: types.ModuleType, objects: Objects) -> object:

@@ -15,7 +15,7 @@ import sys
 
 from rlpath.rewards.sandbox.remote import Undecided
 
-CHECKED, CANDIDATE, FOR_EFFECT = "__an_assert_held__", "__candidate__", "__for_effect__"
+CHECKED, CANDIDATE, FOR_EFFECT, ALL = "__an_assert_held__", "__candidate__", "__for_effect__", "__all_of__"
 TESTS = "<tests>"
 MODULE_ALIASES = {"np": "numpy", "numpy": "numpy"}
 LIBRARIES = {"hypothesis", "numpy", "pandas", "parameterized", "pytest", "scipy", "sklearn", "sympy", "torch"}
@@ -56,8 +56,7 @@ def parse_tests(tests: str) -> ast.Module:
         raise Undecided(f"the tests are not Python ({type(error).__name__}: {error})") from None
     if not any(isinstance(node, ast.Assert) or is_assert_method(node) for node in ast.walk(tree)):
         raise Undecided("the tests hold no assert")
-    tree.body = [node for node in tree.body if not is_call_of_runner(node)]
-    return tree
+    return WithoutRunners().visit(tree)
 
 
 def is_assert_method(node: ast.AST) -> bool:
@@ -75,6 +74,13 @@ def is_call_of_runner(node: ast.stmt) -> bool:
         and isinstance(node.value, ast.Call)
         and ast.unparse(node.value.func) in ("unittest.main", "pytest.main", "main")
     )
+
+
+class WithoutRunners(ast.NodeTransformer):
+    """Takes out the calls that `is_call_of_runner` finds."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
+        return ast.copy_location(ast.Pass(), node) if is_call_of_runner(node) else node
 
 
 def take_imports(tree: ast.Module) -> dict[str, str]:
@@ -252,7 +258,7 @@ def free_names(source: str) -> set[str]:
 
 
 class Instrument(ast.NodeTransformer):
-    """Counts what held, and marks the calls whose arguments may change in place.
+    """Counts what held, hears of each `all` over nothing, and marks the calls whose arguments may change in place.
 
     Those are calls whose result is not used, and calls with variables of which none is in `compared` (flow.py).
     """
@@ -287,6 +293,12 @@ class Instrument(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
         self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "all":
+            node.func = ast.Name(ALL, ast.Load())
+            return node
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "all":  # of an array, or numpy's function
+            node.func = ast.Call(ast.Attribute(ast.Name(ALL, ast.Load()), "of", ast.Load()), [node.func.value], [])
+            return node
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         names = {part.id for argument in arguments for part in ast.walk(argument) if isinstance(part, ast.Name)}
         own = {f"self.{part.attr}" for argument in arguments for part in ast.walk(argument)

@@ -3,8 +3,8 @@
 Tests and program never share a process: what the tests name of the program's is a `Remote` (remote.py).
 
 Only one thing makes a pass: the tests ran to their end, called the program at least once, and at least one assert
-held. A loop over an empty answer checks nothing and passes nothing. Where the tests take the program at its word
-(flow.py), they decide nothing unless that was asked for.
+held. A loop over an empty answer, or `all` of one, checks nothing and passes nothing. Where the tests take the program
+at its word (flow.py), they decide nothing unless that was asked for.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import importlib
 import inspect
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
 from rlpath.rewards.sandbox.flow import Flow
-from rlpath.rewards.sandbox.guest import is_task_code
 from rlpath.rewards.sandbox.remote import Program, Remote, Undecided, for_effect
 from rlpath.rewards.sandbox.rewrite import (
+    ALL,
     CANDIDATE,
     CHECKED,
     FOR_EFFECT,
@@ -43,6 +43,7 @@ from rlpath.rewards.sandbox.rewrite import (
     take_imports,
     wanted_modules,
 )
+from rlpath.rewards.sandbox.source import is_task_code
 from rlpath.rewards.sandbox.wire import Wire
 
 REASON_LIMIT = 300
@@ -50,7 +51,11 @@ ALWAYS_STANDARD = {"typing", "unittest"}  # modules whose names are never asked 
 
 
 def serve(wire: Wire, extras: list[int]) -> None:
-    """Role "tests": take a job (tests, entry_point, prelude, trust_helpers, answer_limit) and send one verdict."""
+    """Role "tests": take a job (tests, entry_point, prelude, trust_helpers, answer_limit) and send one verdict.
+
+    Where the program changed an argument that the tests later compare, the change was kept from the tests. It is
+    reported as `changed`, and a job with `in_place` shows the tests all such changes.
+    """
     job = wire.receive()
     program = Program(Wire(extras[0], wire.deadline, job["answer_limit"]))
     random.seed(0)
@@ -58,7 +63,7 @@ def serve(wire: Wire, extras: list[int]) -> None:
         status, reason = run_tests(job, program)
     except Undecided as fault:
         status, reason = "undecided", str(fault)
-    wire.send({"status": status, "reason": reason[:REASON_LIMIT]})
+    wire.send({"status": status, "reason": reason[:REASON_LIMIT], "changed": program.changed})
 
 
 def run_tests(job: dict[str, Any], program: Program) -> tuple[str, str]:
@@ -67,6 +72,8 @@ def run_tests(job: dict[str, Any], program: Program) -> tuple[str, str]:
     if name := reaches_into_program(tree):
         raise Undecided(f"the tests use {name}, which would have to reach into the program's process")
     imported = take_imports(tree)
+    if "numpy" in job["tests"]:
+        refuse_nothing_for_something(importlib.import_module("numpy"))
     namespace = run_helpers(job["prelude"], job["entry_point"])
     try:
         functions = program.load()
@@ -81,6 +88,8 @@ def run_tests(job: dict[str, Any], program: Program) -> tuple[str, str]:
         own, compared = bind_names(tree, target, imported, program, namespace)
         if own and not job["trust_helpers"]:
             raise Undecided(f"the tests rely on {', '.join(own)}, which only the program defines")
+        if job.get("in_place"):
+            compared = set()
         exec(compile(instrument(tree, compared), TESTS, "exec", dont_inherit=True), namespace)
         for name in case_classes(tree):
             run_cases(namespace[name])
@@ -101,13 +110,62 @@ def run_tests(job: dict[str, Any], program: Program) -> tuple[str, str]:
 
 
 class Counter:
-    """Counts the asserts that held."""
+    """Counts the asserts that held. One that asks for `all` of nothing checks nothing, and does not count."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.empty = False
 
     def __call__(self) -> None:
-        self.count += 1
+        self.count += not self.empty
+        self.empty = False
+
+
+class All:
+    """The function `all`, which tells a counter where it is asked of nothing."""
+
+    def __init__(self, counter: Counter) -> None:
+        self.counter = counter
+
+    def __call__(self, values: Iterable[object]) -> bool:
+        self.counter.empty = True
+        for value in values:
+            self.counter.empty = False
+            if not value:
+                return False
+        return True
+
+    def of(self, owner: Any) -> Callable[..., Any]:
+        """The method or function `all` of an array or of numpy."""
+
+        def call(*args: Any, **keywords: Any) -> Any:
+            asked = args[0] if args and inspect.ismodule(owner) else owner
+            self.counter.empty = getattr(asked, "size", len(asked) if isinstance(asked, list) else None) == 0
+            return owner.all(*args, **keywords)
+
+        return call
+
+
+def refuse_nothing_for_something(numpy: Any) -> None:
+    """Make numpy's comparisons fail where one side is empty: `allclose([], 3)` holds, since it compares nothing."""
+
+    def guarded(compare: Callable[..., Any], otherwise: Callable[[], Any]) -> Callable[..., Any]:
+        def call(first: Any, second: Any, *args: Any, **keywords: Any) -> Any:
+            if (numpy.size(first) == 0) != (numpy.size(second) == 0):
+                return otherwise()
+            return compare(first, second, *args, **keywords)
+
+        return call
+
+    def fail() -> None:
+        raise AssertionError("one side is empty")
+
+    for name in ("allclose", "isclose"):
+        setattr(numpy, name, guarded(getattr(numpy, name), lambda: numpy.bool_(False)))
+    for name in [
+        name for name in dir(numpy.testing) if name.startswith("assert_") and name.endswith(("close", "equal"))
+    ]:
+        setattr(numpy.testing, name, guarded(getattr(numpy.testing, name), fail))
 
 
 def run_cases(case: type) -> None:
@@ -171,7 +229,8 @@ def cells(row: Any, count: int) -> tuple[object, ...]:
 
 def run_helpers(prelude: str, entry_point: str) -> dict[str, Any]:
     """A namespace for the tests with what the task's own code defines besides the function asked for."""
-    namespace: dict[str, Any] = {"__name__": "tests", CHECKED: Counter(), FOR_EFFECT: for_effect}
+    counter = Counter()
+    namespace: dict[str, Any] = {"__name__": "__main__", CHECKED: counter, ALL: All(counter), FOR_EFFECT: for_effect}
     if not is_task_code(prelude):
         return namespace
     target = entry_point or target_of(prelude)
@@ -187,7 +246,7 @@ def target_of(prelude: str) -> str:
     """The function a task's code asks for: its last one."""
     if not is_task_code(prelude):
         return ""
-    return [node.name for node in ast.parse(prelude).body if isinstance(node, ast.FunctionDef)][-1]
+    return ([node.name for node in ast.parse(prelude).body if isinstance(node, ast.FunctionDef)] or [""])[-1]
 
 
 def bind_names(

@@ -8,6 +8,7 @@ compares. Values that JSON lacks are written as an object with one tag:
     {"x": [kind, argument, ..]} a Fraction, Decimal, date, datetime, range, deque, Counter or OrderedDict
     {"n": [type name, [field, ..], [item, ..]]} a named tuple    {"T": name} a built-in type
     {"e": [name, value]} a member of an enum of ints or strings
+    {"a": [dtype, shape, items]} a NumPy array of numbers
     {"r": id, "n": type name} anything else: it stays where it is, only its number travels
 """
 
@@ -15,10 +16,12 @@ from __future__ import annotations
 
 import builtins
 import functools
+import importlib
 import json
 import os
 import select
 import struct
+import sys
 import time
 from collections import Counter, OrderedDict, deque, namedtuple
 from collections.abc import Callable
@@ -96,7 +99,7 @@ class Wire:
 
 Register = Callable[[object], dict[str, Any]]
 
-# Name → type, how to make one, and what from. Each is made anew on the other side, by the library's own constructor.
+# Name → type, how to make one, and what from. The other side calls the library's own constructor.
 EXACT: dict[str, tuple[type, Callable[..., Any], Callable[[Any], tuple[Any, ...]]]] = {
     "fraction": (Fraction, Fraction, lambda value: (value.numerator, value.denominator)),
     "decimal": (Decimal, Decimal, lambda value: (str(value),)),
@@ -106,6 +109,11 @@ EXACT: dict[str, tuple[type, Callable[..., Any], Callable[[Any], tuple[Any, ...]
     "deque": (deque, deque, lambda value: (list(value), value.maxlen)),
     "Counter": (Counter, Counter, lambda value: (dict(value),)),
     "OrderedDict": (OrderedDict, OrderedDict, lambda value: (dict(value),)),
+}
+
+
+ARRAYS = {"bool", "float32", "float64", "complex128"} | {
+    f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
 }
 
 
@@ -180,7 +188,16 @@ def _encode_member(value: Any, register: Register) -> Any:
     return {"e": [str(value.name), encode(value.value, register)]}
 
 
+def is_array(value: object) -> bool:
+    """Whether `value` is a NumPy array of numbers; its items are looked at, not what the class says of itself."""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and type(value) is numpy.ndarray and value.dtype.name in ARRAYS
+
+
 def _encode_rarer(value: object, register: Register) -> Any:
+    if is_array(value):
+        items = [encode(item, register) for item in value.ravel().tolist()]  # type: ignore[attr-defined]
+        return {"a": [value.dtype.name, list(value.shape), items]}  # type: ignore[attr-defined]
     if isinstance(value, bytes | bytearray):
         return {"b": value.hex()}
     if isinstance(value, complex):
@@ -226,6 +243,9 @@ def _decode(wire: Any, resolve: Callable[[int, str], object]) -> Any:
             return EXACT[body[0]][1](*(_decode(item, resolve) for item in body[1:]))
         case "n":
             return named_tuple(body[0], tuple(body[1]))(*(_decode(item, resolve) for item in body[2]))
+        case "a" if body[0] in ARRAYS:
+            items = [_decode(item, resolve) for item in body[2]]
+            return importlib.import_module("numpy").array(items, dtype=body[0]).reshape(body[1])
         case "e":
             return member(str(body[0]), _decode(body[1], resolve))
         case "T" if isinstance(found := getattr(builtins, body), type):

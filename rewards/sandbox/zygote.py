@@ -29,7 +29,7 @@ from rlpath.rewards.sandbox.wire import Wire
 STATUS, CHANNEL, EXTRAS = 3, 4, 5  # descriptor numbers inside a box; STATUS is closed before the program runs
 PRELOADED = """
     array bisect cmath collections copy dataclasses datetime decimal enum fractions functools hashlib heapq io
-    itertools math operator queue random re statistics string sys threading time traceback types typing
+    itertools json math operator queue random re statistics string sys threading time traceback types typing
 """
 ROLES = {"functions": guest.serve_functions, "program": guest.run_program, "tests": run_tests.serve}
 

@@ -9,17 +9,19 @@ from functools import lru_cache
 
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.guard import guarded
-from rlpath.rewards.reading.extract import Said, doubtful, said
-from rlpath.rewards.reading.vocabulary import NOT_BUT, OFFERS, OFFERS_LATER, denied
+from rlpath.rewards.reading.extract import Said, doubtful, hear
+from rlpath.rewards.reading.vocabulary import DENIES_NEXT, NOT_BUT, OFFERS, OFFERS_LATER, denied
 
 _OPTION_LINE = re.compile(r"(?m)^[ \t]*[*_]{0,2}(?:\(([A-Za-z])\)|([A-Za-z])[).:])[*_]{0,2}[ \t]+(\S[^\n]*)$")
 _OPTION_INLINE = re.compile(
     r"(?:(?<=\s)|^)(?:\(([A-Z])\)|([A-Z])[).:])[ \t]*(.+?)(?=[ \t,;]*(?:\s(?:\([A-Z]\)|[A-Z][).:])|\n|$))"
 )
 _NUMBERED = re.compile(r"\b(?:answer|option|choice|ending|solution) ?([1-9])\b", re.I)
-_DRESS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|boxed|bf|rm)\b\*?|\\[()\[\],;! ]|[*_`${}~\"“”']")
+_DRESS = re.compile(
+    r"\\(?:text|mathrm|mathbf|textbf|mbox|boxed|bf|rm)\b\*?|\\[()\[\],;! ]|[*_`${}~\"“”]|(?<![A-Za-z])'|'(?![A-Za-z])"
+)
 _INTRO = re.compile(
-    r"^(?:\s|:|=>|->|[-–—=](?=\s)|hence|it|it's|that|must|be|would|my|a?nswer|the|correct|right|best|final|answer|is|option|choice|letter|therefore|thus|so|clearly|definitely|choose|pick|select|believe|we|i|es|ist|est|è|é|la|el|die|der)+"
+    r"^(?:\s|:|=>|->|[-–—=](?=\s)|hence|it|it's|that|must|be|would|my|a?nswer|the|correct|right|best|final|answer|is|option|choice|letter|therefore|thus|so|clearly|definitely|choose|pick|select|believe|we|i|opci[óo]n|opzione|opção|alternativa|es|ist|est|è|é|la|el|die|der)+"
     r"(?![A-Za-z])",
     re.I,
 )
@@ -30,12 +32,16 @@ _SEVERAL = re.compile(
     r"(?:also|maybe|possibly|perhaps|option|choice|either)*)?\s*\(?([A-Z])(?:\)|(?![A-Za-z'’]))"
     r"|^[\s,;]*\b(?:но|oder|ou|o|y|e|et|und|или|и)\s+\(?([A-Z])\b|^\s*[或和]者?\s*([A-Z])"
 )
+_ALSO_RIGHT = re.compile(r"(?<![A-Za-z])\(?([A-Z])\)? (?:is|are|seems) (?:also|too|equally|just as)\b")
+_ANOTHER_CHOICE = re.compile(r"\W*[A-Z](?:[).:]|\W*$)|.*\b(?:or|not|actually|wait)\b")
+_CONDITION = re.compile(r"\W*(?:if|unless|provided|assuming)\b", re.I)
 _OTHER_STATEMENTS = re.compile(
     r"(?:\b(?:correct|right|best) (?:option|choice|letter|statement|response)(?: is|:)"
     r"|\b(?:option|choice) is|\b(?:the )?letter is"
     r"|\b(?:I|we) (?:would )?(?:choose|pick|select|go with)|\bI['’](?:ll|d) (?:go with|pick|choose|say)"
     r"|^(?:choose|pick|select)(?=[ :]*\(?[A-Z]\b)"
-    r"|^\W*(?:correct|solution|choice|option|selected|selection)\W{0,3}:\W{0,3}(?=\(?[A-Z]\b))"
+    r"|^\W*(?:selected |chosen |final |my )?(?:correct|solution|choice|option|selected|selection)\W{0,3}:\W{0,3}"
+    r"(?=\(?[A-Z]\b))"
     r"[ \t]*([^\n]{1,200})",
     re.I | re.M,
 )
@@ -52,6 +58,9 @@ _LETTER_SENTENCE = re.compile(
     re.I,
 )
 _CHINESE = re.compile(r"(?:故|所以|因此|应|應)?选(?:择)?\s*[:：]?\s*\(?([A-Z])\)?")
+_OFFERED_LETTER = re.compile(
+    r"(?:(?:the )?answer is |it(?:['’ ]?s| is) |option |choice )*\(?([A-Z])\)?(?![A-Za-z'’])", re.I
+)
 _LONE = re.compile(r"[^.!?\n]{0,40}?(?<![A-Za-z'’])(?:([B-HJ])|([AI])(?=\W*$|[.,;]))(?![A-Za-z'’])")
 _DENIED_CHOICE = re.compile(r"[不非没没有]\W*$")
 
@@ -83,11 +92,13 @@ class ChoiceVerifier:
         wanted = gold_letter(gold, options)
         if wanted is None:
             return Verdict.of(Status.UNDECIDED, reason=f"the gold answer {gold[:80]!r} is no option")
-        heard = said(_without_options(completion, question))
-        if truncated and not any(s.complete for s in heard.statements):
-            return Verdict.of(Status.TRUNCATED, reason="cut off before a complete final answer")
-        if heard.flooded or heard.retracted:
-            return Verdict.of(Status.WRONG, reason="no single final answer")
+        for letter, option in options.items():
+            if option.endswith("?"):  # else the choice of a question would be read as a question
+                completion = re.sub(re.escape(option), option[:-1], completion, flags=re.I)
+                options = {**options, letter: option[:-1]}
+        heard = hear(_without_options(completion, question), truncated=truncated)
+        if isinstance(heard, Verdict):
+            return heard
         if wanted not in options and not gold.strip("() .").isalpha():
             options = {}
         return _judge(_chosen(heard, options), wanted)
@@ -101,6 +112,9 @@ def _lettered(text: str) -> str:
 _DIGIT_LINE = re.compile(r"(?m)^([ \t]*\(?)([1-9])(?=[).:][ \t])")
 
 
+_SAID_DIGIT = re.compile(r"(^\W*|(?:answer|correct|right)(?: is)?[:*]* *[(*]*)([1-9])(?=\W*$)", re.I)
+
+
 def _numbered(question: str) -> bool:
     """True where the options of `question` are the lines 1, 2, 3, ..."""
     digits = [m.group(2) for m in _DIGIT_LINE.finditer(question)]
@@ -108,11 +122,12 @@ def _numbered(question: str) -> bool:
 
 
 def _letter_digits(text: str, options: Mapping[str, str]) -> str:
-    """`text` with the numbers of options as letters, on lines of their own and as the whole text."""
+    """`text` with the numbers of options as letters: on lines of their own, as the whole text, as the stated answer."""
     text = _DIGIT_LINE.sub(lambda m: m.group(1) + chr(64 + int(m.group(2))), text)
-    whole = re.fullmatch(r"(\W*)([1-9])(\W*)", text)
-    is_option = whole is not None and whole.group(2) in options.values()
-    return text if whole is None or is_option else f"{whole.group(1)}{chr(64 + int(whole.group(2)))}{whole.group(3)}"
+    said = _SAID_DIGIT.search(text)
+    if said is None or said.group(2) in options.values():
+        return text
+    return f"{text[: said.start(2)]}{chr(64 + int(said.group(2)))}{text[said.end(2) :]}"
 
 
 def _without_options(completion: str, question: str) -> str:
@@ -183,13 +198,14 @@ def _chosen(heard: Said, options: Mapping[str, str]) -> tuple[set[str], str]:
     plain = _DRESS.sub(" ", heard.text)
     for m in (*_IS_CORRECT.finditer(plain), *_CHINESE.finditer(plain)):
         behind = plain[m.end() : m.end() + 100]
-        several = _SEVERAL.match(behind) or _DENIED_CHOICE.search(plain[: m.start()])
+        before = plain[max(0, m.start() - 60) : m.start()]
+        several = _SEVERAL.match(behind) or _DENIED_CHOICE.search(before) or DENIES_NEXT.search(before)
         found |= {SEVERAL} if several else {m.group(1), *_offered(behind, options)}
     if found:
         return found | _offered_after(heard, options), (texts or [heard.text])[-1]
     if texts:
         return set(), texts[-1]
-    return _last_line(heard.text, options)
+    return _last_line(NOT_BUT.sub("", heard.text), options)
 
 
 def _offered_after(heard: Said, options: Mapping[str, str]) -> set[str]:
@@ -222,7 +238,7 @@ def _offered(text: str, options: Mapping[str, str]) -> set[str]:
     if rest == text:
         return set()
     rest = rest.split("\n", 1)[0][:80]
-    letter = re.match(r"(?:(?:the )?answer is |it(?:'s| is) |option |choice )*\(?([A-Z])\)?(?![A-Za-z'’])", rest, re.I)
+    letter = _OFFERED_LETTER.match(rest)
     return {letter.group(1).upper()} if letter else set() if denied(rest) else letters_in(rest, options)
 
 
@@ -231,8 +247,8 @@ def letters_in(text: str, options: Mapping[str, str]) -> set[str]:
     plain = " ".join(_DRESS.sub(" ", text).split())
     plain = re.sub(r"(?<=[\w)])(?:[,;] ?not|[,;]? (?:rather than|instead of|unlike))\b.*$", "", plain)
     if own := _lettered_option(_INTRO.sub("", plain, count=1).strip(), options):
-        return {own}
-    if denied(plain) and _plain(_INTRO.sub("", plain, count=1)) not in options.values():
+        return own
+    if denied(plain) and not {_plain(plain), _plain(_INTRO.sub("", plain, count=1))} & set(options.values()):
         return {SEVERAL} if len(plain) < 200 else set()
     by_text = {letter for letter, option in options.items() if option == _plain(plain)}
     if len(by_text) == 1 and len(plain.strip("(). :")) > 1:
@@ -247,23 +263,26 @@ def letters_in(text: str, options: Mapping[str, str]) -> set[str]:
     return _with_rest(letter.upper(), bare[: match.end()], rest, options)
 
 
-def _lettered_option(text: str, options: Mapping[str, str]) -> str | None:
-    """The letter of a text that is an option's letter and its own text, whatever that says: "(D) none of these"."""
+def _lettered_option(text: str, options: Mapping[str, str]) -> set[str]:
+    """The options of a text that is a letter and an option's text, whatever that says: "(D) none of these"."""
     lettered = re.match(r"[(\[]?([A-Za-z])(?:[)\].:,]+|\s+[-–—]) *(.+)$", " ".join(_DRESS.sub(" ", text).split()))
-    if lettered and options.get(lettered.group(1).upper()) == _plain(lettered.group(2)):
-        return lettered.group(1).upper()
-    return None
+    if lettered is None:
+        return set()
+    letter, named = lettered.group(1).upper(), _plain(lettered.group(2))
+    found = {other for other, option in options.items() if option == named}
+    return {letter} if letter in found else found and {letter, *found}
 
 
 def _with_rest(letter: str, head: str, rest: str, options: Mapping[str, str]) -> set[str]:
-    if more := _SEVERAL.match(rest):
+    if more := _SEVERAL.match(rest) or _ALSO_RIGHT.search(rest):
         return {letter, more[more.lastindex or 1]}
+    if _CONDITION.match(rest):
+        return {SEVERAL}
     if not rest:
         return {letter}
     plain_rest = _plain(re.sub(r"^\((.*)\)\W*$", r"\1", rest))
-    named = {other for other, option in options.items() if option == plain_rest}
-    if named:
-        return {letter} if letter in named else {letter, *named}
+    if named := _lettered_option(f"{letter}) {plain_rest}", options):
+        return named
     if offered := _offered(rest, options):
         return {letter, *offered}
     marked = head.rstrip()[-1:] in ").:" or rest[0] in ",;-–—("
@@ -291,8 +310,9 @@ def _last_line(text: str, options: Mapping[str, str]) -> tuple[set[str], str]:
     if not lines:
         return set(), ""
     line = lines[-1][-400:]
-    if len(lines) == 1 and (own := _lettered_option(line, options)):
-        return {own}, line
+    first_option = _lettered_option(lines[0], options)
+    if first_option and not any(_ANOTHER_CHOICE.match(later) for later in lines[1:]):
+        return first_option, lines[0]
     whole = {letter for letter, option in options.items() if option == _plain(text)}
     first = re.fullmatch(r"\(?([A-Z])\)?[.:]?", " ".join(_DRESS.sub(" ", lines[0]).split()))
     if first and len(lines) > 1 and not re.match(r"\W*[A-Za-z]\W*$|\(?[A-Z][).:]", lines[1]):
@@ -302,7 +322,7 @@ def _last_line(text: str, options: Mapping[str, str]) -> tuple[set[str], str]:
         return whole, line
     bare = " ".join(_DRESS.sub(" ", line).split())
     bare = re.sub(r"^(?:(?:hence|thus|so|therefore)\b,?|=>|->|→)\s*(?=[(\[<]*[A-Z]\b)", "", bare, flags=re.I)
-    if spoken := re.fullmatch(r'\{"?\w+"?: *"?(.{1,300}?)"?\}', line):  # {"answer": "B"}
+    if spoken := re.fullmatch(r"""\{["']?\w+["']?: *["']?(.{1,300}?)["']?\}""", line):  # {"answer": "B"}
         return letters_in(spoken.group(1), options), line
     bare = re.sub(r"^[\[<]{1,2}([A-Z])[\]>]{1,2}(?=\W*$)", r"\1", bare)
     lettered = re.fullmatch(r"(?:(?:option|choice|answer)\s*:?\s*)?\(?([A-Za-z])(?:\)|[.:)])?(?:\s+.*)?", bare, re.I)
@@ -311,7 +331,7 @@ def _last_line(text: str, options: Mapping[str, str]) -> tuple[set[str], str]:
         if len(lines) > 1 and _restates_another(lines[-2], bare):
             return {SEVERAL}, line
         return letters_in(re.sub(r"^(?:option|choice|answer)\s*:?\s*", "", bare, flags=re.I), options), line
-    sentence = re.split(r"(?<=[.!])\s+", bare.rstrip(" .!"))[-1]
+    sentence = re.split(r"(?<=[.!])\s+|,? (?:so|thus|hence|therefore),? (?=[^a-z]+$)", bare.rstrip(" .!"))[-1]
     if denied(sentence) or sentence.endswith("?"):
         return set(), line
     if (spelled := _LETTER_SENTENCE.fullmatch(sentence)) and spelled.group(1).isupper():

@@ -26,13 +26,14 @@ from typing import Any, ClassVar
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Status, Verdict
+from rlpath.rewards.guard import guarded
 from rlpath.rewards.sandbox import Box, BoxError, Isolation, Limits, best_isolation
 from rlpath.rewards.sandbox.remote import Undecided
 from rlpath.rewards.sandbox.rewrite import STANDARD, asked_names, take_imports
 from rlpath.rewards.sandbox.rewrite import parse_tests as parse_tests_source
 from rlpath.rewards.sandbox.run_tests import target_of
 from rlpath.rewards.sandbox.wire import WireError
-from rlpath.rewards.verifiers.code_blocks import find_program
+from rlpath.rewards.verifiers.code_blocks import Found, find_program
 from rlpath.rewards.verifiers.code_tests import (
     AssertTests,
     BadTests,
@@ -40,6 +41,7 @@ from rlpath.rewards.verifiers.code_tests import (
     ProgramTests,
     Tests,
     parse_tests,
+    same_contest_output,
     same_output,
 )
 
@@ -66,25 +68,27 @@ class CodeVerifier:
     allow_weaker: bool = False
     structured_gold: ClassVar = True
 
+    @guarded
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         isolation, note = self._protections()
         try:
             suites = self._suites(gold)
         except BadTests as fault:
             return Verdict.of(Status.UNDECIDED, None, str(fault))
-        sources, whole = find_program(completion, wanted_names(suites["tests"], question or ""))
-        if truncated and not whole:
+        wanted = wanted_names(suites["tests"], question or "")
+        found = find_program(completion, wanted)
+        if truncated and not found.whole:
             return Verdict.of(Status.TRUNCATED, None, "the completion was cut before its program ended")
-        if not sources:
+        if not found.sources:
             return Verdict.of(Status.NO_ANSWER, None, "the completion holds no program")
-        program = Submission(sources, question or "", self.limits, isolation, self.trust_helpers)
+        program = Submission(found, wanted, question or "", self.limits, isolation, self.trust_helpers)
         status, reasons = Status.CORRECT, []
         for name, tests in suites.items():
             status, reason = program.run(tests)
             reasons.append(f"{name}: {reason}")
             if status is not Status.CORRECT:
                 break
-        return Verdict.of(status, sources[-1], one_line("; ".join([*reasons, *note])))
+        return Verdict.of(status, found.sources[-1], one_line("; ".join([*reasons, *note])))
 
     def _suites(self, gold: str) -> dict[str, Tests]:
         """The gold's tests and the hidden ones, which ask for the same function unless they name another."""
@@ -118,7 +122,8 @@ class CodeVerifier:
 class Submission:
     """A program under test, with what it takes to run it."""
 
-    sources: list[str]
+    found: Found
+    wanted: frozenset[str] | None
     question: str
     limits: Limits
     isolation: Isolation
@@ -137,37 +142,57 @@ class Submission:
         except BoxError as error:
             return Status.ERROR, f"sandbox: {error}"
 
-    def job(self, prelude: str = "") -> dict[str, Any]:
-        return {"sources": self.sources, "prelude": prelude or self.question}
+    def job(self, prelude: str = "", *, supplied: bool = False) -> dict[str, Any]:
+        """What a box needs to load the program; with `supplied`, the names that graders of contests import."""
+        return {
+            "sources": self.found.sources,
+            "others": self.found.others,
+            "prose": self.found.prose,
+            "wanted": sorted(self.wanted or ()),
+            "prelude": prelude or self.question,
+            "supplied": supplied,
+        }
 
     def run_asserts(self, tests: AssertTests) -> Finding:
-        """Program in one box, tests in another, a socket between them; the verdict comes from the tests' box alone."""
+        """Program in one box, tests in another, a socket between them; the verdict comes from the tests' box alone.
+
+        A program that changes an argument which the tests compare has to pass twice: without the tests seeing the
+        change, so that it gains nothing by emptying the argument, and with it, so that tests may forbid it.
+        """
+        found = self.run_asserts_once(tests, in_place=False)
+        if found["status"] == "passed" and found.get("changed"):
+            found = self.run_asserts_once(tests, in_place=True)
+        statuses = {"passed": Status.CORRECT, "failed": Status.WRONG, "undecided": Status.UNDECIDED}
+        return statuses[found["status"]], found["reason"]
+
+    def run_asserts_once(self, tests: AssertTests, *, in_place: bool) -> dict[str, Any]:
+        """What the tests' box found: `status`, `reason` and `changed`."""
         job = {
             "tests": tests.source,
             "entry_point": tests.entry_point,
             "prelude": tests.prompt or self.question,
             "trust_helpers": self.trust_helpers,
             "answer_limit": self.limits.output_kb << 10,
+            "in_place": in_place,
         }
         with Box("functions", self.limits, isolation=self.isolation) as program:
             try:
                 program.wire.send(self.job(tests.prompt))
             except WireError as error:
-                return Status.WRONG, f"the program was not taken: {error}"
+                return {"status": "failed", "reason": f"the program was not taken: {error}"}
             with Box("tests", self.limits, [program.channel.fileno()], self.isolation) as runner:
                 program.channel.close()
                 try:
                     runner.wire.send(job)
                     found = runner.wire.receive()
                 except WireError as error:
-                    return Status.WRONG, f"no verdict: {error}"
+                    return {"status": "failed", "reason": f"no verdict: {error}"}
                 if found is None:
-                    return Status.WRONG, f"no verdict: the tests' process ended ({ending(runner.end())})"
-            reason = found["reason"]
-            if "the program ended its process" in reason:
-                reason += f" ({ending(program.end())})"
-        statuses = {"passed": Status.CORRECT, "failed": Status.WRONG, "undecided": Status.UNDECIDED}
-        return statuses[found["status"]], reason
+                    ended = f"no verdict: the tests' process ended ({ending(runner.end())})"
+                    return {"status": "failed", "reason": ended}
+            if "the program ended its process" in found["reason"]:
+                found["reason"] += f" ({ending(program.end())})"
+        return found
 
     def run_function_cases(self, tests: FunctionTests) -> Finding:
         """Arguments go in, values come out, and are compared here."""
@@ -178,7 +203,7 @@ class Submission:
                 return value_of(box.wire.receive())
 
             try:
-                ask(self.job())
+                ask(self.job(supplied=tests.contest))
                 function = handle_of(ask({"get": tests.function}))
                 for number, (arguments, expected) in enumerate(tests.cases, start=1):
                     values = arguments if isinstance(arguments, list) else []
@@ -199,12 +224,12 @@ class Submission:
     def run_script(self, tests: ProgramTests) -> Finding:
         """One fresh box for each text of stdin; exit status 0 and the expected stdout."""
         for number, (stdin, expected) in enumerate(tests.cases, start=1):
-            status, reason = self.run_once(stdin, expected)
+            status, reason = self.run_once(stdin, expected, tests.contest)
             if status is not Status.CORRECT:
                 return status, f"case {number} of {len(tests.cases)}: {reason}"
         return Status.CORRECT, f"{len(tests.cases)} cases passed"
 
-    def run_once(self, stdin: str, expected: str) -> Finding:
+    def run_once(self, stdin: str, expected: str, contest: bool) -> Finding:
         source, (reader, writer) = memory_file(stdin.encode(errors="replace")), os.pipe2(os.O_CLOEXEC)
         try:
             box = Box("program", self.limits, [source, writer], self.isolation)
@@ -216,14 +241,15 @@ class Submission:
             os.close(writer)
         with box, os.fdopen(reader, "rb", buffering=0) as stream:
             try:
-                box.wire.send(self.job())
+                box.wire.send(self.job(supplied=contest))
                 output = read_until(stream.fileno(), box.deadline, self.limits.output_kb << 10)
             except WireError as error:
                 return Status.WRONG, str(error)
             code = box.wait()
             if code != 0:
                 return Status.WRONG, f"the program failed ({ending(code)})"
-        if not same_output(output.decode(errors="replace"), expected):
+        compare = same_contest_output if contest else same_output
+        if not compare(output.decode(errors="replace"), expected):
             return Status.WRONG, "another output was expected"
         return Status.CORRECT, ""
 

@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 import pickletools
+import re
 import zlib
 from typing import Any
 
@@ -47,6 +48,9 @@ def tests_of_row(row: dict[str, Any]) -> dict[str, Any]:
         found["test_setup_code"] = "\n".join([*map(str, imports), str(found.get("test_setup_code", ""))])
     if isinstance(found.get("prompt"), str) and "test_list" in found:
         del found["prompt"]  # of the sanitized MBPP: prose
+    if isinstance(lines := found.get("test_list"), list) and isinstance(found.get("test"), str):
+        found["test"] = [*lines, found["test"]]  # of EvalPlus: both
+        del found["test_list"]
     return found
 
 
@@ -55,22 +59,48 @@ def live_code_bench(row: dict[str, Any]) -> dict[str, Any]:
     if not set(row) <= {"public_test_cases", "private_test_cases", "metadata"}:
         raise BadTests(f"the row has unknown fields beside its tests: {', '.join(sorted(row))}")
     cases = as_cases(row["public_test_cases"]) + as_cases(row.get("private_test_cases") or "[]")
+    return of_one_kind(cases, as_object(row.get("metadata") or "{}").get("func_name"))
+
+
+def of_one_kind(cases: list[dict[str, Any]], function: Any) -> dict[str, Any]:
+    """Cases that say their kind, as inputs and outputs of a program or of `function`."""
     kinds = {case.get("testtype") for case in cases}
-    if kinds == {"stdin"}:
-        return {"inputs": [case.get("input") for case in cases], "outputs": [case.get("output") for case in cases]}
-    name = as_object(row.get("metadata") or "{}").get("func_name")
-    if kinds != {"functional"} or not name:
-        raise BadTests("the cases are neither all of stdin nor all of a function that the metadata name")
-    return {"function": name, "cases": [functional_case(case) for case in cases]}
+    found = {"inputs": [case.get("input") for case in cases], "outputs": [case.get("output") for case in cases]}
+    if kinds and kinds <= {"stdin", "stdin_stdout"}:
+        return found
+    if kinds and kinds <= {"functional", "function_call"} and function:
+        return {**found, "fn_name": function}
+    raise BadTests("the cases are neither all of stdin nor all of a function that the metadata name")
 
 
-def functional_case(case: dict[str, Any]) -> list[Any]:
-    """Arguments, one JSON value a line, and the value expected."""
+def rows_of_cases(cases: list[dict[str, Any]]) -> dict[str, Any]:
+    """A bare list of cases of LiveCodeBench's kind, each with its kind and perhaps its function; {} for another."""
+    cases = [{"testtype" if key == "type" else key: value for key, value in case.items()} for case in cases]
+    if not all({"input", "output", "testtype"} <= case.keys() for case in cases):
+        return {}
+    names = {case.get("fn_name") or as_object(case.get("metadata") or {}).get("func_name") for case in cases}
+    return of_one_kind(cases, names.pop() if len(names) == 1 else None)
+
+
+def contest_case(inputs: Any, output: Any) -> list[Any]:
+    """Arguments and expected value of a function, each a value (APPS) or JSON text, one argument a line."""
     try:
-        lines = [line for line in case["input"].split("\n") if line.strip()]
-        return [[json.loads(line) for line in lines], json.loads(case["output"])]
-    except (KeyError, AttributeError, TypeError, ValueError, RecursionError) as error:
+        arguments = (
+            [json.loads(line) for line in inputs.split("\n") if line.strip()] if isinstance(inputs, str) else inputs
+        )
+        expected = json.loads(output) if isinstance(inputs, str) and isinstance(output, str) else output
+    except (ValueError, RecursionError) as error:
         raise BadTests(f"a functional case is not JSON, one argument a line ({type(error).__name__})") from None
+    if isinstance(arguments, list) and len(arguments) == 1:
+        arguments = [with_whole_keys(arguments[0])]
+    return [arguments, expected]
+
+
+def with_whole_keys(value: Any) -> Any:
+    """A dict whose keys are all written as whole numbers, which JSON made texts of, with numbers for keys."""
+    if isinstance(value, dict) and value and all(re.fullmatch(r"-?\d{1,18}", key) for key in value):
+        return {int(key): item for key, item in value.items()}
+    return value
 
 
 def as_cases(value: Any) -> list[dict[str, Any]]:

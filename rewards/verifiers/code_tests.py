@@ -18,21 +18,33 @@ arguments. Values are compared as JSON and exactly: 1, 1.0 and true are three va
     {"function": "add", "cases": [[[1, 2], 3], [{"a": 0, "b": 0}, 0]], "tolerance": 1e-6}
 
 Programs: texts for stdin with the stdout expected of each, compared without trailing white space of lines and of the
-whole. `{"inputs": [...], "outputs": [...]}`, the form of APPS, means the same (and cases, if it has an `fn_name`).
+whole.
 
     [{"stdin": "1 2", "stdout": "3"}]
 
-Whole rows of HumanEval, MBPP, APPS and LiveCodeBench are read as they are published (code_rows.py).
+Whole rows of HumanEval, MBPP, APPS and LiveCodeBench are read as they are published (code_rows.py), and so are their
+tests alone: `{"inputs": [...], "outputs": [...]}`, with an `fn_name` for functions. Tests of these two *contest* data
+sets are compared as contests do: numbers by value, decimal fractions within the tolerance of NumPy's `allclose`, and
+without white space around lines. The names that their graders import are there for the program (sandbox/source.py).
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeGuard
+from decimal import Decimal
+from typing import Any
 
-from rlpath.rewards.verifiers.code_rows import BadTests, tests_of_row, without_description
+from rlpath.rewards.verifiers.code_rows import (
+    BadTests,
+    contest_case,
+    rows_of_cases,
+    tests_of_row,
+    without_description,
+)
 
 ALIASES = {
     "entry_point": "function", "fn_name": "function", "test_list": "test", "tests": "test", "asserts": "test",
@@ -53,19 +65,22 @@ class FunctionTests:
     function: str
     cases: tuple[tuple[list[Any] | dict[str, Any], Any], ...]
     tolerance: float | None = None
+    contest: bool = False
     wrapped: bool = False
     """Whether an expected value may stand in a list of one, as APPS writes some of them."""
 
     def accepts(self, wire: Any, expected: Any) -> bool:
         """Whether what came over the wire is the value expected."""
-        if same_value(wire, expected, self.tolerance):
+        numbers = same_contest_number if self.contest else within(self.tolerance)
+        if same_value(wire, expected, numbers):
             return True
-        return self.wrapped and len(expected) == 1 and same_value(wire, expected[0], self.tolerance)
+        return self.wrapped and same_value(wire, expected[0], numbers)
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramTests:
     cases: tuple[tuple[str, str], ...]
+    contest: bool = False
 
 
 Tests = AssertTests | FunctionTests | ProgramTests
@@ -84,6 +99,8 @@ def parse_tests(gold: Any) -> Tests:
     if isinstance(gold, list) and gold and all(isinstance(item, str) for item in gold):
         return assert_tests(gold)
     if isinstance(gold, list) and gold and all(isinstance(item, dict) for item in gold):
+        if cases := rows_of_cases(gold):
+            return from_object(cases)
         return ProgramTests(tuple(program_case(item) for item in gold))
     if isinstance(gold, dict):
         return from_object(gold)
@@ -104,22 +121,24 @@ def from_object(gold: dict[str, Any]) -> Tests:
     if {"function", "cases"} <= keys <= {"function", "cases", "tolerance"}:
         return function_tests(found["function"], found["cases"], found.get("tolerance"))
     if {"inputs", "outputs"} <= keys <= {"inputs", "outputs", "function"}:
-        return paired_tests(found["inputs"], found["outputs"], found.get("function"))
+        return contest_tests(found["inputs"], found["outputs"], found.get("function"))
     if "test" in keys and keys <= {"test", "function", "prompt", "setup"}:
         lines = found["test"] if isinstance(found["test"], list) else [found["test"]]
         return assert_tests([found.get("setup", ""), *lines], found.get("function", ""), found.get("prompt", ""))
     raise BadTests(f"the gold is an object with the keys {', '.join(sorted(gold)) or 'none'}, which name no tests")
 
 
-def paired_tests(inputs: Any, outputs: Any, function: Any) -> Tests:
-    """Tests of the form of APPS: a list of inputs and a list of outputs."""
+def contest_tests(inputs: Any, outputs: Any, function: Any) -> Tests:
+    """Tests of the form of APPS: a list of inputs and a list of outputs, of a program or of a function."""
     if not (isinstance(inputs, list) and isinstance(outputs, list) and len(inputs) == len(outputs) > 0):
         raise BadTests("inputs and outputs are not two lists of the same length")
     pairs = list(zip(inputs, outputs, strict=True))
-    if function is not None:
-        tests = function_tests(function, pairs, None)
-        return replace(tests, wrapped=all(isinstance(output, list) and len(output) == 1 for output in outputs))
-    return ProgramTests(tuple(program_case({"stdin": stdin, "stdout": stdout}) for stdin, stdout in pairs))
+    if function:
+        tests = function_tests(function, [contest_case(*pair) for pair in pairs], None)
+        wrapped = all(isinstance(expected, list) and len(expected) == 1 for _, expected in tests.cases)
+        return replace(tests, contest=True, wrapped=wrapped)
+    texts = [[str(text) if type(text) in (int, float) else text for text in pair] for pair in pairs]
+    return ProgramTests(tuple(program_case({"stdin": stdin, "stdout": stdout}) for stdin, stdout in texts), True)
 
 
 def assert_tests(parts: list[Any], entry_point: Any = "", prompt: Any = "") -> AssertTests:
@@ -128,6 +147,7 @@ def assert_tests(parts: list[Any], entry_point: Any = "", prompt: Any = "") -> A
     source = "\n".join(part for part in parts if part)
     if "assert" not in source and "raises" not in source:
         raise BadTests("the gold holds no assert")
+    entry_point = entry_point.removeprefix("Solution().")
     if entry_point and not entry_point.isidentifier():
         raise BadTests(f"entry_point {entry_point!r} is no name")
     return AssertTests(source, entry_point, prompt)
@@ -160,11 +180,14 @@ def program_case(case: dict[str, Any]) -> tuple[str, str]:
     return stdin, stdout
 
 
-def same_value(wire: Any, expected: Any, tolerance: float | None = None) -> bool:
+SameNumber = Callable[[Any, Any], bool]
+
+
+def same_value(wire: Any, expected: Any, numbers: SameNumber) -> bool:
     """Whether what a program returned, still as it came over the wire, is the JSON value `expected`.
 
     The walk follows `expected`, so what a hostile program sends sets neither its depth nor its cost, and nothing is
-    compared by an operator of the program's own.
+    compared by an operator of the program's own. `numbers` compares an int or float with another.
     """
     wire = without_class(wire)
     if isinstance(expected, list):
@@ -172,15 +195,40 @@ def same_value(wire: Any, expected: Any, tolerance: float | None = None) -> bool
         return (
             isinstance(items, list)
             and len(items) == len(expected)
-            and all(same_value(item, wanted, tolerance) for item, wanted in zip(items, expected, strict=True))
+            and all(same_value(item, wanted, numbers) for item, wanted in zip(items, expected, strict=True))
         )
     if isinstance(expected, dict):
-        return same_object(wire, expected, tolerance)
+        return same_object(wire, expected, numbers)
     if isinstance(wire, dict) and set(wire) == {"i"} and type(expected) is int:
         return wire["i"] == hex(expected)
-    if tolerance is not None and is_number(wire) and is_number(expected):
-        return math.isclose(wire, expected, rel_tol=tolerance, abs_tol=tolerance) or both_nan(wire, expected)
-    return type(wire) is type(expected) and (wire == expected or both_nan(wire, expected))
+    if is_number(wire) and is_number(expected):
+        return numbers(wire, expected) or both_nan(wire, expected)
+    return type(wire) is type(expected) and wire == expected
+
+
+def exactly(value: float, expected: float) -> bool:
+    """The same number of the same type."""
+    return type(value) is type(expected) and value == expected
+
+
+def within(tolerance: float | None) -> SameNumber:
+    """The same number up to an absolute or relative difference; `exactly` where there is no tolerance."""
+    if tolerance is None:
+        return exactly
+    return lambda value, expected: float_close(value, expected, tolerance, tolerance)
+
+
+def same_contest_number(value: float, expected: float) -> bool:
+    """The same number whatever its type; the last digits of a float may differ."""
+    return value == expected or (type(expected) is float and float_close(value, expected, 1e-6, 1e-9))
+
+
+def float_close(value: float, expected: float, relative: float, absolute: float) -> bool:
+    """As `math.isclose`, and False where an int is too large for a float."""
+    try:
+        return math.isclose(value, expected, rel_tol=relative, abs_tol=absolute)
+    except OverflowError:
+        return False
 
 
 def without_class(wire: Any) -> Any:
@@ -195,7 +243,7 @@ def without_class(wire: Any) -> Any:
     return wire
 
 
-def same_object(wire: Any, expected: dict[str, Any], tolerance: float | None) -> bool:
+def same_object(wire: Any, expected: dict[str, Any], numbers: SameNumber) -> bool:
     pairs = wire.get("d") if isinstance(wire, dict) and len(wire) == 1 else None
     if not isinstance(pairs, list) or len(pairs) != len(expected):
         return False
@@ -206,13 +254,12 @@ def same_object(wire: Any, expected: dict[str, Any], tolerance: float | None) ->
         key = pair[0] if isinstance(pair[0], str) else json.dumps(pair[0])  # as JSON writes the keys of an object
         found[key] = pair[1]
     return found.keys() == expected.keys() and all(
-        same_value(found[key], wanted, tolerance) for key, wanted in expected.items()
+        same_value(found[key], wanted, numbers) for key, wanted in expected.items()
     )
 
 
-def is_number(value: Any) -> TypeGuard[float]:
-    """Whether `value` is a number that can be taken as a float; an int on the wire may be of any size."""
-    return type(value) is float or (type(value) is int and -(1 << 63) <= value < 1 << 63)
+def is_number(value: Any) -> bool:
+    return type(value) in (int, float)
 
 
 def both_nan(wire: Any, expected: Any) -> bool:
@@ -223,3 +270,39 @@ def same_output(output: str, expected: str) -> bool:
     """Whether two outputs agree but for white space at the ends of lines and after the last one."""
     lines = [[line.rstrip() for line in text.rstrip().splitlines()] for text in (output, expected)]
     return lines[0] == lines[1]
+
+
+NUMERAL = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?")
+LONGEST_NUMERAL = 5000
+
+
+def same_contest_output(output: str, expected: str) -> bool:
+    """Whether two outputs agree line by line, without white space around lines and empty lines.
+
+    In a line of numbers the white space between them does not count. A numeral may be written in another way; where a
+    decimal fraction is expected, the last digits may differ, as in NumPy's `allclose`.
+    """
+    lines = [[line.strip() for line in text.splitlines() if line.strip()] for text in (output, expected)]
+    return len(lines[0]) == len(lines[1]) and all(map(same_contest_line, *lines))
+
+
+def same_contest_line(line: str, expected: str) -> bool:
+    if line == expected:
+        return True
+    found, wanted = line.split(), expected.split()
+    if not all(map(NUMERAL.fullmatch, [*found, *wanted])) and re.findall(r"\s+", line) != re.findall(r"\s+", expected):
+        return False
+    return len(found) == len(wanted) and all(map(same_token, found, wanted))
+
+
+def same_token(token: str, expected: str) -> bool:
+    """The same text, or numerals of the same value; a decimal fraction within rounding."""
+    if token == expected:
+        return True
+    if max(len(token), len(expected)) > LONGEST_NUMERAL or not all(map(NUMERAL.fullmatch, (token, expected))):
+        return False
+    if Decimal(token) == Decimal(expected):
+        return True
+    if expected.lstrip("-").isdigit():
+        return not token.lstrip("-").isdigit() and float_close(float(token), float(expected), 1e-12, 0)
+    return float_close(float(token), float(expected), 1e-5, 1e-8)

@@ -21,15 +21,15 @@ from fractions import Fraction
 from typing import ClassVar
 
 from rlpath.core.types import Status, Verdict
+from rlpath.rewards.guard import guarded
 
-ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 TOKEN = re.compile(r"\s*(?:(\d+)|([-+*/()]))")
 LONGEST = 200  # characters of an expression
 MOST_BRACKETS = 20
 SIGNS = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-", "[": "(", "]": ")"})
 
 
-class Unreadable(Exception):
+class UnreadableExpression(Exception):
     """The answer is no expression of whole numbers; the message says why."""
 
 
@@ -43,12 +43,13 @@ class CountdownVerifier:
     use_all: bool = True
     structured_gold: ClassVar = True
 
+    @guarded
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         wanted = read_gold(gold)
         if wanted is None:
             return Verdict.of(Status.UNDECIDED, reason="the gold is not an object of numbers and a target")
         numbers, target = wanted
-        answers = ANSWER.findall(completion.rpartition("</think>")[2])
+        answers = answers_in(completion.rpartition("</think>")[2])
         if not answers:
             status = Status.TRUNCATED if truncated else Status.NO_ANSWER
             return Verdict.of(status, reason="there is no <answer>…</answer> behind the thinking")
@@ -56,7 +57,7 @@ class CountdownVerifier:
             return Verdict.of(Status.WRONG, answers[-1][:LONGEST], "there is more than one answer")
         try:
             value, used = read_expression(answers[0], target)
-        except Unreadable as problem:
+        except UnreadableExpression as problem:
             return Verdict.of(Status.WRONG, answers[0][:LONGEST], str(problem))
         status, reason = self._compare(value, used, Counter(numbers), target)
         return Verdict.of(status, answers[0].strip(), reason)
@@ -73,6 +74,15 @@ class CountdownVerifier:
         return Status.CORRECT, "reached"
 
 
+def answers_in(text: str) -> list[str]:
+    """What stands between each <answer> and the next </answer>; a pattern would be quadratic in tags left open."""
+    found, position = [], 0
+    while (start := text.find("<answer>", position)) >= 0 and (end := text.find("</answer>", start)) >= 0:
+        found.append(text[start + len("<answer>") : end])
+        position = end
+    return found
+
+
 def read_gold(gold: str) -> tuple[list[int], int] | None:
     """Numbers and target of a gold answer, None where it has none."""
     try:
@@ -86,18 +96,18 @@ def read_gold(gold: str) -> tuple[list[int], int] | None:
 
 
 def read_expression(text: str, target: int) -> tuple[Fraction, Counter[int]]:
-    """Value of an expression and the numbers in it; raises Unreadable. `= target` behind it is allowed."""
+    """Value of an expression and the numbers in it; raises UnreadableExpression. `= target` behind it is allowed."""
     if len(text) > LONGEST:
-        raise Unreadable(f"the answer is longer than {LONGEST} characters")
+        raise UnreadableExpression(f"the answer is longer than {LONGEST} characters")
     expression, equals, result = text.translate(SIGNS).partition("=")
     if equals and result.strip() != str(target):
-        raise Unreadable("behind = stands another number than the target")
+        raise UnreadableExpression("behind = stands another number than the target")
     if expression.count("(") > MOST_BRACKETS:
-        raise Unreadable(f"there are more than {MOST_BRACKETS} brackets")
+        raise UnreadableExpression(f"there are more than {MOST_BRACKETS} brackets")
     reader = Reader(tokens(expression))
     value = reader.sum()
     if reader.tokens:
-        raise Unreadable(f"{reader.tokens[0]!r} is not expected there")
+        raise UnreadableExpression(f"{reader.tokens[0]!r} is not expected there")
     return value, reader.used
 
 
@@ -107,7 +117,7 @@ def tokens(text: str) -> list[str]:
     while position < len(text):
         match = TOKEN.match(text, position)
         if not match:
-            raise Unreadable(f"{text[position:].strip()[:1]!r} is not part of an expression")
+            raise UnreadableExpression(f"{text[position:].strip()[:1]!r} is not part of an expression")
         found.append(match[1] or match[2])
         position = match.end()
     return found
@@ -138,7 +148,7 @@ class Reader:
         while sign := self.take("*/"):
             factor = self.factor()
             if sign == "/" and not factor:
-                raise Unreadable("it divides by zero")
+                raise UnreadableExpression("it divides by zero")
             value = value * factor if sign == "*" else value / factor
         return value
 
@@ -147,10 +157,10 @@ class Reader:
         if self.take("("):
             value = self.sum()
             if not self.take(")"):
-                raise Unreadable("a bracket is not closed")
+                raise UnreadableExpression("a bracket is not closed")
             return value
         if not self.tokens or not self.tokens[0].isdecimal():
-            raise Unreadable("a number is missing")
+            raise UnreadableExpression("a number is missing")
         number = int(self.tokens.pop(0))
         self.used[number] += 1
         return Fraction(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from rlpath.core.types import Status, Verdict
@@ -20,7 +21,9 @@ _SEPARATORS = re.compile("[\\s\u200b\u2060\ufeff—]+")
 class FormatVerifier:
     r"""Accepts a completion that keeps the contract named by the gold.
 
-    - `think_answer`: one `<think>` block, then one `<answer>` block, neither empty, and nothing else but white space;
+    - `think_answer`: one `<think>` block, then one `<answer>` block, neither empty, and nothing else but white space.
+      Where the question ends with `<think>`, as a prompt does whose chat template opens the block, or with
+      `think_opened=True`, the completion starts within the block and must not open it again;
     - `max_words=N`, `min_words=N`: words are runs without white space that hold a letter or a digit; reasoning inside
       `<think>` does not count;
     - `regex:PATTERN`: Python's `re.fullmatch` on the whole completion, within `seconds`;
@@ -35,6 +38,7 @@ class FormatVerifier:
     """
 
     seconds: float = 1.0
+    think_opened: bool = False
 
     @guarded
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
@@ -45,7 +49,8 @@ class FormatVerifier:
 
     def _verdict(self, completion: str, gold: str, question: str | None) -> Verdict:
         if gold == "think_answer":
-            return _decided(think_answer_problem(completion))
+            opened = self.think_opened or (question or "").rstrip().endswith("<think>")
+            return _decided(think_answer_problem("<think>" * opened + completion))
         if limit := re.fullmatch(r"(max|min)_words=(\d{1,9})", gold.strip()):
             return _words(completion, limit.group(1), int(limit.group(2)))
         if gold.startswith("regex:"):
@@ -76,9 +81,14 @@ def think_answer_problem(completion: str) -> str:
     match = _THINK_ANSWER.fullmatch(completion)
     if not match:
         return "text outside the blocks"
-    if not all(any(c.isalnum() for c in part) for part in match.groups()):
+    if not all(map(says_something, match.groups())):
         return "an empty block"
     return ""
+
+
+def says_something(text: str) -> bool:
+    """Whether a text holds a letter, a digit, a symbol such as ∅ or an opening bracket, and not only points."""
+    return any(c.isalnum() or unicodedata.category(c) in ("Sm", "Sc", "So", "Ps") for c in text)
 
 
 def count_words(text: str) -> int:

@@ -68,7 +68,7 @@ class InstructionVerifier:
 
     def _failed(self, response: str, asked: list[tuple[str, Mapping[str, Any]]]) -> list[str]:
         if len(response) > MAX_IN_PROCESS:
-            return worker.run("instructions", response, asked, self.loose, seconds=self.seconds)
+            return worker.run("instruction:failed_instructions", response, asked, self.loose, seconds=self.seconds)
         return failed_instructions(response, asked, self.loose)
 
 
@@ -163,7 +163,7 @@ def _frequency(text: str, kwargs: Mapping[str, Any]) -> bool:
 
 def _forbidden(text: str, kwargs: Mapping[str, Any]) -> bool:
     words = _words_argument(kwargs, "forbidden_words")
-    return not any(re.search(rf"(?<!\w){re.escape(w.strip())}(?!\w)", text, re.I) for w in words)
+    return not any(re.search(rf"(?<![^\W_]){re.escape(w.strip())}(?![^\W_])", text, re.I) for w in words)
 
 
 def _letter_frequency(text: str, kwargs: Mapping[str, Any]) -> bool:
@@ -250,8 +250,8 @@ def _placeholders(text: str, kwargs: Mapping[str, Any]) -> bool:
 def _postscript(text: str, kwargs: Mapping[str, Any]) -> bool:
     marker = _text(kwargs, "postscript_marker").strip().lower()
     letters = [c for c in marker if c.isalpha()]
-    pattern = r"\.?\s?".join(letters) + r"\.?" if marker in ("p.s.", "p.p.s", "p.p.s.") else re.escape(marker)
-    return re.search(rf"^[ \t*_]*{pattern}(?!\w).*\S", text.lower(), re.M) is not None
+    pattern = r"\.?\s?".join(letters) + r"(?:\.|(?!\.))" if marker in ("p.s.", "p.p.s", "p.p.s.") else re.escape(marker)
+    return re.search(rf"^[ \t*_]*{pattern}(?!\w)[\s*_]*[^\s*_]", text.lower(), re.M) is not None
 
 
 def _bullets(text: str, kwargs: Mapping[str, Any]) -> bool:

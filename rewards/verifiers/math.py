@@ -18,16 +18,17 @@ from rlpath.rewards.maths.lexer import MAX_LENGTH
 from rlpath.rewards.maths.parser import parse
 from rlpath.rewards.maths.tree import Node, Num, Text, Unreadable
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined
-from rlpath.rewards.reading.extract import Said, Statement, doubtful, part_of_more, said
+from rlpath.rewards.reading.extract import Said, Statement, doubtful, hear, part_of_more, said
 from rlpath.rewards.reading.literals import ANY_NUMBER, hedged
 from rlpath.rewards.reading.regions import is_sentence, last_region, offered_elsewhere, region_of
-from rlpath.rewards.reading.vocabulary import denied
+from rlpath.rewards.reading.vocabulary import ALTERNATIVE, denied
 from rlpath.rewards.reading.wording import in_symbols, like_gold
 
 _EMPHASIS = re.compile(r"^(\*\*|__|\*|`)([^*_`]+)\1$")
 _WORKING = re.compile(r"(-?[\d.,{}\\!]*\d)(?:\s|\\ )+\(([^()]+)\)")
 _INTEGER = re.compile(r"-?\d{1,15}")
 _COMMA = re.compile(r"(?<=\d),(?=[1-9]|0(?!\d))")
+_LABEL = re.compile(r"(?<![\w\\])([A-Za-z](?:_\d)?)\s*=\s*\$?$")
 _DRESS = re.compile(r"\\(?:left|right|displaystyle)(?![A-Za-z])|\\[,;:! ]|(?<=\\)[dt](?=frac)|[\s$]")
 _WORDS_DRESS = re.compile(r"\\(?:text|mathrm)(?![A-Za-z])|[{}.]")
 _PARTED = re.compile(r"(?<=[\w,])\s+(?=\w)")
@@ -62,17 +63,11 @@ class MathVerifier:
         wanted = read_gold(gold)
         if not wanted.text:
             return Verdict.of(Status.UNDECIDED, reason="the gold answer is empty")
-        heard = said(completion, question)
-        if truncated:
-            heard = Said(
-                heard.text, tuple(s for s in heard.statements if s.complete), heard.thinking_unclosed, heard.retracted
-            )
-            if not heard.statements:
-                return Verdict.of(Status.TRUNCATED, reason="cut off before a complete final answer")
-        if heard.flooded:
-            return Verdict.of(Status.WRONG, reason="hundreds of final answers")
-        if heard.retracted:
-            return Verdict.of(Status.WRONG, reason="the answer is taken back after it was stated")
+        if len(_WORD.findall(wanted.text)) > MOST_GOLD_WORDS:
+            return Verdict.of(Status.UNDECIDED, reason="the gold answer is prose: no one answer is marked in it")
+        heard = hear(completion, question, truncated=truncated)
+        if isinstance(heard, Verdict):
+            return heard
         judge = _Judge(wanted, question, Clock(self.seconds))
         return judge.statements(heard) if heard.statements else judge.last(heard)
 
@@ -86,11 +81,16 @@ class Gold:
     plain: str = ""
 
 
+MOST_GOLD_WORDS = 5  # an answer in words is shorter, such as "no real solutions"; what is longer is a solution
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
+
+
 @lru_cache(maxsize=4096)
 def read_gold(gold: str) -> Gold:
     """The gold answer as text and tree; a worked solution counts by its one box or `####` line."""
-    text = gold.strip()
-    stated = {s.text.strip() for s in said(text).statements if s.channel in ("box", "hashes", "tag")}
+    heard = said(gold)
+    text = heard.text.strip()
+    stated = {s.text.strip() for s in heard.statements if s.channel in ("box", "hashes", "tag")}
     if len(stated) == 1:
         text = stated.pop()
     try:
@@ -116,7 +116,7 @@ class _Judge:
         for s in strong:
             if problem := part_of_more(heard.text, s):
                 return Verdict.of(Status.WRONG, s.text[:200], problem)
-        verdicts = self._all_of(strong) if strong else []
+        verdicts = self._all_of(strong, heard.text) if strong else []
         for statement in heard.statements:
             if statement.channel == "phrase":
                 verdict = self._phrase(statement, heard, lone=not strong)
@@ -128,22 +128,26 @@ class _Judge:
             return Verdict.of(Status.WRONG, wrong[-1].answer, "two different final answers")
         if wrong:
             return wrong[-1]
-        if problem := offered_elsewhere(heard, self._says_the_same, listed=self._listed()):
+        first, last = heard.statements[0], heard.statements[-1]
+        if problem := offered_elsewhere(heard.text, first, last, self._says_the_same, listed=self._listed()):
             return Verdict.of(Status.WRONG, verdicts[-1].answer, problem)
         return verdicts[-1]
 
     def _says_the_same(self, text: str) -> bool:
-        return _Judge(self.gold, None, self.clock).text(text).correct
+        return _Judge(self.gold, None, self.clock).text(region_of(text.strip(), "") or text).correct
 
     def _listed(self) -> bool:
         return self.gold.tree is not None and item_count(self.gold.tree) > 1
 
-    def _all_of(self, strong: list[Statement]) -> list[Verdict]:
+    def _all_of(self, strong: list[Statement], said: str) -> list[Verdict]:
+        """The verdicts on boxes, tags and lines; one where several boxes hold the parts of the answer."""
         texts = list(dict.fromkeys(s.text.strip() for s in strong))
         count = item_count(self.gold.tree) if self.gold.tree is not None else 1
-        if 1 < len(texts) <= count and all(s.channel == "box" for s in strong):
-            together = self.text(", ".join(texts))
-            if together.correct:
+        if len(texts) > 1 and all(s.channel == "box" for s in strong):
+            labels = [_LABEL.search(said, max(0, s.start - 20), s.start) for s in strong]
+            named = [f"{m.group(1)}={s.text}" for m, s in zip(labels, strong, strict=True) if m]
+            parts = named if len(named) == len(strong) else texts if len(texts) <= count else []
+            if parts and (together := self.text(", ".join(parts))).correct:
                 return [together]
         return [self.text(text) for text in texts]
 
@@ -190,12 +194,13 @@ class _Judge:
         whole = self.text(sentence)
         if whole.correct:
             return whole
-        plain = re.sub(r"[^a-z0-9 ]", " ", sentence.lower())
+        plain = re.sub(r"[^a-z0-9 ]", " ", re.split(r",? (?:so|thus|hence|therefore)\b", sentence.lower())[-1])
         named = next((w for w in sorted(synonyms(words)) if re.search(rf"\b{re.escape(w)}\b", plain)), None)
         if named is None:
             return Verdict.of(Status.NO_ANSWER, sentence[:200], "no final answer is stated")
-        rest = plain.replace(named, " ")
-        if denied(rest) or doubtful(sentence) or sentence.endswith("?") or re.search(r"\b(?:or|and|but|if)\b", rest):
+        rest = sentence.lower().replace(named, " ")
+        joined = ALTERNATIVE.search(rest) or re.search(r"\b(?:and|but|if)\b", rest)
+        if denied(rest) or doubtful(sentence) or sentence.endswith("?") or joined:
             return Verdict.of(Status.WRONG, sentence[:200], "the answer is denied or hedged")
         return Verdict.of(Status.CORRECT, sentence[:200], "the same words")
 

@@ -8,38 +8,39 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.guard import guarded
-from rlpath.rewards.reading.extract import Said, Statement, doubtful, last_sentence, part_of_more, said
+from rlpath.rewards.reading.extract import Said, Statement, doubtful, hear, last_sentence, part_of_more, said
 from rlpath.rewards.reading.literals import (
     ANY_NUMBER,
     CURRENCY,
     LITERAL,
     NotANumber,
     Number,
-    bounded_before,
     hedged,
     literal_value,
     only_spoken_number,
     plain,
     read_number,
 )
-from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE, NOT_BUT, OFFERS, OFFERS_LATER, denied
+from rlpath.rewards.reading.regions import offered_elsewhere
+from rlpath.rewards.reading.units import UNIT
+from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE, NOT_BUT, bounded_before, denied
 
-_BEFORE_OR = re.compile(r"\d[^.\n]{0,24}\b(?:or|and/or)\s*(?:else |maybe |perhaps |possibly )?\W{0,4}$", re.I)
 _SPELLED_MINUS = re.compile(r"(\d\s*)?\b(?:minus|negative)\s*$", re.I)
-_TIED = re.compile(r"[\w)] ?[*/^+<>≠-] ?$|\d:$|[A-Za-z0-9_.^]$|\w\($|\\[A-Za-z]+ ?\{?$|[_^]\{$")
+_SUBTRACTS = re.compile(r"(?:\b[A-Za-z\d]|\)) ?$")
+_TIED = re.compile(r"[\w)] ?[*/^+<>≠-] ?$|\d:$|[A-Za-z0-9_.^]$|[\w-]\($|\\[A-Za-z]+ ?\{?$|[_^]\{$")
 _ASKS_THE_TIME = re.compile(r"\bo['’]?clock\b|\bwhat (?:hour|time)\b|\bwhen\b", re.I)
 _FULL_HOUR = re.compile(r"(?<![\d:])(\d{1,2}):00(?![\d:])")
-_ASIDE = re.compile(r"(?<=\d) \([^()]*[*×+=/-][^()]*\)\W*$")  # "18 (9 × 2)" says how it came about
+_ASIDE = re.compile(r"(?<=\w) \((?=[^()]*[A-Za-z*×+=/-])[^()]*\)\W*$")  # "18 (9 × 2)" says how it came about
 _COMPARED = re.compile(r",? which is (?:less|more|fewer|greater|higher|lower|also|about|\w+er) .*\d")
 _CIRCUMSTANCE = re.compile(
     r" (?:in|after|for|over|within|during|by) (\d[\d.,]* (?:second|minute|hour|day|week|month|year)s?)\W*$"
 )
 _TEN_TO_THE = re.compile(r"\W*10 ?\^ ?\{? ?-?\d{1,4} ?\}?\W*")
-_ADJACENT = re.compile(r"^[\s,;/&{(\[$\\]{0,8}(-?\d[\d,.]*)")
 _ONLY_NUMBER_LINE = re.compile(r"^\W*[-+]?[\d][\d.,]*\W*$")
 
 
@@ -69,15 +70,9 @@ class NumberVerifier:
         wanted = gold_number(gold)
         if isinstance(wanted, NotANumber):
             return Verdict.of(Status.UNDECIDED, reason=f"the gold answer {gold[:80]!r} is not one number")
-        heard = said(completion, question)
-        if truncated:
-            heard = Said(heard.text, _complete(heard), heard.thinking_unclosed, heard.retracted)
-            if not heard.statements:
-                return Verdict.of(Status.TRUNCATED, reason="cut off before a complete final answer")
-        if heard.flooded:
-            return Verdict.of(Status.WRONG, reason="hundreds of final answers")
-        if heard.retracted:
-            return Verdict.of(Status.WRONG, reason="the answer is taken back after it was stated")
+        heard = hear(completion, question, truncated=truncated)
+        if isinstance(heard, Verdict):
+            return heard
         if heard.statements:
             return _judge_statements(heard, wanted, question)
         if self.require_statement:
@@ -120,10 +115,6 @@ def _asks_in(scale: int, question: str) -> bool:
     return word is not None and re.search(rf"\b(?:in|how many|number of)\s+{word}\b", question, re.I) is not None
 
 
-def _complete(heard: Said) -> tuple[Statement, ...]:
-    return tuple(s for s in heard.statements if s.complete)
-
-
 def _judge_statements(heard: Said, wanted: Number, question: str | None) -> Verdict:
     read: list[tuple[Statement, Number]] = []
     unread: list[tuple[Statement, NotANumber]] = []
@@ -148,7 +139,8 @@ def _judge_statements(heard: Said, wanted: Number, question: str | None) -> Verd
         return Verdict.of(Status.WRONG, statement.text[:200], problem)
     if any(not equal(other, number) for _, other in read[:-1]):
         return Verdict.of(Status.WRONG, statement.text[:200], "two different final answers")
-    if more := _offers_more(heard.text, read):
+    first, last = read[0][0], read[-1][0]
+    if more := offered_elsewhere(heard.text, first, last, lambda text: _all_equal(text, number.face)):
         return Verdict.of(Status.WRONG, statement.text[:200], more)
     return _compare(number, wanted, statement.text, question)
 
@@ -159,14 +151,16 @@ def _in_sentence(sentence: str) -> Number | NotANumber:
     literals = list(LITERAL.finditer(sentence))
     if len(literals) != 1 or denied(sentence) or doubtful(sentence) or sentence.endswith("?"):
         return NotANumber("no one number in the sentence")
-    before = sentence[: literals[0].start()] + (" " if literals[0].group()[0] == " " else "")
-    if _tied(before, sentence[literals[0].end() :]):
+    if _tied(sentence, literals[0]):
         return NotANumber("a bound or an unfinished calculation")
     return read_number(sentence[literals[0].start() :].strip())
 
 
-def _tied(before: str, after: str) -> bool:
-    """True where what stands before a number bounds it or calculates with it."""
+def _tied(sentence: str, number: re.Match[str]) -> bool:
+    """True where what stands before a number of `sentence` bounds it or calculates with it."""
+    before, after = sentence[: number.start()] + " " * number.group().startswith(" "), sentence[number.end() :]
+    if number.group("sign") and _SUBTRACTS.search(before):
+        return True
     if bounded_before(before) or _TIED.search(before) or CALCULATES_BEFORE.search(before[-60:]):
         return True
     return before.endswith("|") and before.count("|") % 2 == 1 and "|" not in after
@@ -174,38 +168,27 @@ def _tied(before: str, after: str) -> bool:
 
 def _read_statement(statement: Statement, question: str | None) -> Number | NotANumber:
     text = NOT_BUT.sub("", statement.text)
-    if ":00" in text and question and _ASKS_THE_TIME.search(question):
-        text = _FULL_HOUR.sub(r"\1", text)
+    text = _on_the_hour(text, question)
     if statement.channel == "tag" and "\n" in text.strip():
         text = text.strip().rsplit("\n", 1)[-1]
         if ANY_NUMBER.search(statement.text.strip()[: -len(text)]):
             return NotANumber("several lines of numbers in one answer")
     number = read_number(text)
-    if statement.channel in ("hashes", "tag") and isinstance(number, NotANumber) and "number where" in number.reason:
+    if statement.channel != "phrase" and isinstance(number, NotANumber) and "number where" in number.reason:
         return _in_sentence(text)
     return number
 
 
-def _offers_more(text: str, read: list[tuple[Statement, Number]]) -> str:
-    """Why the text around the statements offers a further answer, or an empty string."""
-    first, last = read[0][0], read[-1]
-    if _BEFORE_OR.search(text, max(0, first.start - 60), first.start):
-        return "another answer is offered before the final one"
-    after = text[last[0].end : last[0].end + 2000]
-    if not after:
-        return ""
-    spans = []
-    if last[0].channel == "box" and (beside := _ADJACENT.match(after)):
-        spans.append(beside.group(1))
-    after = after.lstrip("}$) *_`\\].")
-    if match := OFFERS.match(after[:80]):
-        spans.append(after[match.end() :].split("\n", 1)[0][:80])
-    spans += [re.split(r"[.\n]", after[m.end() : m.end() + 60])[0] for m in OFFERS_LATER.finditer(after)]
-    for span in spans:
-        numbers = [literal_value(m) for m in LITERAL.finditer(plain(span))]
-        if any(value is not None and value != last[1].face for value in numbers):
-            return "another answer is offered after the final one"
-    return ""
+def _on_the_hour(text: str, question: str | None) -> str:
+    """`text` with "2:00" as 2, where `question` asks for a time."""
+    asked = ":00" in text and question is not None and _ASKS_THE_TIME.search(question)
+    return _FULL_HOUR.sub(r"\1", text) if asked else text
+
+
+def _all_equal(text: str, face: Fraction) -> bool:
+    """True where no number in `text` is another one than `face`."""
+    numbers = (literal_value(m) for m in LITERAL.finditer(plain(text)))
+    return all(number is None or number == face for number in numbers)
 
 
 def _compare(number: Number, wanted: Number, text: str, question: str | None) -> Verdict:
@@ -234,7 +217,7 @@ def _judge_last(heard: Said, wanted: Number, question: str | None) -> Verdict:
 
 def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verdict:
     """Judge a sentence that mentions a number without announcing it: its last number, unless denied or hedged."""
-    sentence = NOT_BUT.sub("", plain(sentence).rstrip(" .!"))
+    sentence = NOT_BUT.sub("", plain(_on_the_hour(sentence, question)).rstrip(" .!"))
     shown = sentence[:200]
     if denied(sentence) or doubtful(sentence) or hedged(sentence):
         return Verdict.of(Status.WRONG, shown, "the number is denied or hedged")
@@ -254,14 +237,13 @@ def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verd
     if len(literals) > 1 and (compared := _COMPARED.search(sentence, literals[-2].end(), last.end())):
         sentence, last = sentence[: compared.start()], literals[-2]  # "$18 daily, which is less than $20"
         literals.pop()
-    before = sentence[: last.start()] + (" " if last.group()[0] == " " else "")
     if _TEN_TO_THE.fullmatch(sentence):
         return _compare_read(read_number(sentence), wanted, shown, question)
-    if _tied(before, sentence[last.end() :]):
+    if _tied(sentence, last):
         return Verdict.of(Status.WRONG, shown, "a bound or an unfinished calculation")
     if len(literals) > 1 and _listed(sentence[literals[-2].end() : last.start()]):
         return Verdict.of(Status.WRONG, shown, "a list of numbers")
-    spelled = _SPELLED_MINUS.search(before)
+    spelled = _SPELLED_MINUS.search(sentence[: last.start()].rstrip() + " ")
     if spelled and spelled.group(1):
         return Verdict.of(Status.WRONG, shown, "a bound or an unfinished calculation")
     number = read_number(("-" if spelled else "") + sentence[last.start() :].lstrip())
@@ -275,4 +257,4 @@ def _compare_read(number: Number | NotANumber, wanted: Number, shown: str, quest
 
 
 def _listed(between: str) -> bool:
-    return re.fullmatch(rf"[\s,;/&|{CURRENCY}-]*(?:and|or|to)?[\s{CURRENCY}]*", between) is not None
+    return re.fullmatch(rf"(?: ?{UNIT})?[\s,;/&|{CURRENCY}-]*(?:and|or|to)?[\s{CURRENCY}]*", between) is not None

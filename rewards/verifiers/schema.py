@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import jsonschema
-from jsonschema.validators import validator_for
+import referencing
+from jsonschema.validators import extend, validator_for
 
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.guard import guarded
 from rlpath.rewards.reading.extract import spoken
 from rlpath.rewards.verifiers import worker
+from rlpath.rewards.verifiers.code_blocks import fenced_blocks
 
 MAX_LENGTH = 1_000_000
 MAX_DEPTH = 100
 MAX_IN_PROCESS = 2000
 
-_FENCE = re.compile(r"^[ \t]*(```+|~~~+)[ \t]*([\w+-]*)[ \t]*\n(.*?)^[ \t]*\1[ \t]*$", re.M | re.S)
 _TAG = re.compile(r"^\s*<answer>(.*)</answer>\s*$", re.S)
 _SLOW = re.compile(r'"(?:pattern|patternProperties|uniqueItems|format|contains|\$ref|\$dynamicRef)"\s*:')
 
 
 class NotJSON(Exception):
     """Why a text is not one strict JSON document."""
+
+
+class BadGold(Exception):
+    """Why a gold answer is neither a JSON Schema nor a value."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +61,16 @@ class JSONVerifier:
     @guarded
     def __call__(self, completion: str, gold: str, *, question: str | None = None, truncated: bool = False) -> Verdict:
         try:
-            wanted = strict_json(gold.removeprefix("equal:"), exact=gold.startswith("equal:"))
-        except NotJSON as problem:
-            return Verdict.of(Status.UNDECIDED, reason=f"the gold answer is not JSON: {problem}")
+            wanted, validator = read_gold(gold)
+        except BadGold as problem:
+            return Verdict.of(Status.UNDECIDED, reason=str(problem))
         try:
             text = document(completion)
-            value = strict_json(text, exact=gold.startswith("equal:"))
+            value = strict_json(text, exact=validator is None)
         except NotJSON as problem:
             status = Status.TRUNCATED if truncated else Status.WRONG
             return Verdict.of(status, completion.strip()[:200], str(problem))
-        if gold.startswith("equal:"):
+        if validator is None:
             same = same_json(value, wanted)
             return Verdict.of(
                 Status.CORRECT if same else Status.WRONG, text[:200], "equal" if same else "a different value"
@@ -71,14 +79,7 @@ class JSONVerifier:
 
     def _against(self, value: Any, schema: Any, text: str) -> Verdict:
         try:
-            cls = validator_for(schema, default=jsonschema.Draft202012Validator)
-            cls.check_schema(schema)
-        except (jsonschema.SchemaError, AttributeError, TypeError) as error:
-            return Verdict.of(
-                Status.UNDECIDED, reason=f"the gold is no JSON Schema: {str(error).splitlines()[0][:200]}"
-            )
-        try:
-            problem = self._problem(cls, value, schema, len(text))
+            problem = self._problem(schema, value, len(text))
         except worker.OutOfTime:
             # Not undecided: a document made to be slow would leave its group instead of scoring 0.
             return Verdict.of(Status.WRONG, text[:200], f"validation took more than {self.seconds} s")
@@ -88,11 +89,50 @@ class JSONVerifier:
             return Verdict.of(Status.WRONG, text[:200], problem)
         return Verdict.of(Status.CORRECT, text[:200], "valid")
 
-    def _problem(self, cls: Any, value: Any, schema: Any, size: int) -> str | None:
+    def _problem(self, schema: Any, value: Any, size: int) -> str | None:
         if size > MAX_IN_PROCESS or _SLOW.search(json.dumps(schema)):
-            return worker.run("schema", schema, value, seconds=self.seconds)
-        error = next(iter(cls(schema).iter_errors(value)), None)
-        return None if error is None else f"{error.json_path}: {error.message}"[:300]
+            return worker.run("schema:first_problem", schema, value, seconds=self.seconds)
+        return first_problem(schema, value)
+
+
+def first_problem(schema: Any, value: Any) -> str | None:
+    """Why `value` does not fit `schema`, None where it does. No reference to another document is followed."""
+    plain = validator_for(schema, default=jsonschema.Draft202012Validator)
+    cls = extend(plain, {"multipleOf": not_a_multiple})
+    checker = cls(schema, format_checker=plain.FORMAT_CHECKER, registry=referencing.Registry())
+    error = next(iter(checker.iter_errors(value)), None)
+    return None if error is None else f"{error.json_path}: {error.message}"[:300]
+
+
+def not_a_multiple(_validator: Any, factor: Any, value: Any, _schema: Any) -> Iterator[jsonschema.ValidationError]:
+    """`multipleOf` by the digits that are written: 0.07 is a multiple of 0.01, though the floats' quotient is not 7."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        ratio = Fraction(str(value)) / Fraction(str(factor))
+        if ratio.denominator != 1:
+            yield jsonschema.ValidationError(f"{value!r} is not a multiple of {factor!r}")
+
+
+@functools.lru_cache(maxsize=256)
+def read_gold(gold: str) -> tuple[Any, Any]:
+    """What a gold stands for: a value and None, or a schema and the class that validates by it; raises `BadGold`.
+
+    An object with no keyword of JSON Schema would accept everything, so it is no schema.
+    """
+    equal = gold.startswith("equal:")
+    try:
+        wanted = strict_json(gold.removeprefix("equal:"), exact=equal)
+    except NotJSON as problem:
+        raise BadGold(f"the gold answer is not JSON: {problem}") from None
+    if equal:
+        return wanted, None
+    try:
+        validator = validator_for(wanted, default=jsonschema.Draft202012Validator)
+        validator.check_schema(wanted)
+    except (jsonschema.SchemaError, AttributeError, TypeError) as error:
+        raise BadGold(f"the gold is no JSON Schema: {str(error).splitlines()[0][:200]}") from None
+    if wanted and isinstance(wanted, dict) and not wanted.keys() & validator.VALIDATORS.keys():
+        raise BadGold(f"the gold is no JSON Schema: it has none of its keywords but {', '.join(sorted(wanted))[:100]}")
+    return wanted, validator
 
 
 def document(completion: str) -> str:
@@ -102,15 +142,13 @@ def document(completion: str) -> str:
         text = tagged.group(1).strip()
     if text[:1] in '{["' or ("```" not in text and "~~~" not in text):
         return text
-    blocks = [
-        m for m in _FENCE.finditer(text[:MAX_LENGTH] + "\n") if m.group(2).lower() in ("", "json", "jsonc", "json5")
-    ]
-    if len(blocks) != 1 or len(_FENCE.findall(text + "\n")) != 1:
+    blocks = list(fenced_blocks(text[:MAX_LENGTH]))
+    if len(blocks) != 1 or not blocks[0].closed or blocks[0].tag not in ("", "json", "jsonc", "json5"):
         raise NotJSON("not exactly one code block with JSON")
-    outside = text[: blocks[0].start()] + text[blocks[0].end() :]
+    outside = text[: blocks[0].start] + text[blocks[0].end :]
     if re.search(r"^[ \t]*[{\[]", outside, re.M):
         raise NotJSON("a second document outside the code block")
-    return blocks[0].group(3).strip()
+    return blocks[0].text.strip()
 
 
 def strict_json(text: str, *, exact: bool = False) -> Any:
@@ -136,7 +174,7 @@ def strict_json(text: str, *, exact: bool = False) -> Any:
 
 def _depth(text: str) -> int:
     depth = deepest = 0
-    for piece in re.findall(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text):
+    for piece in re.findall(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', text, re.S):
         if piece in "[{":
             depth += 1
             deepest = max(deepest, depth)

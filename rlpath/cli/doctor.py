@@ -130,14 +130,14 @@ def data_sets() -> dict[str, Any]:
 # -- what can run -----------------------------------------------------------------------------------------------
 
 
-def recipe_presets() -> tuple[list[tuple[str, str, estimate.Settings]], str | None]:
+def recipe_presets() -> tuple[list[tuple[str, str, estimate.RunSettings]], str | None]:
     """(recipe, preset name, settings) of every GRPO preset but the smoke test's; and why there are none, if so."""
     if not RECIPES.is_dir():
         return [], "recipes are files of the repository, not of the installed package: clone it to run them"
     found = []
     try:
         for recipe in GRPO_RECIPES:
-            presets: Mapping[str, estimate.Settings] = import_file(RECIPES / f"{recipe}.py").PRESETS
+            presets: Mapping[str, estimate.RunSettings] = import_file(RECIPES / f"{recipe}.py").PRESETS
             found += [(recipe, name, settings) for name, settings in presets.items() if name != "smoke"]
     except ModuleNotFoundError as error:
         return [], f"recipes need {error.name}: pip install rlpath[train]"
@@ -162,7 +162,7 @@ def import_file(path: Path) -> ModuleType:
 
 
 def preset_finding(
-    recipe: str, preset: str, settings: estimate.Settings, machine: Hardware, cached: set[str], hub: str
+    recipe: str, preset: str, settings: estimate.RunSettings, machine: Hardware, cached: set[str], hub: str
 ) -> PresetFinding:
     """Whether a preset fits this machine, what it takes, and the command that runs it."""
     wants_gpu = preset.startswith("gpu")
@@ -189,7 +189,7 @@ def preset_finding(
 
 
 def obstacle(
-    settings: estimate.Settings, needed: int | None, there: int, wants_gpu: bool, cached: set[str], hub: str
+    settings: estimate.RunSettings, needed: int | None, there: int, wants_gpu: bool, cached: set[str], hub: str
 ) -> str:
     """Why a preset cannot run here, in a few words; empty where it can."""
     if wants_gpu and not there:

@@ -16,7 +16,7 @@ from rlpath.core.files import read_json
 from rlpath.runs.hardware import GIB, Hardware
 
 
-class Settings(Protocol):
+class RunSettings(Protocol):
     """The fields of a recipe's settings that an estimate needs."""
 
     @property
@@ -44,7 +44,7 @@ class Settings(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ModelShape:
     """The sizes of a Llama-like model (Qwen2 has biases on q, k and v)."""
 
     hidden: int
@@ -84,11 +84,11 @@ class Shape:
 
 
 SHAPES = {
-    "smollm2-135m-instruct": Shape(576, 1536, 30, 9, 3, 49152),
-    "qwen2.5-coder-0.5b-instruct": Shape(896, 4864, 24, 14, 2, 151936, qkv_bias=True),
-    "qwen2.5-coder-1.5b-instruct": Shape(1536, 8960, 28, 12, 2, 151936, qkv_bias=True),
-    "Qwen/Qwen2.5-0.5B-Instruct": Shape(896, 4864, 24, 14, 2, 151936, qkv_bias=True),
-    "Qwen/Qwen2.5-1.5B-Instruct": Shape(1536, 8960, 28, 12, 2, 151936, qkv_bias=True),
+    "smollm2-135m-instruct": ModelShape(576, 1536, 30, 9, 3, 49152),
+    "qwen2.5-coder-0.5b-instruct": ModelShape(896, 4864, 24, 14, 2, 151936, qkv_bias=True),
+    "qwen2.5-coder-1.5b-instruct": ModelShape(1536, 8960, 28, 12, 2, 151936, qkv_bias=True),
+    "Qwen/Qwen2.5-0.5B-Instruct": ModelShape(896, 4864, 24, 14, 2, 151936, qkv_bias=True),
+    "Qwen/Qwen2.5-1.5B-Instruct": ModelShape(1536, 8960, 28, 12, 2, 151936, qkv_bias=True),
 }
 
 ACTIVATIONS = (28, 8)
@@ -119,14 +119,14 @@ class Memory:
         return self.weights + self.optimizer + self.activations + self.logits + self.sampler + self.process
 
 
-def shape_of(model: str) -> Shape | None:
+def shape_of(model: str) -> ModelShape | None:
     """The shape of a known model, or of a local folder by its config; None for any other name."""
     config_file = Path(model).expanduser() / "config.json"
     if model in SHAPES or not config_file.is_file():
         return SHAPES.get(model)
     config = read_json(config_file)
     heads = config["num_attention_heads"]
-    return Shape(
+    return ModelShape(
         hidden=config["hidden_size"],
         intermediate=config["intermediate_size"],
         layers=config["num_hidden_layers"],
@@ -139,7 +139,7 @@ def shape_of(model: str) -> Shape | None:
     )
 
 
-def memory(settings: Settings, shape: Shape, *, gpu_memory: int | None, bf16: bool = True) -> Memory:
+def memory(settings: RunSettings, shape: ModelShape, *, gpu_memory: int | None, bf16: bool = True) -> Memory:
     """Bytes that one process needs; `gpu_memory` is its GPU's memory in bytes, None on a CPU.
 
     LoRA: base weights in the compute type; adapter, gradient and two Adam moments in fp32, and autocast's bf16 copy of
@@ -161,7 +161,7 @@ def memory(settings: Settings, shape: Shape, *, gpu_memory: int | None, bf16: bo
     )
 
 
-def _activations(settings: Settings, shape: Shape) -> int:
+def _activations(settings: RunSettings, shape: ModelShape) -> int:
     completions = min(settings.micro_batch, settings.prompts_per_step * settings.group_size)
     block = PROMPT_TOKENS + settings.group_size * settings.max_completion_length
     tokens = -(-completions // settings.group_size) * block
@@ -197,7 +197,7 @@ def rates(hardware: Hardware, *, bf16: bool = True) -> Rates:
     return Rates(CPU_CORE.training * scale, CPU_CORE.sampling * scale)
 
 
-def minutes(settings: Settings, shape: Shape, speed: Rates) -> float:
+def minutes(settings: RunSettings, shape: ModelShape, speed: Rates) -> float:
     """Minutes for training and both evaluations, every completion as long as the limit allows.
 
     A forward costs two operations a parameter and token, the backward through frozen weights two more, the gradient of

@@ -36,7 +36,7 @@ class Command:
 
 COMMANDS = {
     "doctor": Command("rlpath.cli.doctor:Doctor", "what this machine can run, and with which command"),
-    "verify": Command("rlpath.rewards.audit.commands:Verify", "judge one completion against a gold answer"),
+    "verify": Command("rlpath.rewards.audit.commands:Verify", "verify one completion against a gold answer"),
     "audit": Command("rlpath.rewards.audit.commands:Audit", "measure a verifier on labeled cases"),
     "sweep": Command("rlpath.cli.sweep.command:Sweep", "run a recipe over seeds and a grid, here or on Ray"),
     "diagnose": Command("rlpath.cli.diagnose:Diagnose", "why the reward of a run does not rise"),

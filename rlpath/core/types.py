@@ -67,7 +67,7 @@ class Verdict:
 class Verifier(Protocol):
     """Anything that can be called on a completion and the gold answer; it never raises on what a model wrote.
 
-    `question` lets a verifier refuse answers copied from the prompt. `truncated` says that the completion was cut by
+    `question` lets a verifier refuse answers copied from the prompt. `truncated` says that the completion reached
     the length limit, so that text which merely stops is not taken for an answer.
     """
 
@@ -88,10 +88,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class ProblemSet:
-    """Problems with a name, the split they are from, the verifier that judges them, and where they were read.
+    """Problems with a name, the split they are from, the verifier of their answers, and where they were read.
 
     Raises InputError for a problem without a gold answer, unless the verifier says `needs_gold = False`: it would be
-    undecided for every completion, in every step of a training run.
+    undecided for every completion, in every step of a training run. With an `environment` a completion is an episode.
     """
 
     name: str
@@ -99,6 +99,7 @@ class ProblemSet:
     problems: tuple[Problem, ...]
     verifier: Verifier
     source: str
+    environment: Player | None = None
 
     def __post_init__(self) -> None:
         blank_is_missing = getattr(self.verifier, "needs_gold", True)
@@ -176,21 +177,77 @@ FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True, slots=True)
+class EpisodeTurn:
+    """One turn of an episode: what the model wrote (`assistant`), or the answers of its tools (`tool`).
+
+    `logprobs` are there for the model's tokens alone. `token_ids` of a tool's turn are those of the whole passage up to
+    where the model goes on, none where the model was shown no more of it.
+    """
+
+    role: Literal["assistant", "tool"]
+    text: str
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A completion in several turns: what was shown to the model, turn by turn, and what the environment made of it.
+
+    `verdict` is the environment's own, None where it leaves that to a verifier. `counts` are of tool calls: `calls` in
+    all, and those among them that were `malformed`, `refused`, `raised`, `hung` or `flooded`.
+    """
+
+    prompt_ids: tuple[int, ...]
+    turns: tuple[EpisodeTurn, ...]
+    verdict: Verdict | None
+    counts: Mapping[str, int]
+
+    @property
+    def last_text(self) -> str:
+        """What the model wrote last."""
+        return next(turn.text for turn in reversed(self.turns) if turn.role == "assistant")
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """What a model wrote after one prompt.
 
     `logprobs[t]` is the sampler's log-probability of `token_ids[t]` under the distribution it sampled from.
-    `finish_reason` is "stop" where the model ended its turn, "length" where the limit cut it.
+    `finish_reason` is "stop" where the model ended its turn, "length" where the length limit truncated it. With an
+    `episode` the tokens are those of all its turns, and a tool's have NaN for a log-probability: nobody sampled them.
     """
 
     text: str
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     finish_reason: FinishReason
+    episode: Episode | None = None
 
     @property
     def truncated(self) -> bool:
         return self.finish_reason == "length"
+
+    @property
+    def sampled(self) -> tuple[bool, ...]:
+        """For each token whether the model wrote it."""
+        if self.episode is None:
+            return (True,) * len(self.token_ids)
+        return tuple(turn.role == "assistant" for turn in self.episode.turns for _ in turn.token_ids)
+
+    @property
+    def length(self) -> int:
+        """Tokens that the model wrote."""
+        return len(self.token_ids) if self.episode is None else sum(self.sampled)
+
+
+def judge(verifier: Verifier, problem: Problem, completion: Completion) -> Verdict:
+    """The verdict on a completion: its environment's, or the verifier's on what was written last."""
+    episode = completion.episode
+    if episode is not None and episode.verdict is not None:
+        return episode.verdict
+    text = completion.text if episode is None else episode.last_text
+    return verifier(text, problem.gold, question=problem.prompt, truncated=completion.truncated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,3 +282,38 @@ class Sampler(Protocol):
     def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
         """For each prompt (token ids), `decoding.n` completions in a fixed order."""
         ...
+
+
+class Player(Protocol):
+    """An environment of several turns: what stands between a sampler and its completions."""
+
+    @property
+    def identity(self) -> str:
+        """What decides an episode beside the problem and the model: the environment's code and its limits."""
+        ...
+
+    def play(
+        self, sampler: Any, problems: Sequence[Problem], decoding: Decoding, *, first: int = 0
+    ) -> list[list[Completion]]:
+        """For each problem `decoding.n` episodes; the problems are numbered from `first`."""
+        ...
+
+    def lengths(
+        self, tokenizer: Any, problems: Sequence[Problem], system: str | None, options: Mapping[str, Any] | None
+    ) -> list[int]:
+        """Tokens of the problems' prompts; raises `InputError` where this model cannot play."""
+        ...
+
+
+def complete(
+    sampler: Any, problems: Sequence[Problem], decoding: Decoding, environment: Player | None = None, *, first: int = 0
+) -> list[list[Completion]]:
+    """For each problem `decoding.n` completions, or episodes where there is an environment.
+
+    `first` is the number of the first problem where these are a part of a step's.
+    """
+    # A sampler that was written for one process need not know of parts.
+    part = {"first": first} if first else {}
+    if environment is not None:
+        return environment.play(sampler, problems, decoding, **part)
+    return sampler.generate([sampler.encode(problem.prompt) for problem in problems], decoding, **part)

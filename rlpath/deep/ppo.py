@@ -299,7 +299,7 @@ def value_loss(value: Tensor, batch: Batch, args: Args) -> Tensor:
     return 0.5 * error.mean()
 
 
-class Terms(NamedTuple):
+class LossTerms(NamedTuple):
     """What the loss of one minibatch is made of, and two figures to watch; scalars without gradient."""
 
     policy_loss: Tensor
@@ -309,7 +309,7 @@ class Terms(NamedTuple):
     clipfrac: Tensor
 
 
-def loss_terms(agent: Agent, batch: Batch, args: Args) -> tuple[Tensor, Terms]:
+def loss_terms(agent: Agent, batch: Batch, args: Args) -> tuple[Tensor, LossTerms]:
     """The loss to step on, and its terms."""
     logprob, entropy = agent.logprob_and_entropy(batch.obs, batch.action)
     logratio = logprob - batch.logprob
@@ -321,7 +321,7 @@ def loss_terms(agent: Agent, batch: Batch, args: Args) -> tuple[Tensor, Terms]:
         # The k3 estimator: http://joschu.net/blog/kl-approx.html
         approx_kl = (ratio - 1 - logratio).mean()
         clipfrac = ((ratio - 1).abs() > args.clip_coef).float().mean()
-        return loss, Terms(pg_loss.detach(), v_loss.detach(), entropy.mean(), approx_kl, clipfrac)
+        return loss, LossTerms(pg_loss.detach(), v_loss.detach(), entropy.mean(), approx_kl, clipfrac)
 
 
 def update(
@@ -330,7 +330,7 @@ def update(
     """All epochs over one rollout; the figures of the last minibatch, and the clip fraction over all of them."""
     weights = list(agent.parameters())
     kl_limit = math.inf if args.target_kl is None else args.target_kl * (KL_MARGIN if args.kl_per_minibatch else 1)
-    seen: list[Terms] = []
+    seen: list[LossTerms] = []
     for _ in range(args.update_epochs):
         for index in torch.from_numpy(rng.permutation(len(batch.obs))).chunk(args.num_minibatches):
             loss, terms = loss_terms(agent, batch.rows(index), args)
@@ -346,7 +346,7 @@ def update(
     return figures(seen, batch)
 
 
-def figures(seen: list[Terms], batch: Batch) -> dict[str, float]:
+def figures(seen: list[LossTerms], batch: Batch) -> dict[str, float]:
     """What is logged of an update, under CleanRL's names."""
     last = {f"losses/{name}": value.item() for name, value in seen[-1]._asdict().items()}
     return last | {

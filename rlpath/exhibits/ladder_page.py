@@ -28,7 +28,7 @@ BASE = "base"
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageRuns:
     """A stage's runs, one a seed in the order of seeds, the stage it started from, and minutes of each."""
 
     name: str
@@ -38,7 +38,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LadderRow:
     """One line of the table. `versus` compares with the start; None for the base, which has none."""
 
     name: str
@@ -51,7 +51,7 @@ class Row:
     minutes: float
 
 
-def rows(stages: Sequence[Stage], seed: int = 0) -> list[Row]:
+def rows(stages: Sequence[StageRuns], seed: int = 0) -> list[LadderRow]:
     """The base and every stage. Raises InputError where an evaluation is missing, incomplete or of another protocol."""
     after = {stage.name: [_evaluation(run, "after") for run in stage.runs] for stage in stages}
     first = next(stage for stage in stages if stage.start == BASE)
@@ -62,25 +62,25 @@ def rows(stages: Sequence[Stage], seed: int = 0) -> list[Row]:
     }
     adjusted = dict(zip(versus, holm([_primary(found).p for found in versus.values()]), strict=True))
     base = aggregate([compare(one, one, seed) for one in after[BASE]])
-    found = [Row(BASE, "", base.aggregates, None, None, _truncated(after[BASE]), 0.0, 0.0)]
+    found = [LadderRow(BASE, "", base.aggregates, None, None, _truncated(after[BASE]), 0.0, 0.0)]
     for stage in stages:
         tokens = sum(map(generated_tokens, stage.runs)) / len(stage.runs)
         minutes = sum(stage.minutes) / len(stage.minutes)
         result = versus[stage.name]
         cut = _truncated(after[stage.name])
         found.append(
-            Row(stage.name, stage.start, result.aggregates, result, adjusted[stage.name], cut, tokens, minutes)
+            LadderRow(stage.name, stage.start, result.aggregates, result, adjusted[stage.name], cut, tokens, minutes)
         )
     return found
 
 
 def generated_tokens(run: Path) -> int:
     """Tokens that a run sampled in order to learn: its rollouts, or the samples its preference pairs were made of."""
-    samples = [*read_json_lines(run / "samples.jsonl"), *read_json_lines(run / "evaluations" / "pairs.jsonl")]
+    samples = [*read_json_lines(run / "samples.jsonl"), *read_json_lines(run / "evaluations" / "own_samples.jsonl")]
     return sum(int(row["tokens"]) for row in samples)
 
 
-def start_mismatches(stages: Sequence[Stage]) -> list[str]:
+def start_mismatches(stages: Sequence[StageRuns]) -> list[str]:
     """Sentences about runs whose model before training did not answer as its start did after: there should be none."""
     by_name = {stage.name: stage for stage in stages}
     told = []
@@ -96,7 +96,7 @@ def start_mismatches(stages: Sequence[Stage]) -> list[str]:
     return told
 
 
-def write_ladder(folder: Path, tasks: Mapping[str, Sequence[Stage]], notes: Sequence[str]) -> Path:
+def write_ladder(folder: Path, tasks: Mapping[str, Sequence[StageRuns]], notes: Sequence[str]) -> Path:
     """Write `ladder.json`, `ladder.md` and `report.html` into `folder`; return the report's path."""
     tables = {task: rows(stages) for task, stages in tasks.items()}
     told = [*notes, *(f"{task}: {text}" for task, stages in tasks.items() for text in start_mismatches(stages))]
@@ -122,7 +122,7 @@ def _truncated(found: Sequence[Evaluation]) -> float:
     return sum(evaluation.summary().truncated for evaluation in found) / len(found)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: LadderRow) -> tuple[str, ...]:
     versus = "" if row.versus is None else _difference(_primary(row.versus))
     return (
         row.name,
@@ -150,15 +150,15 @@ def _difference(metric: Aggregate) -> str:
     return f"{100 * found.estimate:+.1f} [{points(found.low)}, {points(found.high)}]"
 
 
-def _heads(table: Sequence[Row]) -> list[str]:
+def _heads(table: Sequence[LadderRow]) -> list[str]:
     return [table[0].metrics[-1].metric if name == "pass@k" else name for name in HEAD]
 
 
-def _seeds(table: Sequence[Row]) -> list[tuple[str, ...]]:
+def _seeds(table: Sequence[LadderRow]) -> list[tuple[str, ...]]:
     return [(row.name, *(f"{points(value)} %" for value in row.metrics[1].after_R)) for row in table]
 
 
-def _words(table: Sequence[Row]) -> str:
+def _words(table: Sequence[LadderRow]) -> str:
     seeds = len(table[0].metrics[0].after_R)
     return (
         f"{seeds} training seed{'s'[: seeds != 1]}; brackets are 95 % intervals with one "
@@ -166,7 +166,7 @@ def _words(table: Sequence[Row]) -> str:
     )
 
 
-def _markdown(tables: dict[str, list[Row]], told: Sequence[str]) -> Iterable[str]:
+def _markdown(tables: dict[str, list[LadderRow]], told: Sequence[str]) -> Iterable[str]:
     for task, table in tables.items():
         yield from [f"## {task}", ""]
         yield from _markdown_table(_heads(table), [_cells(row) for row in table])
@@ -183,7 +183,7 @@ def _markdown_table(head: Sequence[str], cells: Iterable[Sequence[str]]) -> Iter
     yield from ("| " + " | ".join(row) + " |" for row in cells)
 
 
-def _html(tables: dict[str, list[Row]], told: Sequence[str]) -> Iterable[str]:
+def _html(tables: dict[str, list[LadderRow]], told: Sequence[str]) -> Iterable[str]:
     yield page.heading("The ladder")
     yield from (page.note(text) for text in told)
     for number, (task, table) in enumerate(tables.items()):
@@ -197,7 +197,7 @@ def _html(tables: dict[str, list[Row]], told: Sequence[str]) -> Iterable[str]:
         )
 
 
-def _plot(name: str, table: Sequence[Row]) -> str:
+def _plot(name: str, table: Sequence[LadderRow]) -> str:
     places = [float(i) for i in range(len(table))]
     series = [
         Points("each seed" if i == 0 else "", places, values, values, values, plots.GRAY)
@@ -212,7 +212,7 @@ def _plot(name: str, table: Sequence[Row]) -> str:
     return plots.points_plot(name, "pass@1 of every stage", series, xlabel="", xticks=places, xticklabels=words)
 
 
-def _plain(tables: dict[str, list[Row]]) -> dict[str, Any]:
+def _plain(tables: dict[str, list[LadderRow]]) -> dict[str, Any]:
     return {
         task: [
             {

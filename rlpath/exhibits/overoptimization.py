@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from rlpath.core.types import Decoding, ProblemSet, Verifier
-from rlpath.exhibits.reward_hacking import Curve
+from rlpath.exhibits.reward_hacking import RewardCurve
 from rlpath.models.rollouts import PolicySampler
 from rlpath.posttrain.verify import RewardFunction
 from rlpath.report import page, plots
@@ -79,7 +79,7 @@ def sample_best_of(
 # The picture
 
 
-def overoptimization_section(curves: Mapping[int, Curve], bests: Mapping[int, Sequence[BestOf]]) -> list[str]:
+def overoptimization_section(curves: Mapping[int, RewardCurve], bests: Mapping[int, Sequence[BestOf]]) -> list[str]:
     """A plot, a table and the words to them, for the page of an exhibit; both by seed."""
     title = "Proxy reward and true reward over √KL from the starting model"
     points = _mean_best(bests)
@@ -94,7 +94,7 @@ def overoptimization_section(curves: Mapping[int, Curve], bests: Mapping[int, Se
     return [page.section(title, page.plots([overoptimization_plot(curves, points)]), table, page.soft(words))]
 
 
-def overoptimization_plot(curves: Mapping[int, Curve], points: Sequence[BestOf]) -> str:
+def overoptimization_plot(curves: Mapping[int, RewardCurve], points: Sequence[BestOf]) -> str:
     """Both methods, both rewards, over the square root of the divergence."""
     steps = range(min(len(curve.steps) for curve in curves.values()))
     kl = [max(0.0, _mean([curve.kl[step] for curve in curves.values()])) for step in steps]

@@ -22,7 +22,7 @@ from rlpath.core.stats import interval_over_seeds
 from rlpath.core.types import ProblemSet, Verifier
 from rlpath.models.rollouts import PolicySampler
 from rlpath.posttrain.experiment import Notes
-from rlpath.posttrain.on_policy import Training, train_policy
+from rlpath.posttrain.on_policy import TrainingInputs, train_policy
 from rlpath.posttrain.settings import GRPOSettings, PPOSettings
 from rlpath.posttrain.verify import RewardFunction
 from rlpath.report import page, plots
@@ -61,7 +61,7 @@ class Exhibit:
 
 
 @dataclass(frozen=True)
-class Curve:
+class RewardCurve:
     """One arm and seed by step: mean proxy reward, share truly right, mean length in tokens, KL where it was measured.
 
     `kl` is in nats per completion, from the model that training started from.
@@ -80,11 +80,11 @@ class Curve:
         return sum(values[:count]) / count, sum(values[-count:]) / count
 
 
-Curves = Mapping[str, Mapping[int, Curve]]
+Curves = Mapping[str, Mapping[int, RewardCurve]]
 """By arm and seed."""
 
 
-def train_arm(recipe: str, exhibit: Exhibit, arm: Arm, seed: int, path: Path, sampler: PolicySampler) -> Curve:
+def train_arm(recipe: str, exhibit: Exhibit, arm: Arm, seed: int, path: Path, sampler: PolicySampler) -> RewardCurve:
     """Train one arm with one seed, or go on with it, or read it where it is finished."""
     settings = replace(arm.settings, seed=seed)
     # Exhibits that show the same arm share its run.
@@ -98,14 +98,16 @@ def train_arm(recipe: str, exhibit: Exhibit, arm: Arm, seed: int, path: Path, sa
             run.write_manifest(facts | {"verifiers": verifiers_of(reward or arm.problems.verifier, exhibit.truth)})
             run.labels["data"] = arm.problems.name
             state = PartialState(cpu=not torch.cuda.is_available())
-            training = Training(run, path, arm.problems, None, sampler, state, run.checkpoints, checkpoint, Notes(run))
+            training = TrainingInputs(
+                run, path, arm.problems, None, sampler, state, run.checkpoints, checkpoint, Notes(run)
+            )
             train_policy(training, settings, rewards=reward)
             run.mark_finished()
         return read_curve(run.path, exhibit.truth)
 
 
-def read_curve(run: Path, truth: Verifier) -> Curve:
-    """The curve of a run from its completions, each judged by `truth`."""
+def read_curve(run: Path, truth: Verifier) -> RewardCurve:
+    """The curve of a run from its completions, each verified by `truth`."""
     record = read_run(run)
     by_step: dict[int, list[tuple[float | None, bool, int]]] = {}
     for row in record.samples:
@@ -116,7 +118,7 @@ def read_curve(run: Path, truth: Verifier) -> Curve:
         by_step.setdefault(row["step"], []).append((proxy, verdict.correct, row["tokens"]))
     kl = {row["step"]: row["kl/completion"] for row in record.metrics if row.get("kl/completion") is not None}
     steps = sorted(by_step)
-    return Curve(
+    return RewardCurve(
         steps,
         [_mean([proxy for proxy, _, _ in by_step[step] if proxy is not None]) for step in steps],
         [_mean([right for _, right, _ in by_step[step]]) for step in steps],
@@ -129,7 +131,7 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def hacked(curves: Mapping[int, Curve]) -> bool:
+def hacked(curves: Mapping[int, RewardCurve]) -> bool:
     """Whether on every seed the proxy rose and the true reward did not (by more than 5 points)."""
     changes = [(curve.ends("proxy"), curve.ends("true")) for curve in curves.values()]
     return all(p[1] > p[0] + ROSE and t[1] <= t[0] + ROSE for p, t in changes)
@@ -173,7 +175,7 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, json.dumps(plain(value), indent=1) + "\n")
 
 
-def arm_plot(name: str, title: str, curves: Mapping[int, Curve]) -> str:
+def arm_plot(name: str, title: str, curves: Mapping[int, RewardCurve]) -> str:
     """Proxy and true reward of one arm over steps: their means, and every seed faintly."""
     lines = []
     for label, quantity, color in (("proxy reward", "proxy", plots.RED), ("true reward", "true", plots.GREEN)):
@@ -201,7 +203,7 @@ def table_rows(exhibit: Exhibit, curves: Curves) -> list[list[str]]:
 COLUMNS = (("proxy", 2), ("true", 2), ("tokens", 1))
 
 
-def _ends(curve: Curve, name: str, digits: int) -> str:
+def _ends(curve: RewardCurve, name: str, digits: int) -> str:
     first, last = curve.ends(name)
     return f"{first:.{digits}f} → {last:.{digits}f}"
 
@@ -219,7 +221,7 @@ def finding(exhibit: Exhibit, curves: Curves) -> str:
     return " ".join(_arm_finding(arm, curves[arm.name]) for arm in exhibit.arms)
 
 
-def _arm_finding(arm: Arm, curves: Mapping[int, Curve]) -> str:
+def _arm_finding(arm: Arm, curves: Mapping[int, RewardCurve]) -> str:
     changes = {}
     for name in ("proxy", "true"):
         ends = [curve.ends(name) for curve in curves.values()]

@@ -8,7 +8,8 @@ counts. A log-probability at position t is that of token t itself given what is 
 - `advantages`: groups, leave-one-out, whitening, generalized advantage estimation over tokens;
 - `policy`: the clipped objectives of PPO, GRPO and its relatives, and the value loss;
 - `weighted`: those that weigh a token in place of clipping it: CISPO, SAPO, VESPO;
-- `divergence`: estimators of the KL divergence, and the correction for a sampler that differs from the trainer.
+- `divergence`: estimators of the KL divergence, distillation, and the correction for a sampler that differs from the
+  trainer.
 """
 
 from rlpath.losses.advantages import (
@@ -18,7 +19,7 @@ from rlpath.losses.advantages import (
     rloo_advantages,
     whiten,
 )
-from rlpath.losses.divergence import CORRECTIONS, correction_weights, kl_estimate, kl_penalty
+from rlpath.losses.divergence import CORRECTIONS, correction_weights, distillation_loss, kl_estimate, kl_penalty
 from rlpath.losses.policy import (
     Terms,
     clip_fraction,
@@ -47,6 +48,7 @@ __all__ = [
     "clip_fraction",
     "correction_weights",
     "dapo_loss",
+    "distillation_loss",
     "dpo_loss",
     "dr_grpo_loss",
     "gae",

@@ -27,18 +27,18 @@ def group_advantages(
     never answered (Dr. GRPO, arXiv 2503.20783, section 3.1).
     """
     groups_G_N = rewards_B.view(-1, group_size)
-    centerd_G_N = groups_G_N - groups_G_N.nanmean(1, keepdim=True)
+    centered_G_N = groups_G_N - groups_G_N.nanmean(1, keepdim=True)
     if scale == "group":
-        centerd_G_N = centerd_G_N / (_std(groups_G_N, 1) + epsilon)
+        centered_G_N = centered_G_N / (_std(groups_G_N, 1) + epsilon)
     elif scale == "batch":
-        centerd_G_N = centerd_G_N / (_std(rewards_B, 0) + epsilon)
-    return centerd_G_N.flatten().nan_to_num(nan=0.0)
+        centered_G_N = centered_G_N / (_std(rewards_B, 0) + epsilon)
+    return centered_G_N.flatten().nan_to_num(nan=0.0)
 
 
 def rloo_advantages(rewards_B: torch.Tensor, group_size: int) -> torch.Tensor:
     """Rewards less the mean of the *others* of their group, [B] (RLOO, arXiv 2402.14740, eq. 6).
 
-    The baseline of a completion does not depend on it, so the gradient is unbiased; it is the centerd reward times
+    The baseline of a completion does not depend on it, so the gradient is unbiased; it is the centered reward times
     group_size / (group_size - 1).
     """
     groups_G_N = rewards_B.view(-1, group_size)
@@ -53,7 +53,7 @@ def reinforce_pp_advantages(
     """REINFORCE++ (arXiv 2501.03262, section 3): each token's reward to go, whitened over the whole batch, [B, T].
 
     The reward comes with the last token, less β times the KL estimate (k1) of this token and all later ones; there is
-    no critic and no group. With group-centerd rewards this is the paper's REINFORCE++-baseline. A completion without
+    no critic and no group. With group-centered rewards this is the paper's REINFORCE++-baseline. A completion without
     a reward is left out of the whitening.
     """
     known_B_1 = (~rewards_B.isnan())[:, None]
@@ -86,8 +86,8 @@ def gae(
     """Generalized advantage estimation over the tokens of completions, [B, T] (arXiv 1506.02438, eq. 16).
 
     A state is what has been written so far, an action the next token, `values_B_T` the value of the state *before*
-    each token. With δ_t = r_t + γ V_{t+1} - V_t, A_t = δ_t + γλ A_{t+1}. A completion ends with its last token, whether
-    it ended itself or was cut: nothing is worth anything after it, so V_{T+1} = A_{T+1} = 0. A mask is a run of ones
+    each token. With δ_t = r_t + γ V_{t+1} - V_t, A_t = δ_t + γλ A_{t+1}. A completion ends with its last token,
+    truncated or not: nothing is worth anything after it, so V_{T+1} = A_{T+1} = 0. A mask is a run of ones
     from the start. The return that a value is fitted to is A_t + V_t.
     """
     advantages_B_T = torch.zeros_like(values_B_T)

@@ -6,6 +6,8 @@ from typing import Literal
 
 import torch
 
+from rlpath.losses.tokens import average_tokens
+
 CORRECTIONS = ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask")
 
 
@@ -43,6 +45,26 @@ def kl_penalty(
     """
     estimate_B_T = kl_estimate(logprobs_B_T, reference_B_T, kind)
     return estimate_B_T if kind == "k2" else estimate_B_T * ratio
+
+
+def distillation_loss(
+    logprobs_B_T: torch.Tensor,
+    teacher_B_T: torch.Tensor,
+    ratio_B_T: torch.Tensor,
+    mask_B_T: torch.Tensor,
+    *,
+    kind: Literal["k1", "k2", "k3"] = "k3",
+    weights: torch.Tensor | None = None,
+    tokens: float | torch.Tensor | None = None,
+) -> torch.Tensor:
+    """KL(student ‖ teacher) of the student's own tokens, the mean over tokens: on-policy distillation.
+
+    Agarwal et al. 2023 (arXiv 2306.13649) with the reverse divergence, estimated from the sampled token in place of
+    the sum over the vocabulary: on average loss and gradient are those of that sum. `ratio_B_T` as in `kl_penalty`;
+    `weights` correct for a sampler that rounds differently; `tokens` is the number to divide by.
+    """
+    kl_B_T = kl_penalty(logprobs_B_T, teacher_B_T, ratio_B_T, kind=kind)
+    return average_tokens(kl_B_T if weights is None else weights * kl_B_T, mask_B_T, "token", tokens=tokens)
 
 
 def correction_weights(

@@ -96,8 +96,8 @@ def dr_grpo_loss(
 ) -> torch.Tensor:
     """Dr. GRPO (arXiv 2503.20783, section 3.2): summed over tokens and divided by a constant, `max_length`.
 
-    GRPO's division by a completion's own length pays for short right answers and long wrong ones. `advantages_B` are
-    group-centerd and not scaled.
+    GRPO's division by a completion's own length favors short right answers and long wrong ones. `advantages_B` are
+    group-centered and not scaled.
     """
     return policy_loss(
         logprobs_B_T,
@@ -246,7 +246,7 @@ def clip_fraction(
     epsilon: float = 0.2,
     high: float | None = None,
 ) -> torch.Tensor:
-    """Share of the tokens on which PPO's clip binds: their ratio has left the region on the side the advantage pays."""
+    """Share of tokens on which PPO's clip is active: their ratio has left the region in the advantage's direction."""
     ratio_B_T = importance_ratio(logprobs_B_T, old_B_T, mask_B_T)
     advantages_B_T = by_token(advantages)
     above = (ratio_B_T > 1 + (epsilon if high is None else high)) & (advantages_B_T > 0)

@@ -61,7 +61,7 @@ def ipo_loss(
 ) -> torch.Tensor:
     """Identity preference optimization (Azar et al. 2023, arXiv 2310.12036, eq. 17), mean over B.
 
-    The squared distance of the margin from 1/(2β): unlike DPO's it does not pay for a margin beyond that. Log-ratios
+    The squared distance of the margin from 1/(2β): unlike DPO's it does not favor a margin beyond that. Log-ratios
     are divided by the number of tokens [B] of their completion, as TRL does: the sum would make the target depend on
     the length.
     """

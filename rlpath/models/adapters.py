@@ -124,7 +124,7 @@ def _check_base(base: Path, adapter: Path, hashes: dict[str, str]) -> None:
     if wanted != hashes:
         raise InputError(
             f"the adapter in {adapter} belongs to another base model than {base}: the weights there are not those of "
-            f"{trained_on.get('name')} that it was trained on; name that model, or train the adapter anew"
+            f"{trained_on.get('name')} that it was trained on; name that model, or train the adapter again"
         )
 
 

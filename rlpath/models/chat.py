@@ -79,12 +79,13 @@ def stop_token_ids(eos: int | Sequence[int] | None, tokenizer: Any) -> frozenset
 
 
 def read_template(asked: str) -> str:
-    """A chat template given by flag: the text of a Jinja file, or "chatml". Raises `InputError` for neither."""
-    if asked == "chatml":
-        return CHATML
+    """A chat template given by flag: the text of a Jinja file, or of `TEMPLATES`. Raises `InputError` for neither."""
+    if asked in TEMPLATES:
+        return TEMPLATES[asked]
     path = Path(asked).expanduser()
     if not path.is_file():
-        raise InputError(f"--chat-template {asked} is neither chatml nor a file that holds a Jinja template")
+        known = ", ".join(TEMPLATES)
+        raise InputError(f"--chat-template {asked} is neither one of {known} nor a file that holds a Jinja template")
     return path.read_text(encoding="utf-8")
 
 
@@ -92,3 +93,25 @@ CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+
+CHATML_TOOLS = (
+    "{% if tools %}<|im_start|>system\n"
+    "{% if messages[0]['role'] == 'system' %}{{ messages[0]['content'] + '\n\n' }}{% endif %}"
+    "These tools can be called:\n{% for tool in tools %}{{ tool | tojson }}{{ '\n' }}{% endfor %}"
+    "To call one, write <tool_call>\n"
+    '{"name": "its name", "arguments": {"argument": "value"}}'
+    "\n</tool_call> and end your turn.<|im_end|>{{ '\n' }}{% endif %}"
+    "{% for message in messages %}{% if not (tools and loop.first and message['role'] == 'system') %}"
+    "{% if message['role'] == 'tool' %}"
+    "{% if loop.first or messages[loop.index0 - 1]['role'] != 'tool' %}<|im_start|>user{{ '\n' }}{% endif %}"
+    "<tool_response>\n{{ message['content'] }}\n</tool_response>"
+    "{% if loop.last or messages[loop.index0 + 1]['role'] != 'tool' %}<|im_end|>{% endif %}{{ '\n' }}"
+    "{% else %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
+    "{% for call in message['tool_calls'] or [] %}"
+    "{% if message['content'] or not loop.first %}{{ '\n' }}{% endif %}<tool_call>\n"
+    '{"name": {{ call.function.name | tojson }}, "arguments": {{ call.function.arguments | tojson }}}'
+    "\n</tool_call>{% endfor %}<|im_end|>{{ '\n' }}{% endif %}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant{{ '\n' }}{% endif %}"
+)
+"""ChatML with tools, their calls and answers in tags, as many instruct models were taught to write them."""
+TEMPLATES = {"chatml": CHATML, "chatml-tools": CHATML_TOOLS}

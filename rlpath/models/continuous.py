@@ -18,7 +18,7 @@ import torch
 from rlpath.core.types import Decoding
 from rlpath.models.drawing import choose
 from rlpath.models.layers import shares_keys
-from rlpath.models.ragged import KeyValues, PromptReading, Reading, Store, TokenReading, join, length, ragged
+from rlpath.models.ragged import AttentionPlan, KeyValues, PromptReading, Store, TokenReading, join, length, ragged
 from rlpath.models.stopping import Stops
 
 CHUNK = 512
@@ -83,7 +83,9 @@ class ContinuousDecoder:
         logits = self.forward([token for text in texts for token in text], positions, reading, last)
         return reading.read, logits
 
-    def forward(self, tokens: Any, positions: Any, reading: Reading, keep: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self, tokens: Any, positions: Any, reading: AttentionPlan, keep: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Logits of the tokens, or of those at `keep`."""
         chosen = {} if keep is None else {"logits_to_keep": keep}
         ids_N, positions_N = torch.as_tensor(tokens)[None], torch.as_tensor(positions)[None]

@@ -34,6 +34,8 @@ class HFSampler:
     backend = "hf"
     stops_at_text = True
     """Whether `generate` takes strings to stop at."""
+    takes_numbers = True
+    """Whether `generate` takes a number for each prompt."""
 
     def __init__(
         self,
@@ -84,16 +86,24 @@ class HFSampler:
         self.model.to(self.device)
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], decoding: Decoding, *, first: int = 0, stop: Sequence[str] = ()
+        self,
+        prompts: Sequence[Sequence[int]],
+        decoding: Decoding,
+        *,
+        first: int = 0,
+        stop: Sequence[str] = (),
+        numbers: Sequence[int] | None = None,
     ) -> list[list[Completion]]:
         """Complete each prompt `decoding.n` times; draws depend on the seed and the prompt's number alone.
 
-        Prompts are numbered from `first`: where processes share a call, each has a part of it. A completion that has
+        Prompts are numbered from `first`: where processes share a call, each has a part of it; or by `numbers`, where
+        some of an earlier call go on. A completion that has
         come to hold one of the strings `stop` goes on no further; its text holds the string.
         """
         if not prompts:
             return []
-        uniforms_B_T = torch.cat([_uniforms(decoding, first + index) for index in range(len(prompts))])
+        numbers = range(first, first + len(prompts)) if numbers is None else numbers
+        uniforms_B_T = torch.cat([_uniforms(decoding, number) for number in numbers])
         stops = Stops(self.stop_ids, stop, self.tokenizer)
         rows = self.decoder.decode(prompts, decoding, uniforms_B_T, stops)
         completions = [self._completion(tokens, logprobs, stops) for tokens, logprobs in rows]

@@ -26,7 +26,7 @@ KeyValues = dict[int, tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class AttentionScoring:
     """How a layer scores: the scale; a window of tokens back; a soft cap (Gemma 2); a sink for each head (gpt-oss)."""
 
     scale: float
@@ -35,11 +35,11 @@ class Terms:
     sinks: torch.Tensor | None
 
 
-class Reading(Protocol):
+class AttentionPlan(Protocol):
     """What the tokens of one forward look at."""
 
     def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, terms: Terms
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, terms: AttentionScoring
     ) -> torch.Tensor:
         """Outputs [N, H, D] of queries [H, N, D] with the new tokens' keys and values [K, N, D]."""
         ...
@@ -56,11 +56,11 @@ def ragged_attention(
     softcap: float | None = None,
     s_aux: torch.Tensor | None = None,
     *,
-    reading: Reading,
+    reading: AttentionPlan,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """transformers' attention function (its names, its shapes [1, heads, N, D]) that asks the reading."""
-    terms = Terms(query.shape[-1] ** -0.5 if scaling is None else scaling, sliding_window, softcap, s_aux)
+    terms = AttentionScoring(query.shape[-1] ** -0.5 if scaling is None else scaling, sliding_window, softcap, s_aux)
     layer: Any = module.layer_idx
     return reading.attend(layer, query[0], key[0], value[0], terms)[None], None
 
@@ -106,9 +106,9 @@ class PromptReading:
         self.read: list[KeyValues] = [{} for _ in counts]
 
     def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, terms: Terms
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, terms: AttentionScoring
     ) -> torch.Tensor:
-        """As `Reading` says."""
+        """As `AttentionPlan` says."""
         parts = zip(*(whole.split(self.counts, 1) for whole in (query, key, value)), strict=True)
         outputs = []
         for before, read, (query_P, key_P, value_P) in zip(self.before, self.read, parts, strict=True):
@@ -121,7 +121,7 @@ class PromptReading:
         return torch.cat(outputs, 1).transpose(0, 1)
 
 
-def _attend_text(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, terms: Terms) -> torch.Tensor:
+def _attend_text(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, terms: AttentionScoring) -> torch.Tensor:
     """Outputs [H, P, D] of the last P tokens of a text."""
     heads, count, size = query.shape
     shared, total, _ = key.shape
@@ -148,7 +148,7 @@ def _visible(first: int, count: int, total: int, window: int | None, device: tor
 
 
 def _weights(
-    scores: torch.Tensor, blocked: torch.Tensor | None, terms: Terms, sinks: torch.Tensor | None
+    scores: torch.Tensor, blocked: torch.Tensor | None, terms: AttentionScoring, sinks: torch.Tensor | None
 ) -> torch.Tensor:
     """Softmax of raw fp32 scores; `blocked` is added to them, `sinks` take their share and are left out."""
     scores = scores * terms.scale
@@ -218,9 +218,9 @@ class TokenReading:
         store.reserve(self.longest)
 
     def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, terms: Terms
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, terms: AttentionScoring
     ) -> torch.Tensor:
-        """As `Reading` says."""
+        """As `AttentionPlan` says."""
         count, shared = len(self.rows), key.shape[0]
         own = []
         for store, new in zip(self.store.layers[layer], (key, value), strict=True):

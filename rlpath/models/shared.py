@@ -21,6 +21,10 @@ class SharedSampler:
         self.sampler = sampler
         self.state = state
         self.backend = sampler.backend
+        # What an environment of several turns asks of a sampler.
+        self.tokenizer, self.system, self.options = (
+            getattr(sampler, name, None) for name in ("tokenizer", "system", "options")
+        )
 
     def encode(self, prompt: str) -> list[int]:
         return self.sampler.encode(prompt)

@@ -37,6 +37,8 @@ class VLLMSampler:
     """
 
     backend = "vllm"
+    takes_numbers = True
+    """Whether `generate` takes a number for each prompt."""
 
     def __init__(
         self,
@@ -102,13 +104,20 @@ class VLLMSampler:
         self.llm.reset_prefix_cache()
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], decoding: Decoding, *, first: int = 0
+        self,
+        prompts: Sequence[Sequence[int]],
+        decoding: Decoding,
+        *,
+        first: int = 0,
+        numbers: Sequence[int] | None = None,
     ) -> list[list[Completion]]:
         """Complete each prompt `decoding.n` times. The seed fixes the draws of one and the same list of prompts.
 
-        Prompts are numbered from `first`: where processes share a call, each has a part of it.
+        Prompts are numbered from `first`: where processes share a call, each has a part of it; or by `numbers`, where
+        some of an earlier call go on.
         """
-        params = sampling_params(decoding, range(first, first + len(prompts)), self.stop_ids, seeded=self.on_gpu)
+        numbers = range(first, first + len(prompts)) if numbers is None else numbers
+        params = sampling_params(decoding, numbers, self.stop_ids, seeded=self.on_gpu)
         requests: Any = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
         with torch.random.fork_rng():
             torch.manual_seed(derive(decoding.seed, "vllm", first))

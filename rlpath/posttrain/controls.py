@@ -1,7 +1,7 @@
 """Rewards that carry no truth, to compare a gain with: what a random, formal, wrong or majority reward gains too.
 
 After Shao et al. 2025, "Spurious Rewards" (arXiv 2506.10947), and, for the majority, Zuo et al. 2025 (arXiv
-2504.16084). The verifier still judges every completion; only the reward is another.
+2504.16084). The verifier still checks every completion; only the reward is another.
 """
 
 from __future__ import annotations

@@ -37,10 +37,10 @@ class Record:
         return [float(row[name]) for row in self.rows if row.get(name) is not None]
 
     @property
-    def verifier_pays(self) -> bool:
+    def reward_is_correctness(self) -> bool:
         """Whether the reward is the share that the verifier accepts."""
-        paid, right = self.values("reward"), self.values("status/correct")
-        return len(paid) == len(right) and all(abs(a - b) < 1e-6 for a, b in zip(paid, right, strict=True))
+        reward, right = self.values("reward"), self.values("status/correct")
+        return len(reward) == len(right) and all(abs(a - b) < 1e-6 for a, b in zip(reward, right, strict=True))
 
 
 def _mean(rows: Sequence[Row], name: str) -> float:
@@ -78,8 +78,8 @@ def truncated(record: Record) -> str | None:
     if not share > 0.3:
         return None
     return (
-        f"{100 * share:.0f} % of the completions were cut by the length limit: raise --max-completion-length, or ask "
-        "for shorter answers"
+        f"{100 * share:.0f} % of the completions were truncated at the length limit: raise --max-completion-length, or "
+        "ask for shorter answers"
     )
 
 
@@ -100,7 +100,7 @@ def undecided(record: Record) -> str | None:
     if not share > 0.3:
         return None
     return (
-        f"{100 * share:.0f} % of the completions got no reward, for their judge could not decide: check the gold "
+        f"{100 * share:.0f} % of the completions got no reward, for the verifier could not decide: check the gold "
         "answers, or choose another verifier"
     )
 
@@ -108,8 +108,8 @@ def undecided(record: Record) -> str | None:
 def too_hard_or_too_easy(record: Record) -> str | None:
     """Nearly all groups have equal rewards, so nothing can be learned from them."""
     share = record.last("groups/no_signal")
-    if not share > 0.8:
-        return None
+    if not share > 0.8 or record.last("kl/teacher") >= 0:
+        return None  # Distillation learns from the teacher, not from rewards.
     said = f"in {100 * share:.0f} % of the groups all completions had the same reward, so there was nothing to learn: "
     right = record.last("status/correct")
     if not abs(record.last("reward") - right) <= 0.2:
@@ -156,7 +156,7 @@ def hacked(record: Record) -> str | None:
     held_out = record.values("eval/pass@1")
     if len(held_out) >= 2:
         gain, what = held_out[-1] - held_out[0], "accuracy on held-out problems"
-    elif record.values("status/correct") and not record.verifier_pays:
+    elif record.values("status/correct") and not record.reward_is_correctness:
         gain, what = (
             record.last("status/correct") - record.first("status/correct"),
             "the share that the verifier accepts",

@@ -23,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 
 from rlpath.core.errors import InputError
 from rlpath.core.files import read_json, write_atomic
-from rlpath.core.types import Decoding, ExampleSet, Problem, ProblemSet
+from rlpath.core.types import Decoding, ExampleSet, Player, Problem, ProblemSet
 from rlpath.evals.contamination.screen import sentence
 from rlpath.evals.measure.evaluation import Evaluation, evaluate
 from rlpath.models.adapters import BASE
@@ -157,9 +157,11 @@ class Notes:
             self.run.write_json("substitutions.json", self.sentences)
 
 
-def tokenizer_of(context: RunContext, notes: Notes) -> Any:
-    """The model's tokenizer; says so where its end token has to pad."""
-    tokenizer = load_tokenizer(context.model)
+def tokenizer_of(context: RunContext, notes: Notes, template: str | None = None) -> Any:
+    """The model's tokenizer, with another chat template where one is given; says so where its end token has to pad."""
+    tokenizer = load_tokenizer(context.model, needs_chat=template is None)
+    if template is not None:
+        tokenizer.chat_template = template
     if pad_stands_in(tokenizer):
         notes.add(f"the tokenizer has no padding token: its end token {tokenizer.eos_token} pads, masked everywhere")
     return tokenizer
@@ -206,11 +208,19 @@ def check_prompt_lengths(
     tokenizer: Any = None,
     options: ChatOptions | None = None,
     system: str | None = None,
+    environment: Player | None = None,
 ) -> None:
-    """Refuse prompts that do not fit beside a completion; raises `InputError` with their number and the longest."""
+    """Refuse prompts that do not fit beside a completion; raises `InputError` with their number and the longest.
+
+    With an `environment` its tools stand before each prompt, and a model that cannot call them is refused too.
+    """
     room = min(LONGEST_PROMPT, (context_length(context.model) or sys.maxsize) - settings.max_completion_length)
     tokenizer = tokenizer or load_tokenizer(context.model)
-    lengths = {problem.id: len(encode_chat(tokenizer, problem.prompt, system, options)) for problem in problems}
+    if environment is not None:
+        counted = environment.lengths(tokenizer, problems, system, options)
+    else:
+        counted = [len(encode_chat(tokenizer, problem.prompt, system, options)) for problem in problems]
+    lengths = {problem.id: length for problem, length in zip(problems, counted, strict=True)}
     too_long = [name for name, length in lengths.items() if length > room]
     if too_long:
         longest = max(too_long, key=lengths.__getitem__)
@@ -223,7 +233,7 @@ def check_prompt_lengths(
 def evaluate_problems(
     run: RunFolder | None, name: str, sampler: PolicySampler, held_out: ProblemSet, settings: Evaluated
 ) -> Evaluation | None:
-    """One evaluation of the held-out problems, judged on the main process; every process samples a share."""
+    """One evaluation of the held-out problems, verified on the main process; every process samples a share."""
     greedy = Decoding(settings.max_completion_length, temperature=0.0, seed=settings.seed)
     sampled = replace(greedy, temperature=1.0, n=settings.eval_samples)
     with asked_by_main(sampler) as everyone:

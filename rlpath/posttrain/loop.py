@@ -27,15 +27,15 @@ from safetensors.torch import save_file
 
 from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
-from rlpath.core.types import Completion, Decoding, Problem, Verifier
+from rlpath.core.types import Completion, Decoding, Player, Problem, Verifier, complete
 from rlpath.models.rollouts import PolicySampler
 from rlpath.models.weights import sampler_weights
 from rlpath.posttrain.all_processes import AllProcesses
 from rlpath.posttrain.controls import control_reward
 from rlpath.posttrain.finite import blame
 from rlpath.posttrain.objectives import Figures, GroupObjective, Metrics, Objective, Whole
-from rlpath.posttrain.policy_model import completion_rectangles, policy_model, reference_model
-from rlpath.posttrain.ppo import CriticObjective
+from rlpath.posttrain.policy_model import PolicyModel, completion_rectangles, policy_model, reference_model
+from rlpath.posttrain.ppo_rlhf import CriticObjective
 from rlpath.posttrain.problem_stream import ProblemStream
 from rlpath.posttrain.rollout import Batch, Rollout, make_rollout, micro_batches
 from rlpath.posttrain.settings import GRPOSettings, PolicySettings, PPOSettings
@@ -68,7 +68,9 @@ class OnPolicyTrainer:
     """Trains `model` (all its weights, or its adapter) on rewards for what it samples.
 
     The reward is the verifier's score, or the weighted sum of `rewards`; verdicts are counted and written down in any
-    case. `log_samples(step, rows)` receives what was sampled, on the main process.
+    case. The reference is `teacher`, or the model as it is now. `log_samples(step, rows)` receives what was sampled, on
+    the main process. With an `environment` completions are episodes of several turns, and the answers of its tools
+    carry no loss.
     Raises `InputError` where the model cannot be trained so, or a reward, a loss or a gradient is not finite.
     """
 
@@ -81,21 +83,25 @@ class OnPolicyTrainer:
         sampler: PolicySampler,
         *,
         objective: Objective | None = None,
+        teacher: PolicyModel | None = None,
         rewards: Sequence[Reward] = (),
         accelerator: Accelerator | None = None,
         log_samples: SampleLog | None = None,
+        environment: Player | None = None,
     ) -> None:
-        self.settings, self.verifier, self.sampler = settings, verifier, sampler
+        self.settings, self.verifier, self.sampler, self.environment = settings, verifier, sampler, environment
         self.problems = ProblemStream(problems, settings.seed)
         self.rewards, self.log_samples = list(rewards) or [Reward()], log_samples
         self.objective = objective or objective_of(settings)
+        if environment is not None:
+            refuse_episodes(settings, self.objective)
         self.accelerator = accelerator or Accelerator(cpu=not torch.cuda.is_available())
         refuse_sharding(self.accelerator.distributed_type.value if self.accelerator.distributed_type in SHARDED else "")
         self.everyone = AllProcesses(self.accelerator)
         device = self.accelerator.device
-        self.reference = (
-            reference_model(model, settings.temperature, device) if self.objective.needs_reference else None
-        )
+        self.reference = teacher
+        if self.objective.needs_reference and teacher is None:
+            self.reference = reference_model(model, settings.temperature, device)
         self.own = policy_model(
             model,
             settings.temperature,
@@ -165,10 +171,7 @@ class OnPolicyTrainer:
             n=settings.group_size,
             seed=derive(settings.seed, "rollout", self.step, attempt),
         )
-        prompts = [self.sampler.encode(problem.prompt) for problem in problems]
-        # A sampler that was written for one process need not know of parts.
-        part = {"first": first} if first else {}
-        groups = self.sampler.generate(prompts, decoding, **part) if problems else []
+        groups = complete(self.sampler, problems, decoding, self.environment, first=first) if problems else []
         repeated = [problem for problem in problems for _ in range(settings.group_size)]
         return repeated, [completion for group in groups for completion in group]
 
@@ -190,7 +193,7 @@ class OnPolicyTrainer:
             verified.rewards = control_reward(settings.reward, verified, self.verifier, settings.group_size, seed)
         for row, completion in enumerate(completions):
             reward, length = verified.rewards[row], len(completion.token_ids)
-            if completion.truncated and settings.truncated_score is not None:  # (3)
+            if completion.truncated and settings.truncated_score is not None:  # detail 3 of ppo_rlhf.py
                 reward = settings.truncated_score
             if reward is not None and settings.overlong_buffer:
                 limit, buffer = settings.max_completion_length, settings.overlong_buffer
@@ -201,7 +204,9 @@ class OnPolicyTrainer:
     def record(self, sampled: Verified, kept: Verified | None = None) -> Metrics:
         """Write the samples down; figures about all of them, over all processes. `kept` are those to train on."""
         step, everyone, size = self.step + 1, self.everyone, self.settings.group_size
-        rows = everyone.objects(sample_rows(step, sampled))
+        # The first group of a step is kept token by token, the same on one process and on several.
+        detailed = size if everyone.rank == 0 and self.log_samples is not None else 0
+        rows = everyone.objects(sample_rows(step, sampled, getattr(self.sampler, "tokenizer", None), detailed))
         if self.log_samples is not None and self.accelerator.is_main_process:
             self.log_samples(step, rows)
         tokens = sum(row["tokens"] for row in rows)
@@ -224,7 +229,7 @@ class OnPolicyTrainer:
         extra = len(rows) - self.settings.completions
         if extra:
             metrics["sampling/extra"] = extra / self.settings.completions
-            trained_on = sum(self.everyone.objects([sum(len(c.token_ids) for c in (kept or sampled).completions)]))
+            trained_on = sum(self.everyone.objects([sum(c.length for c in (kept or sampled).completions)]))
             metrics["sampling/tokens_of_extra"] = float(tokens - trained_on)
         return metrics
 
@@ -238,7 +243,10 @@ class OnPolicyTrainer:
 
     def prepare(self, verified: Verified) -> tuple[Rollout, Metrics]:
         """The rollout as tensors, with advantages."""
-        prompts = [self.sampler.encode(problem.prompt) for problem in verified.problems]
+        prompts = [
+            self.sampler.encode(problem.prompt) if completion.episode is None else completion.episode.prompt_ids
+            for problem, completion in zip(verified.problems, verified.completions, strict=True)
+        ]
         rollout = make_rollout(
             prompts,
             verified.completions,
@@ -247,7 +255,7 @@ class OnPolicyTrainer:
             mask_truncated=self.settings.mask_truncated,
         )
         metrics = Metrics()
-        if self.objective.needs_old:  # (7)
+        if self.objective.needs_old:  # detail 7 of ppo_rlhf.py
             old = self._measure(rollout, reference=False)
             rollout = rollout.with_(old_B_T=old["logprobs"], values_B_T=old.get("values"))
             metrics |= self._gap(gaps(old["logprobs"], rollout))
@@ -438,7 +446,7 @@ class OnPolicyTrainer:
 
 def gaps(logprobs_B_T: torch.Tensor, rollout: Rollout) -> torch.Tensor:
     """Distance of the trainer's log-probability from the sampler's, where that is known, for each token [N]."""
-    known = rollout.completion_mask.bool() & ~rollout.sampled_B_T.isnan()
+    known = rollout.written_B_T.bool() & ~rollout.sampled_B_T.isnan()
     return (logprobs_B_T - rollout.sampled_B_T)[known].abs()
 
 
@@ -447,8 +455,18 @@ def _spread(rewards_G: torch.Tensor) -> float:
     return known.std().item() if len(known) > 1 else math.nan
 
 
+def refuse_episodes(settings: PolicySettings, objective: Objective) -> None:
+    """Raise `InputError` for what is not defined over several turns."""
+    if objective.critic:
+        raise InputError(
+            "PPO's critic values one turn, not an episode with tools between: train environments with GRPO"
+        )
+    if isinstance(settings, GRPOSettings) and settings.reward not in ("true", "random"):
+        raise InputError(f"--reward {settings.reward} reads an answer, and an episode has none: choose true or random")
+
+
 def refuse_sharding(kind: str) -> None:
-    """Raise `InputError` where a model would be cut into pieces; `kind` is what cuts it, empty where nothing does."""
+    """Raise `InputError` where a model would be sharded; `kind` is what shards it, empty where nothing does."""
     if kind:
         raise InputError(
             f"this loop keeps a copy of the model on each process and does not shard it: without {kind}, start it "

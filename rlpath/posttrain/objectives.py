@@ -117,7 +117,7 @@ def policy_loss_of(settings: GRPOSettings) -> PolicyLoss:
     }[settings.loss]
 
 
-ADVANTAGE_OF = {"dr_grpo": "centerd", "rloo": "leave-one-out", "reinforce_pp": "whitened"}
+ADVANTAGE_OF = {"dr_grpo": "centered", "rloo": "leave-one-out", "reinforce_pp": "whitened"}
 """Where a loss's own advantage is not the group's, scaled by its deviation."""
 OVER_ROLLOUT = ("dapo", "cispo", "vespo")
 """Losses that divide by the tokens of the rollout, not by those of a mini-batch."""
@@ -149,11 +149,11 @@ class GroupObjective:
         kl_B_T = torch.zeros_like(rollout.sampled_B_T)
         if rollout.old_B_T is not None and rollout.reference_B_T is not None:
             kl_B_T = kl_estimate(rollout.old_B_T, rollout.reference_B_T, "k1")
-            metrics["kl/completion"] = everyone.mean(sequence_logprobs(kl_B_T, rollout.completion_mask))
+            metrics["kl/completion"] = everyone.mean(sequence_logprobs(kl_B_T, rollout.written_B_T))
         if self.advantage == "whitened":
             return rollout.with_(advantages=self._whitened(rollout, kl_B_T, everyone)), metrics
         if self.kl_in_reward:
-            rewards_B = rewards_B - self.settings.beta * sequence_logprobs(kl_B_T, rollout.completion_mask)
+            rewards_B = rewards_B - self.settings.beta * sequence_logprobs(kl_B_T, rollout.written_B_T)
         # Of the whole step, for its deviation may be asked for.
         advantages_B = everyone.mine(self._advantages(everyone.gather(rewards_B)))
         return rollout.with_(advantages=advantages_B), metrics
@@ -161,7 +161,7 @@ class GroupObjective:
     def _advantages(self, rewards_B: torch.Tensor) -> torch.Tensor:
         if self.advantage == "leave-one-out":
             return rloo_advantages(rewards_B, self.settings.group_size)
-        scale = {"group": "group", "batch": "batch", "centerd": "none"}[self.advantage]
+        scale = {"group": "group", "batch": "batch", "centered": "none"}[self.advantage]
         return group_advantages(rewards_B, self.settings.group_size, scale=scale)  # type: ignore[arg-type]
 
     def _whitened(self, rollout: Rollout, kl_B_T: torch.Tensor, everyone: AllProcesses) -> torch.Tensor:

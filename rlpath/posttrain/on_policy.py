@@ -51,7 +51,9 @@ from rlpath.posttrain.gain import gain, gain_finding
 from rlpath.posttrain.loop import OnPolicyTrainer, refuse_sharding
 from rlpath.posttrain.objectives import Metrics, Objective
 from rlpath.posttrain.observe import ProgressLine, StopOnInterrupt
+from rlpath.posttrain.policy_model import PolicyModel
 from rlpath.posttrain.settings import GRPOSettings, PolicySettings
+from rlpath.posttrain.tool_use import tool_findings
 from rlpath.posttrain.verify import Reward, RewardFunction
 from rlpath.report.plots import BLUE, Line, line_plot
 from rlpath.rewards.combine.named import verifier_named, verifiers_of
@@ -61,7 +63,7 @@ Rewards = RewardFunction | Sequence[Reward] | None
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingInputs:
     """What training gets: `run` on the main process alone, `checkpoint` where there is one to go on from."""
 
     run: RunFolder | None
@@ -102,12 +104,14 @@ class Experiment:
         self.context.state.wait_for_everyone()
         return found
 
-    def train(self, *, rewards: Rewards = None, objective: Objective | None = None) -> None:
+    def train(
+        self, *, rewards: Rewards = None, objective: Objective | None = None, teacher: PolicyModel | None = None
+    ) -> None:
         """Train to the last step, from the last whole checkpoint if there is one.
 
         `rewards` take the place of the verifier's score: a function as TRL's, or several with their weights.
-        `objective` takes the place of the algorithm that the settings name. Raises `InputError` where `rewards` are
-        given beside a control reward.
+        `objective` takes the place of the algorithm that the settings name; `teacher` that of the reference. Raises
+        `InputError` where `rewards` are given beside a control reward.
         """
         if self.context is None or self.notes is None:
             return
@@ -119,10 +123,10 @@ class Experiment:
         if run is not None and rewards is not None:
             _record_verifiers(run, rewards, self.problems, self.held_out)
         folder, checkpoint = last_checkpoint(run, self.settings.root, state)
-        training = Training(
+        training = TrainingInputs(
             run, self.context.model, self.problems, self.held_out, self.sampler, state, folder, checkpoint, self.notes
         )
-        self.trainer = train_policy(training, self.settings, rewards=rewards, objective=objective)
+        self.trainer = train_policy(training, self.settings, rewards=rewards, objective=objective, teacher=teacher)
 
     def report(self, before: Evaluation | None, after: Evaluation | None) -> None:
         """Save the model, compare the evaluations, write report and card, and mark the run finished."""
@@ -149,8 +153,8 @@ def load(
 ) -> Experiment:
     """Begin or resume `recipe`: hold the run folder, find the model, screen the data, load the sampler.
 
-    Training is rewarded by the verifier of `train`, the evaluation judged by that of `held_out`; the settings may name
-    others. Training problems that match held-out or known test items are flagged in the manifest, or left out
+    The verifier of `train` rewards training, that of `held_out` verifies the evaluation; the settings may name others.
+    Training problems that match held-out or known test items are flagged in the manifest, or left out
     ("drop"). Raises `InputError` for whatever the user can mend, before any expensive work where possible.
     """
     refuse_sharding(asked_to_shard())
@@ -160,17 +164,17 @@ def load(
     backend = choose_backend(settings.rollouts)
     facts = {
         "contamination": overlap,
-        "verifiers": verifiers_of(_paid_by(settings, train), held_out.verifier),
+        "verifiers": verifiers_of(_reward_source(settings, train), held_out.verifier),
         "rollouts": {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts},
     }
     context = start_run(recipe, settings, [train, held_out], facts)
     if context is None:
         return Experiment(settings, train, held_out, None)
     notes = Notes(context.run)
-    tokenizer_of(context, notes)
+    tokenizer = tokenizer_of(context, notes, settings.template)
     system, options = settings.system or None, thinking_options(settings.thinking)
-    problems = [*train.problems, *held_out.problems]
-    check_prompt_lengths(context, problems, settings, options=options, system=system)
+    for given in (train, held_out):
+        check_prompt_lengths(context, given.problems, settings, tokenizer, options, system, given.environment)
     sampler = load_sampler(
         backend,
         context.model,
@@ -180,6 +184,7 @@ def load(
         gpu_memory=settings.gpu_memory,
         system=system,
         options=options,
+        template=settings.template,
         # vLLM decodes a step's completions in one go; our sampler is faster in parts.
         max_batch=max(256, settings.completions // context.state.num_processes) if backend == "vllm" else 256,
     )
@@ -195,7 +200,7 @@ def asked_to_shard() -> str:
 def findings_of(run: RunFolder, before: Evaluation, after: Evaluation) -> list[Finding]:
     """What the record says beyond the verdict: what stood in the way, what a gain is made of, which model was best."""
     metrics = run.metrics()
-    found = [gain_finding(gain(before, after))]
+    found = [gain_finding(gain(before, after)), *tool_findings(before, after)]
     illnesses = diagnose(metrics)
     if illnesses:
         found.insert(0, Finding("What stood in the way", "; ".join(illnesses)))
@@ -250,7 +255,12 @@ def run_experiment(
 
 
 def train_policy(
-    training: Training, settings: PolicySettings, *, rewards: Rewards = None, objective: Objective | None = None
+    training: TrainingInputs,
+    settings: PolicySettings,
+    *,
+    rewards: Rewards = None,
+    objective: Objective | None = None,
+    teacher: PolicyModel | None = None,
 ) -> OnPolicyTrainer:
     """Step by step to the last: log, evaluate where it is time to, and write checkpoints; Ctrl-C ends after a step."""
     run = training.run
@@ -262,9 +272,11 @@ def train_policy(
         training.problems.verifier,
         training.sampler,
         objective=objective,
+        teacher=teacher,
         rewards=as_rewards(rewards),
         accelerator=accelerator,
         log_samples=None if run is None else lambda _, rows: run.log_samples(rows),
+        environment=training.problems.environment,
     )
     training.notes.add(*not_packed_note(trainer.own))
     if training.checkpoint is not None:
@@ -296,7 +308,7 @@ def train_policy(
     return trainer
 
 
-def evaluate_during(training: Training, settings: PolicySettings, trainer: OnPolicyTrainer) -> Metrics:
+def evaluate_during(training: TrainingInputs, settings: PolicySettings, trainer: OnPolicyTrainer) -> Metrics:
     """Where it is time to: accuracy on the held-out problems so far; the best model so far is kept."""
     if not settings.eval_every or trainer.step % settings.eval_every or training.held_out is None:
         return {}
@@ -317,7 +329,7 @@ def evaluate_during(training: Training, settings: PolicySettings, trainer: OnPol
     return metrics
 
 
-def _accelerator(training: Training, settings: PolicySettings) -> Accelerator:
+def _accelerator(training: TrainingInputs, settings: PolicySettings) -> Accelerator:
     accelerator = Accelerator(
         mixed_precision="bf16" if settings.dtype == "bfloat16" else "no",
         cpu=not torch.cuda.is_available(),
@@ -350,7 +362,7 @@ def as_rewards(rewards: Rewards) -> list[Reward]:
     return list(rewards)
 
 
-def _paid_by(settings: PolicySettings, train: ProblemSet) -> object:
+def _reward_source(settings: PolicySettings, train: ProblemSet) -> object:
     if isinstance(settings, GRPOSettings) and settings.reward != "true":
         return _Control(settings.reward)
     return train.verifier

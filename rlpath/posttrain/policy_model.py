@@ -19,9 +19,10 @@ from rlpath.posttrain.packing.blocks import Packed, best_completions_per_block, 
 from rlpath.posttrain.packing.forward import (
     PACKING_TOLERANCE,
     attention_window,
-    install,
     leave_casting_to_autocast,
     packing_gap,
+    patch_packed_forward,
+    without_adapter,
 )
 from rlpath.posttrain.rollout import Batch, rectangle
 
@@ -34,12 +35,12 @@ class PolicyModel(torch.nn.Module):
     def __init__(self, policy: Any, temperature: float, *, critic: bool = False) -> None:
         super().__init__()
         self.policy = policy
-        self.base: Any = policy.get_base_model() if isinstance(policy, PeftModel) else policy
+        self.base: Any = without_adapter(policy)
         self.temperature = temperature
         config = self.base.config.get_text_config()
         self.value_head = torch.nn.Linear(config.hidden_size, 1) if critic else None
         if self.value_head is not None:
-            torch.nn.init.zeros_(self.value_head.weight)  # (5)
+            torch.nn.init.zeros_(self.value_head.weight)  # detail 5 of ppo_rlhf.py
             torch.nn.init.zeros_(self.value_head.bias)
         self.sizes = (self.base.num_parameters(exclude_embeddings=True), attention_width(config))
         self.window = attention_window(self.base)
@@ -59,7 +60,7 @@ class PolicyModel(torch.nn.Module):
             return output
         hidden_N_H = output.pop("hidden").float()
         with torch.autocast(hidden_N_H.device.type, enabled=False):
-            return output | {"values": self.value_head(hidden_N_H)[:, 0]}  # (4)
+            return output | {"values": self.value_head(hidden_N_H)[:, 0]}  # detail 4 of ppo_rlhf.py
 
     def _plain(self, batch: Batch) -> Batch:
         prompts, completions = batch["prompt_mask"].sum(1).tolist(), batch["completion_mask"].sum(1).tolist()
@@ -100,7 +101,7 @@ def policy_model(
     """
     model = PolicyModel(policy, temperature, critic=critic).to(device)
     base = model.base
-    install(base, temperature, entropy_gradient=entropy_gradient)  # (8)
+    patch_packed_forward(base, temperature, entropy_gradient=entropy_gradient)  # detail 8 of ppo_rlhf.py
     if bf16:
         leave_casting_to_autocast(policy)
     base.eval()
@@ -130,9 +131,16 @@ def reference_model(policy: Any, temperature: float, device: torch.device) -> Po
     """
     if isinstance(policy, PeftModel):
         return None
-    model = PolicyModel(copy.deepcopy(policy), temperature).to(device).requires_grad_(False)
-    install(model.base, temperature)
-    return model.eval()
+    return frozen_model(copy.deepcopy(policy), temperature, device)
+
+
+def frozen_model(model: Any, temperature: float, device: torch.device) -> PolicyModel:
+    """A model that only scores completions, ready for the loop on `device`."""
+    frozen = PolicyModel(model, temperature).to(device).requires_grad_(False).eval()
+    patch_packed_forward(frozen.base, temperature)
+    vocabulary = frozen.base.config.get_text_config().vocab_size
+    frozen.packing_gap = packing_gap(frozen.base, min(vocabulary, 1000), device, temperature)
+    return frozen
 
 
 def completion_rectangles(model: Any, own: PolicyModel, batch: Mapping[str, torch.Tensor], group_size: int) -> Batch:

@@ -19,7 +19,8 @@ Batch = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Rollout:
-    """Completions of one step. `completion_mask` is 1 for a token that was sampled, `mask_B_T` for one that counts.
+    """Completions of one step. `completion_mask` is 1 for a token, `written_B_T` for one that the model wrote itself
+    (all but the answers of tools), `mask_B_T` for one that counts in the loss.
 
     `rewards_B` is NaN where nothing was decided; `sampled_B_T` are the sampler's log-probabilities. The trainer's
     before the update (`old_B_T`), the reference's, and the critic's are there where the objective needs them.
@@ -30,6 +31,7 @@ class Rollout:
     prompt_mask: torch.Tensor
     completion_ids: torch.Tensor
     completion_mask: torch.Tensor
+    written_B_T: torch.Tensor
     mask_B_T: torch.Tensor
     rewards_B: torch.Tensor
     sampled_B_T: torch.Tensor
@@ -65,15 +67,20 @@ def make_rollout(
     *,
     mask_truncated: bool = False,
 ) -> Rollout:
-    """The tensors of prompts and their completions; with `mask_truncated` no token of a cut one counts."""
+    """The tensors of prompts and their completions; with `mask_truncated` no token of a truncated one counts.
+
+    What a tool answered is read, but carries no loss.
+    """
     mask = rectangle([[1] * len(c.token_ids) for c in completions], device)
+    written = rectangle([[int(each) for each in c.sampled] for c in completions], device)
     kept_B = torch.tensor([not (mask_truncated and c.truncated) for c in completions], device=device)
     return Rollout(
         prompt_ids=rectangle(prompts, device),
         prompt_mask=rectangle([[1] * len(ids) for ids in prompts], device),
         completion_ids=rectangle([c.token_ids for c in completions], device),
         completion_mask=mask,
-        mask_B_T=mask * kept_B[:, None],
+        written_B_T=written,
+        mask_B_T=written * kept_B[:, None],
         rewards_B=rewards_B.to(device),
         sampled_B_T=rectangle([[float(p) for p in c.logprobs] for c in completions], device),
     )

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from rlpath.posttrain.packing.labeled import base_of
+from rlpath.posttrain.packing.forward import without_adapter
 from rlpath.posttrain.tokens import UNLABELED, TokenPair, TokenRow
 
 Scored = TypeVar("Scored")
@@ -75,7 +75,7 @@ def _padded(rows: Sequence[Sequence[int]], trainer: Any) -> tuple[torch.Tensor, 
 @contextmanager
 def _at_rest(trainer: Any) -> Iterator[None]:
     """The model without dropout, in the precision it trains in; as it was afterwards."""
-    model = base_of(trainer.accelerator.unwrap_model(trainer.model))
+    model = without_adapter(trainer.accelerator.unwrap_model(trainer.model))
     was_training = model.training
     trainer.model.eval()
     try:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rlpath.core.errors import InputError
-from rlpath.models.chat import Thinking
-from rlpath.posttrain.training_settings import TrainingSettings
+from rlpath.posttrain.training_settings import CompletionSettings
 from rlpath.rewards.combine.named import VerifierName
 
 Loss = Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "gspo", "luspo", "sapo", "vespo", "rloo", "reinforce_pp"]
@@ -17,7 +16,7 @@ IN_REWARD = ("rloo", "reinforce_pp")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PolicySettings(TrainingSettings):
+class PolicySettings(CompletionSettings):
     """What every experiment has that samples from a policy, verifies and updates it."""
 
     prompts_per_step: int = 8
@@ -31,11 +30,11 @@ class PolicySettings(TrainingSettings):
     micro_batch: int = 64
     """completions of full length in one forward of one process, shorter ones more: lower it where memory is short"""
     max_completion_length: int = 24
-    """tokens after which a completion is cut, and judged as truncated"""
+    """tokens after which a completion is truncated; the verifier is told so"""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     """of the learning rate after warm-up: held, or falling to zero at the last step"""
     max_grad_norm: float = 1.0
-    """the gradient's norm is cut down to this; 0: never"""
+    """the gradient's norm is clipped to this; 0: never"""
     temperature: float = 1.0
     """of rollouts"""
     top_p: float = 1.0
@@ -44,38 +43,26 @@ class PolicySettings(TrainingSettings):
     """of rollouts, 0: off; as with --top-p"""
     system: str = ""
     """system prompt of training and evaluation; empty: the chat template's own"""
-    thinking: Thinking = "default"
-    """the chat template's enable_thinking (Qwen3), the same in training and evaluation"""
-    rollouts: Literal["auto", "hf", "vllm"] = "auto"
-    """what samples: vLLM where there is a GPU and vLLM, else Hugging Face"""
-    gpu_memory: float = 0.3
-    """share of the GPU's memory that vLLM takes beside the trainer"""
     entropy_bonus: float = 0.0
     """weight of the mean entropy of tokens, which is added to what is maximized"""
     truncated_score: float | None = None
-    """reward of a completion that the length limit cut, whatever its judge says; without it the judge decides"""
+    """reward of a truncated completion, whatever its verifier says; without it the verifier decides"""
     overlong_buffer: int = 0
     """the last so many tokens before the limit cost up to 1 (DAPO's soft overlong punishment); 0: nothing"""
     mask_truncated: bool = False
-    """leave completions that the length limit cut out of the loss; their rewards still enter the baseline"""
+    """leave truncated completions out of the loss; their rewards still enter the baseline"""
     train_verifier: VerifierName = "own"
     """what rewards training: the verifier that belongs to the problems, or another"""
     eval_verifier: VerifierName = "own"
-    """what judges the evaluation: choose another than training's to see what was learned besides its weaknesses"""
-    eval_problems: int = 100
-    """held-out problems, evaluated before and after"""
-    eval_samples: int = 8
-    """sampled completions of each held-out problem, for pass@k"""
+    """verifier of the evaluation: choose another than training's to see what was learned besides its weaknesses"""
     eval_every: int = 0
     """steps between evaluations while training, whose best model is kept beside the last; 0: none"""
 
     def check(self, processes: int) -> None:
         """Refuse impossible sizes before anything is loaded; raises `InputError` naming the field."""
         super().check(processes)
-        if not self.temperature > 0 or not 0 < self.gpu_memory < 1 or not 0 < self.top_p <= 1:
-            raise InputError(
-                "--temperature must be positive, --gpu-memory between 0 and 1, and --top-p above 0 and at most 1"
-            )
+        if not self.temperature > 0 or not 0 < self.top_p <= 1:
+            raise InputError("--temperature must be positive, and --top-p above 0 and at most 1")
         if self.prompts_per_step % processes:
             raise InputError(f"--prompts-per-step {self.prompts_per_step} is not divisible by {processes} processes")
         size = self.mini_batch or self.completions
@@ -91,8 +78,7 @@ class PolicySettings(TrainingSettings):
             )
 
     def least(self) -> Mapping[str, float]:
-        names = ("prompts_per_step", "group_size", "micro_batch", "max_completion_length", "eval_problems")
-        ones = dict.fromkeys((*names, "eval_samples", "epochs"), 1)
+        ones = dict.fromkeys(("prompts_per_step", "group_size", "micro_batch", "epochs"), 1)
         zeros = ("mini_batch", "max_grad_norm", "top_k", "entropy_bonus", "overlong_buffer", "eval_every")
         return {**super().least(), **ones, **dict.fromkeys(zeros, 0)}
 
@@ -118,8 +104,8 @@ class GRPOSettings(PolicySettings):
 
     loss: Loss = "dapo"
     """how the loss is averaged and clipped; dapo is token-level, dr_grpo free of length bias"""
-    advantage: Literal["auto", "group", "batch", "centerd", "leave-one-out", "whitened"] = "auto"
-    """the reward less its group's mean, divided by the group's or the batch's deviation or not at all (centerd); less
+    advantage: Literal["auto", "group", "batch", "centered", "leave-one-out", "whitened"] = "auto"
+    """the reward less its group's mean, divided by the group's or the batch's deviation or not at all (centered); less
     the mean of the others (leave-one-out); or each token's reward to go, whitened; auto is that of the loss's paper"""
     clip: float | None = None
     """how far the probability ratio may fall below 1, and rise above it; auto is 0.2, 3e-4 for gspo and luspo"""
@@ -131,8 +117,8 @@ class GRPOSettings(PolicySettings):
     """of the divergence in the loss; k1 and k3 are weighted by the importance ratio (rloo, reinforce_pp: k1 in the
     reward)"""
     correction: Literal["none", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"] = "token_truncate"
-    """how the ratio of trainer to sampler, which rounds otherwise, enters the loss: by token or completion, cut at the
-    cap or left out above it"""
+    """how the ratio of trainer to sampler, whose rounding differs, enters the loss: by token or completion,
+    truncated at the cap or masked above it"""
     correction_cap: float = 2.0
     """largest weight of the correction"""
     dynamic_sampling: int = 0
@@ -176,7 +162,7 @@ class PPOSettings(PolicySettings):
     kl: float = 0.05
     """KL coefficient β against the starting model, per token; 0 needs no reference"""
     kl_target: float | None = None
-    """nats per completion that the price is steered towards (Ziegler et al. 2019); without it the price is fixed"""
+    """KL divergence in nats per completion that β is adapted to (Ziegler et al. 2019); without it β is fixed"""
     lam: float = 0.95
     """λ of generalized advantage estimation; γ is 1"""
     clip: float = 0.2

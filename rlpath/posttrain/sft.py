@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from trl.trainer.sft_config import SFTConfig
 
 from rlpath.core.types import Demonstration, ExampleSet, ProblemSet
@@ -9,6 +11,7 @@ from rlpath.evals.compare.likelihood import Likelihood, loss_finding
 from rlpath.evals.contamination.screen import OnHit, screen
 from rlpath.posttrain.experiment import (
     Notes,
+    RunContext,
     last_checkpoint,
     not_packed_note,
     save_model,
@@ -57,6 +60,19 @@ def run_sft(
     if examination is not None:
         examination.rest()
     context.state.wait_for_everyone()
+    fit(context, settings, tokenizer, notes, rows, kept_out, examination)
+
+
+def fit(
+    context: RunContext,
+    settings: ExaminedSettings,
+    tokenizer: Any,
+    notes: Notes,
+    rows: list[TokenRow],
+    kept_out: list[TokenRow],
+    examination: Examination | None,
+) -> None:
+    """Train on the answers of `rows`, from the last whole checkpoint; measure `kept_out`, if any; end the run."""
     folder, checkpoint = last_checkpoint(context.run, settings.root, context.state)
     trainer = SFTTrainer(
         base_model(context, settings),
@@ -66,11 +82,11 @@ def run_sft(
         peft_config=settings.lora(),
     )
     notes.add(*not_packed_note(trainer))
-    before = measured(context, "held_out_before", lambda: _likelihoods(trainer, kept_out))
+    before = measured(context, "held_out_before", lambda: _likelihoods(trainer, kept_out)) if kept_out else []
     train_to_the_end(trainer, context.run, checkpoint)
-    after = measured(context, "held_out_after", lambda: _likelihoods(trainer, kept_out))
-    finding = loss_finding(before, after, settings.seed)
-    conclude(context, examination, [finding], save_model(context.run, trainer, settings.model))
+    after = measured(context, "held_out_after", lambda: _likelihoods(trainer, kept_out)) if kept_out else []
+    findings = [loss_finding(before, after, settings.seed)] if kept_out else []
+    conclude(context, examination, findings, save_model(context.run, trainer, settings.model))
 
 
 def _likelihoods(trainer: SFTTrainer, rows: list[TokenRow]) -> list[Likelihood]:

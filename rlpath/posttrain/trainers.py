@@ -24,9 +24,9 @@ from trl.trainer.sft_trainer import SFTTrainer as TRLSFTTrainer
 
 from rlpath.core.errors import InputError
 from rlpath.posttrain.finite import StopWhereNotFinite, blame, remedy
-from rlpath.posttrain.packing.forward import PACKING_TOLERANCE
-from rlpath.posttrain.packing.labeled import base_of, install_labeled, let_autocast_cast
-from rlpath.posttrain.packing.pooled import install_pooled, score_exactly
+from rlpath.posttrain.packing.forward import PACKING_TOLERANCE, leave_casting_to_autocast, without_adapter
+from rlpath.posttrain.packing.labeled import patch_labeled_forward
+from rlpath.posttrain.packing.pooled import patch_pooled_forward, score_exactly
 from rlpath.posttrain.scores import pair_logprobs
 from rlpath.posttrain.tokens import TokenPair, TokenRow, dpo_row, reward_row, sft_row
 
@@ -109,19 +109,19 @@ class _CheckedTrainer:
         """Whether the packed forward is used; where it is not, TRL's own is."""
         return self.packing_gap < PACKING_TOLERANCE
 
-    def _finish(self: Any, rows_per_prompt: int, install: Any = install_labeled) -> None:
+    def _finish(self: Any, rows_per_prompt: int, patch: Any = patch_labeled_forward) -> None:
         self.add_callback(StopWhereNotFinite())
         policy = self.accelerator.unwrap_model(self.model)
         if self.args.bf16:
-            let_autocast_cast(policy)
-        self.packing_gap = install(
-            base_of(policy),
+            leave_casting_to_autocast(policy)
+        self.packing_gap = patch(
+            without_adapter(policy),
             rows_per_prompt=rows_per_prompt,
             device=self.accelerator.device,
         )
 
 
-def numbered(rows: Sequence[dict[str, Any]]) -> Dataset:
+def with_row_numbers(rows: Sequence[dict[str, Any]]) -> Dataset:
     """A data set whose rows know their number."""
     return Dataset.from_list([{**row, "row": number} for number, row in enumerate(rows)])
 
@@ -135,7 +135,7 @@ class SFTTrainer(_CheckedTrainer, TRLSFTTrainer):
         super().__init__(
             model,
             args=args,
-            train_dataset=numbered([sft_row(row) for row in rows]),
+            train_dataset=with_row_numbers([sft_row(row) for row in rows]),
             data_collator=collator,  # type: ignore[arg-type]
             processing_class=tokenizer,
             **given,
@@ -153,7 +153,7 @@ class DPOTrainer(_CheckedTrainer, TRLDPOTrainer):
         super().__init__(
             model,
             args=args,
-            train_dataset=numbered([dpo_row(pair) for pair in pairs]),
+            train_dataset=with_row_numbers([dpo_row(pair) for pair in pairs]),
             data_collator=RowCollator(DPOCollator(pad_token_id=tokenizer.pad_token_id)),  # type: ignore[arg-type]
             processing_class=tokenizer,
             **given,
@@ -165,8 +165,8 @@ class DPOTrainer(_CheckedTrainer, TRLDPOTrainer):
             {**dpo_row(pair), "ref_chosen_logps": reference[pair][0], "ref_rejected_logps": reference[pair][1]}
             for pair in pairs
         ]
-        self.train_dataset = numbered(rows)
-        # TRL would compute them anew, padded; it reads them from the batch where this is set.
+        self.train_dataset = with_row_numbers(rows)
+        # TRL would compute them again, padded; it reads them from the batch where this is set.
         self.precompute_ref_logps = True
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
@@ -184,10 +184,10 @@ class RewardTrainer(_CheckedTrainer, TRLRewardTrainer):
         super().__init__(
             model,
             args=args,
-            train_dataset=numbered([reward_row(pair) for pair in pairs]),
+            train_dataset=with_row_numbers([reward_row(pair) for pair in pairs]),
             data_collator=RowCollator(RewardCollator(pad_token_id=tokenizer.pad_token_id)),  # type: ignore[arg-type]
             processing_class=tokenizer,
             **given,
         )
-        score_exactly(base_of(self.accelerator.unwrap_model(self.model)))
-        self._finish(rows_per_prompt=2, install=install_pooled)
+        score_exactly(without_adapter(self.accelerator.unwrap_model(self.model)))
+        self._finish(rows_per_prompt=2, patch=patch_pooled_forward)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from peft import LoraConfig, TaskType
 
 from rlpath.core.errors import InputError
+from rlpath.models.chat import Thinking, read_template
 from rlpath.models.precision import fast_dtype
 
 
@@ -35,6 +36,9 @@ class TrainingSettings:
     """rank of the adapter on every linear layer (alpha is twice the rank); 0 trains all weights"""
     gradient_checkpointing: bool = False
     """compute activations twice and hold less of them"""
+    chat_template: str = ""
+    """takes the place of the tokenizer's chat template, or is that of a base model that has none: a Jinja file, chatml,
+    or chatml-tools (ChatML with tools)"""
     checkpoint_every: int = 10
     """steps between checkpoints"""
     log_to: Literal["tensorboard", "wandb", "trackio", "none"] = "tensorboard"
@@ -58,8 +62,15 @@ class TrainingSettings:
                 f"--log-to {self.log_to} needs {self.log_to}: `pip install {self.log_to}`, or choose none (the run "
                 "folder has the metrics in any case)"
             )
+        # Read it now: a name that is no template is told before anything is loaded.
+        _ = self.template
         if self.push_to_hub and self.push_to_hub.count("/") != 1:
             raise InputError(f"--push-to-hub {self.push_to_hub} must be organization/name")
+
+    @property
+    def template(self) -> str | None:
+        """The text of the chat template that was given, if any."""
+        return read_template(self.chat_template) if self.chat_template else None
 
     def least(self) -> Mapping[str, float]:
         """The smallest value of each number that has one."""
@@ -79,3 +90,30 @@ class TrainingSettings:
     def trackers(self) -> list[Any]:
         """Where metrics go beside the run folder, as transformers and accelerate name it."""
         return [] if self.log_to == "none" else [self.log_to]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletionSettings(TrainingSettings):
+    """What every experiment has that completes held-out problems before and after."""
+
+    eval_problems: int = 100
+    """held-out problems, completed before and after"""
+    eval_samples: int = 8
+    """sampled completions of each held-out problem, for pass@k"""
+    max_completion_length: int = 128
+    """tokens after which a completion is truncated; the verifier is told so"""
+    thinking: Thinking = "default"
+    """the chat template's enable_thinking (Qwen3), the same in training and evaluation"""
+    rollouts: Literal["auto", "hf", "vllm"] = "auto"
+    """what samples: vLLM where there is a GPU and vLLM, else Hugging Face"""
+    gpu_memory: float = 0.3
+    """share of the GPU's memory that vLLM takes beside the trainer"""
+
+    def check(self, processes: int) -> None:
+        super().check(processes)
+        if not 0 < self.gpu_memory < 1:
+            raise InputError(f"--gpu-memory {self.gpu_memory} must lie between 0 and 1")
+
+    def least(self) -> Mapping[str, float]:
+        names = ("eval_problems", "eval_samples", "max_completion_length")
+        return {**super().least(), **dict.fromkeys(names, 1)}

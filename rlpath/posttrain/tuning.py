@@ -100,7 +100,7 @@ def measured(context: RunContext, name: str, measure: Callable[[], list[Likeliho
 
 @dataclass
 class Examination:
-    """The evaluation of held-out problems before and after: every process samples, the main one judges."""
+    """The evaluation of held-out problems before and after: every process samples, the main one verifies."""
 
     context: RunContext
     problems: ProblemSet

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import torch
 
 from rlpath.core.errors import InputError
-from rlpath.models.chat import Thinking, read_template
-from rlpath.posttrain.training_settings import TrainingSettings
+from rlpath.models.chat import Thinking
+from rlpath.posttrain.training_settings import CompletionSettings, TrainingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +26,6 @@ class TuningSettings(TrainingSettings):
     """examples in one step, over all processes"""
     micro_batch: int = 8
     """examples in one forward of one process; lower it where memory is short"""
-    chat_template: str = ""
-    """takes the place of the tokenizer's chat template: a Jinja file, or chatml; for base models that have none"""
     thinking: Thinking = "default"
     """the chat template's enable_thinking (Qwen3), the same in training and evaluation"""
     max_length: int = 512
@@ -53,8 +51,6 @@ class TuningSettings(TrainingSettings):
             raise InputError(f"--micro-batch {self.micro_batch} does not divide the {local} examples of a process")
         if self.quantize == "4bit":
             self._check_quantize()
-        # Read it now: a name that is neither chatml nor a file is told before anything is loaded.
-        _ = self.template
 
     def least(self) -> Mapping[str, float]:
         return {**super().least(), **dict.fromkeys(("batch", "micro_batch", "max_length", "held_out"), 1)}
@@ -66,11 +62,6 @@ class TuningSettings(TrainingSettings):
             raise InputError("--quantize 4bit needs bitsandbytes: `pip install bitsandbytes`, or leave it out")
         if self.lora_rank == 0:
             raise InputError("--quantize 4bit freezes the weights and needs an adapter: choose a --lora-rank above 0")
-
-    @property
-    def template(self) -> str | None:
-        """The text of the chat template that was given, if any."""
-        return read_template(self.chat_template) if self.chat_template else None
 
     def load_options(self) -> dict[str, Any]:
         """What `load_model` gets beside the folder: the precision, and the quantization of the frozen weights."""
@@ -120,26 +111,5 @@ class TuningSettings(TrainingSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExaminedSettings(TuningSettings):
+class ExaminedSettings(TuningSettings, CompletionSettings):
     """Settings of an experiment that also completes held-out problems before and after, as GRPO's does."""
-
-    eval_problems: int = 100
-    """held-out problems, completed before and after"""
-    eval_samples: int = 8
-    """sampled completions of each held-out problem, for pass@k"""
-    max_completion_length: int = 128
-    """tokens after which a completion is cut, and judged as truncated"""
-    rollouts: Literal["auto", "hf", "vllm"] = "auto"
-    """what samples: vLLM where there is a GPU and vLLM, else Hugging Face"""
-    gpu_memory: float = 0.3
-    """share of the GPU's memory that vLLM takes beside the trainer"""
-
-    def check(self, processes: int) -> None:
-        """Refuse impossible sizes before anything is loaded; raises `InputError` naming the field."""
-        super().check(processes)
-        if not 0 < self.gpu_memory < 1:
-            raise InputError(f"--gpu-memory {self.gpu_memory} must lie between 0 and 1")
-
-    def least(self) -> Mapping[str, float]:
-        names = ("eval_problems", "eval_samples", "max_completion_length")
-        return {**super().least(), **dict.fromkeys(names, 1)}

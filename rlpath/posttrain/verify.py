@@ -8,12 +8,13 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 
 from rlpath.core.errors import InputError
-from rlpath.core.types import Completion, Problem, Status, Verdict, Verifier
+from rlpath.core.types import Completion, Problem, Status, Verdict, Verifier, judge
 from rlpath.runs.hardware import cores
 
 RewardFunction = Callable[..., Any]
@@ -21,6 +22,7 @@ RewardFunction = Callable[..., Any]
 
 It returns a number for each completion, None to leave one out; it may be a coroutine function.
 """
+CALLS = ("calls", "malformed", "refused", "raised", "hung", "flooded")
 SampleLog = Callable[[int, Iterable[Mapping[str, Any]]], None]
 """Receives a step and its rows, on the main process."""
 
@@ -80,12 +82,8 @@ def verify_completions(
     verifier: Verifier, problems: Sequence[Problem], completions: Sequence[Completion]
 ) -> list[Verdict]:
     """The verdict on each completion of the problem beside it; those that wait for a program wait side by side."""
-
-    def verdict(problem: Problem, completion: Completion) -> Verdict:
-        return verifier(completion.text, problem.gold, question=problem.prompt, truncated=completion.truncated)
-
     with ThreadPoolExecutor(max(4, cores())) as pool:
-        return list(pool.map(verdict, problems, completions))
+        return list(pool.map(partial(judge, verifier), problems, completions))
 
 
 def reward_completions(
@@ -155,7 +153,9 @@ def _checked(name: str, values: Sequence[Any], problems: Sequence[Problem]) -> l
 
 
 def sample_row(step: int, problem: Problem, completion: Completion, verdict: Verdict) -> dict[str, Any]:
-    """A line of `samples.jsonl`."""
+    """A line of `samples.jsonl`; of an episode also its turns, each with its role, and what became of its calls."""
+    episode = completion.episode
+    played = {} if episode is None else {"turns": [(t.role, t.text) for t in episode.turns], "tools": episode.counts}
     return {
         "step": step,
         "problem_id": problem.id,
@@ -166,20 +166,40 @@ def sample_row(step: int, problem: Problem, completion: Completion, verdict: Ver
         "score": verdict.score,
         "answer": verdict.answer,
         "reason": verdict.reason,
-        "tokens": len(completion.token_ids),
+        "tokens": completion.length,
         "finish_reason": completion.finish_reason,
+        **played,
     }
 
 
-def sample_rows(step: int, verified: Verified) -> list[dict[str, Any]]:
-    """The lines of `samples.jsonl` for what this process sampled, each with its reward."""
+def sample_rows(step: int, verified: Verified, tokenizer: Any = None, detailed: int = 0) -> list[dict[str, Any]]:
+    """The lines of `samples.jsonl` for what this process sampled, each with its reward and the parts of that.
+
+    With a `tokenizer` the first `detailed` lines also have their tokens, one by one (`token_pieces`).
+    """
     each = zip(verified.problems, verified.completions, verified.verdicts, verified.rewards, strict=True)
-    return [sample_row(step, p, c, verdict) | {"reward": reward} for p, c, verdict, reward in each]
+    rows = [sample_row(step, p, c, verdict) | {"reward": reward} for p, c, verdict, reward in each]
+    for at, row in enumerate(rows):
+        if len(verified.parts) > 1:
+            row["parts"] = {name: values[at] for name, values in verified.parts.items()}
+        if tokenizer is not None and at < detailed:
+            row["pieces"] = token_pieces(verified.completions[at], tokenizer)
+    return rows
+
+
+def token_pieces(completion: Completion, tokenizer: Any) -> list[tuple[str, float | None]]:
+    """The text of each token with its log-probability, None where nobody sampled it."""
+    texts = tokenizer.batch_decode([[token] for token in completion.token_ids])
+    known = [None if math.isnan(p) else round(p, 3) for p in completion.logprobs]
+    return list(zip(texts, known, strict=True))
 
 
 def counts(completions: Sequence[Completion], verdicts: Sequence[Verdict]) -> dict[str, torch.Tensor]:
-    """Figures about each completion [B], NaN where it has none: `status/…` 0 or 1, `length/…` tokens by status."""
-    lengths = torch.tensor([float(len(completion.token_ids)) for completion in completions])
+    """Figures about each completion [B], NaN where it has none: `status/…` 0 or 1, `length/…` tokens by status.
+
+    Of episodes also their turns and their tool calls: `tools/calls`, and of those `tools/malformed` and so on.
+    """
+    lengths = torch.tensor([float(completion.length) for completion in completions])
     figures = {
         f"status/{status}": torch.tensor([float(verdict.status is status) for verdict in verdicts]) for status in Status
     }
@@ -187,6 +207,11 @@ def counts(completions: Sequence[Completion], verdicts: Sequence[Verdict]) -> di
         figures[f"length/{status}"] = torch.where(figures[f"status/{status}"] > 0, lengths, torch.nan)
     figures["length/mean"] = lengths
     figures["length/truncated"] = torch.tensor([float(completion.truncated) for completion in completions])
+    episodes = [completion.episode for completion in completions if completion.episode is not None]
+    if episodes:
+        figures["episode/turns"] = torch.tensor([float(sum(t.role == "assistant" for t in e.turns)) for e in episodes])
+        for name in CALLS:
+            figures[f"tools/{name}"] = torch.tensor([float(e.counts.get(name, 0)) for e in episodes])
     return figures
 
 

@@ -32,6 +32,11 @@ class Html(str):
     """Text that is HTML already: a table does not escape it again."""
 
 
+def style(name: str) -> str:
+    """The style sheet templates/`name`.css, for `page`."""
+    return (TEMPLATES / f"{name}.css").read_text(encoding="utf-8")
+
+
 def page(title: str, body: Iterable[str], style: str = "") -> str:
     """A whole document; `body` is HTML, `style` is CSS of the page's own after the common one."""
     return str(_PARTS.page(title, STYLE + style, list(body)))
@@ -82,6 +87,11 @@ def note(text: str) -> str:
 def soft(text: str) -> str:
     """A quiet line of explanation."""
     return str(_PARTS.soft(text))
+
+
+def link(address: str, text: str) -> str:
+    """A line that leads to a file beside the page."""
+    return str(_PARTS.link(address, text))
 
 
 def paragraph(text: str, strong: str = "", *, bad: bool = False) -> str:
@@ -137,3 +147,31 @@ def details(title: str, value: Mapping[str, Any]) -> str:
 def folded(title: str, inner: str) -> str:
     """HTML, folded away."""
     return str(_PARTS.folded(title, inner))
+
+
+def quiet(text: str) -> Html:
+    """A cell in the color of explanations."""
+    return Html(_PARTS.quiet(text))
+
+
+def flagged(text: str, remark: str) -> Html:
+    """A cell with a remark in red behind its text; none where `remark` is empty."""
+    return Html(_PARTS.flagged(text, remark))
+
+
+def preformatted(text: str) -> str:
+    """Text whose lines and spaces stay as they are."""
+    return str(_PARTS.preformatted(text))
+
+
+def browser(filters: Iterable[tuple[str, Sequence[tuple[str, str]]]], rows: Iterable[str], nothing: str) -> str:
+    """Rows (HTML of `browser_row`) under groups of filters, each (name, choices of (value, text)), the first chosen.
+
+    `nothing` stands where no row is left.
+    """
+    return str(_PARTS.browser(list(filters), list(rows), nothing))
+
+
+def browser_row(kinds: Iterable[str], task: str, start: str, statuses: Iterable[str], inner: str) -> str:
+    """One problem, folded: its task, how it starts and every side's status; `inner` (HTML) is what unfolds."""
+    return str(_PARTS.browser_row(list(kinds), task, start, list(statuses), inner))

@@ -23,7 +23,7 @@ BLOCK = 1024
 
 
 @dataclass(slots=True, eq=False)
-class Step:
+class Transition:
     """One step of K chains, in the time convention of the updates: `r_t` and `s_t` follow from `a_tm1` in `s_tm1`.
 
     `discount_t` is γ, or 0 where the episode terminated: a chain cut off by the time limit goes on being worth
@@ -69,7 +69,7 @@ class Chains:
         self.s = model.start_state(start_u_K)
         self.steps = np.zeros(len(self.s), dtype=np.int64)
 
-    def step(self, a_tm1: Ints, move_u_K: Array, start_u_K: Array) -> Step:
+    def step(self, a_tm1: Ints, move_u_K: Array, start_u_K: Array) -> Transition:
         """Act in every chain. Afterwards `self.s` is where each goes on: a start state where an episode ended."""
         s_tm1 = self.s
         s_t, r_t, terminated = self.model.outcome(s_tm1, a_tm1, move_u_K)
@@ -80,7 +80,7 @@ class Chains:
         if done.any():
             self.s = np.where(done, self.model.start_state(start_u_K), s_t)
             self.steps[done] = 0
-        return Step(s_tm1, a_tm1, r_t, np.where(terminated, 0.0, self.gamma), s_t, truncated, done)
+        return Transition(s_tm1, a_tm1, r_t, np.where(terminated, 0.0, self.gamma), s_t, truncated, done)
 
 
 def first_disagreement(env: gym.Env[int, int], model: Model, seed: int, steps: int) -> str | None:

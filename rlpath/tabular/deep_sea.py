@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rlpath.tabular.chains import Step
+from rlpath.tabular.chains import Transition
 from rlpath.tabular.exploration import Exploration
 from rlpath.tabular.learner import Control
 from rlpath.tabular.model import Array, Ints, Model, from_transitions
@@ -56,7 +56,7 @@ class CountBonus(QLearning):
         """Action values (K, A) with their bonus."""
         return self.table_KSA[self.k, s] + self.bonus / np.sqrt(self.visits_KSA[self.k, s] + 1)
 
-    def update(self, x: Step) -> None:
+    def update(self, x: Transition) -> None:
         """Move towards the reward and the best next value, bonus included."""
         self.move(self.k, x.s_tm1, x.a_tm1, x.r_t + x.discount_t * self.values(x.s_t).max(-1))
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rlpath.core.seeding import derive
-from rlpath.tabular.chains import Step
+from rlpath.tabular.chains import Transition
 from rlpath.tabular.model import Array, Ints, Model
 from rlpath.tabular.td import QLearning
 
@@ -50,7 +50,7 @@ class DynaQ(QLearning):
         self.count_K = np.zeros(len(seeds), dtype=np.int64)
         self.steps = 0
 
-    def update(self, x: Step) -> None:
+    def update(self, x: Transition) -> None:
         """Learn from the step, remember it, and plan."""
         super().update(x)
         self.steps += 1

@@ -22,13 +22,13 @@ from rlpath.runs.run_folder import METRICS, RunFolder
 from rlpath.tabular.dp import expected_return
 from rlpath.tabular.model import Array, Model
 from rlpath.tabular.settings import TabularSettings
-from rlpath.tabular.training import Training, control
+from rlpath.tabular.training import TrainedTables, control
 
 RECIPE = "tabular"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
+class MethodResult:
     """What one method gave over its seeds, read back from their folders. Axes: K seeds, C checkpoints."""
 
     settings: TabularSettings
@@ -57,7 +57,7 @@ def interval(values_K: Array) -> Interval | None:
     return t_interval(values_K) if len(values_K) > 1 else None
 
 
-def run_method(settings: TabularSettings, model: Model) -> Outcome:
+def run_method(settings: TabularSettings, model: Model) -> MethodResult:
     """Train the seeds that are not finished yet, all together, and read every seed's folder.
 
     `settings` must be resolved. A seed's results do not depend on which others are trained beside it, so that seeds
@@ -91,7 +91,7 @@ def _rows(table_KSA: Array) -> Array:
     return table_KSA.reshape(-1, table_KSA.shape[-1])
 
 
-def _save(run: RunFolder, training: Training, index: int, behavior_return: float) -> None:
+def _save(run: RunFolder, training: TrainedTables, index: int, behavior_return: float) -> None:
     """Write one seed's curve, table and result, and mark it finished."""
     run.rewind(-1)
     curve = zip(training.steps_C, training.greedy_return_KC[index], training.online_return_KC[index], strict=True)
@@ -117,14 +117,14 @@ def _write_table(path: Path, q_SA: Array) -> None:
         temporary.replace(path)
 
 
-def _read(settings: TabularSettings, paths: Sequence[Path], trained_now: int, seconds: float) -> Outcome:
+def _read(settings: TabularSettings, paths: Sequence[Path], trained_now: int, seconds: float) -> MethodResult:
     curves = [read_json_lines(path / METRICS) for path in paths]
     tables = []
     for path in paths:
         with np.load(path / "q.npz") as file:
             tables.append(file["q"])
     final = [read_json(path / "evaluations" / "final.json") for path in paths]
-    return Outcome(
+    return MethodResult(
         settings=settings,
         folder=paths[0].parent,
         seeds=tuple(int(path.name.removeprefix("seed-")) for path in paths),
@@ -145,7 +145,7 @@ def _column(curves: Sequence[Sequence[dict[str, Any]]], name: str) -> Array:
     )
 
 
-def curves_plot(outcome: Outcome, optimum: float) -> str:
+def curves_plot(outcome: MethodResult, optimum: float) -> str:
     """Exact greedy return and online return over training steps, means over seeds with 95 % bands, as SVG text."""
     lines = [
         _curve("greedy policy, exact", outcome.steps_C, outcome.greedy_return_KC, BLUE),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlpath.tabular.chains import Step
+from rlpath.tabular.chains import Transition
 from rlpath.tabular.model import Array, Ints, Model
 
 
@@ -37,7 +37,7 @@ class Prediction:
         self.v_KS = np.full((seeds, model.states), initial, dtype=np.float64)
         self.visits_KS = np.zeros((seeds, model.states))
 
-    def update(self, x: Step) -> None:
+    def update(self, x: Transition) -> None:
         """Learn from one step of every chain."""
         raise NotImplementedError
 
@@ -74,7 +74,7 @@ class Control:
         """How often each action (K, A) was updated in the present states."""
         return self.visits_KSA[self.k, s]
 
-    def update(self, x: Step) -> None:
+    def update(self, x: Transition) -> None:
         """Learn from one step of every chain."""
         raise NotImplementedError
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rlpath.tabular.chains import Step
+from rlpath.tabular.chains import Transition
 from rlpath.tabular.learner import Control, Prediction
 from rlpath.tabular.model import Array, Ints, Model
 
@@ -53,14 +53,14 @@ class Episodes:
         self.length_K = np.zeros(seeds, dtype=np.int64)
         self.k = np.arange(seeds)
 
-    def push(self, x: Step) -> None:
+    def push(self, x: Transition) -> None:
         """Add a step to every episode."""
         at = (self.k, self.length_K)
         self.s_KT[at], self.a_KT[at], self.r_KT[at] = x.s_tm1, x.a_tm1, x.r_t
         self.length_K = self.length_K + 1
 
     def take(self, k: int) -> tuple[Ints, Ints, Array]:
-        """States, actions and rewards of chain k's episode, which is thereby over."""
+        """States, actions and rewards of chain k's episode, which ends here."""
         length, self.length_K[k] = int(self.length_K[k]), 0
         return self.s_KT[k, :length], self.a_KT[k, :length], self.r_KT[k, :length]
 
@@ -73,7 +73,7 @@ class MonteCarloPrediction(Prediction):
         self.first_visit = first_visit
         self.episodes = Episodes(len(self.k), self.model)
 
-    def update(self, x: Step) -> None:
+    def update(self, x: Transition) -> None:
         """Keep the step; at the end of an episode learn from all of it."""
         self.episodes.push(x)
         for k in np.flatnonzero(x.done):
@@ -94,7 +94,7 @@ class MonteCarloControl(Control):
         self.first_visit = first_visit
         self.episodes = Episodes(len(self.k), self.model)
 
-    def update(self, x: Step) -> None:
+    def update(self, x: Transition) -> None:
         """Keep the step; at the end of an episode learn from all of it."""
         self.episodes.push(x)
         for k in np.flatnonzero(x.done):

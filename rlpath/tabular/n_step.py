@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rlpath.tabular.chains import Step
+from rlpath.tabular.chains import Transition
 from rlpath.tabular.learner import Control, Prediction
 from rlpath.tabular.model import Array, Ints
 
@@ -31,14 +31,14 @@ class Window:
         self.r_Kn = np.zeros((seeds, n))
         self.length_K = np.zeros(seeds, dtype=np.int64)
 
-    def push(self, x: Step) -> None:
+    def push(self, x: Transition) -> None:
         """Add a step; the oldest falls out."""
         for window, latest in ((self.s_Kn, x.s_tm1), (self.a_Kn, x.a_tm1), (self.r_Kn, x.r_t)):
             window[:, :-1] = window[:, 1:]
             window[:, -1] = latest
         self.length_K = np.minimum(self.length_K + 1, self.n)
 
-    def complete(self, x: Step, value_t: Array) -> Iterator[tuple[Ints, Ints, Ints, Array]]:
+    def complete(self, x: Transition, value_t: Array) -> Iterator[tuple[Ints, Ints, Ints, Array]]:
         """Chains, states, actions and n-step returns that step `x` completes, oldest first.
 
         `value_t` is what s_t is worth. In the middle of an episode that is the step n back; at its end, every step
@@ -63,7 +63,7 @@ class NStepTD(Prediction):
         super().__init__(*args, **options)
         self.window = Window(len(self.k), n, self.gamma)
 
-    def update(self, x: Step) -> None:
+    def update(self, x: Transition) -> None:
         """Move the state n steps back, and at an end all that are left."""
         self.window.push(x)
         for k, s, _, target in self.window.complete(x, self.v_KS[self.k, x.s_t]):
@@ -79,7 +79,7 @@ class NStepSarsa(Control):
         super().__init__(*args, **options)
         self.window = Window(len(self.k), n, self.gamma)
 
-    def update(self, x: Step) -> None:
+    def update(self, x: Transition) -> None:
         """Move the pair n steps back, and at an end all that are left."""
         self.window.push(x)
         for k, s, a, target in self.window.complete(x, self.table_KSA[self.k, x.s_t, x.a_t]):

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rlpath.tabular.chains import Step
+from rlpath.tabular.chains import Transition
 from rlpath.tabular.learner import Control, Prediction
 from rlpath.tabular.model import Array, Ints
 
@@ -25,7 +25,7 @@ from rlpath.tabular.model import Array, Ints
 class TD0(Prediction):
     """v(s_tm1) += α [r_t + γ_t v(s_t) − v(s_tm1)]."""
 
-    def update(self, x: Step) -> None:
+    def update(self, x: Transition) -> None:
         """Move the value of the state that was left."""
         self.move(self.k, x.s_tm1, x.r_t + x.discount_t * self.v_KS[self.k, x.s_t])
 
@@ -41,7 +41,7 @@ class TDLambda(Prediction):
         self.lam, self.traces = lam, traces
         self.z_KS = np.zeros_like(self.v_KS)
 
-    def update(self, x: Step) -> None:
+    def update(self, x: Transition) -> None:
         """Move all eligible states; the end of an episode clears its traces."""
         k = self.k
         delta_t = x.r_t + x.discount_t * self.v_KS[k, x.s_t] - self.v_KS[k, x.s_tm1]
@@ -58,7 +58,7 @@ class Sarsa(Control):
 
     looks_ahead = True
 
-    def update(self, x: Step) -> None:
+    def update(self, x: Transition) -> None:
         """Move towards the value of the action that will be taken next."""
         self.move(self.k, x.s_tm1, x.a_tm1, x.r_t + x.discount_t * self.table_KSA[self.k, x.s_t, x.a_t])
 
@@ -68,7 +68,7 @@ class ExpectedSarsa(Control):
 
     looks_ahead = True
 
-    def update(self, x: Step) -> None:
+    def update(self, x: Transition) -> None:
         """Move towards the mean over the actions that may be taken next."""
         v_t = (x.pi_t * self.table_KSA[self.k, x.s_t]).sum(-1)
         self.move(self.k, x.s_tm1, x.a_tm1, x.r_t + x.discount_t * v_t)
@@ -77,7 +77,7 @@ class ExpectedSarsa(Control):
 class QLearning(Control):
     """q(s_tm1, a_tm1) += α [r_t + γ_t max_a q(s_t, a) − q(s_tm1, a_tm1)]: learns the greedy policy whatever it does."""
 
-    def update(self, x: Step) -> None:
+    def update(self, x: Transition) -> None:
         """Move towards the value of the best next action."""
         self.move(self.k, x.s_tm1, x.a_tm1, x.r_t + x.discount_t * self.table_KSA[self.k, x.s_t].max(-1))
 
@@ -103,7 +103,7 @@ class DoubleQLearning(Control):
         """The mean of both tables in the present states."""
         return self.tables_2KSA[:, self.k, s].mean(0)
 
-    def update(self, x: Step) -> None:
+    def update(self, x: Transition) -> None:
         """Move one table of each seed, by its coin."""
         k, q = self.k, self.tables_2KSA
         one = (x.coin < 0.5).astype(np.int64)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlpath.tabular.chains import ACTION, COIN, MOVE, RESTART, START, Chains, Step, draws, sample
+from rlpath.tabular.chains import ACTION, COIN, MOVE, RESTART, START, Chains, Transition, draws, sample
 from rlpath.tabular.dp import expected_return, greedy
 from rlpath.tabular.exploration import Exploration
 from rlpath.tabular.learner import Control, Prediction
@@ -15,7 +15,7 @@ from rlpath.tabular.model import Array, Ints, Model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Training:
+class TrainedTables:
     """What K seeds learned, with C checkpoints at even distances, the last one at the end of training."""
 
     seeds: tuple[int, ...]
@@ -37,7 +37,7 @@ def experience(
     seeds: Sequence[int],
     steps: int,
     changes: Mapping[int, Model] | None = None,
-) -> Iterator[Step]:
+) -> Iterator[Transition]:
     """Let every seed act, learn and go on for `steps` steps, and yield each step after it was learned from.
 
     `changes` are tables of the same shape that take the place of `model` before a step, counted from 0.
@@ -76,7 +76,7 @@ def control(
     seeds: Sequence[int],
     steps: int,
     checkpoints: int = 1,
-) -> Training:
+) -> TrainedTables:
     """Train `learner` on every seed for `steps` steps. Raises `ValueError` where checkpoints do not divide steps."""
     if steps < 1 or checkpoints < 1 or steps % checkpoints:
         raise ValueError(f"{steps} steps cannot be divided by {checkpoints} checkpoints")
@@ -95,7 +95,7 @@ def control(
             online_returns.append(np.where(ended > 0, total / np.maximum(ended, 1), np.nan))
             episodes += ended.astype(np.int64)
             total[:], ended[:] = 0.0, 0.0
-    return Training(
+    return TrainedTables(
         tuple(seeds),
         learner.q_KSA.copy(),
         np.arange(1, checkpoints + 1) * every,

@@ -113,7 +113,7 @@ class CharacterMLP:
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class RegularizationArm:
     """How a model is trained: on how many names, with which cure."""
 
     names: int
@@ -122,7 +122,7 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class LossCurve:
     """Losses (nats a character) at every evaluation."""
 
     training: list[float]
@@ -135,15 +135,20 @@ class Curve:
 
 
 def train(
-    arm: Arm, training: Sequence[str], validation: Sequence[str], seed: int, steps: int = 600, every: int = 50
-) -> Curve:
+    arm: RegularizationArm,
+    training: Sequence[str],
+    validation: Sequence[str],
+    seed: int,
+    steps: int = 600,
+    every: int = 50,
+) -> LossCurve:
     """Train by AdamW on minibatches of 256 characters; evaluate every `every` steps."""
     rng = np.random.default_rng(seed)
     model = CharacterMLP(rng)
     names = training[: arm.names]
     before, after = contexts(names, model.context)
     optimizer = AdamW(model.parameters, rate=1e-2, decay=arm.weight_decay)
-    curve = Curve([], [])
+    curve = LossCurve([], [])
     for step in range(1, steps + 1):
         rows = rng.integers(len(after), size=256)
         keep = None
@@ -159,10 +164,10 @@ def train(
 
 
 ARMS = {
-    "few names": Arm(300),
-    "few names, weight decay": Arm(300, weight_decay=1.0),
-    "few names, dropout": Arm(300, dropout=0.3),
-    "ten times as many names": Arm(3000),
+    "few names": RegularizationArm(300),
+    "few names, weight decay": RegularizationArm(300, weight_decay=1.0),
+    "few names, dropout": RegularizationArm(300, dropout=0.3),
+    "ten times as many names": RegularizationArm(3000),
 }
 
 

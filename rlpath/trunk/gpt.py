@@ -135,7 +135,7 @@ class Attention(nn.Module):
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Attention, then SwiGLU, each on the normalized stream and added to it."""
 
     def __init__(self, shape: Shape, layer: int) -> None:
@@ -162,7 +162,7 @@ class GPT(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "weights"))
             self.embedding = nn.Embedding(shape.vocabulary, shape.width)
-            self.blocks = nn.ModuleList(Block(shape, layer) for layer in range(shape.layers))
+            self.blocks = nn.ModuleList(TransformerBlock(shape, layer) for layer in range(shape.layers))
             self.norm = RMSNorm(shape.width, shape.epsilon)
             for name, parameter in self.named_parameters():
                 if parameter.dim() == 2:
@@ -190,7 +190,7 @@ class GPT(nn.Module):
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingSchedule:
     """One pass over the tokens, with linear warm-up and a cosine down to a tenth of the learning rate."""
 
     batch: int = 8
@@ -199,7 +199,7 @@ class Training:
     weight_decay: float = 0.1
 
 
-def adamw(model: GPT, training: Training) -> list[torch.optim.Optimizer]:
+def adamw(model: GPT, training: TrainingSchedule) -> list[torch.optim.Optimizer]:
     """AdamW; the norms' scales are not decayed."""
     matrices = [parameter for parameter in model.parameters() if parameter.dim() == 2]
     scales = [parameter for parameter in model.parameters() if parameter.dim() < 2]
@@ -210,9 +210,9 @@ def adamw(model: GPT, training: Training) -> list[torch.optim.Optimizer]:
 def train(
     model: GPT,
     tokens: Sequence[int],
-    training: Training,
+    training: TrainingSchedule,
     progress: Callable[[int, int, float], None] | None = None,
-    optimizers: Callable[[GPT, Training], Sequence[torch.optim.Optimizer]] = adamw,
+    optimizers: Callable[[GPT, TrainingSchedule], Sequence[torch.optim.Optimizer]] = adamw,
 ) -> list[float]:
     """Train on `tokens` once, in order, cut into sequences of the model's context; the loss (nats) of every step.
 

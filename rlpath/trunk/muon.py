@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rlpath.trunk.gpt import GPT, Shape, Training, adamw, token_stream, tokenizer_for, train
+from rlpath.trunk.gpt import GPT, Shape, TrainingSchedule, adamw, token_stream, tokenizer_for, train
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
@@ -76,7 +76,7 @@ class Muon(torch.optim.Optimizer):
                 weight.add_(update, alpha=-rate * math.sqrt(max(1, rows / columns)))
 
 
-def muon(model: GPT, training: Training) -> list[torch.optim.Optimizer]:
+def muon(model: GPT, training: TrainingSchedule) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the blocks, at ten times the learning rate; AdamW for the rest."""
     inside = [p for name, p in model.named_parameters() if name.startswith("blocks.") and p.dim() == 2]
     others = [p for p in model.parameters() if all(p is not matrix for matrix in inside)]
@@ -96,7 +96,9 @@ def held_out_loss(model: GPT, tokens: Sequence[int]) -> float:
     return F.cross_entropy(logits.flatten(0, 1), used[1:]).item()
 
 
-def steps_in(seconds: float, tokens: Sequence[int], shape: Shape, training: Training, optimizers: Optimizers) -> int:
+def steps_in(
+    seconds: float, tokens: Sequence[int], shape: Shape, training: TrainingSchedule, optimizers: Optimizers
+) -> int:
     """Training steps that fit into a time, from the time of ten steps after one to warm up."""
     batch = training.batch * shape.context
     model = GPT(shape)
@@ -106,7 +108,7 @@ def steps_in(seconds: float, tokens: Sequence[int], shape: Shape, training: Trai
     return max(1, int(10 * seconds / (time.perf_counter() - start)))
 
 
-Optimizers = Callable[[GPT, Training], Sequence[torch.optim.Optimizer]]
+Optimizers = Callable[[GPT, TrainingSchedule], Sequence[torch.optim.Optimizer]]
 
 
 def main() -> None:
@@ -123,7 +125,7 @@ def main() -> None:
     shape = Shape(vocabulary=1024, context=128)
     for name, optimizers in (("AdamW", adamw), ("Muon", muon)):
         for rate in (1e-3, 3e-3):
-            training = Training(learning_rate=rate)
+            training = TrainingSchedule(learning_rate=rate)
             steps = steps_in(60 * arguments.minutes, training_tokens, shape, training, optimizers)
             needed = steps * training.batch * shape.context + 1
             tokens = (training_tokens * (1 + needed // len(training_tokens)))[:needed]

@@ -46,7 +46,8 @@ API = {
 def pages() -> list[Path]:
     """Every Markdown file of the repository that belongs to the site, links in rlpath/ not followed."""
     listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [ROOT / line for line in listed.splitlines() if not line.startswith((".github", "tests/"))]
+    files = [ROOT / line for line in listed.splitlines() if not line.startswith((".github", "tests/"))]
+    return [file for file in files if file.is_file()]
 
 
 def line_of(file: str, code: str) -> int:
@@ -83,6 +84,7 @@ def copy_pages() -> None:
         target = DOCS / page.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
+    shutil.copy(Path(__file__).with_name("site.css"), DOCS / "site.css")
     for folder in ("recipes/figures", "recipes/reports"):
         for file in (ROOT / folder).iterdir():
             if file.suffix in KEPT:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from peft import LoraConfig, get_peft_model
 
-from rlpath.cli.estimate import ACTIVATIONS, SHAPES, Rates, Shape, memory, minutes, rates, shape_of
+from rlpath.cli.estimate import ACTIVATIONS, SHAPES, ModelShape, Rates, memory, minutes, rates, shape_of
 from rlpath.runs.hardware import GIB, Gpu, Hardware
 
 
@@ -28,7 +28,7 @@ class Settings:
     eval_samples: int = 8
 
 
-TINY = Shape(hidden=4, intermediate=8, layers=2, heads=2, kv_heads=1, vocabulary=10)
+TINY = ModelShape(hidden=4, intermediate=8, layers=2, heads=2, kv_heads=1, vocabulary=10)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rlpath.cli.main import run as rlpath
-from rlpath.cli.sweep.plan import Plan, as_flag, group, label_of, read_grid
+from rlpath.cli.sweep.plan import SweepPlan, as_flag, group, label_of, read_grid
 from rlpath.cli.sweep.search import read_fields
 from rlpath.core.errors import InputError
 from rlpath.core.files import lock
@@ -148,7 +148,7 @@ def test_batched_seeds_share_a_process(recipe: Path, capsys: pytest.CaptureFixtu
 def test_batches_keep_every_core_at_work(tmp_path: Path) -> None:
     """One setting of five seeds on two cores: two processes; three settings: one each."""
     for points, sizes in ((({"lr": "1"},), [2, 3]), (({"lr": "1"}, {"lr": "2"}, {"lr": "3"}), [5, 5, 5])):
-        plan = Plan(tmp_path / "toy.py", points, ("--batched",), tuple(range(5)))
+        plan = SweepPlan(tmp_path / "toy.py", points, ("--batched",), tuple(range(5)))
         assert [len(tasks) for tasks in group(plan.tasks(tmp_path, {"lr"}), 2).values()] == sizes
 
 
@@ -247,7 +247,7 @@ def test_what_cannot_be_swept(tmp_path: Path, recipe: Path) -> None:
     (tmp_path / "other.py").write_text("import argparse; argparse.ArgumentParser().parse_args()")
     with pytest.raises(InputError, match="its --help gives no --seed and --root"):
         sweep(tmp_path / "other.py")
-    folder = tmp_path / "runs" / "sweeps" / Plan(recipe, ({},), (), (0,)).key
+    folder = tmp_path / "runs" / "sweeps" / SweepPlan(recipe, ({},), (), (0,)).key
     folder.mkdir(parents=True)
     with lock(folder / ".lock"), pytest.raises(InputError, match="is being run by process"):
         sweep(recipe, "--seeds", "1")

@@ -41,7 +41,7 @@ class Edited(SourceLoader):
 
 
 def load_ppo(monkeypatch: pytest.MonkeyPatch, edited: str = "", old: str = "", new: str = "") -> Any:
-    """PPO and what it is made of, afresh, with `old` replaced by `new` in the module `edited`."""
+    """PPO and what it is made of, again, with `old` replaced by `new` in the module `edited`."""
     module = ModuleType("none")
     for name in (NETWORKS, PPO):
         found = find_spec(name)
@@ -350,7 +350,7 @@ TABLE: list[tuple[Check, str, list[tuple[str, str, str]]]] = [
         advantages_are_normalized,
         PPO,
         [
-            ("advantages are not centerd", "(advantage - advantage.mean()) /", "advantage /"),
+            ("advantages are not centered", "(advantage - advantage.mean()) /", "advantage /"),
             ("their deviation is the biased one", "advantage.std() +", "advantage.std(correction=0) +"),
         ],
     ),

@@ -212,7 +212,7 @@ def test_dqn_is_random_before_learning_if_told(random_start: bool, monkeypatch: 
     assert actions.mean() == pytest.approx(0.5, abs=0.1) if random_start else len(set(actions)) == 1
 
 
-def test_a_dueling_network_is_value_plus_centerd_advantage() -> None:
+def test_a_dueling_network_is_value_plus_centered_advantage() -> None:
     """Its mean over actions is V, and its best action that of the advantages alone, which is what acts."""
     network = dqn.QNetwork(4, 3, dqn.Args(dueling=True, hidden=(8, 6)), torch.Generator().manual_seed(0))
     obs = torch.randn(5, 4, generator=torch.Generator().manual_seed(1))

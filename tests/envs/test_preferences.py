@@ -12,7 +12,7 @@ import pytest
 from rlpath.core.errors import InputError, Unreachable
 from rlpath.core.types import Preference, Turn
 from rlpath.envs.conversations import demonstration_of
-from rlpath.envs.preferences import one_side, pairs_of_judged, read_preferences
+from rlpath.envs.preferences import one_side, pairs_of_verified, read_preferences
 from rlpath.evals.measure.preferences import LLMBAR_PARTS, dialogue, human_preferences, llmbar
 
 needs_data = pytest.mark.skipif("RLPATH_DATA" not in os.environ, reason="RLPATH_DATA is not set")
@@ -164,11 +164,11 @@ def test_a_verifier_s_pairs_are_a_correct_against_a_wrong_answer() -> None:
         ("4", "truncated"),
         ("", "wrong"),
     )
-    made = pairs_of_judged([*rows, *judged("2+2", ("5", "wrong"))])
+    made = pairs_of_verified([*rows, *judged("2+2", ("5", "wrong"))])
 
     assert [(p.chosen, p.rejected) for p in made] in ([("2", "3"), ("2", "hm")], [("2", "hm"), ("2", "3")])
     assert made[0].prompt == (Turn("user", "1+1?"),)
-    assert len(pairs_of_judged(rows, per_prompt=1)) == 1
+    assert len(pairs_of_verified(rows, per_prompt=1)) == 1
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_verifier_s_pairs_are_a_correct_against_a_wrong_answer() -> None:
 def test_one_sided_samples_are_refused(rows: list[dict[str, str]], words: str) -> None:
     """All correct, all wrong, or never both of one prompt: one sentence that says which."""
     with pytest.raises(InputError, match=f"one-sided.*{words}"):
-        pairs_of_judged(rows)
+        pairs_of_verified(rows)
 
 
 def test_a_transcript_becomes_turns() -> None:

@@ -15,11 +15,11 @@ from rlpath.core.errors import InputError
 from rlpath.evals.contamination import error_rates
 from rlpath.evals.contamination.lab import run as lab
 from rlpath.evals.contamination.lab.blind import blind_scores
-from rlpath.evals.contamination.lab.corpus import Plan, build
-from rlpath.evals.contamination.lab.measure import BLIND, Measured
+from rlpath.evals.contamination.lab.corpus import PlantingPlan, build
+from rlpath.evals.contamination.lab.measure import BLIND, SeedScores
 from rlpath.evals.contamination.lab.outcome import BESIDE, rates
 from rlpath.evals.contamination.membership import auc
-from rlpath.trunk.gpt import END, GPT, Shape, Training, token_stream, tokenizer_for, train
+from rlpath.trunk.gpt import END, GPT, Shape, TrainingSchedule, token_stream, tokenizer_for, train
 
 SHAPE = Shape(vocabulary=50, width=32, layers=2, heads=4, hidden=48, context=24)
 needs_data = pytest.mark.skipif(
@@ -90,14 +90,14 @@ def test_training_learns_and_is_fixed_by_the_seed() -> None:
     runs = []
     for seed in (0, 0, 1):
         model = GPT(SHAPE, seed)
-        losses = train(model, tokens, Training(batch=4, learning_rate=1e-2, warmup=5))
+        losses = train(model, tokens, TrainingSchedule(batch=4, learning_rate=1e-2, warmup=5))
         runs.append((losses, model.embedding.weight))
     assert runs[0][0][0] > 3.5 and runs[0][0][-1] < 0.2
     assert runs[0][0] == runs[1][0] and torch.equal(runs[0][1], runs[1][1])
     assert runs[0][0] != runs[2][0]
 
 
-PLAN = Plan(
+PLAN = PlantingPlan(
     exposures=(1, 3),
     each=2,
     unseen=10,
@@ -164,7 +164,7 @@ def test_the_blind_baseline_is_at_chance_on_a_random_split_and_sees_a_real_diffe
     assert auc(*np.split(blind_scores(seen, texts[30:], 0), [30])) > 0.9
 
 
-def made(seed: int, shift: float) -> Measured:
+def made(seed: int, shift: float) -> SeedScores:
     """Scores by hand: planted items are `shift` above the unseen ones."""
     rng = np.random.default_rng(seed)
     unseen = {"min-k": rng.normal(size=400).tolist()}
@@ -173,7 +173,7 @@ def made(seed: int, shift: float) -> Measured:
     for name, gap in (("verbatim x4", 3.5), ("unseen", 3.0), ("references", 3.0)):
         groups[name]["twin gap"] = (gap + rng.normal(size=400)).tolist()
     p_values = {"exchangeability": {"ordered x4": [0.01, 0.2], "unseen": [0.5, 0.04, 0.6, 0.7]}}
-    return Measured(groups, p_values, {"overlap": {"verbatim x4": [True, True, False], "unseen": [False, True]}})
+    return SeedScores(groups, p_values, {"overlap": {"verbatim x4": [True, True, False], "unseen": [False, True]}})
 
 
 def test_rates_by_hand() -> None:

@@ -12,7 +12,7 @@ from rlpath.core.errors import InputError
 from rlpath.evals.contamination import ngrams
 from rlpath.evals.contamination.benchmarks import Benchmark, Item
 from rlpath.evals.contamination.documents import Document
-from rlpath.evals.contamination.overlap import Overlap, Rule, check_overlap
+from rlpath.evals.contamination.overlap import CopyRule, Overlap, check_overlap
 from rlpath.evals.contamination.words import hash_words, ngram_hashes, normal_bytes, with_letter, words
 
 VOCABULARY = [f"{first}{second}{third}" for first in "bdfgk" for second in "aeiou" for third in ("", "l", "stringlong")]
@@ -23,7 +23,7 @@ def prose(seed: int, count: int) -> str:
     return " ".join(random.Random(seed).choices(VOCABULARY, k=count))
 
 
-def overlap(texts: list[str], items: list[Item], rule: Rule | None = None) -> Overlap:
+def overlap(texts: list[str], items: list[Item], rule: CopyRule | None = None) -> Overlap:
     documents = [Document(Path("train.jsonl"), line, text) for line, text in enumerate(texts, start=1)]
     return check_overlap(documents, [Benchmark("made", tuple(items), "here")], rule)
 
@@ -84,13 +84,13 @@ def test_the_rule_at_its_edges() -> None:
     items = [Item("long", " ".join(long))]
     assert overlap([" ".join(long[20:33])], items).copied == 1
     assert overlap([" ".join(long[20:32])], items).copied == 0
-    assert overlap([" ".join(long[20:32])], items, Rule(n=12)).copied == 1
+    assert overlap([" ".join(long[20:32])], items, CopyRule(n=12)).copied == 1
     short = [Item("short", " ".join(long[:12]))]
     assert overlap([" ".join(long[:8])], short).copied == 0
     assert overlap([" ".join(long[:12])], short).copied == 1
     for n, coverage in ((7, 0.5), (13, 0.0), (13, 1.1)):
         with pytest.raises(InputError, match="must"):
-            Rule(n, coverage)
+            CopyRule(n, coverage)
 
 
 def test_words_of_the_prompt_are_not_content() -> None:
@@ -145,7 +145,7 @@ def test_every_planted_copy_is_found_and_nothing_else(block: int, monkeypatch: p
         kept = [word if rng.random() < 0.93 else "changed" for word in items[i].question.split()]
         texts[i] = f"{prose(3000 + i, 10)} {' '.join(kept)} {prose(4000 + i, 10)}"
         expected[str(i)] = plain_coverage(words(items[i].question), words(texts[i]))
-    found = overlap(texts, items, Rule(n=8))
+    found = overlap(texts, items, CopyRule(n=8))
 
     hits = {hit.item: hit for hit in found.hits}
     assert {str(i) for i in whole} <= set(hits) <= {str(i) for i in (*whole, *part)}

@@ -167,7 +167,7 @@ def test_one_model_alone(tmp_path: Path, tiny_folder: Path) -> None:
 
 
 def test_a_model_against_itself(tmp_path: Path, digit_folder: Path) -> None:
-    """Drawn anew, compared as any other: the greedy answers agree, and nothing is claimed."""
+    """Drawn again, compared as any other: the greedy answers agree, and nothing is claimed."""
     plan = replace(PLAN, size=None, samples=4)
     model = str(digit_folder)
     result = run_suite([model], [model], ["arithmetic"], out=tmp_path, plan=replace(plan, size=40), cache=tmp_path)
@@ -307,3 +307,37 @@ def test_an_endpoint_that_does_not_answer(server: str, tmp_path: Path, monkeypat
     template: Template = task.template("likelihood")
     with pytest.raises(InputError, match="an endpoint does not give"):
         run_tasks(resolve_subject(f"{server}#good"), [(task, template)], PLAN, cache=tmp_path)
+
+
+# Environments of several turns
+
+
+def test_an_environment_is_a_task_by_its_name(tiny_folder: Path, tmp_path: Path) -> None:
+    """Episodes of held-out problems, the environment's verdict in every reading, cached with its code's hash."""
+    import shutil
+
+    from rlpath.models.chat import CHATML_TOOLS
+
+    model = Path(shutil.copytree(tiny_folder, tmp_path / "model"))
+    (model / "chat_template.jinja").write_text(CHATML_TOOLS)
+    result = run_suite(
+        [str(model)],
+        [],
+        ["number-guessing:7"],
+        out=tmp_path / "out",
+        plan=replace(PLAN, size=3),
+        cache=tmp_path / "cache",
+    )
+
+    (headline,) = result.headlines
+    assert (headline.task, headline.template, headline.problems) == ("number-guessing:7", "episode", 3)
+    assert headline.strict == headline.flexible == headline.ours
+    assert headline.truncated == 1.0
+    (facts,) = (tmp_path / "cache" / "evaluations").glob("*.json")
+    assert json.loads(facts.read_text())["environment"].startswith("NumberGuessing ")
+    with pytest.raises(InputError, match="'guesswork'"):
+        find_task("guesswork")
+    with pytest.raises(InputError, match="leaves out the calls"):
+        run_suite(
+            [str(tiny_folder)], [], ["number-guessing:7"], out=tmp_path / "no", plan=PLAN, cache=tmp_path / "cache"
+        )

@@ -10,7 +10,7 @@ import pytest
 from rlpath.core.stats import t_cdf
 from rlpath.core.types import Decoding, Status
 from rlpath.evals.measure.evaluation import Evaluation, Protocol, Sample
-from rlpath.evals.stress.probes import Change, changes, probe, probes, probes_table
+from rlpath.evals.stress.probes import Perturbation, changes, probe, probes, probes_table
 from rlpath.evals.stress.variants import PLAIN_TEXT, STORIES_TASK
 from rlpath.evals.suite.harness import Plan, TaskRun
 from rlpath.evals.suite.result import SuiteResult, read_result
@@ -38,7 +38,7 @@ def test_stories_lose_by_hand() -> None:
     # Tellings come story by story, so that item i and item i + 30 are of one story.
     before = [index % 30 < 15 for index in range(60)]
     after = [index % 30 < 7 for index in range(60)]
-    found = probe("nobody", Change("lost", "by hand"), [answered(before)], [answered(after)])
+    found = probe("nobody", Perturbation("lost", "by hand"), [answered(before)], [answered(after)])
     assert (found.items, found.clusters) == (60, 30)
     assert found.original.estimate == 0.5
     assert found.changed.estimate == pytest.approx(14 / 60)
@@ -56,7 +56,7 @@ def test_stories_lose_by_hand() -> None:
 def test_training_seeds_are_averaged() -> None:
     """One seed that loses ten stories of 30 and one that loses none: half the loss, and an interval over two seeds."""
     whole, less = [True] * 30, [index >= 10 for index in range(30)]
-    found = probe("two", Change("lost", "by hand"), [answered(whole)] * 2, [answered(whole), answered(less)])
+    found = probe("two", Perturbation("lost", "by hand"), [answered(whole)] * 2, [answered(whole), answered(less)])
     assert found.changed.estimate == pytest.approx(25 / 30)
     assert found.difference.estimate == pytest.approx(-1 / 6)
     assert found.difference.low == -1
@@ -65,7 +65,7 @@ def test_training_seeds_are_averaged() -> None:
 
 
 def test_which_changes_fit() -> None:
-    """Stories are told anew; other tasks of numbers are not; solved examples leave their format as it is."""
+    """Stories are told again; other tasks of numbers are not; solved examples leave their format as it is."""
     stories = [change.name for change in changes(STORIES_TASK, STORIES_TASK.templates[0])]
     assert stories == ["other numbers", "other names", "irrelevant sentence", *FORMATS]
     svamp = TASKS["svamp"]

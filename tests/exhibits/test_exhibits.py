@@ -12,16 +12,16 @@ import torch
 
 from rlpath.core.types import Problem, ProblemSet
 from rlpath.exhibits.overoptimization import BestOf, best_of_n, overoptimization_section
-from rlpath.exhibits.reward_hacking import Arm, Curve, Exhibit, finding, hacked, read_curve, write_exhibit
+from rlpath.exhibits.reward_hacking import Arm, Exhibit, RewardCurve, finding, hacked, read_curve, write_exhibit
 from rlpath.posttrain.settings import GRPOSettings
 from rlpath.rewards import NumberVerifier
 from rlpath.rewards.combine.flawed import ContainsVerifier
 from rlpath.runs.run_folder import RunFolder
 
 
-def curve(proxy: list[float], true: list[float]) -> Curve:
+def curve(proxy: list[float], true: list[float]) -> RewardCurve:
     steps = list(range(1, len(proxy) + 1))
-    return Curve(steps, proxy, true, [10.0] * len(proxy), [0.1 * step for step in steps])
+    return RewardCurve(steps, proxy, true, [10.0] * len(proxy), [0.1 * step for step in steps])
 
 
 UP, DOWN, FLAT = [0.1, 0.1, 0.2, 0.8, 0.9, 0.9], [0.3, 0.3, 0.3, 0.1, 0.1, 0.1], [0.2] * 6

@@ -13,7 +13,7 @@ from rlpath.core.errors import InputError
 from rlpath.core.types import Completion, Decoding, ProblemSet
 from rlpath.envs.arithmetic import arithmetic
 from rlpath.evals.measure.evaluation import evaluate
-from rlpath.exhibits.ladder_page import BASE, Stage, rows, start_mismatches, write_ladder
+from rlpath.exhibits.ladder_page import BASE, StageRuns, rows, start_mismatches, write_ladder
 
 PROBLEMS = arithmetic("validation", "add-1x2", size=20)
 GREEDY = Decoding(8, temperature=0.0)
@@ -45,16 +45,20 @@ def run(folder: Path, before: int, after: int, tokens: int = 0) -> Path:
 
 
 @pytest.fixture
-def stages(tmp_path: Path) -> list[Stage]:
+def stages(tmp_path: Path) -> list[StageRuns]:
     """Two seeds: the base knows 2 and 2 of 20, SFT 10 and 12, GRPO 20 and 18, DPO what SFT knew."""
     sft = tuple(run(tmp_path / f"sft{i}", 2, after) for i, after in enumerate((10, 12)))
     grpo = tuple(run(tmp_path / f"grpo{i}", *known, tokens=50) for i, known in enumerate(((10, 20), (12, 18))))
     dpo = tuple(run(tmp_path / f"dpo{i}", known, known, tokens=100) for i, known in enumerate((10, 12)))
     times = (1.0, 3.0)
-    return [Stage("sft", BASE, sft, times), Stage("dpo", "sft", dpo, times), Stage("grpo", "sft", grpo, times)]
+    return [
+        StageRuns("sft", BASE, sft, times),
+        StageRuns("dpo", "sft", dpo, times),
+        StageRuns("grpo", "sft", grpo, times),
+    ]
 
 
-def test_levels_and_differences(stages: list[Stage]) -> None:
+def test_levels_and_differences(stages: list[StageRuns]) -> None:
     """Base 10 %, SFT 55 %, GRPO 95 %: +45 and +40 points over their starts; DPO +0 with p = 1; 50 tokens, 2 minutes."""
     base, sft, dpo, grpo = rows(stages)
 
@@ -77,7 +81,7 @@ def test_levels_and_differences(stages: list[Stage]) -> None:
     assert grpo.minutes == 2.0
 
 
-def test_the_table_is_written_three_times(stages: list[Stage], tmp_path: Path) -> None:
+def test_the_table_is_written_three_times(stages: list[StageRuns], tmp_path: Path) -> None:
     """Markdown, JSON and a page with a plot; every seed is shown; no seam is open."""
     report = write_ladder(tmp_path, {"sums": stages}, ["sums: shown 3 solutions"])
 
@@ -91,16 +95,16 @@ def test_the_table_is_written_three_times(stages: list[Stage], tmp_path: Path) -
     assert start_mismatches(stages) == []
 
 
-def test_a_start_mismatch_is_reported(stages: list[Stage], tmp_path: Path) -> None:
+def test_a_start_mismatch_is_reported(stages: list[StageRuns], tmp_path: Path) -> None:
     """A stage whose model did not answer at first as its start did at last was not started from it."""
-    other = Stage("dpo", "sft", (run(tmp_path / "x", 3, 3), stages[1].runs[1]), (1.0, 1.0))
+    other = StageRuns("dpo", "sft", (run(tmp_path / "x", 3, 3), stages[1].runs[1]), (1.0, 1.0))
 
     (sentence,) = start_mismatches([stages[0], other])
 
     assert sentence.startswith("dpo, run 0: 21 of 60 answers before training differ from those of sft")
 
 
-def test_what_is_missing_is_named(stages: list[Stage]) -> None:
+def test_what_is_missing_is_named(stages: list[StageRuns]) -> None:
     """A stage without its evaluation."""
     (stages[1].runs[0] / "evaluations" / "after.jsonl").unlink()
 

@@ -18,7 +18,7 @@ from rlpath.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "recipes/README.md", "rewards/README.md"]
-PAGES += ["evals/contamination/README.md", "rlpath/posttrain/README.md", "rlpath/deep/README.md"]
+PAGES += ["envs/README.md", "evals/contamination/README.md", "rlpath/posttrain/README.md", "rlpath/deep/README.md"]
 VERIFIERS = sorted(module.name for module in pkgutil.walk_packages(rlpath.rewards.__path__, "rlpath.rewards."))
 
 

@@ -19,14 +19,16 @@ BRITISH = (
     r"|visual|stabil|synchron|linear|author|custom)is(?:e|es|ed|er|ers|ing|ation|ations)\b"
     r"|(?:col|fav|flav|hon|lab|neighb|behavi|arm|rig|vig|rum|hum|endeav)our"
     r"|\bgrey|centre|\bcentring|\b(?:un)?(?:re)?learnt\b|label(?:led|ling)|signalled|cancelled|modell(?:ed|ing)|travell"
-    r"|analysed|licence|practis(?:e|ing)|judgement|artefact|defence|offence|catalogue|whilst|amongst|fulfils?\b|sceptic"
+    r"|centerd|analysed|licence|practis(?:e|ing)|judgement|artefact|defence|offence|catalogue|whilst|amongst|fulfils?\b|sceptic"
 )
 COINED = {
     r"\bpaid for / wanted\b": "proxy reward, true reward",
     r"\bdear(?:er|est)?\b|\bprice of (?:a nat|leaving|divergence|the KL)|\bis paid for\b": "KL coefficient β",
     r"\blikeliest_action\b|\bbounded_action\b|\bstandardi[sz]ed_advantages\b": "greedy, clipped, normalized",
     r"\bBegun\b|\bbegin\(recipe|\bjudges\(": "RunContext, start_run, verifiers_of",
-    r"\blikeliest\b": "most probable",
+    r"\blikeli(?:er|est)\b": "more probable, most probable",
+    r"\banew\b|\bafresh\b|\bthereby\b|\bhitherto\b|\bworth while\b": "again, so, until now, worth it",
+    r"\b(?:KL|divergence) price\b|\bprice is (?:fixed|steered)": "KL coefficient β",
     r"\bclass (?:Prompted|Asked|Entered)\b": "TemplatedSampler, TaskRun, ModelEntry",
     r"\bfigure_[A-Z]\b|\b_Careful\b|\bclass Numbered\b|\bthat_fit\b|\bname_base\b": "a name that says what it is",
 }

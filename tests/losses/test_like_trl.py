@@ -373,3 +373,31 @@ def test_sft(tiny_model: Callable[..., Any]) -> None:
     torch.testing.assert_close(ours, theirs)
     torch.testing.assert_close(gradient(ours), gradient(theirs), rtol=1e-4, atol=1e-6)
     assert gradient(losses.sft_loss(model(**inputs).logits, ids, COMPLETION)).abs().sum() > 0.1
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["k1", "k2", "k3"])
+def test_distillation_is_trl_s_reverse_divergence_on_average(kind: Any) -> None:
+    """Over all tokens, as often as the student samples each: the sum over the vocabulary (k2: only its gradient)."""
+    from trl.experimental.gkd.gkd_trainer import GKDTrainer
+
+    teacher = random(1, 1, 7, seed=7)
+    every_token = torch.ones(7, 1)
+
+    def ours(student: torch.Tensor) -> torch.Tensor:
+        logprobs, scored = student.log_softmax(-1)[0, 0, :, None], teacher.log_softmax(-1)[0, 0, :, None]
+        ratio = losses.importance_ratio(logprobs, logprobs.detach(), every_token)
+        shares = logprobs.detach().exp()
+        return losses.distillation_loss(logprobs, scored, ratio, every_token, kind=kind, weights=shares, tokens=1)
+
+    def theirs(student: torch.Tensor) -> torch.Tensor:
+        return GKDTrainer.generalized_jsd_loss(student, teacher, beta=1.0)
+
+    at = random(1, 1, 7, seed=8)
+    if kind != "k2":
+        agree(ours, theirs, at)
+        return
+    mine, other = (
+        torch.autograd.grad(loss(leaf), leaf)[0] for loss in (ours, theirs) for leaf in [at.clone().requires_grad_()]
+    )
+    torch.testing.assert_close(mine, other)

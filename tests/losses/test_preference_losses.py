@@ -48,8 +48,8 @@ def test_bradley_terry_by_hand() -> None:
 
     value(losses.bradley_terry_loss(chosen, rejected), (math.log(4 / 3) + LOG2) / 2)
     value(losses.bradley_terry_loss(chosen, rejected, margin_B=batch(LOG3, 0.0)), LOG2)
-    centerd = losses.bradley_terry_loss(chosen, rejected, centering=0.1)
-    value(centerd, (math.log(4 / 3) + LOG2) / 2 + 0.1 * (LOG3**2 + 4) / 2)
+    centered = losses.bradley_terry_loss(chosen, rejected, centering=0.1)
+    value(centered, (math.log(4 / 3) + LOG2) / 2 + 0.1 * (LOG3**2 + 4) / 2)
 
 
 def test_centering_alone_sees_a_constant() -> None:

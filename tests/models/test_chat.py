@@ -67,7 +67,7 @@ def test_a_template_is_given_by_name_or_file(tmp_path: Path) -> None:
 
     assert read_template("chatml") == CHATML
     assert read_template(str(tmp_path / "mine.jinja")) == "{{ messages }}"
-    with pytest.raises(InputError, match="neither chatml nor a file"):
+    with pytest.raises(InputError, match="neither one of chatml, chatml-tools nor a file"):
         read_template("llama3")
 
 

@@ -11,7 +11,7 @@ import transformers
 from rlpath.core.errors import InputError
 from rlpath.core.types import Decoding
 from rlpath.models.hf_sampler import HFSampler
-from rlpath.posttrain.packing.forward import PACKING_TOLERANCE, as_fp32, install, packing_gap
+from rlpath.posttrain.packing.forward import PACKING_TOLERANCE, as_fp32, packing_gap, patch_packed_forward
 
 SIZES = {
     "vocab_size": 259,
@@ -90,12 +90,12 @@ def test_samples_are_of_the_models_own_distribution(name: str, tiny_tokenizer: A
 def test_what_is_packed_is_right_in_fp32(name: str) -> None:
     """Logit scales are computed, sinks and windows too: 1e-5, at another temperature, and from bf16 weights as well."""
     model = make(name, PLAIN[name])
-    install(model, 0.7)
+    patch_packed_forward(model, 0.7)
     assert packing_gap(model, 250, torch.device("cpu"), 0.7) < 1e-5
 
     narrow = make(name, PLAIN[name]).to(torch.bfloat16)
     before = {key: value.clone() for key, value in narrow.state_dict().items()}
-    install(narrow, 0.7)
+    patch_packed_forward(narrow, 0.7)
     with torch.autocast("cpu", torch.bfloat16):
         assert packing_gap(narrow, 250, torch.device("cpu"), 0.7) < 1e-5
     assert all(torch.equal(value, before[key]) for key, value in narrow.state_dict().items())
@@ -105,7 +105,7 @@ def test_what_is_packed_is_right_in_fp32(name: str) -> None:
 def test_what_the_packed_forward_does_not_compute_is_not_packed(name: str) -> None:
     """Soft caps, states and models without position ids: the gap is beyond the tolerance, and nothing crashes."""
     model = make(name, {**NOT_PACKED, **WITH_STATE}[name])
-    install(model, 1.0)
+    patch_packed_forward(model, 1.0)
     assert packing_gap(model, 250, torch.device("cpu")) > PACKING_TOLERANCE
 
 

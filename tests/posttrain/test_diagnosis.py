@@ -46,7 +46,7 @@ def run(first: dict[str, float], last: dict[str, float]) -> list[dict[str, Any]]
 ILL: dict[str, tuple[dict[str, float], dict[str, float], str]] = {
     "too hard": ({"groups/no_signal": 0.95, "status/correct": 0.0, "reward": 0.0}, {}, "too hard"),
     "too easy": ({"groups/no_signal": 0.95, "status/correct": 0.98, "reward": 0.98}, {}, "too easy"),
-    "truncated": ({"length/truncated": 0.7}, {}, "70 % of the completions were cut"),
+    "truncated": ({"length/truncated": 0.7}, {}, "70 % of the completions were truncated"),
     "no answer": ({"status/no_answer": 0.6}, {}, "found no answer"),
     "undecided": ({"reward/missing": 0.5}, {}, "got no reward"),
     "collapsed": ({"entropy": 0.2}, {"entropy": 0.0}, "entropy collapsed"),
@@ -82,7 +82,7 @@ SETTINGS = GRPOSettings(
 )
 
 
-def judge(status: Callable[[str], Status]) -> Callable[..., Verdict]:
+def verifier_by(status: Callable[[str], Status]) -> Callable[..., Verdict]:
     return lambda completion, gold, **_: Verdict.of(status(completion))
 
 
@@ -107,17 +107,17 @@ def short(completions: list[Any], **_: Any) -> list[float | None]:
 
 
 FATES: dict[str, tuple[dict[str, Any], dict[str, Any], int, str]] = {
-    "too hard": ({}, {"verifier": judge(lambda _: Status.WRONG)}, 3, "too hard (0 % right)"),
-    "too easy": ({}, {"verifier": judge(lambda _: Status.CORRECT)}, 3, "too easy (100 % right)"),
-    "truncated": ({"max_completion_length": 1}, {}, 3, "were cut by the length limit"),
-    "no answer": ({}, {"verifier": judge(lambda _: Status.NO_ANSWER)}, 3, "found no answer"),
-    "undecided": ({}, {"verifier": judge(lambda _: Status.UNDECIDED)}, 3, "got no reward"),
+    "too hard": ({}, {"verifier": verifier_by(lambda _: Status.WRONG)}, 3, "too hard (0 % right)"),
+    "too easy": ({}, {"verifier": verifier_by(lambda _: Status.CORRECT)}, 3, "too easy (100 % right)"),
+    "truncated": ({"max_completion_length": 1}, {}, 3, "were truncated at the length limit"),
+    "no answer": ({}, {"verifier": verifier_by(lambda _: Status.NO_ANSWER)}, 3, "found no answer"),
+    "undecided": ({}, {"verifier": verifier_by(lambda _: Status.UNDECIDED)}, 3, "got no reward"),
     "disagree": ({}, {"stale": True}, 3, "sampler and trainer disagree"),
     "ran away": ({"reward": "random", "beta": 1e-6, "learning_rate": 0.6}, {}, 8, "ran away"),
     "collapsed": ({"temperature": 0.5, "group_size": 8}, {"rewards": [Reward("short", short)],
                   "problems": [Problem("p", "1+1?", "2")]}, 10, "entropy collapsed"),
     "hacked": ({"learning_rate": 0.03}, {"rewards": [Reward("long", long)],
-               "verifier": judge(lambda said: Status.CORRECT if said == "3" else Status.WRONG)}, 12,
+               "verifier": verifier_by(lambda said: Status.CORRECT if said == "3" else Status.WRONG)}, 12,
                "without being right"),
 }  # fmt: skip
 

@@ -131,7 +131,7 @@ def test_dpo_s_pairs_and_its_evaluation_can_have_different_verifiers(
         "same_code": False,
     }
     assert "rewarded by ContainsVerifier" in (run.path / "report.html").read_text()
-    sampled = [json.loads(line) for line in (run.path / "evaluations" / "pairs.jsonl").read_text().splitlines()]
+    sampled = [json.loads(line) for line in (run.path / "evaluations" / "own_samples.jsonl").read_text().splitlines()]
     assert {row["reason"] for row in sampled} <= {"it occurs", "it does not occur", "nothing is said"}
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from rlpath.posttrain.packing.forward import attention_window, completion_logprobs, install, packing_gap
+from rlpath.posttrain.packing.forward import attention_window, completion_logprobs, packing_gap, patch_packed_forward
 
 FAMILIES = ("llama", "qwen2", "qwen3")
 Batch = dict[str, torch.Tensor]
@@ -52,7 +52,7 @@ def one_at_a_time(model: Any, batch: Batch, temperature: float = 1.0) -> tuple[t
 def test_packed_equals_one_at_a_time(tiny_model: Callable[..., Any], family: str, share: int) -> None:
     """Ragged prompts and completions, several groups in a row, one to all completions sharing their prompt: 1e-5."""
     model, batch = tiny_model(family), ragged_batch()
-    install(model, temperature=0.8)
+    patch_packed_forward(model, temperature=0.8)
 
     with torch.no_grad():
         logprobs, entropy = completion_logprobs(model, batch, share)
@@ -76,7 +76,7 @@ def test_gradients_equal_those_of_one_at_a_time(tiny_model: Callable[..., Any], 
             torch.manual_seed(5)
             models.append(get_peft_model(model, config))
         plain, packed = models
-    install(packed.get_base_model() if trained == "lora" else packed, temperature=1.0)
+    patch_packed_forward(packed.get_base_model() if trained == "lora" else packed, temperature=1.0)
     upstream = torch.linspace(-1, 1, batch["completion_ids"].numel()).view(batch["completion_ids"].shape)
 
     (one_at_a_time(plain, batch)[0] * upstream).sum().backward()
@@ -94,7 +94,7 @@ def test_any_other_call_is_as_before(tiny_model: Callable[..., Any]) -> None:
     model, ids = tiny_model(), torch.arange(3, 10)[None]
     with torch.no_grad():
         before = model(input_ids=ids).logits
-        install(model, 1.0)
+        patch_packed_forward(model, 1.0)
         after = model(input_ids=ids).logits
     assert torch.equal(before, after)
 
@@ -103,7 +103,7 @@ def test_the_gap_is_rounding_alone_where_packing_holds(tiny_model: Callable[...,
     """Below 1e-5 in fp32, and below the trainer's tolerance of 0.15 under bf16 autocast."""
     for family in FAMILIES:
         model = tiny_model(family)
-        install(model, temperature=0.7)
+        patch_packed_forward(model, temperature=0.7)
         assert packing_gap(model, 250, torch.device("cpu"), 0.7) < 1e-5
         with torch.autocast("cpu", torch.bfloat16):
             assert packing_gap(model, 250, torch.device("cpu"), 0.7) < 0.15
@@ -112,7 +112,7 @@ def test_the_gap_is_rounding_alone_where_packing_holds(tiny_model: Callable[...,
 def test_a_sliding_window_is_caught(tiny_model: Callable[..., Any]) -> None:
     """A window shorter than the sequence is dropped by the block mask: the gap shows it, the window names its limit."""
     model = tiny_model("mistral", sliding_window=3)
-    install(model, 1.0)
+    patch_packed_forward(model, 1.0)
 
     assert packing_gap(model, 250, torch.device("cpu")) > 0.15
     assert attention_window(model) == 3
@@ -124,11 +124,11 @@ def test_a_treated_logit_is_caught(tiny_model: Callable[..., Any]) -> None:
     """A bias on the output matrix, and an adapter on it, are outside what the packed forward computes."""
     biased = tiny_model(tie_word_embeddings=False)
     biased.lm_head.bias = torch.nn.Parameter(torch.linspace(-3, 3, 259))
-    install(biased, 1.0)
+    patch_packed_forward(biased, 1.0)
     assert packing_gap(biased, 250, torch.device("cpu")) > 0.15
 
     adapted = get_peft_model(
         tiny_model(tie_word_embeddings=False), LoraConfig(r=2, target_modules=["lm_head"], task_type="CAUSAL_LM")
     ).get_base_model()
-    install(adapted, 1.0)
+    patch_packed_forward(adapted, 1.0)
     assert packing_gap(adapted, 250, torch.device("cpu")) == math.inf

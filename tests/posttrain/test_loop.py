@@ -496,8 +496,8 @@ def no_clip(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_temperature(patch: pytest.MonkeyPatch) -> None:
-    right = policy_model_module.install
-    patch.setattr(policy_model_module, "install", lambda model, temperature, **k: right(model, 1.0, **k))
+    right = policy_model_module.patch_packed_forward
+    patch.setattr(policy_model_module, "patch_packed_forward", lambda model, temperature, **k: right(model, 1.0, **k))
 
 
 def old_policy_forgotten(patch: pytest.MonkeyPatch) -> None:

@@ -16,14 +16,14 @@ from peft import LoraConfig, PeftModel, get_peft_model
 import rlpath.posttrain.all_processes as all_processes_module
 import rlpath.posttrain.loop as loop_module
 import rlpath.posttrain.policy_model as policy_model_module
-import rlpath.posttrain.ppo as ppo_module
+import rlpath.posttrain.ppo_rlhf as ppo_module
 from rlpath import losses
 from rlpath.core.errors import InputError
 from rlpath.core.types import Completion, Decoding, Problem, Status, Verdict
 from rlpath.models.hf_sampler import HFSampler
 from rlpath.models.load import load_model, load_tokenizer
 from rlpath.posttrain.loop import OnPolicyTrainer
-from rlpath.posttrain.ppo import explained_variance, next_kl_coefficient, token_rewards
+from rlpath.posttrain.ppo_rlhf import explained_variance, next_kl_coefficient, token_rewards
 from rlpath.posttrain.settings import PPOSettings
 from rlpath.posttrain.verify import Reward
 
@@ -121,7 +121,7 @@ def test_the_score_comes_last_and_every_token_pays_for_its_divergence() -> None:
     ("kl", "target", "expected"),
     [(3.3, 3.0, 1.01), (2.7, 3.0, 0.99), (30.0, 3.0, 1.02), (0.0, 3.0, 0.98), (-5.0, 3.0, 0.98), (30.0, None, 1.0)],
 )
-def test_the_price_follows_its_target(kl: float, target: float | None, expected: float) -> None:
+def test_the_kl_coefficient_follows_its_target(kl: float, target: float | None, expected: float) -> None:
     """A tenth of the relative error, which counts as at most 20 %."""
     assert next_kl_coefficient(0.5, kl, target) == pytest.approx(0.5 * expected)
 
@@ -144,10 +144,10 @@ def test_every_detail_is_marked_where_it_happens() -> None:
     """The numbers of the list at the top of the file stand beside the code, none without the other."""
     listing, code = Path(str(ppo_module.__file__)).read_text().split('"""', 2)[1:]
     code += "".join(Path(str(module.__file__)).read_text() for module in (policy_model_module, loop_module))
-    listed = set(re.findall(r"^ ?\((\d+)\)", listing, re.M))
+    listed = set(re.findall(r"^ ?(\d+)\. ", listing, re.M))
 
     assert len(listed) == 10
-    assert listed == set(re.findall(r"#.*\((\d+)\)", code))
+    assert listed == set(re.findall(r"# detail (\d+)", code))
 
 
 # The update is the tested losses

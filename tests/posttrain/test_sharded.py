@@ -17,7 +17,7 @@ from peft import LoraConfig, get_peft_model
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from rlpath.models.load import load_model
-from rlpath.posttrain.packing.forward import completion_logprobs, install
+from rlpath.posttrain.packing.forward import completion_logprobs, patch_packed_forward
 from rlpath.models.weights import sampler_weights
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def policy(lora, mesh):
         torch.manual_seed(5)
         config = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
         model = get_peft_model(base, config)
-    install(base, 1.0)
+    patch_packed_forward(base, 1.0)
     if mesh is not None:
         for layer in base.model.layers:
             fully_shard(layer, mesh=mesh)

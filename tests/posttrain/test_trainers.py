@@ -22,7 +22,7 @@ from trl.trainer.sft_trainer import SFTTrainer as TRLSFTTrainer
 import rlpath.posttrain.packing.pooled
 import rlpath.posttrain.trainers
 from rlpath.core.errors import InputError
-from rlpath.posttrain.packing.labeled import base_of
+from rlpath.posttrain.packing.forward import without_adapter
 from rlpath.posttrain.scores import answer_logprobs, rewards
 from rlpath.posttrain.tokens import TokenPair, TokenRow, dpo_row, reward_row, sft_row
 from rlpath.posttrain.trainers import DPOTrainer, RewardTrainer, SFTTrainer
@@ -231,7 +231,9 @@ def test_a_model_that_cannot_be_packed_gets_trl_s_forward(
     monkeypatch.setattr("rlpath.posttrain.packing.labeled.packing_gap", lambda *_: gap)
     trainer = our_sft(tiny_model(), tiny_tokenizer, tmp_path)
     called = []
-    monkeypatch.setattr("rlpath.posttrain.packing.labeled.pack", lambda *_: called.append(1) or pytest.fail("packed"))
+    monkeypatch.setattr(
+        "rlpath.posttrain.packing.labeled.pack_padded", lambda *_: called.append(1) or pytest.fail("packed")
+    )
 
     assert trainer.packs is (gap == 0)
     if gap:
@@ -243,7 +245,7 @@ def test_a_model_that_cannot_be_packed_gets_trl_s_forward(
 
 def poison(trainer: Any, token: int) -> None:
     """Make every logit after `token` not a number."""
-    table = base_of(trainer.accelerator.unwrap_model(trainer.model)).get_input_embeddings()
+    table = without_adapter(trainer.accelerator.unwrap_model(trainer.model)).get_input_embeddings()
     table.weight.data[token] = float("nan")
 
 
@@ -281,7 +283,7 @@ def test_a_loss_that_is_not_finite_is_blamed_on_its_example(
 def test_diverged_weights_are_called_that(tiny_model: Callable[..., Any], tiny_tokenizer: Any, tmp_path: Path) -> None:
     """Where every example alone has no finite loss, no example is to blame."""
     trainer = our_sft(tiny_model(), tiny_tokenizer, tmp_path)
-    base_of(trainer.accelerator.unwrap_model(trainer.model)).model.norm.weight.data[0] = float("inf")
+    without_adapter(trainer.accelerator.unwrap_model(trainer.model)).model.norm.weight.data[0] = float("inf")
 
     with pytest.raises(InputError, match=r"for every example of the step \(first example-0\), so the weights"):
         train(trainer)

@@ -26,12 +26,15 @@ from rlpath.evals.report.card import write_card
 from rlpath.models.load import load_model, load_tokenizer, pad_stands_in, resolve_model
 from rlpath.models.vllm_sampler import vllm_installed
 from rlpath.models.weights import sampler_weights
+from rlpath.posttrain.rejection import accepted_answers
 from rlpath.rewards.combine.reward_model import RewardModelReward
 from rlpath.runs.run_folder import RunRecord, read_run
+from tests.house.test_pages import unexplained
 
 ROOT = Path(__file__).parents[2]
-SFT, CHAT, DPO, REWARD, LADDER = (
-    str(ROOT / "recipes" / f"{name}.py") for name in ("sft_gsm8k", "sft_chat", "dpo", "reward_model", "ladder")
+SFT, CHAT, DPO, REJECTION, REWARD, LADDER = (
+    str(ROOT / "recipes" / f"{name}.py")
+    for name in ("sft_gsm8k", "sft_chat", "dpo", "rejection_sampling", "reward_model", "ladder")
 )
 Launch = Callable[..., Any]
 SMOKE = ("--smoke", "--data", "arithmetic:add-1", "--steps", "4", "--learning-rate", "0.01")
@@ -53,7 +56,7 @@ def only_run(root: Path, recipe: str) -> RunRecord:
 
 def contents(run: RunRecord) -> dict[str, Any]:
     """All that a run found, without times."""
-    files = ("findings.json", "evaluations/before.jsonl", "evaluations/after.jsonl", "evaluations/pairs.jsonl")
+    files = ("findings.json", "evaluations/before.jsonl", "evaluations/after.jsonl", "evaluations/own_samples.jsonl")
     found: dict[str, Any] = {n: (run.path / n).read_text() for n in files if (run.path / n).exists()}
     found["adapter"] = (run.path / "model" / "adapter_model.safetensors").read_bytes()
     drop = ("wall_s", "seconds/step")
@@ -76,6 +79,7 @@ def test_sft_leaves_everything_it_should(sft: RunRecord, digit_folder: Path) -> 
     """Four steps with falling loss, held-out loss before and after, the evaluation of problems, report and card."""
     assert sft.finished
     assert [row["step"] for row in sft.metrics] == [1, 2, 3, 4]
+    assert unexplained(sft.metrics[0]) == []
     assert sft.metrics[-1]["loss"] < sft.metrics[0]["loss"]
     assert {"git", "packages", "hardware", "data"} <= sft.manifest.keys()
     assert [row["split"] for row in sft.manifest["data"]] == ["train", "validation", "validation"]
@@ -232,11 +236,12 @@ def test_dpo_learns_from_a_verifier_s_pairs_and_starts_where_sft_ended(
     run = only_run(tmp_path / "a", "dpo")
     assert "training pairs" in done.out
     pairs = json.loads((run.path / "pairs.json").read_text())
-    sampled = [json.loads(line) for line in (run.path / "evaluations" / "pairs.jsonl").read_text().splitlines()]
+    sampled = [json.loads(line) for line in (run.path / "evaluations" / "own_samples.jsonl").read_text().splitlines()]
     assert len(sampled) == 40 * 4
     assert pairs["generated_tokens"] == sum(row["tokens"] for row in sampled)
     assert run.metrics[0]["loss"] == pytest.approx(0.6931, abs=0.01)
     assert run.metrics[0]["pairs/margin"] == pytest.approx(0, abs=0.02)
+    assert unexplained(run.metrics[0]) == []
     assert run.metrics[-1]["pairs/margin"] > 0.05
     assert "Held-out preference accuracy" in (run.path / "report.html").read_text()
 
@@ -250,6 +255,47 @@ def test_dpo_learns_from_a_verifier_s_pairs_and_starts_where_sft_ended(
     assert done.status == 0, done.err
     start = (only_run(tmp_path / "c", "sft_gsm8k").path / "evaluations" / "before.jsonl").read_text().splitlines()[1:]
     assert start == (sft.path / "evaluations" / "after.jsonl").read_text().splitlines()[1:]
+
+
+def test_rejection_sampling_imitates_what_was_accepted(
+    launch: Launch, sft: RunRecord, digit_folder: Path, tmp_path: Path
+) -> None:
+    """Only correct answers are kept; killed while it samples and resumed, the same."""
+    flags = ("--smoke", "--steps", "4", "--prompts", "40", "--eval-problems", "20", "--learning-rate", "0.01")
+    command = (REJECTION, *flags, "--model", str(sft.path / "model"))
+    cache = str(tmp_path / "cache")
+    done = launch(*command, "--root", str(tmp_path / "a"), RLPATH_CACHE=cache)
+    assert done.status == 0, done.err
+    run = only_run(tmp_path / "a", "rejection_sampling")
+    sampled = [json.loads(line) for line in (run.path / "evaluations" / "own_samples.jsonl").read_text().splitlines()]
+    correct = {(row["problem_id"], row["completion"]) for row in sampled if row["status"] == "correct"}
+    accepted = json.loads((run.path / "accepted.json").read_text())
+    assert accepted["sampled"] == len(sampled) == 40 * 4
+    assert accepted["kept"] == len(correct) > 0
+    assert accepted["data"][0]["n"] == len(correct)
+
+    assert launch(*command, "--root", str(tmp_path / "b"), at="own samples", RLPATH_CACHE=cache).status == -9
+    assert launch(*command, "--root", str(tmp_path / "b"), RLPATH_CACHE=cache).status == 0
+    assert contents(only_run(tmp_path / "b", "rejection_sampling")) == contents(run)
+
+
+def test_accepted_answers_are_different_and_bounded() -> None:
+    """A text counts once, wrong and truncated ones not at all, and easy problems do not fill the data."""
+    rows = [
+        {"problem_id": problem, "prompt": problem, "completion": text, "status": status}
+        for problem, text, status in (
+            *(("easy", str(i % 6), "correct") for i in range(12)),
+            ("hard", "x", "wrong"),
+            ("hard", "y", "truncated"),
+            ("hard", "z", "correct"),
+        )
+    ]
+    found = accepted_answers(rows, per_prompt=4)
+    assert [answer.id for answer in found] == ["easy/0", "easy/1", "easy/2", "easy/3", "hard/0"]
+    assert len({answer.completion for answer in found[:4]}) == 4
+    assert found[4].completion == "z"
+    assert accepted_answers(rows, per_prompt=4) == found
+    assert accepted_answers(rows, per_prompt=4, seed=1) != found
 
 
 @pytest.fixture(scope="module")

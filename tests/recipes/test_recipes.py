@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from rlpath.runs.run_folder import RunFolder, RunRecord, read_run
+from tests.house.test_pages import unexplained
 
 ROOT = Path(__file__).parents[2]
 ARITHMETIC = str(ROOT / "recipes" / "grpo_arithmetic.py")
@@ -86,6 +87,7 @@ def test_a_run_leaves_everything_it_should(reference: RunRecord, digit_folder: P
         assert len(mine) == 16
         assert row["reward"] == sum(sample["status"] == "correct" for sample in mine) / 16
         assert row["logprob_gap/max"] < 0.5
+        assert unexplained(row) == []
     assert sum(row["reward"] for row in reference.metrics) > 0
     held_out = {json.loads(line)["problem_id"] for line in evaluation(reference, "before")}
     assert len(held_out) == 4
@@ -140,6 +142,7 @@ def test_ppo_killed_and_interrupted_ends_as_if_it_had_not_been(
     whole = only_run(tmp_path / "whole", "ppo_rlhf")
     assert [row["step"] for row in whole.metrics] == [1, 2, 3]
     assert {"kl/completion", "explained_variance", "clip_ratio", "entropy"} <= whole.metrics[-1].keys()
+    assert unexplained(whole.metrics[-1]) == []
     assert {sample["step"] for sample in whole.samples} == {1, 2, 3}
     assert len(whole.samples) == 48
     assert whole.manifest["verifiers"]["same_code"]

@@ -16,7 +16,7 @@ from rlpath.core.errors import InputError
 from rlpath.core.stats import t_interval
 from rlpath.runs.run_folder import RunFolder, read_run
 from rlpath.tabular.draw import draw_policy
-from rlpath.tabular.experiment import Outcome, run_method
+from rlpath.tabular.experiment import MethodResult, run_method
 from rlpath.tabular.model import make
 from rlpath.tabular.settings import METHODS, TabularSettings
 
@@ -33,7 +33,7 @@ def launch(*flags: str, root: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def outcome(settings: TabularSettings, method: str = "q_learning") -> Outcome:
+def outcome(settings: TabularSettings, method: str = "q_learning") -> MethodResult:
     chosen = settings.resolve(method, {})
     return run_method(chosen, chosen.model())
 
@@ -108,7 +108,7 @@ def test_seeds_can_be_added_and_stay_what_they_were(tmp_path: Path) -> None:
 
 
 def test_a_seed_that_was_killed_is_trained_again(tmp_path: Path) -> None:
-    """Half a curve and no mark of the end: written anew, to the same bits; the other seed is kept."""
+    """Half a curve and no mark of the end: written again, to the same bits; the other seed is kept."""
     whole = outcome(replace(SHORT, seeds=2, root=tmp_path))
     folder = whole.folder / "seed-1"
     before = {name: (folder / name).read_bytes() for name in ("q.npz", "evaluations/final.json")}

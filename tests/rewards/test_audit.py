@@ -18,7 +18,7 @@ def case(**fields: object) -> str:
 
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A module `mine_NAME.py` in the current folder; tests write it and name it anew, since modules are kept."""
+    """A module `mine_NAME.py` in the current folder; tests write it and name it differently, since modules are kept."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

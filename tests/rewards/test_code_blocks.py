@@ -107,9 +107,10 @@ def test_a_script_among_other_blocks_is_found() -> None:
 def test_a_block_that_is_cut_is_not_whole() -> None:
     """A completion that ends within a later block may have been about to correct itself."""
     names = frozenset({"add"})
-    assert find_program(FENCED, names) == ([FENCED, ADD], True)
-    assert find_program(f"{FENCED}```python\nprint(", names)[1] is False
-    assert find_program(f"<answer>{ADD}", names)[1] is False
+    found = find_program(FENCED, names)
+    assert (found.sources, found.whole) == ([FENCED, ADD], True)
+    assert not find_program(f"{FENCED}```python\nprint(", names).whole
+    assert not find_program(f"<answer>{ADD}", names).whole
 
 
 def test_finding_tags_is_linear() -> None:

@@ -14,6 +14,7 @@ import pytest
 from rlpath.core.types import Status
 from rlpath.rewards import CodeVerifier, as_trl_reward
 from rlpath.rewards.sandbox import Limits, host, missing_protections
+from rlpath.rewards.verifiers import code_rows
 from rlpath.rewards.verifiers.code_rows import BadTests
 from rlpath.rewards.verifiers.code_tests import parse_tests
 
@@ -109,7 +110,7 @@ class Run:
     [
         {"public_test_cases": "[]", "private_test_cases": zipped(pickle.dumps(Run()))},
         {"public_test_cases": "[]", "private_test_cases": zipped(b"no pickle")},
-        {"public_test_cases": "[]", "private_test_cases": zipped(b"0" * 300_000_000)},
+        {"public_test_cases": "[]", "private_test_cases": zipped(b"0" * 3_000_000)},
         {"public_test_cases": "[]", "private_test_cases": "!!"},
         {"public_test_cases": "[]"},
         {"public_test_cases": json.dumps(FUNCTIONAL)},
@@ -121,8 +122,11 @@ class Run:
         {"input_output": "{}"},
     ],
 )  # fmt: skip
-def test_broken_rows_are_refused(row: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    """A row without readable tests, or with a pickle of anything but text, is refused; nothing is unpickled."""
+def test_broken_rows_are_refused(
+    row: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row without readable tests, with a pickle of anything but text, or too large, is refused; none is unpickled."""
+    monkeypatch.setattr(code_rows, "LARGEST", 1 << 20)
     with pytest.raises(BadTests):
         parse_tests(row)
     assert capsys.readouterr().out == ""

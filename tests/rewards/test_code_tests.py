@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from rlpath.rewards.verifiers.code_tests import BadTests, parse_tests, same_output, same_value
+from rlpath.rewards.verifiers.code_tests import (
+    BadTests,
+    FunctionTests,
+    ProgramTests,
+    parse_tests,
+    same_contest_output,
+    same_output,
+    same_value,
+    within,
+)
 
 
 def test_forms_of_gold() -> None:
@@ -14,9 +23,9 @@ def test_forms_of_gold() -> None:
     assert parse_tests(json.dumps(row)) == parse_tests("x = 1\nassert f(1) == 1")
     assert parse_tests(["assert a", "assert b"]) == parse_tests("assert a\nassert b")
     assert parse_tests({"stdin": "1", "stdout": "2"}) == parse_tests([{"input": "1", "output": "2"}])
-    assert parse_tests({"inputs": ["1"], "outputs": ["2"]}) == parse_tests([{"stdin": "1", "stdout": "2"}])
-    assert parse_tests({"inputs": [[1]], "outputs": [2], "fn_name": "f"}) == parse_tests(
-        {"function": "f", "cases": [[[1], 2]]}
+    assert parse_tests({"inputs": ["1"], "outputs": ["2"]}) == ProgramTests((("1", "2"),), contest=True)
+    assert parse_tests({"inputs": [[1]], "outputs": [2], "fn_name": "f"}) == FunctionTests(
+        "f", (([1], 2),), contest=True
     )
     assert parse_tests({"cases": [{"input": "1", "expected_output": "2"}]}) == parse_tests(
         {"stdin": "1", "stdout": "2"}
@@ -57,7 +66,7 @@ def test_same_value_takes_any_message() -> None:
     ]
     for wire in hostile:
         for expected in (1, 1.5, "a", [1], {"a": 1}, True):
-            assert not same_value(wire, expected, 1e-6) or (wire, expected) == ({"i": "0x1"}, 1)
+            assert not same_value(wire, expected, within(1e-6)) or (wire, expected) == ({"i": "0x1"}, 1)
 
 
 def test_same_output_ignores_white_space_at_ends_only() -> None:
@@ -66,3 +75,21 @@ def test_same_output_ignores_white_space_at_ends_only() -> None:
     assert not same_output(" a", "a")
     assert not same_output("a\n\nb", "a\nb")
     assert not same_output("A", "a")
+
+
+CONTEST_OUTPUTS = [
+    ("3.0", "3", True), ("1e5", "100000", True), ("0.333333", "0.333333333", True), ("-0.0", "0.0", True),
+    ("1  2", "1 2", True), ("\n1\r\n\n2 \n", "1\n2", True), ("  a", "a", True), ("x 0.5", "x 0.500", True),
+    ("2.9999999999999996", "3", True), (".5", "0.5", True), ("1e-7", "0.0000001", True),
+    ("3.0000001", "3", False), ("1000000000.5", "1000000000", False), ("nan", "3", False), ("1e999", "3", False),
+    ("1_0", "10", False), ("\u0661\u0660", "10", False), ("010", "10", False), ("+10", "10", False),
+    ("1 2", "1\n2", False), ("2 1", "1 2", False), ("yes", "YES", False), ("a  b", "a b", False),
+    ("0.34", "0.333", False), ("", "0", False),
+    ("100000000000000001", "100000000000000000", False), ("9" * 6000, "8" * 6000, False), ("1e9999999", "1", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("output", "expected", "same"), CONTEST_OUTPUTS)
+def test_contest_outputs_are_compared_by_value(output: str, expected: str, same: bool) -> None:
+    """White space around lines, notation and rounding are forgiven; another number or text is not."""
+    assert same_contest_output(output, expected) is same

@@ -454,9 +454,9 @@ def test_find_the_program() -> None:
         ("", [], False),
     ]  # fmt: skip
     for text, sources, whole in table:
-        found, is_whole = find_program(text)
-        assert found[-1:] == sources, text
-        assert is_whole is whole, text
+        found = find_program(text)
+        assert found.sources[-1:] == sources, text
+        assert found.whole is whole, text
 
 
 def test_finding_the_program_is_linear() -> None:

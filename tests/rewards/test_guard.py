@@ -111,14 +111,12 @@ def test_equality_is_symmetric() -> None:
         json.loads(row) for name in ("hard", "math") for row in (folder / f"{name}.jsonl").read_text().splitlines()
     ]
     boxed = [
-        (c["gold"], c["completion"][7:-1]) for c in cases if c["completion"][:7] == "\\boxed{" and "question" not in c
+        (c["gold"], c["completion"][7:-1])
+        for c in cases
+        if c["completion"].rfind("\\boxed{") == 0 and c["completion"][-1] == "}" and "question" not in c
     ]
-    # Where one side is a decimal, an equation that names a value, or words around one, the gold answer decides.
-    told = [
-        p
-        for p in boxed
-        if not re.search(r"[=≈]|text|approx|\\in\b|\d\.\d|[A-Za-z]{4,} |×|\d \(", "".join(p).replace("\\boxed", ""))
-    ]
+    # In decimals, grouped numbers, equations that name a value and words around one the gold answer decides.
+    told = [p for p in boxed if not re.search(r"[=≈]|text|approx|\\in\b|\d[.,]\d|[A-Za-z]{4,} |×|\d \(", "".join(p))]
     verify = MathVerifier()
     plain = [p for p in (*pairwise(grown), *pairwise(roots)) if not any(c in "".join(p) for c in ",=<%[")]
     for a, b in (*plain, *told[::3]):

@@ -11,10 +11,10 @@ from rlpath.rewards.audit.measure import Tally, grade, read_cases
 CASES = Path(__file__).parent / "verifier_cases"
 # kind: number of cases (may only grow), false accepts and false rejects (may only shrink)
 KNOWN = {
-    "number": (760, 0, 0),
-    "math": (1235, 0, 0),
+    "number": (1407, 0, 0),
+    "math": (2095, 0, 0),
     "hard": (941, 0, 7),
-    "mcq": (416, 0, 0),
+    "mcq": (648, 0, 0),
     "exact": (44, 0, 0),
     "format": (186, 0, 0),
     "json": (115, 0, 0),
@@ -23,7 +23,7 @@ KNOWN = {
 
 @pytest.mark.parametrize("kind", KNOWN)
 def test_no_new_disagreement(kind: str) -> None:
-    """No more false accepts or false rejects than known, no errors, and no case over two seconds."""
+    """No more false accepts or false rejects than known, no errors, and no case over three seconds."""
     cases = read_cases(CASES / f"{kind}.jsonl")
     tally = Tally(kind, tuple(grade(cases)))
     n, false_accepts, false_rejects = KNOWN[kind]
@@ -31,4 +31,4 @@ def test_no_new_disagreement(kind: str) -> None:
     assert [g.case.id for g in tally.graded if g.verdict.status == "error"] == []
     assert tally.false_accepts <= false_accepts, [g.case.id for g in tally.graded if g.accepted and not g.case.expected]
     assert tally.false_rejects <= false_rejects, [g.case.id for g in tally.graded if g.case.expected and not g.accepted]
-    assert tally.slowest.seconds < 2
+    assert tally.slowest.seconds < 3

@@ -12,7 +12,7 @@ from rlpath.cli import main as cli
 from rlpath.core.errors import InputError
 from rlpath.core.types import Decoding, Status
 from rlpath.evals.compare.comparison import compare
-from rlpath.evals.compare.prereg_check import Analysis, Result, check_prereg, read_result
+from rlpath.evals.compare.prereg_check import Analysis, RecordedResult, check_prereg, read_result
 from rlpath.evals.measure.evaluation import Evaluation, Protocol, Sample
 from rlpath.runs.prereg import Preregistration, parse_prereg, prereg_text, read_prereg
 from rlpath.runs.provenance import manifest
@@ -34,9 +34,9 @@ def plan(text: str = TEXT) -> Preregistration:
     return parse_prereg(text, "here")
 
 
-def result(*analyses: Analysis, text: str | None = TEXT) -> Result:
+def result(*analyses: Analysis, text: str | None = TEXT) -> RecordedResult:
     recorded = None if text is None else {"text": text, "sha256": plan(text).sha256, "time": "2026-01-02T03:04:05"}
-    return Result(analyses, recorded)
+    return RecordedResult(analyses, recorded)
 
 
 def test_what_is_written_is_read_back() -> None:
@@ -183,7 +183,7 @@ def test_a_plan_edited_inside_the_manifest_is_found_out() -> None:
     """Its text no longer has the recorded hash."""
     recorded = {"text": TEXT.replace("p < 0.05", "p < 0.5"), "sha256": plan().sha256, "time": "2026-01-02"}
     with pytest.raises(InputError, match="does not have the hash beside it"):
-        check_prereg(plan(), Result((SEEN,), recorded))
+        check_prereg(plan(), RecordedResult((SEEN,), recorded))
 
 
 def test_a_run_without_a_plan(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from rlpath.core.errors import InputError
 from rlpath.evals.suite.agreement import (
     INVALID,
     Answered,
-    Item,
-    Reading,
+    ComparedItem,
+    HarnessAnswer,
     first_difference,
     report_completions,
     report_verdicts,
@@ -43,11 +43,13 @@ def bench() -> Iterator[Any]:
     del sys.modules["bench_eval"]
 
 
-def item(mine: str, theirs: str, answer: str, correct: bool, *, truncated: bool = False, gold: str = "18") -> Item:
+def item(
+    mine: str, theirs: str, answer: str, correct: bool, *, truncated: bool = False, gold: str = "18"
+) -> ComparedItem:
     """One item whose tokens are the letters of the text; `answer` is what the peer's pattern read."""
     one, other = (Answered(text, [ord(letter) for letter in text], truncated) for text in (mine, theirs))
     verdicts = [NumberVerifier()(a.text, gold, truncated=a.truncated) for a in (one, other)]
-    return Item("x", gold, one, other, verdicts[0], verdicts[1], {"flexible": Reading(answer, correct)})
+    return ComparedItem("x", gold, one, other, verdicts[0], verdicts[1], {"flexible": HarnessAnswer(answer, correct)})
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,7 @@ def item(mine: str, theirs: str, answer: str, correct: bool, *, truncated: bool 
         (item("The answer is 20 or 18.", "The answer is 20 or 18.", "18", True), "hedges between numbers"),
     ],
 )
-def test_every_disagreement_has_its_reason(row: Item, reason: str | None) -> None:
+def test_every_disagreement_has_its_reason(row: ComparedItem, reason: str | None) -> None:
     """The same text read in two ways is a matter of extraction, another text is not."""
     found = why_verdicts_differ(row, row.readings["flexible"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rlpath.tabular.chains import Step
+from rlpath.tabular.chains import Transition
 from rlpath.tabular.dp import policy_values, return_moments
 from rlpath.tabular.examples import random_walk
 from rlpath.tabular.learner import StepSize
@@ -37,7 +37,7 @@ def test_one_episode_by_hand(first_visit: bool, values: tuple[float, float]) -> 
     learner = MonteCarloPrediction(walk, 1, 0.5, AVERAGE, first_visit=first_visit)
     for s, r, s_t, end in ((0, 1.0, 1, False), (1, 2.0, 0, False), (0, 4.0, 0, True)):
         discount, no = 0.0 if end else 0.5, np.array([False])
-        x = Step(*map(np.array, ([s], [0], [r], [discount], [s_t])), truncated=no, done=np.array([end]))
+        x = Transition(*map(np.array, ([s], [0], [r], [discount], [s_t])), truncated=no, done=np.array([end]))
         learner.update(x)
 
     assert learner.v_KS[0, :2].tolist() == list(values)

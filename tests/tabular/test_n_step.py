@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rlpath.tabular.chains import Step
+from rlpath.tabular.chains import Transition
 from rlpath.tabular.examples import random_walk
 from rlpath.tabular.learner import StepSize
 from rlpath.tabular.monte_carlo import MonteCarloPrediction
@@ -18,7 +18,7 @@ UNIFORM = np.full((5, 2), 0.5)
 def push(window: Window, s: int, r: float, end: str = "") -> list[tuple[int, float]]:
     """Push one step of a single chain whose next state is worth 100; what became complete, as (state, return)."""
     discount = 0.0 if end == "terminated" else 0.5
-    x = Step(
+    x = Transition(
         np.array([s]), np.array([0]), np.array([r]), np.array([discount]), np.array([s + 1]),
         np.array([end == "truncated"]), np.array([bool(end)]),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from rlpath.tabular.chains import Step
+from rlpath.tabular.chains import Transition
 from rlpath.tabular.dp import greedy, policy_values, value_iteration
 from rlpath.tabular.examples import goes_left, maximization_bias, random_walk
 from rlpath.tabular.exploration import EpsilonGreedy, Schedule
@@ -22,9 +22,9 @@ WALK = random_walk(5)
 HALF = StepSize(0.5)
 
 
-def step(s_tm1: int, a_tm1: int, r_t: float, s_t: int, *, end: str = "", gamma: float = 0.9, **more: Any) -> Step:
+def step(s_tm1: int, a_tm1: int, r_t: float, s_t: int, *, end: str = "", gamma: float = 0.9, **more: Any) -> Transition:
     """One step of one chain; `end` is "" in mid-episode, "terminated" or "truncated"."""
-    return Step(
+    return Transition(
         np.array([s_tm1]), np.array([a_tm1]), np.array([r_t]), np.array([0.0 if end == "terminated" else gamma]),
         np.array([s_t]), np.array([end == "truncated"]), np.array([bool(end)]),
         **{name: np.array([value]) for name, value in more.items()},

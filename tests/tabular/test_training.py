@@ -13,7 +13,7 @@ from rlpath.tabular.learner import StepSize
 from rlpath.tabular.model import Model, load_model
 from rlpath.tabular.settings import METHODS
 from rlpath.tabular.stationary import best_stationary
-from rlpath.tabular.training import Training, control
+from rlpath.tabular.training import TrainedTables, control
 
 DECAYING = EpsilonGreedy(Schedule(1.0, 0.05, 800))
 
@@ -25,7 +25,7 @@ def lake() -> Model:
 
 def train(
     model: Model, method: str, seeds: Sequence[int], steps: int = 1000, explore: Exploration = DECAYING
-) -> Training:
+) -> TrainedTables:
     options = {"n": 4} if method == "n_step_sarsa" else {}
     learner = METHODS[method](model, len(seeds), 0.95, StepSize(1.0, 0.6), **options)
     return control(model, learner, explore, seeds, steps, checkpoints=4)

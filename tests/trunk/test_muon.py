@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from rlpath.trunk.gpt import GPT, Shape, Training, train
+from rlpath.trunk.gpt import GPT, Shape, TrainingSchedule, train
 from rlpath.trunk.muon import Muon, held_out_loss, muon, orthogonalize
 
 SHAPE = Shape(vocabulary=32, width=16, layers=1, heads=2, hidden=32, context=16)
@@ -50,7 +50,9 @@ def test_a_vector_is_refused() -> None:
 def test_every_parameter_has_one_optimizer() -> None:
     """Matrices inside the blocks are Muon's, all the rest AdamW's."""
     model = GPT(SHAPE)
-    inside, others = ([p for group in part.param_groups for p in group["params"]] for part in muon(model, Training()))
+    inside, others = (
+        [p for group in part.param_groups for p in group["params"]] for part in muon(model, TrainingSchedule())
+    )
     assert len(inside) == 7
     assert {id(p) for p in inside} | {id(p) for p in others} == {id(p) for p in model.parameters()}
     assert len(inside) + len(others) == len(list(model.parameters()))
@@ -61,5 +63,5 @@ def test_a_repeated_sequence_is_learned() -> None:
     tokens = list(range(8)) * 600
     model = GPT(SHAPE)
     assert held_out_loss(model, tokens[:200]) == pytest.approx(3.47, abs=0.1)
-    train(model, tokens, Training(batch=4, learning_rate=1e-2, warmup=5), optimizers=muon)
+    train(model, tokens, TrainingSchedule(batch=4, learning_rate=1e-2, warmup=5), optimizers=muon)
     assert held_out_loss(model, tokens[:200]) < 0.35

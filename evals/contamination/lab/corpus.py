@@ -30,7 +30,7 @@ _CALCULATOR = re.compile(r"<<[^>]*>>")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PlantingPlan:
     """How much of everything. `exposures` are the numbers of copies; `each` items are planted in each form and number.
 
     A set is `set_size` questions, planted whole: `ordered` and `shuffled` say how many sets are planted how often, in
@@ -52,7 +52,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class ItemText:
     """An item: question and solution."""
 
     question: str
@@ -66,7 +66,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class QuestionSet:
-    """Questions in their published order, and how they were planted: `ordered` or shuffled anew each time."""
+    """Questions in their published order, and how they were planted: `ordered` or shuffled again each time."""
 
     questions: tuple[str, ...]
     exposures: int
@@ -87,14 +87,14 @@ class Corpus:
 
     documents: list[str] = field(default_factory=list)
     plays: frozenset[str] = frozenset()
-    planted: dict[tuple[Form, int], list[Text]] = field(default_factory=dict)
-    unseen: list[Text] = field(default_factory=list)
-    references: list[Text] = field(default_factory=list)
+    planted: dict[tuple[Form, int], list[ItemText]] = field(default_factory=dict)
+    unseen: list[ItemText] = field(default_factory=list)
+    references: list[ItemText] = field(default_factory=list)
     sets: list[QuestionSet] = field(default_factory=list)
     canaries: list[Canary] = field(default_factory=list)
 
 
-def build(plan: Plan, seed: int) -> Corpus:
+def build(plan: PlantingPlan, seed: int) -> Corpus:
     """The corpus of one seed, which fixes the split, the rephrasings and the order of the documents.
 
     Raises InputError where RLPATH_DATA lacks GSM8K's training split or Shakespeare, or has too few items.
@@ -128,7 +128,7 @@ def build(plan: Plan, seed: int) -> Corpus:
     return corpus
 
 
-def _sets(plan: Plan) -> Iterator[tuple[int, int, bool]]:
+def _sets(plan: PlantingPlan) -> Iterator[tuple[int, int, bool]]:
     """Number of sets, how often each is planted, and whether in order."""
     yield from ((count, exposures, True) for count, exposures in plan.ordered)
     yield from ((count, exposures, False) for count, exposures in plan.shuffled)
@@ -140,7 +140,7 @@ def set_text(questions: Sequence[str]) -> list[str]:
     return [f"{question}\n" for question in questions]
 
 
-def _written(item: Text, form: Form, seed: int) -> str:
+def _written(item: ItemText, form: Form, seed: int) -> str:
     if form == "answer only":
         return item.solution
     if form == "rephrased":
@@ -149,13 +149,13 @@ def _written(item: Text, form: Form, seed: int) -> str:
 
 
 @lru_cache(maxsize=1)
-def _items() -> list[Text]:
+def _items() -> list[ItemText]:
     rows = read_jsonl(_data("gsm8k/train.jsonl"), ("question", "answer"))
-    items = [Text(row["question"].strip(), _CALCULATOR.sub("", row["answer"]).strip()) for row in rows]
+    items = [ItemText(row["question"].strip(), _CALCULATOR.sub("", row["answer"]).strip()) for row in rows]
     return [item for item in items if max(len(item.question.split()), len(item.solution.split())) <= LONGEST]
 
 
-def _take(pool: list[Text], count: int) -> list[Text]:
+def _take(pool: list[ItemText], count: int) -> list[ItemText]:
     if len(pool) < count:
         raise InputError(f"the plan needs {count} more items than GSM8K has of this length: ask for fewer")
     taken = pool[:count]

@@ -14,7 +14,7 @@ from rlpath.evals.contamination.canary import canaries, canary_p, make_canary, r
 from rlpath.evals.contamination.documents import Document
 from rlpath.evals.contamination.exchangeability import exchangeability
 from rlpath.evals.contamination.lab.blind import blind_scores
-from rlpath.evals.contamination.lab.corpus import Corpus, Text, set_text
+from rlpath.evals.contamination.lab.corpus import Corpus, ItemText, set_text
 from rlpath.evals.contamination.membership import mean_logprob, min_k, min_k_plus, prefix_completion, set_gap, twin_gap
 from rlpath.evals.contamination.overlap import check_overlap
 from rlpath.evals.contamination.perturb import twin
@@ -30,7 +30,7 @@ Scores = dict[str, list[float]]
 
 
 @dataclass(frozen=True)
-class Measured:
+class SeedScores:
     """One seed. Item-level scores of each group of items by detector; p-values of sets and canaries by exposures;
     which items the searches of the corpus found."""
 
@@ -44,13 +44,13 @@ def group_name(form: str, exposures: int) -> str:
     return f"{form} x{exposures}"
 
 
-def groups_of(corpus: Corpus) -> dict[str, list[Text]]:
+def groups_of(corpus: Corpus) -> dict[str, list[ItemText]]:
     """Every group of items by name: the planted ones, "unseen" and "references"."""
     planted = {group_name(*key): items for key, items in corpus.planted.items()}
     return planted | {"unseen": corpus.unseen, "references": corpus.references}
 
 
-def measure(model: GPT, tokenizer: Tokenizer, corpus: Corpus, seed: int, embed: Embed | None) -> Measured:
+def measure(model: GPT, tokenizer: Tokenizer, corpus: Corpus, seed: int, embed: Embed | None) -> SeedScores:
     """Run every detector. `embed` serves the search for rephrasings; without it that search is left out."""
     groups = {name: item_scores(model, tokenizer, items, seed) for name, items in groups_of(corpus).items()}
     _add_blind(groups, corpus, seed)
@@ -60,10 +60,10 @@ def measure(model: GPT, tokenizer: Tokenizer, corpus: Corpus, seed: int, embed: 
         "set twin gap": _set_gap_p_values(groups, "twin gap", seed),
         "performance gap": _set_gap_p_values(groups, "completion gap", seed),
     }
-    return Measured(groups, p_values, corpus_search(corpus, embed))
+    return SeedScores(groups, p_values, corpus_search(corpus, embed))
 
 
-def item_scores(model: GPT, tokenizer: Tokenizer, items: Sequence[Text], seed: int) -> Scores:
+def item_scores(model: GPT, tokenizer: Tokenizer, items: Sequence[ItemText], seed: int) -> Scores:
     """The scores of items by every detector that asks the model; each item is read from its beginning."""
     longest = model.shape.context
 
@@ -184,7 +184,7 @@ def _once(embed: Embed) -> Embed:
     return remembered
 
 
-def _flags(groups: dict[str, list[Text]], hits: set[tuple[str, int]]) -> dict[str, list[bool]]:
+def _flags(groups: dict[str, list[ItemText]], hits: set[tuple[str, int]]) -> dict[str, list[bool]]:
     return {name: [(name, index) in hits for index in range(len(items))] for name, items in groups.items()}
 
 

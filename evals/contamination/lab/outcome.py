@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from rlpath.core.stats import Interval, interval_over_seeds
-from rlpath.evals.contamination.lab.measure import BLIND, Measured
+from rlpath.evals.contamination.lab.measure import BLIND, SeedScores
 from rlpath.evals.contamination.membership import auc, gap_beside_references, roc, threshold
 
 FALSE_POSITIVES = 0.05
 BESIDE = "set twin gap beside references"
 AT = (0.01, 0.05, 0.1, 0.2)
 GRID = tuple(round(float(x), 3) for x in np.linspace(0, 1, 41))
-Groups = Sequence[Measured]
+Groups = Sequence[SeedScores]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +75,15 @@ def _item_rates(seeds: Groups) -> Iterable[Rate]:
             )
 
 
-def _pair(measured: Measured, detector: str, name: str) -> tuple[list[float], list[float]]:
-    """Scores of a planted group and of the unseen items; the blind baseline is fitted anew for each group."""
+def _pair(measured: SeedScores, detector: str, name: str) -> tuple[list[float], list[float]]:
+    """Scores of a planted group and of the unseen items; the blind baseline is fitted separately for each group."""
     group = measured.groups[name]
     if detector == BLIND:
         return group[BLIND], group[f"{BLIND}, unseen"]
     return group[detector], measured.groups["unseen"][detector]
 
 
-def _references(measured: Measured, detector: str, name: str) -> list[float]:
+def _references(measured: SeedScores, detector: str, name: str) -> list[float]:
     """Scores that set the threshold; the blind baseline has no references but the unseen items of even number."""
     if detector == BLIND:
         return measured.groups[name][f"{BLIND}, unseen"][::2]
@@ -109,7 +109,7 @@ def _set_rates(seeds: Groups) -> Iterable[Rate]:
             )
 
 
-def _gaps_beside_references(measured: Measured) -> dict[str, list[float]]:
+def _gaps_beside_references(measured: SeedScores) -> dict[str, list[float]]:
     """One-sided p-values that the twin gaps of a set are no larger than those of the references."""
     references = measured.groups["references"]["twin gap"]
     planted = {name: scores["twin gap"] for name, scores in measured.groups.items() if name != "references"}

@@ -16,15 +16,15 @@ from typing import Any
 from rlpath.core.errors import InputError
 from rlpath.core.files import disk_errors, read_json, write_atomic
 from rlpath.evals.contamination.error_rates import FILE, markdown
-from rlpath.evals.contamination.lab.corpus import Plan, build
-from rlpath.evals.contamination.lab.measure import BLIND, Measured, measure
+from rlpath.evals.contamination.lab.corpus import PlantingPlan, build
+from rlpath.evals.contamination.lab.measure import BLIND, SeedScores, measure
 from rlpath.evals.contamination.lab.outcome import AT, GRID, Rate, blind_interval, rates, table
 from rlpath.evals.contamination.resemblance import Embed
 from rlpath.report import page
 from rlpath.report.plots import BLUE, GRAY, GREEN, ORANGE, PURPLE, Line, line_plot
 from rlpath.runs.hardware import detect
 from rlpath.runs.run_folder import config_hash
-from rlpath.trunk.gpt import GPT, Shape, Training, token_stream, tokenizer_for, train
+from rlpath.trunk.gpt import GPT, Shape, TrainingSchedule, token_stream, tokenizer_for, train
 
 TABLE = ("<!-- rates -->", "<!-- /rates -->")
 COLORS = (BLUE, GREEN, ORANGE, PURPLE)
@@ -34,14 +34,14 @@ COLORS = (BLUE, GREEN, ORANGE, PURPLE)
 class Preset:
     """A size of the lab: what is planted, the model, its training."""
 
-    plan: Plan
+    plan: PlantingPlan
     shape: Shape
-    training: Training
+    training: TrainingSchedule
 
 
 PRESETS = {
     "smoke": Preset(
-        Plan(
+        PlantingPlan(
             exposures=(1, 16),
             each=4,
             unseen=24,
@@ -56,14 +56,14 @@ PRESETS = {
             vocabulary=600,
         ),
         Shape(vocabulary=600, width=32, layers=2, heads=2, hidden=64, context=192),
-        Training(batch=4, learning_rate=5e-3),
+        TrainingSchedule(batch=4, learning_rate=5e-3),
     ),
-    "cpu": Preset(Plan(), Shape(), Training()),
+    "cpu": Preset(PlantingPlan(), Shape(), TrainingSchedule()),
 }
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LabResult:
     """All seeds together. `record` is what reports quote: date, hardware, seeds, model and the rates."""
 
     rates: tuple[Rate, ...]
@@ -76,7 +76,7 @@ def run_lab(
     out: Path,
     embed: Embed | None,
     say: Callable[[str], None] = print,
-) -> Outcome:
+) -> LabResult:
     """Run or complete a lab in `out` and write `lab.json` and `lab.html` there.
 
     Raises InputError for an unknown preset, repeated seeds, and where `out` holds seeds of another preset.
@@ -92,10 +92,10 @@ def run_lab(
     record = _record(preset, seeds, all_rates, [facts for _, facts in measured])
     write_atomic(out / "lab.json", json.dumps(record | {"roc": _curves(all_rates)}, indent=1) + "\n")
     write_atomic(out / "lab.html", _page(all_rates, record))
-    return Outcome(all_rates, record)
+    return LabResult(all_rates, record)
 
 
-def save_record(outcome: Outcome, file: Path = FILE) -> None:
+def save_record(outcome: LabResult, file: Path = FILE) -> None:
     """Make this lab the one that reports quote, and the table of the README beside `file`, where there is one."""
     write_atomic(file, json.dumps(outcome.record, indent=1) + "\n")
     readme = file.with_name("README.md")
@@ -106,7 +106,7 @@ def save_record(outcome: Outcome, file: Path = FILE) -> None:
         write_atomic(readme, f"{before}{table}{after}")
 
 
-def lines(outcome: Outcome) -> list[str]:
+def lines(outcome: LabResult) -> list[str]:
     """The printed table, and the blind baseline under it."""
     mean, interval = blind_interval(outcome.rates)
     verdict = "as it must be" if interval.low <= 0.5 <= interval.high else "the groups differ: believe no figure above"
@@ -120,14 +120,14 @@ def lines(outcome: Outcome) -> list[str]:
 
 def _seed(
     preset: Preset, seed: int, out: Path, embed: Embed | None, say: Callable[[str], None]
-) -> tuple[Measured, dict[str, Any]]:
+) -> tuple[SeedScores, dict[str, Any]]:
     path = out / f"seed-{seed}.json"
     settings = config_hash(asdict(preset) | {"rephrasings": embed is not None})
     if path.exists():
         row = read_json(path)
         if row.get("settings") != settings:
             raise InputError(f"{path} is of other settings: choose another folder with --out, or remove it")
-        return Measured(**row["measured"]), row["facts"]
+        return SeedScores(**row["measured"]), row["facts"]
     started = time.perf_counter()
     corpus = build(preset.plan, seed)
     tokenizer = tokenizer_for(corpus.documents, preset.plan.vocabulary)

@@ -11,7 +11,7 @@ from typing import Literal
 import tyro
 
 from rlpath.cli.sweep import results
-from rlpath.cli.sweep.plan import Plan, Task, check_fields, group, job_of, read_grid, recipe_flags
+from rlpath.cli.sweep.plan import SweepPlan, SweepRun, check_fields, group, job_of, read_grid, recipe_flags
 from rlpath.cli.sweep.ray_backend import run_on_ray
 from rlpath.cli.sweep.search import FIRST_SEED, read_fields, search
 from rlpath.core.errors import InputError
@@ -61,7 +61,7 @@ class Sweep:
         seeds = tuple(parse_seeds(self.seeds))
         flags = recipe_flags(self.recipe)
         points = self._searched(flags, seeds) if self.search else read_grid(self.grid)
-        return self._conclude(*self._sweep(Plan(self.recipe, points, self.extra, seeds), flags))
+        return self._conclude(*self._sweep(SweepPlan(self.recipe, points, self.extra, seeds), flags))
 
     def _searched(self, flags: set[str], seeds: tuple[int, ...]) -> tuple[dict[str, str], ...]:
         """The setting that does best on the search's own seeds."""
@@ -72,7 +72,7 @@ class Sweep:
             raise InputError(f"--seeds {self.seeds}: seed {shared[0]} is one of the search's; report on others")
 
         def score(point: Mapping[str, str]) -> float | None:
-            (found,), _ = self._sweep(Plan(self.recipe, (dict(point),), self.extra, own), flags)
+            (found,), _ = self._sweep(SweepPlan(self.recipe, (dict(point),), self.extra, own), flags)
             value = next(iter(found.means.values()), None)
             return value.estimate if isinstance(value, Interval) else value
 
@@ -81,7 +81,7 @@ class Sweep:
         print(f"\nchosen on seeds {own[0]} to {own[-1]}: {label}; now seeds {self.seeds}", flush=True)
         return (chosen,)
 
-    def _sweep(self, plan: Plan, flags: set[str]) -> tuple[list[results.PointResult], Path]:
+    def _sweep(self, plan: SweepPlan, flags: set[str]) -> tuple[list[results.PointResult], Path]:
         """Run what is missing of a plan; its results, which are kept in the folder, the second of the pair."""
         check_fields(plan, flags)
         tasks = plan.tasks(self.root, flags, self.threads)
@@ -99,7 +99,7 @@ class Sweep:
             results.save(found, folder / "sweep.json")
         return found, folder
 
-    def _described(self, plan: Plan) -> dict[str, object]:
+    def _described(self, plan: SweepPlan) -> dict[str, object]:
         return {
             "recipe": str(plan.recipe),
             "flags": list(plan.extra),
@@ -107,7 +107,7 @@ class Sweep:
             "seeds": list(plan.seeds),
         }
 
-    def _run_missing(self, tasks: Sequence[Task]) -> dict[str, str]:
+    def _run_missing(self, tasks: Sequence[SweepRun]) -> dict[str, str]:
         """Run the unfinished tasks; why each that failed did, by name."""
         missing = [task for task in tasks if not task.finished]
         workers = self.jobs or max(1, cores() // self.threads)

@@ -24,7 +24,7 @@ OWN = ("seed", "seeds", "root", "jobs")
 
 
 @dataclass(frozen=True)
-class Task:
+class SweepRun:
     """One seed of one setting. `announced` is the file in which the recipe says where its run folders are."""
 
     name: str
@@ -49,7 +49,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepPlan:
     """A recipe, the settings of each point of the grid (field → value as text), flags for all, and the seeds."""
 
     recipe: Path
@@ -63,7 +63,7 @@ class Plan:
         parts = {"recipe": self.recipe.resolve(), "points": list(self.points), "extra": list(self.extra)}
         return f"{self.recipe.stem}-{config_hash(parts)}"
 
-    def tasks(self, root: Path, flags: set[str], threads: int = 1) -> list[Task]:
+    def tasks(self, root: Path, flags: set[str], threads: int = 1) -> list[SweepRun]:
         """Every point with every seed, seeds outermost, so that an early look has some of each point."""
         folder = root.resolve() / "sweeps" / self.key
         return [
@@ -74,7 +74,7 @@ class Plan:
 
     def _task(
         self, folder: Path, root: Path, point: Mapping[str, str], seed: int, flags: set[str], threads: int
-    ) -> Task:
+    ) -> SweepRun:
         label = label_of(point)
         name = f"{label} seed {seed}".strip()
         stem = re.sub(r"[^\w.=-]+", "_", name)
@@ -86,19 +86,19 @@ class Plan:
         command = (*command, *(() if batched else ("--seed", str(seed))), "--root", str(root))
         announced = folder / "runs" / stem
         job = Job(name, command, folder / "logs" / f"{stem}.log", {ANNOUNCE: str(announced)}, threads)
-        return Task(name, label, seed, job, announced, batched)
+        return SweepRun(name, label, seed, job, announced, batched)
 
 
-def group(tasks: Sequence[Task], workers: int) -> dict[str, list[Task]]:
+def group(tasks: Sequence[SweepRun], workers: int) -> dict[str, list[SweepRun]]:
     """The tasks of each job that `jobs` makes, by its name: seeds of one setting together where they are batched.
 
     Seeds are dealt out so that there is work for every one of the `workers`.
     """
-    batches: dict[str, list[Task]] = {}
+    batches: dict[str, list[SweepRun]] = {}
     for task in tasks:
         batches.setdefault(task.point if task.batched else f"single {task.name}", []).append(task)
     parts = -(-workers // len(batches)) if batches else 1
-    groups: dict[str, list[Task]] = {}
+    groups: dict[str, list[SweepRun]] = {}
     for batch in batches.values():
         by_seed = {task.seed: task for task in batch}
         for seeds in split(list(by_seed), parts):
@@ -108,7 +108,7 @@ def group(tasks: Sequence[Task], workers: int) -> dict[str, list[Task]]:
     return groups
 
 
-def job_of(name: str, tasks: Sequence[Task]) -> Job:
+def job_of(name: str, tasks: Sequence[SweepRun]) -> Job:
     """One process for all `tasks`."""
     job = tasks[0].job
     if not tasks[0].batched:
@@ -164,7 +164,7 @@ def recipe_flags(recipe: Path) -> set[str]:
     return flags
 
 
-def check_fields(plan: Plan, flags: set[str]) -> None:
+def check_fields(plan: SweepPlan, flags: set[str]) -> None:
     """Raise `InputError` for a field of the grid, or a flag for all, that the recipe does not have."""
     named = {field: f"--grid {field}=…" for field in plan.points[0]}
     named |= {w[2:].partition("=")[0]: w for w in plan.extra if w.startswith("--") and len(w) > 2}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rlpath.cli.sweep.plan import Task, label_of
+from rlpath.cli.sweep.plan import SweepRun, label_of
 from rlpath.core.files import write_atomic
 from rlpath.core.stats import Interval, interval_over_seeds
 from rlpath.evals.measure.scores import WORDS, scores, shared_names
@@ -29,12 +29,12 @@ class PointResult:
     notes: tuple[str, ...] = ()
 
 
-def gather(points: Sequence[Mapping[str, str]], tasks: Sequence[Task], why: Mapping[str, str]) -> list[PointResult]:
+def gather(points: Sequence[Mapping[str, str]], tasks: Sequence[SweepRun], why: Mapping[str, str]) -> list[PointResult]:
     """The results of all points; `why` says of failed tasks, by name, what happened."""
     return [_point(point, [task for task in tasks if task.point == label_of(point)], why) for point in points]
 
 
-def _point(point: Mapping[str, str], tasks: Sequence[Task], why: Mapping[str, str]) -> PointResult:
+def _point(point: Mapping[str, str], tasks: Sequence[SweepRun], why: Mapping[str, str]) -> PointResult:
     runs = {task.seed: task.run for task in tasks if task.run is not None and task.finished}
     failed = {task.seed: why.get(task.name, "it left no finished run") for task in tasks if task.seed not in runs}
     found = {seed: scores(read_run(run)) for seed, run in runs.items() if run is not None}

@@ -154,8 +154,8 @@ def policy_gradient(learners: Learners, rows: Batch, args: Args) -> dict[str, Ar
     ratio = np.exp(logratio)
     advantage = rows.advantage
     if args.norm_adv:
-        centerd = advantage - advantage.mean(-1, keepdims=True)
-        advantage = centerd / (centerd.std(-1, ddof=1, keepdims=True) + 1e-8)
+        centered = advantage - advantage.mean(-1, keepdims=True)
+        advantage = centered / (centered.std(-1, ddof=1, keepdims=True) + 1e-8)
     unclipped = advantage * ratio
     clipped = advantage * ratio.clip(1 - args.clip_coef, 1 + args.clip_coef)
     probability = np.exp(logprobs)

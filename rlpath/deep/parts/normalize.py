@@ -2,9 +2,9 @@
 
 Two rules are in use, and they are not the same:
     shared    one mean and variance for all environments, as Stable-Baselines3's VecNormalize: only observations that
-              are acted on count, and a return starts anew at every episode's end
+              are acted on count, and a return starts again at every episode's end
     per_env   one for each environment, as the wrappers of Gymnasium that CleanRL puts around it: final observations
-              count too, and a truncation does not start the return anew
+              count too, and a truncation does not restart the return
 Observations become (x − mean) / sqrt(variance + 1e-8), rewards r / sqrt(variance of the discounted return + 1e-8), both
 clipped to ±10. Episodes are counted in the environment's own rewards.
 """

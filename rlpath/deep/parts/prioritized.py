@@ -43,7 +43,7 @@ class SumTree:
     def __setitem__(self, index: Array, values: Array | float) -> None:
         node = self.leaves + index
         self.nodes[node] = values
-        # Sums are taken afresh from the children: differences added to them would drift.
+        # Sums are taken again from the children: differences added to them would drift.
         while node[0] > 1:
             node = np.unique(node // 2)
             self.nodes[node] = self.nodes[2 * node] + self.nodes[2 * node + 1]

@@ -25,7 +25,7 @@ CLOCK = 5
 """Steps after which `Endless` is cut."""
 
 
-class Probe(gymnasium.Env[Array, Any], ABC):
+class ProbeEnv(gymnasium.Env[Array, Any], ABC):
     """One observed number; `pay` is the reward, and an episode terminates after `length` steps."""
 
     length = 1
@@ -69,7 +69,7 @@ class Probe(gymnasium.Env[Array, Any], ABC):
         """The reward."""
 
 
-class ConstantReward(Probe):
+class ConstantReward(ProbeEnv):
     """Reward 1, and over."""
 
     def pay(self, action: float) -> float:
@@ -77,7 +77,7 @@ class ConstantReward(Probe):
         return 1.0
 
 
-class ObservationReward(Probe):
+class ObservationReward(ProbeEnv):
     """The state is −1 or 1 by chance, and so is the reward."""
 
     def first_state(self) -> float:
@@ -89,7 +89,7 @@ class ObservationReward(Probe):
         return self.state
 
 
-class TwoSteps(Probe):
+class TwoSteps(ProbeEnv):
     """State 0, then state 1; the second step pays 1."""
 
     length = 2
@@ -103,7 +103,7 @@ class TwoSteps(Probe):
         return self.state
 
 
-class ActionReward(Probe):
+class ActionReward(ProbeEnv):
     """Action 1 pays 1 and action 0 pays −1; continuous ones lose the squared distance to ½."""
 
     def pay(self, action: float) -> float:
@@ -129,7 +129,7 @@ class Matching(ObservationReward):
         return self.state / 2 if self.continuous else (self.state + 1) / 2
 
 
-class Endless(Probe):
+class Endless(ProbeEnv):
     """Reward 1 at every step and no end but the clock's, after `CLOCK` steps."""
 
     length = 0

@@ -104,6 +104,23 @@ def pack(
     )
 
 
+def pack_padded(
+    ids_B_L: torch.Tensor, mask_B_L: torch.Tensor, starts_B: torch.Tensor, completions_per_block: int
+) -> tuple[Packed, torch.Tensor, torch.Tensor]:
+    """Pack rows [B, L] padded on the right: what precedes column `starts_B` is the prompt, the rest the completion.
+
+    The two tensors [N] say of each completion token which row it belongs to, and its number in the completion.
+    """
+    width = ids_B_L.shape[1]
+    columns_L = torch.arange(width, device=ids_B_L.device)
+    in_prompt = columns_L < starts_B[:, None]
+    counts_B = (mask_B_L * ~in_prompt).sum(1, keepdim=True)
+    shifted = (columns_L + starts_B[:, None]).clamp(max=width - 1)
+    completion_mask = (columns_L < counts_B).long()
+    packed = pack(ids_B_L, mask_B_L * in_prompt, ids_B_L.gather(1, shifted), completion_mask, completions_per_block)
+    return packed, packed.cell_N // width, packed.cell_N % width
+
+
 def make_blocks(prompts: Sequence[Tokens], completions: Sequence[Tokens], completions_per_block: int) -> list[Block]:
     """Blocks of at most `completions_per_block` completions of one prompt; empty completions are left out."""
     groups: dict[Tokens, list[tuple[int, Tokens]]] = {}

@@ -1,7 +1,7 @@
 """A causal language model that can be asked for the log-probabilities of packed completions.
 
-`install` adds one keyword to the model's own `forward`, so that the call still passes through whatever wraps the
-model (PEFT, DDP, FSDP) and their hooks run.
+`patch_packed_forward` adds one keyword to the model's own `forward`, so that the call still passes through whatever
+wraps the model (PEFT, DDP, FSDP) and their hooks run.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 
 from rlpath.models.layers import caps_logits, foreign_layers, logit_scale
@@ -25,7 +26,7 @@ QUANTIZED_TOLERANCE = 0.15
 """Weights in 4 bits cannot be widened: in bf16, rounding alone moves a log-probability by a few hundredths."""
 
 
-def install(causal_lm: Any, temperature: float, *, entropy_gradient: bool = False) -> None:
+def patch_packed_forward(causal_lm: Any, temperature: float, *, entropy_gradient: bool = False) -> None:
     """Let `causal_lm(packed=…)` return `{"logprobs": [N], "entropy": [N]}`; any other call is as before.
 
     The entropy has a gradient where `entropy_gradient` says so. With `with_hidden=True` it also returns `hidden`
@@ -60,6 +61,11 @@ def install(causal_lm: Any, temperature: float, *, entropy_gradient: bool = Fals
     causal_lm.forward = forward
 
 
+def without_adapter(model: Any) -> Any:
+    """The causal language model inside an adapter, or the model itself."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
 def leave_casting_to_autocast(model: Any) -> None:
     """Autocast casts a layer's input once, to bf16; PEFT would first cast each adapter's input up to its fp32."""
     for module in model.modules():
@@ -73,7 +79,7 @@ def completion_logprobs(
     """Log-probabilities and entropies of a rectangle's completions, each [B, C], zero at padding.
 
     `batch` holds `prompt_ids`, `prompt_mask`, `completion_ids`, `completion_mask`; `model` has been through
-    `install`.
+    `patch_packed_forward`.
     """
     packed = pack(
         batch["prompt_ids"],
@@ -91,10 +97,10 @@ def completion_logprobs(
 def packing_gap(model: Any, vocabulary: int, device: torch.device, temperature: float = 1.0) -> float:
     """Mean absolute difference of log-probabilities between sharing prompts and not, in fp32, on a few random tokens.
 
-    `temperature` is that of `install`. A model that ignores the block mask (a sliding window, positions of its own) or
-    treats its logits further (a bias) gives far more than rounding, and must not be trained packed. Infinity where the
-    packed forward is known not to compute the model: layers with a state, a soft cap on logits, an adapted output
-    matrix, a decoder without positions or mask.
+    `temperature` is that of `patch_packed_forward`. A model that ignores the block mask (a sliding window, positions of
+    its own) or treats its logits further (a bias) gives far more than rounding, and must not be trained packed.
+    Infinity where the packed forward is known not to compute the model: layers with a state, a soft cap on logits, an
+    adapted output matrix, a decoder without positions or mask.
     """
     if not _may_pack(model):
         return math.inf

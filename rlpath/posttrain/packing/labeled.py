@@ -11,36 +11,21 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from peft import PeftModel
 from trl.trainer.utils import FusedCausalLMOutput
 
 from rlpath.models.layers import attention_width
-from rlpath.posttrain.packing.blocks import Packed, best_completions_per_block, pack
-from rlpath.posttrain.packing.forward import PACKING_TOLERANCE, attention_window, install, packing_gap
-
-UNLABELED = -100
-
-
-def base_of(model: Any) -> Any:
-    """The causal language model inside an adapter, or the model itself."""
-    return model.get_base_model() if isinstance(model, PeftModel) else model
+from rlpath.posttrain.packing.blocks import best_completions_per_block, pack_padded
+from rlpath.posttrain.packing.forward import PACKING_TOLERANCE, attention_window, packing_gap, patch_packed_forward
+from rlpath.posttrain.tokens import UNLABELED
 
 
-def let_autocast_cast(model: Any) -> None:
-    """Keep PEFT from casting each adapter's input up to the adapter's fp32 where autocast will cast it to bf16."""
-    module: Any
-    for module in model.modules():
-        if hasattr(module, "cast_input_dtype_enabled"):
-            module.cast_input_dtype_enabled = False
-
-
-def install_labeled(causal_lm: Any, *, rows_per_prompt: int, device: torch.device) -> float:
+def patch_labeled_forward(causal_lm: Any, *, rows_per_prompt: int, device: torch.device) -> float:
     """Answer `fused_lm_head=True` packed; any other call is as before. Returns the packing gap that was measured.
 
     `rows_per_prompt` is how many rows of a batch may have the same prompt (2 for pairs). Where the model cannot be
     packed (gap above `PACKING_TOLERANCE`), or a row is longer than its attention window, TRL's own answer is given.
     """
-    install(causal_lm, 1.0)
+    patch_packed_forward(causal_lm, 1.0)
     config = causal_lm.config.get_text_config()
     was_training = causal_lm.training
     causal_lm.eval()
@@ -65,30 +50,13 @@ def install_labeled(causal_lm: Any, *, rows_per_prompt: int, device: torch.devic
         starts_B = labeled.int().argmax(1) + 1
         prompt, completion = starts_B.float().mean().item(), (lengths_B - starts_B).float().mean().item()
         share = best_completions_per_block(prompt, completion, rows_per_prompt, weights, width)
-        packed, cell_N = _pack_rows(ids_B_L, mask_B_L, starts_B, share)
+        packed, row_N, token_N = pack_padded(ids_B_L, mask_B_L, starts_B, share)
+        # The prediction of column c stands at column c - 1 of TRL's flattened [B, L - 1].
+        cell_N = row_N * labeled.shape[1] + starts_B[row_N] + token_N - 1
         return _laid_out(theirs(packed=packed), cell_N, labeled)
 
     causal_lm.forward = forward
     return gap
-
-
-def _pack_rows(
-    ids_B_L: torch.Tensor, mask_B_L: torch.Tensor, starts_B: torch.Tensor, share: int
-) -> tuple[Packed, torch.Tensor]:
-    """Rows padded on the right, packed: what precedes column `starts_B` is the prompt, the rest the completion.
-
-    The second tensor says where each predicted token lies in TRL's flattened [B, L - 1].
-    """
-    width = ids_B_L.shape[1]
-    columns_L = torch.arange(width, device=ids_B_L.device)
-    in_prompt = columns_L < starts_B[:, None]
-    counts_B = (mask_B_L * ~in_prompt).sum(1, keepdim=True)
-    shifted = (columns_L + starts_B[:, None]).clamp(max=width - 1)
-    completion_mask = (columns_L < counts_B).long()
-    packed = pack(ids_B_L, mask_B_L * in_prompt, ids_B_L.gather(1, shifted), completion_mask, share)
-    row_N, token_N = packed.cell_N // width, packed.cell_N % width
-    # The prediction of column c stands at column c - 1 of TRL's output.
-    return packed, row_N * (width - 1) + starts_B[row_N] + token_N - 1
 
 
 def _laid_out(output: dict[str, torch.Tensor], cell_N: torch.Tensor, labeled: torch.Tensor) -> FusedCausalLMOutput:

@@ -13,14 +13,14 @@ import torch
 from transformers.modeling_outputs import SequenceClassifierOutputWithPast
 
 from rlpath.models.layers import attention_width, foreign_layers
-from rlpath.posttrain.packing.blocks import Packed, best_completions_per_block, pack
+from rlpath.posttrain.packing.blocks import best_completions_per_block, pack_padded
 from rlpath.posttrain.packing.forward import as_fp32, attention_window, block_mask
 
 SCORE_TOLERANCE = 1e-3
 """Of scores in fp32, relative to their spread, where rounding gives 1e-5."""
 
 
-def install_pooled(classifier: Any, *, rows_per_prompt: int, device: torch.device) -> float:
+def patch_pooled_forward(classifier: Any, *, rows_per_prompt: int, device: torch.device) -> float:
     """Score batches of pairs [chosen, rejected] packed in training; any other call is as before.
 
     Returns the mean absolute difference of scores, relative to their spread, between packed and plain on a few random
@@ -39,7 +39,10 @@ def install_pooled(classifier: Any, *, rows_per_prompt: int, device: torch.devic
         starts_B = common_prefixes(ids_B_L, lengths_B)
         prompt, completion = starts_B.float().mean().item(), (lengths_B - starts_B).float().mean().item()
         share = best_completions_per_block(prompt, completion, rows_per_prompt, weights, width)
-        packed, last_B = _pack_pairs(ids_B_L, mask_B_L, starts_B, share)
+        packed, row_N, token_N = pack_padded(ids_B_L, mask_B_L, starts_B, share)
+        is_last = token_N == (lengths_B - starts_B)[row_N] - 1
+        last_B = torch.empty_like(lengths_B)
+        last_B[row_N[is_last]] = packed.predictor_N[is_last] + 1
         hidden = classifier.model(
             input_ids=packed.ids_R_L,
             attention_mask=block_mask(packed, classifier),
@@ -86,24 +89,6 @@ def common_prefixes(ids_B_L: torch.Tensor, lengths_B: torch.Tensor) -> torch.Ten
     same = (first == second).long().cumprod(1).sum(1)
     shortest = torch.minimum(lengths_B[:half], lengths_B[half:])
     return torch.minimum(same, shortest - 2).clamp(min=1).repeat(2)
-
-
-def _pack_pairs(
-    ids_B_L: torch.Tensor, mask_B_L: torch.Tensor, starts_B: torch.Tensor, share: int
-) -> tuple[Packed, torch.Tensor]:
-    """Packed rows, and the index of each row's last token among the flattened hidden states."""
-    width = ids_B_L.shape[1]
-    columns_L = torch.arange(width, device=ids_B_L.device)
-    in_prompt = columns_L < starts_B[:, None]
-    counts_B = (mask_B_L * ~in_prompt).sum(1)
-    shifted = (columns_L + starts_B[:, None]).clamp(max=width - 1)
-    completion_mask = (columns_L < counts_B[:, None]).long()
-    packed = pack(ids_B_L, mask_B_L * in_prompt, ids_B_L.gather(1, shifted), completion_mask, share)
-    row_N, token_N = packed.cell_N // width, packed.cell_N % width
-    is_last = token_N == counts_B[row_N] - 1
-    last_B = torch.empty_like(counts_B)
-    last_B[row_N[is_last]] = packed.predictor_N[is_last] + 1
-    return packed, last_B
 
 
 @torch.no_grad()

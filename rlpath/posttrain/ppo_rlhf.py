@@ -1,20 +1,23 @@
 """PPO for language models: a critic's advantages, and the loss of policy and critic; `loop` does the rest.
 
 The details that decide whether it learns (Ziegler et al. 2019, arXiv 1909.08593; Huang et al. 2024, arXiv 2403.17031),
-each marked by its number where it happens, here, in `policy_model.py` or in `loop.py`:
+each marked as "detail N" where it happens, here, in `policy_model.py` or in `loop.py`:
 
- (1) A completion is one episode: its score comes with its last token, and every token pays for its own KL divergence.
- (2) The KL price is fixed, or moves by at most 2 % a step towards a target.
- (3) A completion that the limit cut can be given a fixed score, so that not ending is never worth while.
- (4) A value belongs to the state before its token; after the last token there is nothing, cut or not.
- (5) The value head starts at zero on the policy's own trunk: one forward gives both, and the reference is the same
-     model with its adapter off, so PPO takes the memory of one model. The value loss reaches the adapter with a small
-     weight; a separate critic would be independent of the policy but double model and compute.
- (6) Rewards may be scaled, never shifted; advantages are whitened over the whole rollout, not a mini-batch.
- (7) Old log-probabilities and values are the trainer's own, from before the first update: the sampler rounds otherwise.
- (8) Rollout and update use one temperature, and no dropout: without an update the ratio is exactly 1.
- (9) Several epochs over mini-batches; ratio and value are clipped, the gradient's norm is held at 1, Adam has no decay.
-(10) A completion whose judge could not decide is left out of every mean.
+ 1. A completion is one episode: its score comes with its last token, and every token is penalized for its own KL
+    divergence.
+ 2. The KL coefficient β is fixed, or moves by at most 2 % a step towards a target.
+ 3. A truncated completion can be given a fixed score, so that not ending is never rewarded.
+ 4. A value belongs to the state before its token; after the last token the value is 0, truncated or not.
+ 5. The value head starts at zero on the policy's own trunk: one forward gives both, and the reference is the same
+    model with its adapter off, so PPO takes the memory of one model. The value loss reaches the adapter with a small
+    weight; a separate critic would be independent of the policy but double model and compute.
+ 6. Rewards may be scaled, never shifted; advantages are whitened over the whole rollout, not a mini-batch.
+ 7. Old log-probabilities and values are the trainer's own, from before the first update: the sampler's rounding
+    differs.
+ 8. Rollout and update use one temperature, and no dropout: without an update the ratio is exactly 1.
+ 9. Several epochs over mini-batches; ratio and value are clipped, the gradient's norm is clipped to 1, Adam has no
+    weight decay.
+10. A completion that the verifier cannot decide is left out of every mean.
 
 Shapes: B completions of this process, T tokens of the longest.
 """
@@ -40,7 +43,7 @@ def token_rewards(
     scores_B: torch.Tensor, kl_B_T: torch.Tensor, mask_B_T: torch.Tensor, coefficient: float
 ) -> torch.Tensor:
     """-coefficient · KL (the k1 estimate) of every token, and the score with the last one, [B, T]."""
-    rewards_B_T = -coefficient * kl_B_T * mask_B_T  # (1)
+    rewards_B_T = -coefficient * kl_B_T * mask_B_T  # detail 1
     last_B_1 = (mask_B_T.sum(1, keepdim=True) - 1).clamp(min=0)
     return rewards_B_T.scatter_add(1, last_B_1, (scores_B * mask_B_T[:, 0])[:, None])
 
@@ -52,7 +55,7 @@ def next_kl_coefficient(coefficient: float, kl: float, target: float | None) -> 
     """
     if target is None:
         return coefficient
-    return coefficient * (1 + KL_GAIN * max(-0.2, min(0.2, kl / target - 1)))  # (2)
+    return coefficient * (1 + KL_GAIN * max(-0.2, min(0.2, kl / target - 1)))  # detail 2
 
 
 def explained_variance(values_B_T: torch.Tensor, returns_B_T: torch.Tensor, mask_B_T: torch.Tensor) -> float:
@@ -67,7 +70,7 @@ class CriticObjective:
     """PPO: one advantage a token, from a value head that is trained along."""
 
     critic = True
-    needs_old = True  # (7)
+    needs_old = True  # detail 7
 
     def __init__(self, settings: PPOSettings) -> None:
         self.settings = settings
@@ -80,22 +83,22 @@ class CriticObjective:
         assert old_B_T is not None
         assert values_B_T is not None
         reference_B_T = old_B_T if rollout.reference_B_T is None else rollout.reference_B_T
-        mask_B_T = rollout.mask_B_T * ~rollout.rewards_B.isnan()[:, None]  # (10)
+        mask_B_T = rollout.mask_B_T * ~rollout.rewards_B.isnan()[:, None]  # detail 10
         kl_B_T = kl_estimate(old_B_T, reference_B_T, "k1")
         rewards_B_T = token_rewards(rollout.rewards_B.nan_to_num(), kl_B_T, mask_B_T, self.kl_coefficient)
         if self.settings.whiten_rewards:
-            rewards_B_T = everyone.whiten(rewards_B_T, mask_B_T, shift_mean=False)  # (6)
+            rewards_B_T = everyone.whiten(rewards_B_T, mask_B_T, shift_mean=False)  # detail 6
         advantages_B_T = gae(rewards_B_T, values_B_T, mask_B_T, gamma=1.0, lam=self.settings.lam)
         returns_B_T = advantages_B_T + values_B_T
         metrics = {
-            "kl/completion": everyone.mean(sequence_logprobs(kl_B_T, rollout.completion_mask)),
+            "kl/completion": everyone.mean(sequence_logprobs(kl_B_T, rollout.written_B_T)),
             "value/mean": everyone.mean(masked_mean(values_B_T, mask_B_T)),
             "return/mean": everyone.mean(masked_mean(returns_B_T, mask_B_T)),
             "explained_variance": explained_variance(values_B_T, returns_B_T, mask_B_T),
         }
         if self.settings.kl:
             metrics["kl/coefficient"] = self.kl_coefficient
-        advantages_B_T = everyone.whiten(advantages_B_T, mask_B_T)  # (6)
+        advantages_B_T = everyone.whiten(advantages_B_T, mask_B_T)  # detail 6
         return rollout.with_(mask_B_T=mask_B_T, advantages=advantages_B_T, returns_B_T=returns_B_T), metrics
 
     def has_gradient(self, rollout: Rollout) -> torch.Tensor:
@@ -115,7 +118,7 @@ class CriticObjective:
         )
         value = ppo_value_loss(
             new["values"], old_values_B_T, returns_B_T, mask_B_T, clip=settings.clip, tokens=whole.tokens
-        )  # (9)
+        )  # detail 9
         clipped = clip_fraction(new["logprobs"], old_B_T, part.advantages, mask_B_T, epsilon=settings.clip)
         moved_B_T = kl_estimate(new["logprobs"].detach(), old_B_T, "k2")
         figures = {

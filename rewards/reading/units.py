@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
-
-from rlpath.rewards.reading.literals import bounded_before, words_to_number
-from rlpath.rewards.reading.vocabulary import CALCULATES_AFTER, CALCULATES_BEFORE, CALCULATES_LATER
 
 # What is measured: the names of its units, and what each is in the first of them. Plurals are derived.
 _MEASURES = {
@@ -33,43 +29,10 @@ _TABLE = {
     for names, factor in (unit.split("=") for unit in units.split(";"))
     for name in names.split()
 }
-_NO_UNIT = frozenset([
-    "is", "isn", "are", "was", "were", "be", "been", "not", "no", "never", "or", "but", "and", "if", "too", "wrong",
-    "incorrect", "less", "more", "than", "least", "most", "about", "maybe", "perhaps", "possibly", "probably", "to",
-    "through", "otherwise", "rather", "either", "versus", "dozen", "dozens", "below", "above", "over", "under",
-    "negative", "minus", "plus", "times", "divided", "squares", "cubed", "root", "mod", "modulo", "unless", "except",
-    "between", "without", "instead", "approximately", "roughly", "does", "exist", "undefined", "infinite",
-    "solution", "solutions", "where", "when", "which", "that", "given", "for", "all", "any",
-    "after", "before", "by", "from", "past", "beyond", "near", "within", "until",
-    "we", "you", "i", "have", "get", "so", "thus", "then", "hence", "therefore",
-])  # fmt: skip
-_MONTHS = frozenset([
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
-    "december",
-])  # fmt: skip
 _LETTERS = frozenset(["m", "g", "s", "h", "l", "L", "N", "J", "W", "V", "A", "K", "F", "T", "C"])
 
 
-def reads_as_unit(words: str) -> bool:
-    """True where `words` behind a number can be a unit or what is counted: nouns, none that calculates or hedges.
-
-    >>> [reads_as_unit(words) for words in ("square inches", "eggs per day", "and a half", "to 9")]
-    [True, True, False, False]
-    """
-    if re.search(r"\d", words) or CALCULATES_AFTER.match(f" {words}") or CALCULATES_LATER.match(f" {words}"):
-        return False
-    return not any(w in _NO_UNIT or words_to_number(w) is not None for w in re.findall(r"[a-z]+", words.lower()))
-
-
-def is_name(words: str) -> bool:
-    """True where `words` before a number can be the name of what it counts: "Paolo", "minimum", "the answer".
-
-    >>> [is_name(words) for words in ("Paolo", "day", "between", "not")]
-    [True, True, False, False]
-    """
-    if words.endswith(" of") or words.lower() in _MONTHS:
-        return False
-    return reads_as_unit(words) and CALCULATES_BEFORE.search(words) is None and not bounded_before(words)
+UNIT = rf"(?:{'|'.join(sorted(_TABLE, key=len, reverse=True))})(?:e?s)?"
 
 
 def is_unit_word(word: str) -> bool:
