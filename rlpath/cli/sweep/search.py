@@ -1,7 +1,7 @@
 """Hyperparameter search by Optuna: which settings to try next, on other seeds than those that are reported.
 
 A setting that was chosen for its luck on some seeds looks better on these than it is. So the search has seeds of its
-own, and the chosen setting is run afresh on the seeds that were asked for.
+own, and the chosen setting is run again on the seeds that were asked for.
 
 Nothing of the search is stored but its runs: the sampler is seeded and a finished run is not run again, so that the
 same command goes through the same trials to where it was stopped.
