@@ -36,7 +36,8 @@ from rlpath.core.files import read_json, write_atomic
 from rlpath.core.seeding import parse_seeds
 from rlpath.core.stats import difference_of_runs, interval_over_seeds
 from rlpath.deep.parts.evaluate import evaluate_policy
-from rlpath.deep.runner.recipe import EVALUATION_SEED, Options, check, config_of, read_flags
+from rlpath.deep.parts.vec import EVALUATION_SEED
+from rlpath.deep.runner.recipe import Options, check, config_of, read_flags
 from rlpath.report.tables import text_table
 from rlpath.runs.processes import Job, failure, run_jobs
 from rlpath.runs.provenance import manifest

@@ -25,6 +25,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "math": ("math_verify",),
     "sb3": ("stable_baselines3", "Box2D"),
     "ray": ("ray",),
+    "search": ("optuna",),
     "contamination": ("datasketch",),
     "bench": ("lm_eval",),
     "vllm": ("vllm",),

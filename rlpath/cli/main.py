@@ -41,6 +41,7 @@ COMMANDS = {
     "sweep": Command("rlpath.cli.sweep.command:Sweep", "run a recipe over seeds and a grid, here or on Ray"),
     "diagnose": Command("rlpath.cli.diagnose:Diagnose", "why the reward of a run does not rise"),
     "enjoy": Command("rlpath.cli.enjoy:Enjoy", "watch a trained agent, and measure its return"),
+    "export": Command("rlpath.cli.export:Export", "write a trained agent as a folder for the hub, with a card"),
     "compare": Command("rlpath.evals.commands.seeds:Compare", "compare two sets of seeds"),
     "check-curve": Command("rlpath.evals.commands.seeds:CheckCurve", "check a run against a recorded learning curve"),
     "contamination": Command(

@@ -10,6 +10,7 @@ import hashlib
 import json
 import random
 import sys
+from collections.abc import Sequence
 
 from rlpath.core.errors import InputError
 
@@ -34,6 +35,17 @@ def _seed_range(part: str, text: str) -> range:
     if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
         raise InputError(f"--seeds {text} is not a number of seeds (10), a range (0-9) or a list (1,2,5)")
     return range(int(first), int(last if dash else first) + 1)
+
+
+def seeds_flag(seeds: Sequence[int]) -> str:
+    """The seeds as `parse_seeds` reads them; one alone as a range, since a number would say how many."""
+    return ",".join(map(str, seeds)) if len(seeds) > 1 else f"{seeds[0]}-{seeds[0]}"
+
+
+def split(seeds: Sequence[int], parts: int) -> list[list[int]]:
+    """The seeds dealt out to at most `parts` groups of nearly equal size, in order."""
+    parts = min(parts, len(seeds))
+    return [list(seeds[i * len(seeds) // parts : (i + 1) * len(seeds) // parts]) for i in range(parts)]
 
 
 def derive(seed: int, *path: int | str) -> int:

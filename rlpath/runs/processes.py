@@ -21,6 +21,8 @@ from rlpath.core.files import disk_errors
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 """What a process must be told before NumPy loads, for it to compute in one thread."""
+SEEDS_HERE = "RLPATH_SEEDS_HERE"
+"""Set in the environment of a process that is to run its seeds itself instead of starting processes for them."""
 SIGNALED = 128
 BAD_INPUT = 2
 """The status with which a command refuses what the user can mend, in one sentence on its last line."""

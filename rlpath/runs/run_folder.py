@@ -103,6 +103,8 @@ class RunFolder:
         self.path = path
         self._lock = lock
         self.labels: dict[str, str] = {}
+        self.also_log: Callable[[int, Mapping[str, float]], None] | None = None
+        """Called with what `log_metrics` writes: a tracker."""
         self._restart_clock()
 
     @classmethod
@@ -164,6 +166,8 @@ class RunFolder:
         """
         values = {name: float(value) if math.isfinite(value) else None for name, value in metrics.items()}
         self._append(METRICS, [{"step": step, "wall_s": self._wall_seconds(), **self.labels, **values}])
+        if self.also_log is not None:
+            self.also_log(step, metrics)
 
     def log_samples(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append sample rows (`step`, prompt, completion, verdict …). A row without `step` survives every rewind."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,9 +31,17 @@ class TrainedTables:
 
 
 def experience(
-    model: Model, learner: Control, exploration: Exploration, seeds: Sequence[int], steps: int
+    model: Model,
+    learner: Control,
+    exploration: Exploration,
+    seeds: Sequence[int],
+    steps: int,
+    changes: Mapping[int, Model] | None = None,
 ) -> Iterator[Transition]:
-    """Let every seed act, learn and go on for `steps` steps, and yield each step after it was learned from."""
+    """Let every seed act, learn and go on for `steps` steps, and yield each step after it was learned from.
+
+    `changes` are tables of the same shape that take the place of `model` before a step, counted from 0.
+    """
     rows = draws(seeds, "control")
     first = next(rows)
     chains = Chains(model, first[START], learner.gamma)
@@ -44,6 +52,8 @@ def experience(
     a_tm1 = sample(policy(chains.s, 0), first[RESTART])
     for step in range(steps):
         u = next(rows)
+        if changes and step in changes:
+            chains.model = changes[step]
         x = chains.step(a_tm1, u[MOVE], u[START])
         x.coin = u[COIN]
         if learner.looks_ahead:

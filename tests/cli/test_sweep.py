@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from rlpath.cli.main import run as rlpath
-from rlpath.cli.sweep.plan import SweepPlan, as_flag, label_of, read_grid
+from rlpath.cli.sweep.plan import SweepPlan, as_flag, group, label_of, read_grid
+from rlpath.cli.sweep.search import read_fields
 from rlpath.core.errors import InputError
 from rlpath.core.files import lock
 from rlpath.core.stats import t_interval
@@ -26,10 +27,11 @@ ROOT = Path(__file__).parents[2]
 # A recipe that costs nothing: its result is lr + seed. Every start leaves a line in a file.
 RECIPE = """
 import os, signal, sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import tyro
 from rlpath.core.errors import InputError, run_command
+from rlpath.core.seeding import parse_seeds
 from rlpath.runs.run_folder import RunFolder
 
 @dataclass(frozen=True)
@@ -42,9 +44,20 @@ class Args:
     crash: int = -1
     kill_worker: int = -1
     total_timesteps: int = 10
+    batched: bool = False
+    seeds: str = ""
 
 def main():
     args = tyro.cli(Args)
+    seeds = parse_seeds(args.seeds) if args.seeds else [args.seed]
+    if args.batched:
+        assert os.environ["RLPATH_SEEDS_HERE"] == "1"
+        with (args.root / "batches").open("a") as file:
+            file.write(f"{args.lr} {args.seeds}\\n")
+    for seed in seeds:
+        one(replace(args, seed=seed, seeds=""))
+
+def one(args):
     with RunFolder.open(args.root, "toy", {**asdict(args), "crash": 0, "kill_worker": 0}, args.seed) as run:
         with (args.root / "starts").open("a") as file:
             file.write(f"{args.lr} {args.seed}\\n")
@@ -109,6 +122,71 @@ def test_a_grid_over_seeds(recipe: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "12 runs, 8 finished before" in capsys.readouterr().out
     assert len(starts(recipe)) == 12 and len(set(starts(recipe))) == 6
     assert asked(Path(point["folder"])) == [0, 1, 2]
+
+
+def test_batched_seeds_share_a_process(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two settings with four seeds on two cores are two processes; further seeds join what is finished; one that
+    crashes takes no seed with it that was finished."""
+    words = ("--grid", "lr=1,2", "--jobs", "2", "--", "--batched")
+    batches = recipe.parent / "runs" / "batches"
+    assert sweep(recipe, "--seeds", "4", *words) == 0
+    assert sorted(batches.read_text().splitlines()) == ["1.0 0,1,2,3", "2.0 0,1,2,3"]
+    capsys.readouterr()
+    batches.unlink()
+    assert sweep(recipe, "--seeds", "5", *words) == 0
+    assert sorted(batches.read_text().splitlines()) == ["1.0 4-4", "2.0 4-4"]
+    assert "8 finished before" in (said := capsys.readouterr().out)
+    assert f"{t_interval([1.0, 2, 3, 4, 5]).estimate:.2f}" in said
+    assert sweep(recipe, "--seeds", "10-12", "--jobs", "1", "--", "--batched", "--crash", "12") == 1
+    assert "seed 12 failed" in capsys.readouterr().out
+    assert (
+        sorted(path.name for path in (recipe.parent / "runs").rglob("seed-1[012]/finished.json"))
+        == ["finished.json"] * 2
+    )
+
+
+def test_batches_keep_every_core_at_work(tmp_path: Path) -> None:
+    """One setting of five seeds on two cores: two processes; three settings: one each."""
+    for points, sizes in ((({"lr": "1"},), [2, 3]), (({"lr": "1"}, {"lr": "2"}, {"lr": "3"}), [5, 5, 5])):
+        plan = SweepPlan(tmp_path / "toy.py", points, ("--batched",), tuple(range(5)))
+        assert [len(tasks) for tasks in group(plan.tasks(tmp_path, {"lr"}), 2).values()] == sizes
+
+
+def test_a_search_reports_on_other_seeds_than_it_chose_by(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The best of six trials on seeds 1000 and 1001 is run on seeds 0 to 2; the same command runs nothing again."""
+    pytest.importorskip("optuna")
+    words = ("--search", "lr=0.5..8", "--trials", "4", "--search-seeds", "2", "--seeds", "3", "--jobs", "2")
+    assert sweep(recipe, *words) == 0
+    said = capsys.readouterr().out
+    starts = [line.split() for line in (recipe.parent / "runs" / "starts").read_text().splitlines()]
+    tried = {float(lr) for lr, seed in starts if int(seed) >= 1000}
+    reported = {float(lr) for lr, seed in starts if int(seed) < 1000}
+    assert len(tried) == 4 and reported == {max(tried)} and len(starts) == 4 * 2 + 3
+    assert f"chosen on seeds 1000 to 1001: lr={max(tried):g}" in said
+    assert f"{max(tried) + 1:.2f} [" in said
+    assert sweep(recipe, *words) == 0
+    assert len((recipe.parent / "runs" / "starts").read_text().splitlines()) == len(starts)
+
+
+def test_what_a_search_refuses(recipe: Path) -> None:
+    """One sentence each: a malformed word, an empty range, a seed of its own, a field twice, a grid beside it."""
+    for words, said in (
+        (("--search", "lr"), "is not field=low..high"),
+        (("--search", "lr=2..1"), "two numbers, the lower first"),
+        (("--search", "lr=0..1:log"), "above 0 for a logarithmic range"),
+        (("--search", "lr=1..2", "--search", "lr=3..4"), "names the field lr twice"),
+        (("--search", "seed=1..2"), "the sweep sets --seed itself"),
+        (("--search", "lr=1..2", "--seeds", "1000-1003"), "seed 1000 is one of the search's"),
+        (("--search", "lr=1..2", "--grid", "bias=true"), "takes no --grid"),
+    ):
+        with pytest.raises(InputError, match=re.escape(said)):
+            sweep(recipe, *words)
+    fields = read_fields(["a=1..8", "b=1e-4..1e-2:log", "c=x,y"])
+    assert [(field.whole, field.log, field.choices) for field in fields] == [
+        (True, False, ()),
+        (False, True, ()),
+        (False, False, ("x", "y")),
+    ]
 
 
 def test_a_crash_leaves_no_mean_and_is_made_good(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:

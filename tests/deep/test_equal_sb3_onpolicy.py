@@ -23,7 +23,7 @@ from torch import nn
 
 from rlpath.deep import a2c, ppo, ppo_continuous
 from rlpath.deep.parts.training import Result
-from rlpath.deep.parts.vec import VectorEnv
+from rlpath.deep.parts.vec import VectorEnv, reset_seeds
 from rlpath.deep.ppo import Agent, Rollout
 from rlpath.deep.ppo_continuous import agent_for
 
@@ -100,8 +100,18 @@ def their_weights(policy: Any) -> dict[str, torch.Tensor]:
 KINDS = ("weight", "bias")
 
 
+class OurSeeds(DummyVecEnv):
+    """Copies that start where ours do."""
+
+    def seed(self, seed: int | None = None) -> list[int | None]:
+        """Remember what each copy will be reset with."""
+        assert seed is not None
+        self._seeds = [*reset_seeds(seed, self.num_envs)]
+        return self._seeds
+
+
 def their_envs(args: Any) -> Any:
-    envs: Any = DummyVecEnv([lambda: gymnasium.make(args.env_id)] * args.num_envs)
+    envs: Any = OurSeeds([lambda: gymnasium.make(args.env_id)] * args.num_envs)
     if getattr(args, "normalize", "none") == "shared":
         envs = VecNormalize(envs, gamma=args.gamma)
     return envs

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 import rlpath.deep.parts.probes  # noqa: F401
 from rlpath.deep.parts.normalize import Moments, NormalizedEnvs, make_envs
-from rlpath.deep.parts.vec import VectorEnv
+from rlpath.deep.parts.vec import VectorEnv, reset_seed, reset_seeds
 
 GAMMA = 0.9
 
@@ -33,7 +33,7 @@ def test_shared_is_vecnormalize(env_id: str) -> None:
     """Observations, final observations and rewards of 100 steps of 3 environments."""
     ours = NormalizedEnvs(VectorEnv(lambda: short(env_id), 3, seed=5), GAMMA, shared=True)
     inner = DummyVecEnv([lambda: short(env_id)] * 3)
-    inner.seed(5)
+    inner._seeds = reset_seeds(5, 3)
     theirs: Any = VecNormalize(inner, gamma=GAMMA)
     np.testing.assert_allclose(theirs.reset(), ours.obs, atol=1e-5)
 
@@ -56,7 +56,7 @@ def test_per_env_is_gymnasiums_wrappers(env_id: str) -> None:
     ours = NormalizedEnvs(VectorEnv(lambda: short(env_id), 3, seed=5), GAMMA, shared=False)
     wrapped = [NormalizeReward(NormalizeObservation(short(env_id)), gamma=GAMMA) for _ in range(3)]
     for i, env in enumerate(wrapped):
-        np.testing.assert_allclose(np.clip(env.reset(seed=5 + i)[0], -10, 10), ours.obs[i], atol=1e-5)
+        np.testing.assert_allclose(np.clip(env.reset(seed=reset_seed(5, i))[0], -10, 10), ours.obs[i], atol=1e-5)
 
     for actions in draws(100, 3, env_id == "CartPole-v1"):
         step = ours.step(actions)

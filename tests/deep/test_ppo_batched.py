@@ -22,7 +22,8 @@ from rlpath.deep.batched.ppo_batched import Learners, train_batched
 from rlpath.deep.batched.vec_seeds import make_seed_envs
 from rlpath.deep.parts.training import Result, Training
 from rlpath.deep.ppo import Args
-from rlpath.deep.runner.recipe import WORKER, run_recipe
+from rlpath.deep.runner.recipe import run_recipe
+from rlpath.runs.processes import SEEDS_HERE
 from rlpath.runs.run_folder import RunFolder
 
 SMALL = Args(env_id="ShortPole-v0", total_timesteps=512, num_steps=32, checkpoint_every=0)
@@ -261,7 +262,7 @@ def test_what_cannot_be_run_is_refused(changes: dict[str, Any], seeds: list[int]
 
 def test_the_recipe_trains_seeds_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--batched` leaves the same weights as the function does, in a folder of its own."""
-    monkeypatch.setenv(WORKER, "1")
+    monkeypatch.setenv(SEEDS_HERE, "1")
     words = ["--seeds", "2-3", "--batched", "--eval-episodes", "2", "--root", str(tmp_path)]
     run_recipe("ppo", ppo.train, {"short": SMALL}, words, batched=train_batched)
     found = {path.parent.parent.name: json.loads(path.read_text()) for path in tmp_path.rglob("final.json")}

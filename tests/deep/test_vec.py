@@ -11,7 +11,7 @@ import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from rlpath.core.errors import InputError
-from rlpath.deep.parts.vec import Episode, GymnasiumVectorEnv, VectorEnv, make_env
+from rlpath.deep.parts.vec import EVALUATION_SEED, Episode, GymnasiumVectorEnv, VectorEnv, make_env, reset_seed
 
 
 class Counting(gymnasium.Env[Any, Any]):
@@ -88,12 +88,41 @@ def test_types_of_what_a_step_gives() -> None:
     assert VectorEnv("FrozenLake-v1", 2, seed=0).obs.dtype == np.int64
 
 
-def test_copies_are_seeded_one_after_another() -> None:
-    """Copy i starts where Gymnasium starts with seed + i."""
+def test_a_copy_starts_from_its_reset_seed() -> None:
+    """Copy i starts where Gymnasium starts with `reset_seed(seed, i)`; copy 0 of a small seed with the seed itself."""
     envs = VectorEnv("CartPole-v1", 3, seed=7)
 
     for i in range(3):
-        np.testing.assert_array_equal(envs.obs[i], gymnasium.make("CartPole-v1").reset(seed=7 + i)[0])
+        theirs = gymnasium.make("CartPole-v1").reset(seed=reset_seed(7, i))[0]
+        np.testing.assert_array_equal(envs.obs[i], theirs)
+    assert reset_seed(7, 0) == 7
+
+
+def test_no_two_training_seeds_nor_an_evaluation_share_start_states() -> None:
+    """Neither the runs of 60 seeds, some beside the evaluation's, nor its episodes are reset with the same number."""
+    trained = [reset_seed(seed, i) for seed in (*range(50), *range(9_995, 10_005)) for i in range(64)]
+    evaluated = range(EVALUATION_SEED, EVALUATION_SEED + 100_000)
+
+    assert len(set(trained)) == len(trained)
+    assert not set(trained) & set(evaluated)
+
+
+def test_seeds_do_not_repeat_their_neighbors_episodes() -> None:
+    """Of 400 starts of four copies each, seeds 0 and 1, and the evaluation and seed 10,000, share none."""
+
+    def starts(seed: int) -> set[bytes]:
+        envs = VectorEnv("CartPole-v1", 4, seed)
+        seen = [row.tobytes() for row in envs.obs]
+        while len(seen) < 400:
+            taken = envs.step(np.ones(4, np.int64))
+            seen += [row.tobytes() for row in taken.obs[taken.done]]
+        assert len(set(seen)) == len(seen)
+        return set(seen)
+
+    assert not starts(0) & starts(1)
+    env = gymnasium.make("CartPole-v1")
+    evaluated = {env.reset(seed=EVALUATION_SEED + i)[0].tobytes() for i in range(100)}
+    assert not starts(EVALUATION_SEED) & evaluated
 
 
 def test_an_episode_is_the_one_of_the_plain_environment() -> None:

@@ -13,28 +13,34 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from rlpath.core.errors import InputError
-from rlpath.runs.processes import Job
+from rlpath.core.seeding import seeds_flag, split
+from rlpath.runs.processes import SEEDS_HERE, Job
 from rlpath.runs.run_folder import ANNOUNCE, config_hash
 
+BATCHED = "--batched"
+"""The flag of a recipe that trains the seeds of a process as one batch."""
 OWN = ("seed", "seeds", "root", "jobs")
 """Flags of a recipe that the sweep sets itself."""
 
 
 @dataclass(frozen=True)
 class SweepRun:
-    """One seed of one setting. `announced` is the file in which the recipe says where its run folder is."""
+    """One seed of one setting. `announced` is the file in which the recipe says where its run folders are."""
 
     name: str
     point: str
     seed: int
     job: Job
     announced: Path
+    batched: bool = False
+    """whether one process can train several seeds; `job` is then without one"""
 
     @property
     def run(self) -> Path | None:
         """The run folder, None before the recipe has opened it."""
         lines = self.announced.read_text(encoding="utf-8").split("\n")[:-1] if self.announced.exists() else []
-        return Path(lines[-1]) if lines else None
+        own = [line for line in lines if not self.batched or Path(line).name == f"seed-{self.seed}"]
+        return Path(own[-1]) if own else None
 
     @property
     def finished(self) -> bool:
@@ -74,10 +80,43 @@ class SweepPlan:
         stem = re.sub(r"[^\w.=-]+", "_", name)
         words = [word for field, value in point.items() for word in as_flag(field, value, flags)]
         command = (sys.executable, str(self.recipe.resolve()), *self.extra, *words)
-        command = (*command, "--seed", str(seed), "--root", str(root))
+        batched = BATCHED in command
+        if batched:
+            stem = re.sub(r"[^\w.=-]+", "_", f"{label} batched".strip())
+        command = (*command, *(() if batched else ("--seed", str(seed))), "--root", str(root))
         announced = folder / "runs" / stem
         job = Job(name, command, folder / "logs" / f"{stem}.log", {ANNOUNCE: str(announced)}, threads)
-        return SweepRun(name, label, seed, job, announced)
+        return SweepRun(name, label, seed, job, announced, batched)
+
+
+def group(tasks: Sequence[SweepRun], workers: int) -> dict[str, list[SweepRun]]:
+    """The tasks of each job that `jobs` makes, by its name: seeds of one setting together where they are batched.
+
+    Seeds are dealt out so that there is work for every one of the `workers`.
+    """
+    batches: dict[str, list[SweepRun]] = {}
+    for task in tasks:
+        batches.setdefault(task.point if task.batched else f"single {task.name}", []).append(task)
+    parts = -(-workers // len(batches)) if batches else 1
+    groups: dict[str, list[SweepRun]] = {}
+    for batch in batches.values():
+        by_seed = {task.seed: task for task in batch}
+        for seeds in split(list(by_seed), parts):
+            shared = [by_seed[seed] for seed in seeds]
+            several = f"{shared[0].point} seeds {seeds[0]}-{seeds[-1]}".strip()
+            groups[several if len(seeds) > 1 else shared[0].name] = shared
+    return groups
+
+
+def job_of(name: str, tasks: Sequence[SweepRun]) -> Job:
+    """One process for all `tasks`."""
+    job = tasks[0].job
+    if not tasks[0].batched:
+        return job
+    seeds = [task.seed for task in tasks]
+    log = job.log.with_stem(f"{job.log.stem}-{seeds[0]}-to-{seeds[-1]}")
+    environment = {**job.environment, SEEDS_HERE: "1"}
+    return Job(name, (*job.command, "--seeds", seeds_flag(seeds)), log, environment, job.threads)
 
 
 def label_of(point: Mapping[str, str]) -> str:

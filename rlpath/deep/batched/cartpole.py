@@ -17,7 +17,7 @@ from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.utils.seeding import np_random
 
 from rlpath.core.errors import InputError
-from rlpath.deep.parts.vec import Episode, Step, make_env
+from rlpath.deep.parts.vec import Episode, Step, make_env, reset_seeds
 
 Array = np.ndarray[Any, Any]
 
@@ -31,14 +31,12 @@ def is_cartpole(env_id: str) -> bool:
 
 
 class CartPoles:
-    """N CartPoles for each of K seeds; copy i of seed s draws its resets from a generator seeded s + i.
+    """N CartPoles for each of K seeds; each draws its resets from the generator that `reset_seed` seeds.
 
     `obs` is (K, N, 4) float32. Rewards are 1 a step, so an episode's return is its length.
     """
 
     def __init__(self, env_id: str, num_envs: int, seeds: Sequence[int]) -> None:
-        if num_envs < 1:
-            raise InputError(f"num_envs must be at least 1, got {num_envs}")
         env = make_env(env_id)
         assert isinstance(env.unwrapped, CartPoleEnv) and env.spec is not None and env.spec.max_episode_steps
         self.constants = env.unwrapped
@@ -46,7 +44,7 @@ class CartPoles:
         self.single_observation_space = env.observation_space
         self.single_action_space = env.action_space
         self.shape = (len(seeds), num_envs)
-        self.generators = [np_random(seed + i)[0] for seed in seeds for i in range(num_envs)]
+        self.generators = [np_random(own)[0] for seed in seeds for own in reset_seeds(seed, num_envs)]
         # x, its velocity, the pole's angle, its velocity, each (K·N,) float64.
         self.state = np.stack([self._start(i) for i in range(len(self.generators))], axis=1)
         self.length = np.zeros(len(self.generators), np.int64)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from rlpath.core.seeding import derive
-from rlpath.deep.parts.vec import MakeEnv, make_env
+from rlpath.deep.parts.vec import EVALUATION_SEED, MakeEnv, make_env
 
 Array = np.ndarray[Any, Any]
 LONGEST = 10_000
@@ -16,7 +16,7 @@ LONGEST = 10_000
 
 
 def evaluate_policy(
-    act: Callable[[Array], Array], env: str | MakeEnv, *, episodes: int = 100, seed: int = 10_000
+    act: Callable[[Array], Array], env: str | MakeEnv, *, episodes: int = 100, seed: int = EVALUATION_SEED
 ) -> Array:
     """Undiscounted returns of `episodes` episodes, (episodes,) float64; episode i starts from `seed` + i.
 

@@ -36,7 +36,7 @@ class Args:
     env_id: str = "CartPole-v1"
     """A registered Gymnasium environment."""
     seed: int = 0
-    """Fixes weights, environments (seed, seed + 1, …), actions and minibatches."""
+    """Fixes weights, environments, actions and minibatches."""
     total_timesteps: int = 500_000
     """Environment steps, summed over the environments."""
     checkpoint_every: int | None = None

@@ -121,8 +121,33 @@ def _import(module: str, env_id: str) -> None:
         raise InputError(f"environment {env_id}: {why}; run from the folder that holds it, or install it") from None
 
 
+EVALUATION_SEED = 10_000
+"""The final evaluation's first reset seed, the one after it the next episode's, and so on."""
+TRAINING_SEEDS, MOST_COPIES = 1_000_000, 4096
+
+
+def reset_seed(seed: int, copy: int) -> int:
+    """The number that copy `copy` of a run's `seed` is first reset with, and no other run's copy nor an evaluation.
+
+    Copy 0 takes the seed itself where it lies below the evaluation's, which begin at 10,000; every other copy has a
+    number of its own above them. (seed + copy would give seeds k and k + 1 all start states but one in common, and
+    intervals over seeds assume independence.)
+    """
+    if copy == 0 and seed < EVALUATION_SEED:
+        return seed
+    return TRAINING_SEEDS + seed * MOST_COPIES + copy
+
+
+def reset_seeds(seed: int, num_envs: int) -> list[int]:
+    """`reset_seed` of every copy. Raises `InputError` for a number of copies below 1 or above 4,096."""
+    if not 1 <= num_envs <= MOST_COPIES:
+        limit = "at least 1" if num_envs < 1 else f"at most {MOST_COPIES}"
+        raise InputError(f"num_envs must be {limit}, got {num_envs}")
+    return [reset_seed(seed, copy) for copy in range(num_envs)]
+
+
 class VectorEnv:
-    """N copies of an environment in this process, seeded seed, seed + 1, …; the first `obs` is there at once.
+    """N copies of an environment in this process, first reset with `reset_seed`; the first `obs` is there at once.
 
     `make` is an environment's id or a function that makes one. Observations keep their space's type, except that
     float64 becomes float32. Rewards are float32; returns are summed in float64.
@@ -132,8 +157,7 @@ class VectorEnv:
     """
 
     def __init__(self, make: str | MakeEnv, num_envs: int, seed: int) -> None:
-        if num_envs < 1:
-            raise InputError(f"num_envs must be at least 1, got {num_envs}")
+        seeds = reset_seeds(seed, num_envs)
         build = (lambda: make_env(make)) if isinstance(make, str) else make
         self._build = build
         self.envs = [build() for _ in range(num_envs)]
@@ -144,11 +168,11 @@ class VectorEnv:
             remedy = "wrap the environment with gymnasium.wrappers.FlattenObservation"
             raise InputError(f"{self._name()} observes {self.single_observation_space}, which is no array; {remedy}")
         self.obs = self._empty()
-        self._starts: list[Any] = [seed + i for i in range(num_envs)]
+        self._starts: list[Any] = [*seeds]
         self._actions: list[list[Any]] = [[] for _ in range(num_envs)]
         self._returns = np.zeros(num_envs)
         for i, env in enumerate(self.envs):
-            self.obs[i] = env.reset(seed=seed + i)[0]
+            self.obs[i] = env.reset(seed=seeds[i])[0]
 
     def step(self, actions: Array) -> Step:
         """Take `actions`, (N,) integers or (N, *action) floats; an episode that ends is reset in the same step."""
@@ -281,7 +305,8 @@ class GymnasiumVectorEnv:
         self.num_envs = envs.num_envs
         self.single_observation_space = envs.single_observation_space
         self.single_action_space = envs.single_action_space
-        self.obs = _narrow(envs.reset(seed=seed)[0])
+        seeds: Any = reset_seeds(seed, envs.num_envs)  # Gymnasium takes a list, and declares one number
+        self.obs = _narrow(envs.reset(seed=seeds)[0])
         self._returns = np.zeros(self.num_envs)
         self._lengths = np.zeros(self.num_envs, int)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rlpath.core.errors import InputError
 from rlpath.core.files import Busy, lock
+from rlpath.core.seeding import seeds_flag, split
 from rlpath.deep.runner.report import seeds_text, sentence, summary_text, warnings, write_seeds_report
 from rlpath.runs.hardware import cores
 from rlpath.runs.processes import BAD_INPUT, Job, failure, run_jobs, tail
@@ -61,12 +62,6 @@ def run_seeds(
     return report(paths, folder, why)
 
 
-def split(seeds: Sequence[int], parts: int) -> list[list[int]]:
-    """The seeds dealt out to at most `parts` groups of nearly equal size, in order."""
-    parts = min(parts, len(seeds))
-    return [list(seeds[i * len(seeds) // parts : (i + 1) * len(seeds) // parts]) for i in range(parts)]
-
-
 def report(paths: Mapping[int, Path], folder: Path, why: Mapping[int, str]) -> int:
     """Print every seed, and the means only where no seed is missing; the exit status."""
     rows = {str(seed): why[seed] if seed in why else read_run(path) for seed, path in paths.items()}
@@ -84,6 +79,4 @@ def report(paths: Mapping[int, Path], folder: Path, why: Mapping[int, str]) -> i
 
 def _job(seeds: Sequence[int], folder: Path, command: Sequence[str], environment: Mapping[str, str]) -> Job:
     name = "seed-" + ("-".join(map(str, seeds)) if len(seeds) < 4 else f"{seeds[0]}-to-{seeds[-1]}")
-    # A single number would be read as how many.
-    listed = ",".join(map(str, seeds)) if len(seeds) > 1 else f"{seeds[0]}-{seeds[0]}"
-    return Job(name, (*command, "--seeds", listed), folder / f"{name}.log", environment)
+    return Job(name, (*command, "--seeds", seeds_flag(seeds)), folder / f"{name}.log", environment)

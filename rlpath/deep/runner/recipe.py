@@ -24,17 +24,15 @@ from rlpath.core.errors import InputError
 from rlpath.core.seeding import parse_seeds
 from rlpath.deep.parts.evaluate import evaluate_policy
 from rlpath.deep.parts.training import Args, Result
-from rlpath.deep.parts.vec import make_env
+from rlpath.deep.parts.vec import EVALUATION_SEED, make_env
 from rlpath.deep.runner.many_seeds import run_seeds
 from rlpath.deep.runner.report import sentence, write_report
+from rlpath.deep.runner.track import Tracker, tracked
+from rlpath.runs.processes import SEEDS_HERE
 from rlpath.runs.progress import Progress
 from rlpath.runs.provenance import manifest
 from rlpath.runs.run_folder import RunFolder, read_run, run_path
 from rlpath.runs.seed_sets import ask
-
-EVALUATION_SEED = 10_000
-WORKER = "RLPATH_SEEDS_HERE"
-"""Set in the environment of a process that is to run its seeds itself instead of starting processes for them."""
 
 Train = Callable[[Any, RunFolder | None], Result]
 TrainBatched = Callable[[Any, Sequence[int], Sequence[RunFolder]], Sequence[Result]]
@@ -52,6 +50,8 @@ class Options:
     """Where run folders go."""
     eval_episodes: int = 100
     """Episodes of the final evaluation, actions without exploration."""
+    log_to: Tracker = "none"
+    """A tracker to which every logged figure goes too; the run's own files are written anyway."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def run_recipe(
         raise InputError("--seed and --seeds were both given; leave one out")
     check(args, options)
     as_batch = batched is not None and getattr(options, "batched", False)
-    if WORKER in os.environ or len(seeds) == 1:
+    if SEEDS_HERE in os.environ or len(seeds) == 1:
         if as_batch and batched is not None:
             run_batch(name, batched, args, options, seeds)
         else:
@@ -90,7 +90,7 @@ def run_recipe(
         return 0
     command = (sys.executable, sys.argv[0], *words)
     paths = {seed: run_path(options.root, name, config_of(name, args, options), seed) for seed in seeds}
-    return run_seeds(paths, command, {WORKER: "1"}, options.jobs, args.total_timesteps, as_batch)
+    return run_seeds(paths, command, {SEEDS_HERE: "1"}, options.jobs, args.total_timesteps, as_batch)
 
 
 # Flags
@@ -208,6 +208,8 @@ def run_batch(name: str, train: TrainBatched, args: Any, options: Options, seeds
         if not open_runs:
             return
         unfinished, runs = zip(*open_runs, strict=True)
+        for seed, run in open_runs:
+            stack.enter_context(tracked(run, {**config, "seed": seed}, options.log_to))
         with Progress({run.path.name: run.path for run in runs}, args.total_timesteps):
             try:
                 results = train(args, unfinished, runs)
