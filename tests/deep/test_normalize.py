@@ -33,7 +33,7 @@ def test_shared_is_vecnormalize(env_id: str) -> None:
     """Observations, final observations and rewards of 100 steps of 3 environments."""
     ours = NormalizedEnvs(VectorEnv(lambda: short(env_id), 3, seed=5), GAMMA, shared=True)
     inner = DummyVecEnv([lambda: short(env_id)] * 3)
-    inner._seeds = reset_seeds(5, 3)
+    inner._seeds = [*reset_seeds(5, 3)]
     theirs: Any = VecNormalize(inner, gamma=GAMMA)
     np.testing.assert_allclose(theirs.reset(), ours.obs, atol=1e-5)
 

@@ -93,9 +93,9 @@ class StaleSampler(HFSampler):
         list(weights)
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], decoding: Decoding, *, first: int = 0, stop: Sequence[str] = ()
+        self, prompts: Sequence[Sequence[int]], decoding: Decoding, **numbering: Any
     ) -> list[list[Completion]]:
-        return super().generate(prompts, replace(decoding, temperature=4.0), first=first, stop=stop)
+        return super().generate(prompts, replace(decoding, temperature=4.0), **numbering)
 
 
 def long(completions: list[Any], **_: Any) -> list[float | None]:
