@@ -108,7 +108,7 @@ def control_claims(model: Model, q_KSA: Array, best: Ints) -> list[Claim]:
 def sampling_claims(model: Model, errors: Mapping[str, Array]) -> list[Claim]:
     """Figure 5.3: both converge; the weighted estimate is nearer at the beginning."""
     plain, weighed = errors.values()
-    early = (plain - weighed)[:, :100].mean(-1)
+    apart = plain - weighed
     return [
         Claim(
             "5.3",
@@ -118,7 +118,8 @@ def sampling_claims(model: Model, errors: Mapping[str, Array]) -> list[Claim]:
             0,
             5,
         ),
-        over_runs("5.3", "squared error of the first 100 games, ordinary − weighted", "above 0", early, 3),
+        over_runs("5.3", "squared error after 10 games, ordinary − weighted", "above 0", apart[:, 9], 3),
+        over_runs("5.3", "mean of the first 100 games", "above 0", apart[:, :100].mean(-1), 3),
         over_runs("5.3", "ordinary: squared error at the end", "near 0", plain[:, -1], 5, least=0),
         over_runs("5.3", "weighted: squared error at the end", "near 0", weighed[:, -1], 5, least=0),
     ]
