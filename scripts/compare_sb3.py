@@ -41,6 +41,7 @@ from rlpath.deep.runner.recipe import Options, check, config_of, read_flags
 from rlpath.report.tables import text_table
 from rlpath.runs.processes import Job, failure, run_jobs
 from rlpath.runs.provenance import manifest
+from rlpath.runs.returns import possible
 from rlpath.runs.run_folder import read_run, run_path
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -248,7 +249,8 @@ def run_seed(algorithm: str, args: Any, options: Options) -> dict[str, Any]:
 def our_figures(run: Path) -> dict[str, Any]:
     """The same figures of a finished run of ours."""
     final = read_json(run / "evaluations" / "final.json")
-    return {"wall_s": read_run(run).metrics[-1]["wall_s"], "mean": final["mean"], "last_100": final["last_100"]}
+    told = {name: final[name] for name in ("mean", "last_100", "env_id")}
+    return {"wall_s": read_run(run).metrics[-1]["wall_s"], **told}
 
 
 # All seeds of both
@@ -288,8 +290,10 @@ def log_of(path: Path) -> Path:
 def table(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> str:
     """Both libraries over their seeds, and the difference of their means."""
     rows = []
+    env_id = ours[0]["env_id"]
     for library, results in (("rlpath", ours), ("Stable-Baselines3", theirs)):
-        cells = (over([result[name] for result in results]) for name in ("mean", "last_100", "wall_s"))
+        returns = (over([result[name] for result in results], env_id) for name in ("mean", "last_100"))
+        cells = (*returns, over([result["wall_s"] for result in results]))
         rows.append((library, *cells, " ".join(f"{result['mean']:.1f}" for result in results)))
     head = ("library", "evaluation", "last 100 episodes", "training, s", "evaluation of each seed")
     lines = [text_table(head, rows)]
@@ -301,14 +305,14 @@ def table(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> s
     return "\n".join(lines)
 
 
-def over(values: Sequence[float | None]) -> str:
-    """Mean and interval over seeds; a dash where one of them has no value."""
+def over(values: Sequence[float | None], env_id: str | None = None) -> str:
+    """Mean and interval over seeds, within what `env_id` can give; a dash where one of them has no value."""
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return "–"
     if len(known) < 2:
         return f"{known[0]:.1f}"
-    interval = interval_over_seeds(known)
+    interval = possible(interval_over_seeds(known), env_id)
     return f"{interval.estimate:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
 
 
