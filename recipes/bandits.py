@@ -18,7 +18,15 @@ import numpy as np
 from rlpath.core.errors import run_command
 from rlpath.core.seeding import derive
 from rlpath.report.plots import line_plot
-from rlpath.tabular.bandits import ActionValues, GradientBandit, Played, Player, UpperConfidenceBound, play, testbed
+from rlpath.tabular.bandits import (
+    ActionValues,
+    BanditMethod,
+    BanditRun,
+    GradientBandit,
+    UpperConfidenceBound,
+    play,
+    testbed,
+)
 from rlpath.tabular.book import COLORS, Claim, curve, over_runs, publish, read_settings
 from rlpath.tabular.model import Array, Flags
 
@@ -37,7 +45,7 @@ class Settings:
     """folder of all runs"""
 
 
-METHODS: dict[str, Mapping[str, Player]] = {
+METHODS: dict[str, Mapping[str, BanditMethod]] = {
     "2.2": {
         "greedy": ActionValues(),
         "ε = 0.01": ActionValues(0.01),
@@ -57,7 +65,7 @@ METHODS: dict[str, Mapping[str, Player]] = {
         for baseline in (True, False)
     },
 }
-SWEPT: dict[str, dict[int, Player]] = {
+SWEPT: dict[str, dict[int, BanditMethod]] = {
     "ε-greedy": {p: ActionValues(2.0**p) for p in range(-7, -1)},
     "gradient": {p: GradientBandit(2.0**p) for p in range(-5, 2)},
     "UCB": {p: UpperConfidenceBound(c=2.0**p) for p in range(-4, 3)},
@@ -85,7 +93,7 @@ def main() -> None:
     publish("bandits", "Bandits: the 10-armed testbed", settings, claims, figures(played, swept), remarks)
 
 
-def run(settings: Settings, player: Player, mean: float = 0.0) -> Played:
+def run(settings: Settings, player: BanditMethod, mean: float = 0.0) -> BanditRun:
     """One method on the seed's problems; each method has the same stream of draws of its own."""
     true = testbed(settings.runs, np.random.default_rng(derive(settings.seed, "bandits", "problems")), mean=mean)
     return play(player, true, settings.steps, np.random.default_rng(derive(settings.seed, "bandits", "play")))
@@ -96,7 +104,7 @@ def end(values_RT: Array | Flags) -> Array:
     return values_RT[:, -max(1, values_RT.shape[1] // 10) :].mean(-1)
 
 
-def evaluate(played: Mapping[str, Mapping[str, Played]]) -> list[Claim]:
+def evaluate(played: Mapping[str, Mapping[str, BanditRun]]) -> list[Claim]:
     """What the text says of figures 2.2 to 2.5."""
     greedy, slow, fast = played["2.2"].values()
     optimistic, realistic = played["2.3"].values()
@@ -141,7 +149,7 @@ def evaluate_sweep(swept: Mapping[str, Mapping[int, Array]]) -> list[Claim]:
     return [*claims, over_runs("2.6", "UCB − the best other method", "above 0", best["UCB"][1] - others, 3)]
 
 
-def figures(played: Mapping[str, Mapping[str, Played]], swept: Mapping[str, Mapping[int, Array]]) -> dict[str, str]:
+def figures(played: Mapping[str, Mapping[str, BanditRun]], swept: Mapping[str, Mapping[int, Array]]) -> dict[str, str]:
     """Rewards or shares of best actions over steps, and the parameter study."""
     drawn = {}
     for figure, methods in played.items():

@@ -19,7 +19,7 @@ from rlpath.core.errors import run_command
 from rlpath.core.seeding import derive
 from rlpath.report.plots import Line, line_plot
 from rlpath.tabular.book import COLORS, Claim, over_runs, publish, read_settings
-from rlpath.tabular.matrix_games import Played, equilibrium, exploitability, play
+from rlpath.tabular.matrix_games import GamePlayed, equilibrium, exploitability, play
 from rlpath.tabular.model import Array
 
 ACTIONS = 5
@@ -64,7 +64,7 @@ def main() -> None:
     publish("matrix_games", "Zero-sum matrix games", settings, claims, drawn, remarks)
 
 
-def evaluate(settings: Settings, games: list[Array], played: Mapping[str, list[Played]]) -> list[Claim]:
+def evaluate(settings: Settings, games: list[Array], played: Mapping[str, list[GamePlayed]]) -> list[Claim]:
     """Mean strategies against the exact equilibrium, and Hedge against its proven bound."""
     exact = [equilibrium(game) for game in games]
     at_equilibrium = max(exploitability(game, e.x, e.y) for game, e in zip(games, exact, strict=True))
@@ -90,7 +90,7 @@ def evaluate(settings: Settings, games: list[Array], played: Mapping[str, list[P
     ]
 
 
-def circling(played: Played) -> list[Claim]:
+def circling(played: GamePlayed) -> list[Claim]:
     """Independent policy gradients in rock, paper, scissors go away from the equilibrium, and their mean to it."""
     first, last = float(played.last_T[0]), float(played.last_T[-len(played.last_T) // 10 :].mean())
     return [
@@ -100,12 +100,12 @@ def circling(played: Played) -> list[Claim]:
     ]
 
 
-def end(runs: list[Played], name: str) -> Array:
+def end(runs: list[GamePlayed], name: str) -> Array:
     """A measure of each run after its last round."""
     return np.array([getattr(run, name)[-1] for run in runs])
 
 
-def draw(played: Mapping[str, list[Played]]) -> str:
+def draw(played: Mapping[str, list[GamePlayed]]) -> str:
     """Exploitability of the mean strategies over rounds, means over games, on a logarithmic axis."""
     lines = [
         Line(method.replace("_", " "), np.arange(1, len(runs[0].average_T) + 1), mean, color)
@@ -115,7 +115,7 @@ def draw(played: Mapping[str, list[Played]]) -> str:
     return line_plot("exploitability", "Exploitability of the mean strategies", lines, xlabel="round", log=True)
 
 
-def draw_circles(played: Played) -> str:
+def draw_circles(played: GamePlayed) -> str:
     """Exploitability of last and mean strategies in rock, paper, scissors."""
     rounds = np.arange(1, len(played.last_T) + 1)
     lines = [Line("last", rounds, played.last_T, COLORS[0]), Line("mean", rounds, played.average_T, COLORS[1])]

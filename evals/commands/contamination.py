@@ -145,7 +145,7 @@ class Lab:
     record: bool = False
     """Make the outcome the rates that every report quotes (error_rates.json in the package)."""
     searches_only: bool = False
-    """Train nothing: measure the searches of the training text anew, on the corpora of the recorded lab."""
+    """Train nothing: measure the searches of the training text again, on the corpora of the recorded lab."""
     out: Path = Path("contamination-lab")
     """Folder of lab.json, lab.html and what a killed lab goes on from."""
 

@@ -41,7 +41,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
 EVENT_LOOPS: list[Any] = []
 
 
-class Whole:
+class WholeObject:
     """A value of a class with methods of its own, which must not become plain data."""
 
     def __init__(self, value: object) -> None:
@@ -55,7 +55,7 @@ class Objects:
         self.held: list[object] = []
 
     def register(self, value: object) -> dict[str, Any]:
-        value = value.value if type(value) is Whole else value
+        value = value.value if type(value) is WholeObject else value
         self.held.append(value)
         return {"r": len(self.held) - 1, "n": type(value).__name__}
 
@@ -178,7 +178,7 @@ def answer(request: dict[str, Any], module: types.ModuleType, objects: Objects) 
             called = read(function)
             value = called(*arguments, **named)
             if isinstance(called, type) and has_methods(value):
-                value = Whole(value)
+                value = WholeObject(value)
             return (value, arguments, named) if request.get("in_place") else value
         case {"attribute": name, "of": target}:
             return getattr(read(target), name)

@@ -20,7 +20,7 @@ import numpy as np
 from rlpath.tabular.model import Array, Flags, Ints
 
 
-class Player(Protocol):
+class BanditMethod(Protocol):
     """A method; it plays R problems at once and holds the tables of them all."""
 
     def start(self, problems: int, actions: int) -> None:
@@ -127,14 +127,14 @@ def testbed(problems: int, rng: np.random.Generator, actions: int = 10, mean: fl
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Played:
+class BanditRun:
     """The reward of each step, and whether its action was the best one."""
 
     reward_RT: Array
     optimal_RT: Flags
 
 
-def play(player: Player, true_RA: Array, steps: int, rng: np.random.Generator) -> Played:
+def play(player: BanditMethod, true_RA: Array, steps: int, rng: np.random.Generator) -> BanditRun:
     """Let a method play every problem for `steps` steps from the beginning."""
     problems, actions = true_RA.shape
     player.start(problems, actions)
@@ -146,4 +146,4 @@ def play(player: Player, true_RA: Array, steps: int, rng: np.random.Generator) -
         r = true_RA[rows, a] + rng.normal(size=problems)
         player.learn(a, r)
         reward[:, t], optimal[:, t] = r, a == best
-    return Played(reward, optimal)
+    return BanditRun(reward, optimal)

@@ -10,7 +10,6 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +19,7 @@ import tyro
 from rlpath.core.errors import InputError
 from rlpath.core.files import disk_errors, write_atomic
 from rlpath.core.stats import Interval, t_interval
-from rlpath.report.page import heading, page, plots, section, soft, table
+from rlpath.report.page import heading, page, plots, preformatted, section, soft, table
 from rlpath.report.plots import BLUE, GRAY, GREEN, ORANGE, PURPLE, RED, Line
 from rlpath.report.tables import text_table
 from rlpath.runs.provenance import manifest
@@ -115,7 +114,7 @@ def publish(
     facts = {"manifest": manifest(sys.argv, config), "claims": [asdict(claim) for claim in claims]}
     write_atomic(folder / "results.json", json.dumps(facts, indent=1, default=str) + "\n")
     body = [heading(title), *map(soft, remarks), section("The book beside ours", table(HEAD, rows))]
-    drawn = "".join(f"<pre>{escape(name)}\n\n{escape(text)}</pre>" for name, text in (texts or {}).items())
+    drawn = "".join(preformatted(f"{name}\n\n{text}") for name, text in (texts or {}).items())
     path = folder / "report.html"
     write_atomic(path, page(title, [*body, section("Figures", plots(figures.values()), drawn)]))
     print(f"report: {path}")

@@ -78,7 +78,7 @@ def softmax(h_A: Array) -> Array:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Played:
+class GamePlayed:
     """Both players' mean strategies and last ones, and the exploitability of both kinds of pair after each round."""
 
     mean_x: Array
@@ -87,7 +87,7 @@ class Played:
     last_T: Array
 
 
-def play(payoff_AB: Array, method: str, rounds: int, step: float = 0.1) -> Played:
+def play(payoff_AB: Array, method: str, rounds: int, step: float = 0.1) -> GamePlayed:
     """Let two players of the same `method` meet: fictitious_play, regret_matching, hedge or policy_gradient.
 
     Both see the expected payoff of each of their actions. `step` is Hedge's η and the gradient's α. The first
@@ -109,4 +109,4 @@ def play(payoff_AB: Array, method: str, rounds: int, step: float = 0.1) -> Playe
                 scores[i] = scores[i] + earns - (own @ earns if method == "regret_matching" else 0.0)
         average[t] = exploitability(payoff_AB, total_x / (t + 1), total_y / (t + 1))
         last[t] = exploitability(payoff_AB, x, y)
-    return Played(total_x / rounds, total_y / rounds, average, last)
+    return GamePlayed(total_x / rounds, total_y / rounds, average, last)

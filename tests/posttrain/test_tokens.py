@@ -135,7 +135,7 @@ def test_a_base_model_gets_a_template_by_flag(folder_of: Callable[[str | None], 
         tokenizer_for(context, TuningSettings(), Notes(None))
 
     assert tokenizer_for(context, TuningSettings(chat_template="chatml"), Notes(None)).chat_template == CHATML
-    with pytest.raises(InputError, match="--chat-template llama is neither chatml nor a file"):
+    with pytest.raises(InputError, match="--chat-template llama is neither one of chatml, chatml-tools nor a file"):
         TuningSettings(chat_template="llama").check(1)
 
 

@@ -6,14 +6,21 @@ import numpy as np
 import pytest
 
 from rlpath.tabular import bandits
-from rlpath.tabular.bandits import ActionValues, GradientBandit, Played, Player, UpperConfidenceBound, epsilon_greedy
+from rlpath.tabular.bandits import (
+    ActionValues,
+    BanditMethod,
+    BanditRun,
+    GradientBandit,
+    UpperConfidenceBound,
+    epsilon_greedy,
+)
 
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def played(player: Player, problems: int = 400, steps: int = 300, mean: float = 0.0) -> Played:
+def played(player: BanditMethod, problems: int = 400, steps: int = 300, mean: float = 0.0) -> BanditRun:
     return bandits.play(player, bandits.testbed(problems, rng(), mean=mean), steps, rng(1))
 
 

@@ -96,17 +96,17 @@ def run_lab(
 
 
 def rerun_searches(record: Mapping[str, Any], embed: Embed | None) -> LabResult:
-    """A record with the searches of the training text measured anew, on the corpora of its preset and seeds.
+    """A record with the searches of the training text measured again, on the corpora of its preset and seeds.
 
     No model is trained: searches read the text alone. Without `embed` the search for rephrasings keeps its rates.
     """
     plan = PRESETS[record["preset"]].plan
     found = [SeedScores({}, {}, corpus_search(build(plan, seed), embed)) for seed in record["seeds"]]
-    anew = tuple(search_rates(found))
+    found_again = tuple(search_rates(found))
     date = datetime.now(UTC).date().isoformat()
     rows = {(row["detector"], row["form"], row["exposures"]): row for row in record["rates"]}
-    rows |= {(rate.detector, rate.form, rate.exposures): rate.to_json() | {"date": date} for rate in anew}
-    return LabResult(anew, {**record, "rates": list(rows.values())})
+    rows |= {(rate.detector, rate.form, rate.exposures): rate.to_json() | {"date": date} for rate in found_again}
+    return LabResult(found_again, {**record, "rates": list(rows.values())})
 
 
 def save_record(outcome: LabResult, file: Path = FILE) -> None:
