@@ -92,7 +92,8 @@ def run_self(kind: str, name: str, args: Args, folder: str) -> Any:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if done.returncode or not lines:
-        raise SystemExit(f"{name} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+        how = "was killed, as happens where memory runs out" if done.returncode == -9 else "failed"
+        raise SystemExit(f"{name} {how}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
     return json.loads(lines[-1].removeprefix("RESULT "))
 
 
