@@ -87,9 +87,9 @@ def main() -> None:
     train = problem_set(settings.data, "train")
     held_out = problem_set(settings.data, "validation", size=settings.eval_problems)
     experiment = load("distill", settings, train, held_out)
+    teacher = teacher_model(experiment, settings)
     before = experiment.evaluate("before")
-    if experiment.context is not None:
-        experiment.train(objective=DistillObjective(settings), teacher=teacher_model(experiment.context, settings))
+    experiment.train(objective=DistillObjective(settings), teacher=teacher)
     after = experiment.evaluate("after")
     experiment.report(before, after)
 

@@ -6,9 +6,8 @@ loss (Agarwal et al. 2023, arXiv 2306.13649). Rewards are verified and logged, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -16,8 +15,8 @@ from rlpath.core.errors import InputError
 from rlpath.losses import correction_weights, distillation_loss, importance_ratio, sequence_logprobs
 from rlpath.models.load import load_model, load_tokenizer, resolve_model
 from rlpath.posttrain.all_processes import AllProcesses
-from rlpath.posttrain.experiment import RunContext
-from rlpath.posttrain.objectives import Figures, Metrics, Whole, entropy_term
+from rlpath.posttrain.objectives import Figures, Metrics, Whole, WithoutState, entropy_term
+from rlpath.posttrain.on_policy import Experiment
 from rlpath.posttrain.policy_model import PolicyModel, frozen_model
 from rlpath.posttrain.rollout import Batch, Rollout
 from rlpath.posttrain.settings import PolicySettings
@@ -41,7 +40,7 @@ class DistillSettings(PolicySettings):
             raise InputError(f"--correction-cap {self.correction_cap} must be positive")
 
 
-class DistillObjective:
+class DistillObjective(WithoutState):
     """The KL divergence from the teacher, in place of rewards and advantages."""
 
     critic = False
@@ -77,30 +76,21 @@ class DistillObjective:
         apart = sequence_logprobs(logprobs.detach() - part.reference_B_T, mask_B_T).sum() / max(whole.tokens, 1)
         return loss - entropy_term(new, part, self.settings, whole), {"kl/teacher": apart}
 
-    def after(self, metrics: Mapping[str, float]) -> None:
-        """Nothing moves from step to step."""
 
-    def state(self) -> dict[str, float]:
-        return {}
+def teacher_model(experiment: Experiment, settings: DistillSettings) -> PolicyModel | None:
+    """The teacher, frozen, on the trainer's device; None for a finished run, which needs none.
 
-    def load(self, state: Mapping[str, float]) -> None:
-        if state:
-            raise InputError("this checkpoint is of another algorithm: start again in another folder")
-
-
-def teacher_model(context: RunContext, settings: DistillSettings) -> PolicyModel:
-    """The teacher, frozen, on the trainer's device. Raises `InputError` where it counts tokens otherwise."""
+    Raises `InputError` where its tokenizer is another than the student's.
+    """
+    context = experiment.context
+    if context is None:
+        return None
     with context.state.main_process_first():
         path = resolve_model(settings.teacher)
-    theirs, ours = (_vocabulary(load_tokenizer(each)) for each in (path, context.model))
-    if theirs != ours:
+    if load_tokenizer(path).get_vocab() != load_tokenizer(context.model).get_vocab():
         raise InputError(
             f"--teacher {settings.teacher} has another tokenizer than {settings.model}, so it cannot score the "
             "student's tokens: choose two models of one family"
         )
     device = torch.device(context.state.device or "cpu")
     return frozen_model(load_model(path, settings.dtype), settings.temperature, device)
-
-
-def _vocabulary(tokenizer: Any) -> dict[str, int]:
-    return tokenizer.get_vocab()

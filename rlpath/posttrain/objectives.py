@@ -124,7 +124,21 @@ OVER_ROLLOUT = ("dapo", "cispo", "vespo")
 BY_SEQUENCE = ("gspo", "luspo")
 
 
-class GroupObjective:
+class WithoutState:
+    """What an objective has of its own from step to step: nothing."""
+
+    def after(self, metrics: Mapping[str, float]) -> None:
+        """Nothing moves."""
+
+    def state(self) -> dict[str, float]:
+        return {}
+
+    def load(self, state: Mapping[str, float]) -> None:
+        if state:
+            raise InputError("this checkpoint is of another algorithm: start again in another folder")
+
+
+class GroupObjective(WithoutState):
     """GRPO, Dr. GRPO, DAPO, BNPO, CISPO, GSPO, LUSPO, SAPO, VESPO, RLOO and REINFORCE++, by `settings.loss`.
 
     `loss` takes the place of the named one; it is called as the losses of `rlpath.losses` are.
@@ -213,16 +227,6 @@ class GroupObjective:
         clipped = clip_fraction(logprobs, old, part.advantages, mask_B_T, epsilon=low, high=settings.clip_higher)
         figures["clip_ratio"] = clipped * mask_B_T.sum() / max(whole.tokens, 1)
         return loss - entropy_term(new, part, settings, whole), figures
-
-    def after(self, metrics: Mapping[str, float]) -> None:
-        """Nothing moves from step to step."""
-
-    def state(self) -> dict[str, float]:
-        return {}
-
-    def load(self, state: Mapping[str, float]) -> None:
-        if state:
-            raise InputError("this checkpoint is of another algorithm: start again in another folder")
 
 
 def entropy_term(new: Batch, part: Rollout, settings: PolicySettings, whole: Whole) -> torch.Tensor | float:
