@@ -141,6 +141,19 @@ class Place:
         return {**self.common, "steps": self.rollouts, "prompts_per_step": PROMPTS, "group_size": GROUP}
 
     @property
+    def own_samples(self) -> dict[str, Any]:
+        """And those of the two that learn from samples of the model they start from."""
+        return {
+            **self.common,
+            "steps": max(1, 3 * self.rollouts // 2),
+            "batch": 16,
+            "micro_batch": 16,
+            "learning_rate": 1e-4,
+            "prompts": self.rollouts * PROMPTS,
+            "samples": GROUP,
+        }
+
+    @property
     def rollouts(self) -> int:
         """Of 8 prompts with 8 completions each; DPO's pairs are made of as many completions."""
         return self.steps(TASKS[self.task].rollouts)
@@ -169,27 +182,11 @@ def sft_settings(place: Place) -> ExaminedSettings:
 
 
 def dpo_settings(place: Place) -> DPOSettings:
-    return DPOSettings(
-        **place.common,
-        steps=max(1, 3 * place.rollouts // 2),
-        batch=16,
-        micro_batch=16,
-        learning_rate=1e-4,
-        prompts=place.rollouts * PROMPTS,
-        samples=GROUP,
-    )
+    return DPOSettings(**place.own_samples)
 
 
 def rejection_settings(place: Place) -> RejectionSettings:
-    return RejectionSettings(
-        **place.common,
-        steps=max(1, 3 * place.rollouts // 2),
-        batch=16,
-        micro_batch=16,
-        learning_rate=1e-4,
-        prompts=place.rollouts * PROMPTS,
-        samples=GROUP,
-    )
+    return RejectionSettings(**place.own_samples)
 
 
 def ppo_settings(place: Place) -> PPOSettings:
