@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from rlpath.core.errors import InputError
-from rlpath.rewards.sandbox import Box, BoxError, Limits, missing_protections
+from rlpath.rewards.sandbox import Box, Limits, missing_protections
+from rlpath.rewards.sandbox.script import ending, read_until, script_box
 from rlpath.rewards.sandbox.wire import WireError
-from rlpath.rewards.verifiers.code import ending, memory_file, one_line, printable, read_until
+from rlpath.rewards.verifiers.code import one_line, printable
 
 LIMITS = Limits(seconds=5.0, memory_mb=512, output_kb=64)
 
@@ -38,19 +38,10 @@ def check_sandbox() -> None:
 
 def run_program(source: str, stdin: str = "", limits: Limits = LIMITS) -> ProgramRun:
     """Run `source` as a script in a box of its own. Raises `BoxError` where the box fails, never for the program."""
-    given, (reader, writer) = memory_file(stdin.encode(errors="replace")), os.pipe2(os.O_CLOEXEC)
-    try:
-        box = Box("program", limits, [given, writer])
-    except BoxError:
-        os.close(reader)
-        raise
-    finally:
-        os.close(given)
-        os.close(writer)
-    with box, os.fdopen(reader, "rb", buffering=0) as stream:
+    with script_box(stdin, limits) as (box, output_of):
         try:
             box.wire.send({"sources": [source], "prelude": ""})
-            output = read_until(stream.fileno(), box.deadline, limits.output_kb << 10).decode(errors="replace")
+            output = read_until(output_of, box.deadline, limits.output_kb << 10).decode(errors="replace")
         except WireError as error:
             return ProgramRun("", f"error: {error}")
         code = box.wait()

@@ -6,6 +6,7 @@ filter and resource limits. It is rootless, needs no daemon, and costs a few mil
 from one small process, the zygote, that has Python already loaded and holds no data of any verdict.
 
     host.py       what your process uses: `Box`, `Limits`, `missing_protections`
+    script.py     a box for a program with input and output
     zygote.py     forks boxes and supervises each until it has ended
     confine.py    namespaces, mounts and limits, in the order the kernel wants them
     seccomp.py    the system-call filter

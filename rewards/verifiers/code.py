@@ -18,9 +18,6 @@ How a program could fool its grader, and why it cannot here:
 from __future__ import annotations
 
 import functools
-import os
-import select
-import time
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -32,6 +29,7 @@ from rlpath.rewards.sandbox.remote import Undecided
 from rlpath.rewards.sandbox.rewrite import STANDARD, asked_names, take_imports
 from rlpath.rewards.sandbox.rewrite import parse_tests as parse_tests_source
 from rlpath.rewards.sandbox.run_tests import target_of
+from rlpath.rewards.sandbox.script import ending, read_until, script_box
 from rlpath.rewards.sandbox.wire import WireError
 from rlpath.rewards.verifiers.code_blocks import FoundCode, find_program
 from rlpath.rewards.verifiers.code_tests import (
@@ -230,19 +228,10 @@ class Submission:
         return Status.CORRECT, f"{len(tests.cases)} cases passed"
 
     def run_once(self, stdin: str, expected: str, contest: bool) -> Finding:
-        source, (reader, writer) = memory_file(stdin.encode(errors="replace")), os.pipe2(os.O_CLOEXEC)
-        try:
-            box = Box("program", self.limits, [source, writer], self.isolation)
-        except BoxError:
-            os.close(reader)
-            raise
-        finally:
-            os.close(source)
-            os.close(writer)
-        with box, os.fdopen(reader, "rb", buffering=0) as stream:
+        with script_box(stdin, self.limits, self.isolation) as (box, output_of):
             try:
                 box.wire.send(self.job(supplied=contest))
-                output = read_until(stream.fileno(), box.deadline, self.limits.output_kb << 10)
+                output = read_until(output_of, box.deadline, self.limits.output_kb << 10)
             except WireError as error:
                 return Status.WRONG, str(error)
             code = box.wait()
@@ -322,34 +311,3 @@ def as_wire(value: Any) -> Any:
     if isinstance(value, list):
         return [as_wire(item) for item in value]
     return {"i": hex(value)} if type(value) is int and not -(1 << 63) <= value < 1 << 63 else value
-
-
-def ending(code: int) -> str:
-    """How a process ended, in words."""
-    return {-9: "killed at a limit", -24: "CPU limit", -25: "file size limit"}.get(
-        code, f"signal {-code}" if code < 0 else f"exit status {code}"
-    )
-
-
-def memory_file(data: bytes) -> int:
-    """A descriptor that reads as `data`; it lies in memory, so no path leads to it."""
-    descriptor = os.memfd_create("stdin")
-    with os.fdopen(os.dup(descriptor), "wb") as file:
-        file.write(data)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
-
-
-def read_until(descriptor: int, deadline: float, limit: int) -> bytes:
-    """All that comes until the end of the stream; WireError at the deadline or over `limit` bytes."""
-    poll, parts, size = select.poll(), [], 0
-    poll.register(descriptor, select.POLLIN)
-    while poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-        part = os.read(descriptor, 1 << 16)
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
-        size += len(part)
-        if size > limit:
-            raise WireError(f"the output is over the limit of {limit} bytes")
-    raise WireError("time limit")
