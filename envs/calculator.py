@@ -6,30 +6,21 @@ be compared with accuracy without it.
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 
 from rlpath.core.types import ProblemSet
+from rlpath.envs.number_question import NumberQuestion
 from rlpath.envs.splits import Side
 from rlpath.envs.turns.calls import EpisodeLimits
 from rlpath.envs.turns.problems import environment_problems
 from rlpath.envs.word_problems import word_problems
 from rlpath.rewards.verifiers.countdown import LONGEST, MOST_BRACKETS, SIGNS, Reader, UnreadableExpression, tokens
 
-INSTRUCTION = "Use the tool calculate for every sum, then call the tool answer with the final number."
-NUMBER = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?")
 
+class Calculator(NumberQuestion):
+    """A question whose sums a tool computes."""
 
-class Calculator:
-    """A question whose answer is a number. Reward 1 for the right number in the first call of `answer`."""
-
-    def __init__(self) -> None:
-        self.gold, self.given, self.done = "", "", False
-
-    def reset(self, question: str, gold: str, **row: object) -> str:
-        """A new question."""
-        self.gold, self.given, self.done = gold, "", False
-        return f"{question}\n\n{INSTRUCTION}"
+    instruction = "Use the tool calculate for every sum, then call the tool answer with the final number."
 
     def calculate(self, expression: str) -> str:
         """Compute an expression of whole numbers, + - * / and brackets.
@@ -38,25 +29,6 @@ class Calculator:
             expression: for example 3 * (4 + 5)
         """
         return in_figures(value_of(str(expression)))
-
-    def answer(self, number: str) -> str:
-        """Give the final answer. Only the first one counts.
-
-        Args:
-            number: the number alone
-        """
-        if not self.done:
-            self.given, self.done = str(number).strip(), True
-        return "thank you"
-
-    def get_reward(self) -> float:
-        """1 for the right number, else 0."""
-        return float(is_number(self.given, self.gold))
-
-
-def is_number(given: str, gold: str) -> bool:
-    """Whether `given` is one number in figures, and the right one."""
-    return NUMBER.fullmatch(given) is not None and Fraction(given) == Fraction(gold)
 
 
 def value_of(expression: str) -> Fraction:

@@ -10,29 +10,24 @@ import random
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import ProblemSet
-from rlpath.envs.calculator import is_number
+from rlpath.envs.number_question import NumberQuestion
 from rlpath.envs.programs import LIMITS, check_sandbox, run_program
 from rlpath.envs.splits import Side, check_split, side_of
 from rlpath.envs.turns.calls import EpisodeLimits
 from rlpath.envs.turns.problems import environment_problems
 
-INSTRUCTION = "Write a Python program that prints it, run it with the tool run, then call the tool answer."
 KINDS = ("multiples", "digits", "squares")
 
 
-class PythonTool:
-    """Reward 1 for the right number in the first call of `answer`. Programs keep nothing from one run to the next."""
+class PythonTool(NumberQuestion):
+    """A question for a program. Programs keep nothing from one run to the next."""
 
+    instruction = "Write a Python program that prints it, run it with the tool run, then call the tool answer."
     limits = LIMITS
 
     def __init__(self) -> None:
         check_sandbox()
-        self.gold, self.given, self.done = "", "", False
-
-    def reset(self, question: str, gold: str, **row: object) -> str:
-        """A new question."""
-        self.gold, self.given, self.done = gold, "", False
-        return f"{question}\n\n{INSTRUCTION}"
+        super().__init__()
 
     def run(self, program: str) -> str:
         """Run a Python program and read what it prints.
@@ -41,20 +36,6 @@ class PythonTool:
             program: the whole program; it must print what is to be seen
         """
         return run_program(str(program), limits=self.limits).told
-
-    def answer(self, number: str) -> str:
-        """Give the final answer. Only the first one counts.
-
-        Args:
-            number: the number alone
-        """
-        if not self.done:
-            self.given, self.done = str(number).strip(), True
-        return "thank you"
-
-    def get_reward(self) -> float:
-        """1 for the right number, else 0."""
-        return float(is_number(self.given, self.gold))
 
 
 def python_questions(
