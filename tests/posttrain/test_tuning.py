@@ -415,12 +415,12 @@ def test_the_ladder_climbs_and_goes_on(digit_folder: Path, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr[-3000:]
     (table,) = tmp_path.glob("ladder/*/ladder.json")
     rows = json.loads(table.read_text())["digits"]
-    assert [row["stage"] for row in rows] == ["base", "sft", "dpo", "ppo", "grpo"]
+    assert [row["stage"] for row in rows] == ["base", "sft", "rejection", "dpo", "ppo", "grpo"]
     assert min(row["generated_tokens"] for row in rows[2:]) > 0
     # Each stage answered before training as the stage it starts from did after.
     assert "differ from those" not in (table.parent / "ladder.md").read_text()
     again = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    assert again.stdout.count("finished before") == 4
+    assert again.stdout.count("finished before") == 5
 
 
 VLLM = """
