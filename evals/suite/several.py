@@ -110,19 +110,15 @@ def _serve() -> None:
 
 def _agree(job: Job | None) -> Any:
     """The main process's job, on every process."""
-    from accelerate.utils import broadcast_object_list
+    from rlpath.models.shared import told_by_main
 
-    told: list[Any] = [job]
-    return broadcast_object_list(told)[0]
+    return told_by_main(job)
 
 
 def _answer(job: Job, own: Callable[..., list[Any]]) -> list[Any]:
-    """This process's part of the job, and then everyone's together."""
-    from accelerate.utils import gather_object
+    """What all processes together make of the job."""
+    from rlpath.models.shared import divide
 
     assert _Group.state is not None
     _, _, items, more = job
-    each = -(-len(items) // _Group.state.num_processes)
-    first = min(_Group.state.process_index * each, len(items))
-    part = items[first : first + each]
-    return gather_object(own(part, first, **more) if part else [])
+    return divide(items, _Group.state, lambda part, first: own(part, first, **more))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,29 +32,35 @@ class SharedSampler:
     def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
         """Complete each prompt `decoding.n` times; called on the main process while the others `serve`."""
         job = ([list(prompt) for prompt in prompts], decoding)
-        self._agree(job)
+        told_by_main(job)
         return self._complete(job)
 
     def serve(self) -> None:
         """Take part in what the main process asks until it is done."""
-        while (job := self._agree(None)) is not None:
+        while (job := told_by_main(None)) is not None:
             self._complete(job)
 
     def done(self) -> None:
         """Let the other processes go on."""
-        self._agree(None)
-
-    def _agree(self, job: Job | None) -> Job | None:
-        """The main process's job, on every process."""
-        told: list[Any] = broadcast_object_list([job])
-        return told[0]
+        told_by_main(None)
 
     def _complete(self, job: Job) -> list[list[Completion]]:
         prompts, decoding = job
-        each = -(-len(prompts) // self.state.num_processes)
-        first = min(self.state.process_index * each, len(prompts))
-        mine = prompts[first : first + each]
-        return gather_object(self.sampler.generate(mine, decoding, first=first) if mine else [])
+        return divide(prompts, self.state, lambda part, first: self.sampler.generate(part, decoding, first=first))
+
+
+def told_by_main(job: Any) -> Any:
+    """The main process's `job`, on every process; what the others give is not looked at."""
+    told: list[Any] = broadcast_object_list([job])
+    return told[0]
+
+
+def divide(items: Sequence[Any], state: PartialState, answer: Callable[[Sequence[Any], int], list[Any]]) -> list[Any]:
+    """What all processes make of `items`, in order: each calls `answer` with its part and the number of its first."""
+    each = -(-len(items) // state.num_processes)
+    first = min(state.process_index * each, len(items))
+    part = items[first : first + each]
+    return gather_object(answer(part, first) if part else [])
 
 
 @contextmanager
