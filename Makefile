@@ -55,7 +55,7 @@ reproduce-grpo-arithmetic: $(READY) ## the demo over three seeds, and their join
 	for seed in 0 1 2; do $(BIN)/python recipes/grpo_arithmetic.py --seed $$seed --root runs/reproduced || exit $$?; done
 	$(BIN)/rlpath report runs/reproduced/grpo_arithmetic/*/seed-*
 
-reproduce-grpo-gsm8k: $(READY) ## word problems on this machine (5 minutes on 2 cores)
+reproduce-grpo-gsm8k: $(READY) ## word problems, a 0.5B model (hours on 2 cores without bf16 units; resumable)
 	$(BIN)/accelerate launch recipes/grpo_gsm8k.py --root runs/reproduced
 
 reproduce-speed: $(READY) ## time a GRPO step beside stock TRL's (8 minutes on 2 cores), and verifiers beside Math-Verify

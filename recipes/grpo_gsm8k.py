@@ -6,7 +6,9 @@
 
 GSM8K is read from RLPATH_DATA, else from the hub; where neither can be reached `--data auto` takes reasoning-gym's
 gsm_symbolic and says so. The last questions of the training split are held out; the test split is not touched here.
-On a CPU the packaged 135M model cannot solve these problems: expect "no evidence of improvement".
+Without a GPU the model is Qwen2.5-Coder-0.5B-Instruct, from a hub or from Python packages; a run can be stopped at any
+moment, and the same command goes on. `--model smollm2-135m-instruct` is a quick look at the machinery: that model
+cannot solve these problems, so expect "no evidence of improvement".
 
 A reward, data or a loss of your own are a few lines in `main` (Reward is in `rlpath.posttrain.verify`, GroupObjective
 in `rlpath.posttrain.objectives`, Problem in `rlpath.core.types`):
@@ -43,17 +45,19 @@ class Settings(GRPOSettings):
 
 
 CPU = Settings(
-    steps=8,
-    micro_batch=16,
-    max_completion_length=128,
+    model="qwen2.5-coder-0.5b-instruct",
+    steps=20,
+    micro_batch=8,
+    max_completion_length=256,
     learning_rate=1e-4,
-    eval_problems=24,
-    checkpoint_every=2,
+    eval_problems=64,
+    checkpoint_every=1,
 )
 PRESETS = {
     "smoke": replace(
         CPU,
         preset="smoke",
+        model="smollm2-135m-instruct",
         steps=2,
         prompts_per_step=2,
         group_size=2,
