@@ -47,7 +47,7 @@ class Settings(GRPOSettings):
 CPU = Settings(
     model="qwen2.5-coder-0.5b-instruct",
     steps=20,
-    micro_batch=8,
+    micro_batch=4,
     max_completion_length=256,
     learning_rate=1e-4,
     eval_problems=64,

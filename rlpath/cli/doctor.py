@@ -28,7 +28,7 @@ from rlpath.runs import hardware
 from rlpath.runs.hardware import GIB, Gpu, Hardware
 
 RECIPES = Path(rlpath.__file__).resolve().parent.parent / "recipes"
-GRPO_RECIPES = ("grpo_arithmetic", "grpo_gsm8k")
+GRPO_RECIPES = ("grpo_arithmetic", "grpo_gsm8k", "grpo_tools", "grpo_code")
 NOMINAL = {"gpu-24gb": 24 * GIB, "gpu-80gb": 80 * GIB}
 """Memory of the GPU a preset is meant for: the estimate's on a machine without one."""
 

@@ -87,8 +87,11 @@ SHAPES = {
     "smollm2-135m-instruct": ModelShape(576, 1536, 30, 9, 3, 49152),
     "qwen2.5-coder-0.5b-instruct": ModelShape(896, 4864, 24, 14, 2, 151936, qkv_bias=True),
     "qwen2.5-coder-1.5b-instruct": ModelShape(1536, 8960, 28, 12, 2, 151936, qkv_bias=True),
-    "Qwen/Qwen2.5-0.5B-Instruct": ModelShape(896, 4864, 24, 14, 2, 151936, qkv_bias=True),
-    "Qwen/Qwen2.5-1.5B-Instruct": ModelShape(1536, 8960, 28, 12, 2, 151936, qkv_bias=True),
+}
+SHAPES |= {
+    f"Qwen/Qwen2.5-{kind}{size}-Instruct": SHAPES[f"qwen2.5-coder-{size.lower()}-instruct"]
+    for kind in ("", "Coder-")
+    for size in ("0.5B", "1.5B")
 }
 
 ACTIVATIONS = (28, 8)
@@ -163,8 +166,8 @@ def memory(settings: RunSettings, shape: ModelShape, *, gpu_memory: int | None, 
 
 def _activations(settings: RunSettings, shape: ModelShape) -> int:
     completions = min(settings.micro_batch, settings.prompts_per_step * settings.group_size)
-    block = PROMPT_TOKENS + settings.group_size * settings.max_completion_length
-    tokens = -(-completions // settings.group_size) * block
+    block = PROMPT_TOKENS + min(completions, settings.group_size) * settings.max_completion_length
+    tokens = -(-completions // settings.group_size) * PROMPT_TOKENS + completions * settings.max_completion_length
     layer = ACTIVATIONS[0] * shape.hidden + ACTIVATIONS[1] * shape.intermediate
     # Checkpointed, each layer keeps its input, and one layer at a time is held in full.
     kept = 2 * shape.hidden * shape.layers + layer if settings.gradient_checkpointing else layer * shape.layers
