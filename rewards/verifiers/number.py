@@ -135,8 +135,9 @@ def _judge_statements(heard: Said, wanted: Number, question: str | None) -> Verd
     if not read:
         return _judge_sentence(heard.statements[-1].text, wanted, question)
     statement, number = read[-1]
-    if problem := next(filter(None, (part_of_more(heard.text, s) for s, _ in read)), ""):
-        return Verdict.of(Status.WRONG, statement.text[:200], problem)
+    for other, _ in read:
+        if problem := part_of_more(heard.text, other):
+            return Verdict.of(Status.WRONG, statement.text[:200], problem)
     if any(not equal(other, number) for _, other in read[:-1]):
         return Verdict.of(Status.WRONG, statement.text[:200], "two different final answers")
     first, last = read[0][0], read[-1][0]
@@ -167,8 +168,9 @@ def _tied(sentence: str, number: re.Match[str]) -> bool:
 
 
 def _read_statement(statement: Statement, question: str | None) -> Number | NotANumber:
-    text = NOT_BUT.sub("", statement.text)
-    text = _on_the_hour(text, question)
+    if statement.text.isdecimal():
+        return read_number(statement.text)
+    text = _on_the_hour(NOT_BUT.sub("", statement.text), question)
     if statement.channel == "tag" and "\n" in text.strip():
         text = text.strip().rsplit("\n", 1)[-1]
         if ANY_NUMBER.search(statement.text.strip()[: -len(text)]):
