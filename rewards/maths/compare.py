@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from rlpath.rewards.maths.equations import is_expression, proportional, put, same_inequality, solved
-from rlpath.rewards.maths.expressions import equal, same
+from rlpath.rewards.maths.expressions import equal, rational, same
 from rlpath.rewards.maths.sets import EMPTY, real_set, same_set
 from rlpath.rewards.maths.tree import (
     INTEGER,
@@ -53,8 +53,10 @@ def synonyms(words: str) -> frozenset[str]:
 
 def agree(answer: Node, gold: Node, clock: Clock) -> bool:
     """Whether `answer` is a right way to write `gold`."""
-    if isinstance(answer, Num) and isinstance(gold, Num):
-        return answer.value == gold.value
+    if isinstance(answer, Num | Op) and isinstance(gold, Num | Op):
+        given, wanted = rational(answer), rational(gold)
+        if given is not None and wanted is not None:
+            return given == wanted
     if isinstance(gold, Relation) and gold.ops[-1] == "≈":
         return _same_approximately(answer, gold, clock)
     answer, gold = _spread(_named_alike(answer, gold)), _spread(gold)

@@ -59,16 +59,20 @@ _SYMBOL_COMMANDS = GREEK_NAMES | frozenset([
 ])  # fmt: skip
 _SETS = {"mathbbR": "R", "mathbbZ": "Z", "mathbbN": "N", "mathbbQ": "Q", "mathbbC": "C"}
 _MATRICES = frozenset(["pmatrix", "bmatrix", "matrix", "smallmatrix", "array", "Bmatrix"])
+_POSTFIX = frozenset({"!", "!!", "%", "degree", "'"})
 _NO_ATOM = frozenset([
     "cup", "cap", "setminus", "in", "and", "or", "pm", "mp", "choose", "over", "not", "degree", "rfloor", "rceil",
     "pmod",
 ])  # fmt: skip
 _STATES = re.compile(r" (?:is|are|has|have|equals)$")
+_PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 END = Token("end", "")
 
 
 def parse(text: str) -> Node:
     """The tree of `text`; raises `Unreadable` with the reason where there is none."""
+    if _PLAIN_NUMBER.fullmatch(text):
+        return negated(number(text[1:])) if text[0] == "-" else number(text)
     parser = _Parser(tokens(text))
     node = parser.answer()
     if parser.peek() is not END:
@@ -80,7 +84,7 @@ class _Parser:
     """A cursor over tokens; each method reads one grammar rule and leaves the cursor behind it."""
 
     def __init__(self, stream: list[Token]) -> None:
-        self.stream = stream
+        self.stream = [*stream, END]
         self.position = 0
         self.depth = 0
         self.bars = 0
@@ -90,18 +94,19 @@ class _Parser:
         return self.stream[index] if index < len(self.stream) else END
 
     def next(self) -> Token:
-        token = self.peek()
+        token = self.stream[self.position]
         if token is END:
             raise Unreadable("it stops in the middle")
         self.position += 1
         return token
 
     def at(self, *texts: str) -> bool:
-        token = self.peek()
-        return token.kind != "text" and token.text in texts
+        token = self.stream[self.position]
+        return token.text in texts and token.kind != "text"
 
     def take(self, *texts: str) -> bool:
-        if self.at(*texts):
+        token = self.stream[self.position]
+        if token.text in texts and token.kind != "text":
             self.position += 1
             return True
         return False
@@ -292,7 +297,7 @@ class _Parser:
         return Op("add", (whole, Op("div", (top, bottom))))
 
     def starts_atom(self) -> bool:
-        token = self.peek()
+        token = self.stream[self.position]
         if token.kind in ("num", "sym", "text"):
             return True
         if token.kind == "cmd":
@@ -332,7 +337,7 @@ class _Parser:
         return self.power()
 
     def postfix(self, node: Node) -> Node:
-        while True:
+        while (token := self.stream[self.position]).text in _POSTFIX or token.text.startswith("scale"):
             if self.take("!!"):
                 node = Op("fact2", (node,))
             elif self.take("!"):
@@ -347,10 +352,11 @@ class _Parser:
             elif self.at("'") and isinstance(node, Num):
                 self.next()
                 node = multiplied(node, Unit("arcsecond" if self.take("'") else "arcminute"))
-            elif self.peek().kind == "cmd" and self.peek().text.startswith("scale"):
+            elif token.kind == "cmd" and token.text.startswith("scale"):
                 node = multiplied(node, Num(Fraction(10) ** int(self.next().text[5:])))
             else:
-                return node
+                break
+        return node
 
     # atoms
 

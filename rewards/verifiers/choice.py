@@ -10,7 +10,7 @@ from functools import lru_cache
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.guard import guarded
 from rlpath.rewards.reading.extract import Said, doubtful, hear
-from rlpath.rewards.reading.vocabulary import DENIES_NEXT, NOT_BUT, OFFERS, OFFERS_LATER, denied
+from rlpath.rewards.reading.vocabulary import NOT_BUT, OFFERS, OFFERS_LATER, denied, denied_before
 
 _OPTION_LINE = re.compile(r"(?m)^[ \t]*[*_]{0,2}(?:\(([A-Za-z])\)|([A-Za-z])[).:])[*_]{0,2}[ \t]+(\S[^\n]*)$")
 _OPTION_INLINE = re.compile(
@@ -205,7 +205,7 @@ def _chosen(heard: Said, options: Mapping[str, str]) -> tuple[set[str], str]:
     for m in (*_IS_CORRECT.finditer(plain), *_CHINESE.finditer(plain)):
         behind = plain[m.end() : m.end() + 100]
         before = plain[max(0, m.start() - 60) : m.start()]
-        several = _SEVERAL.match(behind) or _DENIED_CHOICE.search(before) or DENIES_NEXT.search(before)
+        several = _SEVERAL.match(behind) or _DENIED_CHOICE.search(before) or denied_before(before)
         found |= {SEVERAL} if several else {m.group(1), *_offered(behind, options)}
     if found:
         return found | _offered_after(heard, options), (texts or [heard.text])[-1]

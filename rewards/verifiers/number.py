@@ -28,7 +28,7 @@ from rlpath.rewards.reading.literals import (
 )
 from rlpath.rewards.reading.regions import offered_elsewhere
 from rlpath.rewards.reading.units import UNIT
-from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE, NOT_BUT, bounded_before, denied
+from rlpath.rewards.reading.vocabulary import NOT_BUT, bounded_before, calculates_before, denied
 
 _SPELLED_MINUS = re.compile(r"(\d\s*)?\b(?:minus|negative)\s*$", re.I)
 _SUBTRACTS = re.compile(r"(?:\b[A-Za-z\d]|\)) ?$")
@@ -162,7 +162,7 @@ def _tied(sentence: str, number: re.Match[str]) -> bool:
     before, after = sentence[: number.start()] + " " * number.group().startswith(" "), sentence[number.end() :]
     if number.group("sign") and _SUBTRACTS.search(before):
         return True
-    if bounded_before(before) or _TIED.search(before) or CALCULATES_BEFORE.search(before[-60:]):
+    if bounded_before(before) or _TIED.search(before) or calculates_before(before):
         return True
     return before.endswith("|") and before.count("|") % 2 == 1 and "|" not in after
 
