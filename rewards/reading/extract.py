@@ -50,7 +50,7 @@ _PHRASE = re.compile(
     rf"answers?[ \t]*(?:[*_`]{{0,3}}[:：=]|[*_`]{{1,3}}[ \t]*{_IS}|{_IS})"
     rf"|answers?[ \t]+(?:to|for)\b[^.\n:=]{{0,80}}?[ \t](?:{_IS})"
     r"|final answer[*_`#]{0,3}[ \t]*\n"
-    r"|ans[.:](?=[ \t])"
+    r"|ans(?::|\.(?=[ \t]))"
     r"|(?:answers?|result)[ \t]+(?:-|–|—|->|=>|→)[ \t]"
     r"|(?:respuesta|r[ée]ponse|risposta|resposta|antwort|ответ|lösung|ergebnis|resultado)"
     r"(?: final| finale| correcta| correcte| corretta| correta)?"
@@ -62,13 +62,14 @@ _PHRASE = re.compile(
 _NAME = re.compile(
     "(?:final )?answer|ans[.:]|result|respuesta|r[ée]ponse|risposta|resposta|antwort|ответ|lösung|ergebnis"
 )
-_PARTS_OF_NAMES = ("ans", "result", "posta", "puesta", "ponse", "antwort", "ergebnis", "ответ", "lösung")
+_PARTS_OF_NAMES = ("ans", "result", "posta", "puesta", "ponse", "antwort", "ergebnis")
+_PARTS_BEYOND_ASCII = (*_PARTS_OF_NAMES, "ответ", "lösung")
 _ANNOUNCES = re.compile(r"\W*(?:(?:the|my|our|final|correct|is|a) ?)*\W*", re.I)
 _CJK_PHRASE = re.compile(
     r"(?:(?:最终|正确|最後の|最終)?(?:答案|答え|解答|正解|答|结果|结论|정답|답변|답)\s*(?:[:：]|是|为|為|は|이|은|는|=)+\s*[:：]?"
     r"|故?答案为)"
 )
-_SHORT_PHRASE = re.compile(r"^[ \t*_]*A(?:ns|nswer)?[ \t]*[*_]{0,2}:[*_]{0,2}", re.M)
+_SHORT_PHRASE = re.compile(r"^[ \t*_]*A[ \t]*[*_]{0,2}:[*_]{0,2}", re.M)
 _SENTENCE_END = re.compile(r"[.?。](?=[\s\"'”’)*_]|$)|(?<!\\)!(?=[\"'”’)*_]*(?:\s+[A-Z]|\s*$))|\n")
 _DRESS = re.compile(r"[ \t\n*_`:$\\\[(]*")
 _NOT_FINAL = re.compile(
@@ -305,9 +306,10 @@ def _phrases(text: str, stronger: list[Statement]) -> list[Statement]:
 
 def _markers(text: str) -> list[re.Match[str]]:
     """The words that announce an answer, in order."""
-    lowered = text.replace("İ", "I").lower()  # the one letter whose small form is longer than itself
+    plain = text.isascii()
+    lowered = text.lower() if plain else text.replace("İ", "I").lower()  # the one letter whose small form is longer
     found: list[re.Match[str]] = []
-    if any(map(lowered.__contains__, _PARTS_OF_NAMES)):
+    if any(map(lowered.__contains__, _PARTS_OF_NAMES if plain else _PARTS_BEYOND_ASCII)):
         for name in islice(_NAME.finditer(lowered), 2 * MAX_STATEMENTS):
             if found and name.start() < found[-1].end():
                 continue
@@ -315,9 +317,10 @@ def _markers(text: str) -> list[re.Match[str]]:
             if marker is None and name.group()[0] == "f":
                 marker = _PHRASE.match(text, name.end() - len("answer"))
             found += [marker] if marker else []
-    if "A:" in text or "A*" in text or "A :" in text:
-        found += islice(_SHORT_PHRASE.finditer(text), 2 * MAX_STATEMENTS)
-    if not text.isascii():
+    if short := [at for at in map(text.find, ("A:", "A*", "A :")) if at >= 0]:
+        line = text.rfind("\n", 0, min(short)) + 1
+        found += islice(_SHORT_PHRASE.finditer(text, line), 2 * MAX_STATEMENTS)
+    if not plain:
         found += islice(_CJK_PHRASE.finditer(text), 2 * MAX_STATEMENTS)
     if len(found) < 2:
         return found

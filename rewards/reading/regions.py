@@ -129,14 +129,10 @@ def offered_elsewhere(
     `right` says whether a piece of text states the same answer: "3/4, or 0.75" is one. Where several answers are asked
     (`listed`) they may be joined by "or".
     """
-    before = text[max(0, first.start - 200) : first.start]
-    if (
-        not listed
-        and _OFFERING.search(before, len(before) - 12)
-        and _OR_BEFORE.search(before)
-        and not right(_last_value(before))
-    ):
-        return "another answer is offered before the final one"
+    if not listed and _OFFERING.search(text, max(0, first.start - 12), first.start):
+        before = text[max(0, first.start - 200) : first.start]
+        if _OR_BEFORE.search(before) and not right(_last_value(before)):
+            return "another answer is offered before the final one"
     after = text[last.end : last.end + 2000]
     if not after.strip(_DRESS):
         return ""
