@@ -11,11 +11,12 @@ from functools import lru_cache
 
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.guard import guarded
-from rlpath.rewards.maths.compare import agree, rounded, synonyms
+from rlpath.rewards.maths.compare import agree, synonyms
 from rlpath.rewards.maths.expressions import GoldTooLarge
 from rlpath.rewards.maths.form import asked_decimals, form_problem, item_count
 from rlpath.rewards.maths.lexer import MAX_LENGTH
 from rlpath.rewards.maths.parser import parse
+from rlpath.rewards.maths.rounding import rounded
 from rlpath.rewards.maths.tree import Node, Num, Text, Unreadable
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined
 from rlpath.rewards.reading.extract import Said, Statement, doubtful, hear, part_of_more, said
