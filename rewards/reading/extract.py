@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.reading import surroundings
+from rlpath.rewards.reading.vocabulary import DOUBT
 
 MAX_STATEMENTS = 400
 MAX_REGION = 500
@@ -76,7 +77,7 @@ _NOT_FINAL = re.compile(
     r"\b(?:if|suppose|assum\w+|unless|some (?:\w+ )?think|whether"
     r"|not|never|(?:might|may|could|would) (?:think|say|guess|argue|claim|expect|answer)|thinks|thought|mistaken\w*"
     r"|students?|someone|somebody|people|naive|tempting|trap|claims?|claimed|says|said|nobody|no one"
-    r"|check\w*|verif\w+|confirm\w*)\b"
+    rf"|check\w*|verif\w+|confirm\w*|{DOUBT})\b"
     r"|\b(?:wrong|incorrect|first|second|third|next|each|initial|previous|preliminary|intermediate|partial|tentative)"
     r" (?:\w+ )?answers?\b|n['’]t\b",
     re.I,

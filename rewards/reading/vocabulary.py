@@ -29,8 +29,8 @@ _CALCULATES_AFTER = re.compile(
     r"|multiplied|divided|over|choose|mod|modulo|modulus|raised|to the|factorial"
     rf"|squared?\b(?! {UNIT}\b)|cubed"
     r"|point|percent of|root|pi|negative|below zero|under zero|short of|through|thru|till|until|up to|upto|otherwise"
-    r"|rather|else|log|sqrt|or (?:more|less|fewer|greater|higher|lower|so|over|under|above|below)|and (?:up|above|over)"
-    rf"|at (?:least|most)|out of|in every|per cent of|complement|to (?={QUANTITY})"
+    r"|rather|else|log|sqrt|or (?:more|less|fewer|greater|higher|lower|so|over|under|above|below|is it)"
+    rf"|and (?:up|above|over)|at (?:least|most)|out of|in every|per cent of|complement|to (?={QUANTITY})"
     rf"|(?!quarters)(?:and )?(?:a |an |one |three |\d )?(?:{_PARTS})\b|of (?={QUANTITY}))(?![A-Za-z])"
     rf"|(?:less|more|fewer|greater|larger|bigger|smaller|higher|lower) than(?= {QUANTITY})"
     r"|['’]s complement"
@@ -42,6 +42,7 @@ _CALCULATES_AFTER = re.compile(
 _CALCULATES_LATER = re.compile(
     r"^(?:(?!\b(?:when|where|which|as|is|are|because|since|if)\b)[^\d\n.;$\\]){0,40}?(?:\s|^,?\s*)"
     rf"(?:plus|minus|less(?= \$?\d)|{_TIMES}|multiplied by|divided by|squared|cubed|factorial|modulo|mod|unless"
+    r"|(?<!whether )or (?:\w+ )?not"
     rf"|(?:less|more|fewer|greater|larger|smaller|higher|lower) than(?= {QUANTITY})"
     r"|(?:below|under) (?:zero|par))\b",
 )
@@ -63,11 +64,15 @@ _DENIES = re.compile(
     r"|nicht|kein\w*|niemals|weder|falsch|ni|nunca|incorrect[oae]|pas|jamais|не|ни|нет|неверно|неправильно)\b"
     r"|\bno (?:es|son|\d)|n['’]t\b|不|并非|错|非|아니|ではない",
 )
+DOUBT = r"(?<!no )(?<!without )(?<!without a )(?<!beyond )doubt(?:s|ed|ful)?"
 _DOUBT = (
     r"maybe|perhaps|possibly|(?:could|might|may) (?:also )?be|unsure|not (?:\w+ )?sure|depend(?:s|ing)?|vielleicht"
     r"|eventuell|quizás?|tal vez|peut-être|возможно|может быть|(?<!\w)(?:可能|也许|或许|たぶん|아마)"
 )
-_DOUBTS = re.compile(rf"\b(?:{_DOUBT}|probably either|either|guess)|可能|也许|或许")
+_DOUBTS = re.compile(
+    rf"\b(?:{_DOUBT}|probably either|either|guess"
+    rf"|{DOUBT}\b)|可能|也许|或许"
+)
 _OR = r"or|oder|или|и/или|entweder|ou bien|o bien"
 _CORRECTS = r"actually|make that|i mean|no,|correction|wait|on second thoughts?|scratch that"
 # What may join the answers of a list.
@@ -100,6 +105,8 @@ _BOUNDS_BEFORE = re.compile(
 )
 # "not 20 but 18": what is denied is not the answer, what follows is.
 NOT_BUT = re.compile(r"\bnot (?:option |choice )?\S{1,20},? but (?:rather |instead )?", re.I)
+# "18, not 20": the same, the other way round.
+BUT_NOT = re.compile(r",? (?:and |but )?not \$?\d\S*\W*$", re.I)
 # Directly before a stated answer: it is named only to be refused.
 _DENIES_NEXT = re.compile(
     r"(?:\b(?:not|never|neither|nor|isn['’]?t|wasn['’]?t|can(?:no|['’])t be|cannot be|rather than|instead of|unlike"

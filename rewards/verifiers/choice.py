@@ -62,6 +62,7 @@ _OFFERED_LETTER = re.compile(
     r"(?:(?:the )?answer is |it(?:['’ ]?s| is) |option |choice )*\(?([A-Z])\)?(?![A-Za-z'’])", re.I
 )
 _LONE = re.compile(r"[^.!?\n]{0,40}?(?<![A-Za-z'’])(?:([B-HJ])|([AI])(?=\W*$|[.,;]))(?![A-Za-z'’])")
+_REASON = re.compile(r"(?<=[\w)]),? (?:because|since)\b.*$")
 _DENIED_CHOICE = re.compile(r"[不非没没有]\W*$")
 
 
@@ -254,7 +255,9 @@ def letters_in(text: str, options: Mapping[str, str]) -> set[str]:
     plain = re.sub(r"(?<=[\w)])(?:[,;] ?not|[,;]? (?:rather than|instead of|unlike))\b.*$", "", plain)
     if own := _lettered_option(_INTRO.sub("", plain, count=1).strip(), options):
         return own
-    if denied(plain) and not {_plain(plain), _plain(_INTRO.sub("", plain, count=1))} & set(options.values()):
+    if denied(_REASON.sub("", plain)) and not {_plain(plain), _plain(_INTRO.sub("", plain, count=1))} & set(
+        options.values()
+    ):
         return {SEVERAL} if len(plain) < 200 else set()
     by_text = _with_text(plain, options)
     if len(by_text) == 1 and len(plain.strip("(). :")) > 1:

@@ -29,6 +29,9 @@ _EMPHASIS = re.compile(r"^(\*\*|__|\*|`)([^*_`]+)\1$")
 _WORKING = re.compile(r"(-?[\d.,{}\\!]*\d)(?:\s|\\ )+\(([^()]+)\)")
 _INTEGER = re.compile(r"-?\d{1,15}")
 _COMMA = re.compile(r"(?<=\d),(?=[1-9]|0(?!\d))")
+_RELATES = re.compile(
+    r"\b(?:after|before|until|since|between|beside|near|than|from|of|next to|opposite|follows) (?:an? |the )?$"
+)
 _LABEL = re.compile(r"(?<![\w\\])([A-Za-z](?:_\d)?)\s*=\s*\$?$")
 _DRESS = re.compile(r"\\(?:left|right|displaystyle)(?![A-Za-z])|\\[,;:! ]|(?<=\\)[dt](?=frac)|[\s$]")
 _WORDS_DRESS = re.compile(r"\\(?:text|mathrm)(?![A-Za-z])|[{}.]")
@@ -202,6 +205,8 @@ class _Judge:
         named = next((w for w in sorted(synonyms(words)) if re.search(rf"\b{re.escape(w)}\b", plain)), None)
         if named is None:
             return Verdict.of(Status.NO_ANSWER, sentence[:200], "no final answer is stated")
+        if _RELATES.search(plain.partition(named)[0]):
+            return Verdict.of(Status.WRONG, sentence[:200], "something that is named after the answer")
         rest = sentence.lower().replace(named, " ")
         joined = has_alternative(rest) or re.search(r"\b(?:and|but|if)\b", rest)
         if denied(rest) or doubtful(sentence) or sentence.endswith("?") or joined:

@@ -28,7 +28,7 @@ from rlpath.rewards.reading.literals import (
 )
 from rlpath.rewards.reading.regions import offered_elsewhere
 from rlpath.rewards.reading.units import UNIT
-from rlpath.rewards.reading.vocabulary import NOT_BUT, bounded_before, calculates_before, denied
+from rlpath.rewards.reading.vocabulary import BUT_NOT, NOT_BUT, bounded_before, calculates_before, denied
 
 _SPELLED_MINUS = re.compile(r"(\d\s*)?\b(?:minus|negative)\s*$", re.I)
 _SUBTRACTS = re.compile(r"(?:\b[A-Za-z\d]|\)) ?$")
@@ -222,6 +222,7 @@ def _judge_last(heard: Said, wanted: Number, question: str | None) -> Verdict:
 def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verdict:
     """Judge a sentence that mentions a number without announcing it: its last number, unless denied or hedged."""
     sentence = NOT_BUT.sub("", plain(_on_the_hour(sentence, question)).rstrip(" .!"))
+    sentence = BUT_NOT.sub("", sentence)
     shown = sentence[:200]
     if denied(sentence) or doubtful(sentence) or hedged(sentence):
         return Verdict.of(Status.WRONG, shown, "the number is denied or hedged")
