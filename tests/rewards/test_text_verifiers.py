@@ -25,8 +25,8 @@ READERS: list[tuple[Verifier, str]] = [
     (JSONVerifier(), '{"type": "object"}'), (JSONVerifier(), "equal:[1]"), (CountdownVerifier(), json.dumps(COUNTDOWN)),
 ]  # fmt: skip
 UNITS = [
-    "<think>", "</think>", "<answer>", "<answer></answer>", "```json\n", "```\n", "```", "~~~", "\\boxed{", "{", "[", '"',
-    '\\"', "\\", "$", "#### ", "**", " ", "\n", "\u200b", "a b ", '{"a":',
+    "<think>", "</think>", "<answer>", "<answer></answer>", "```json\n", "```\n", "```", "~~~", "\\boxed{", "{", "[",
+    '"', '\\"', "\\", "$", "#### ", "**", " ", "\n", "\u200b", "a b ", '{"a":',
 ]  # fmt: skip
 
 
