@@ -106,7 +106,7 @@ _BOUNDS_BEFORE = re.compile(
 # "not 20 but 18": what is denied is not the answer, what follows is.
 NOT_BUT = re.compile(r"\bnot (?:option |choice )?\S{1,20},? but (?:rather |instead )?", re.I)
 # "18, not 20": the same, the other way round.
-BUT_NOT = re.compile(r",? (?:and |but )?not \$?\d\S*\W*$", re.I)
+BUT_NOT = re.compile(r"(?<=\d),? (?:and |but )?not \$?\d\S*\W*$", re.I)
 # Directly before a stated answer: it is named only to be refused.
 _DENIES_NEXT = re.compile(
     r"(?:\b(?:not|never|neither|nor|isn['’]?t|wasn['’]?t|can(?:no|['’])t be|cannot be|rather than|instead of|unlike"
