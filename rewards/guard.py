@@ -36,14 +36,15 @@ def guarded(call: Callable[..., Verdict]) -> Callable[..., Verdict]:
 
     @functools.wraps(call)
     def entry(self: Any, completion: str, gold: Any, question: str | None = None, truncated: bool = False) -> Verdict:
-        wanted = _as_text(gold, getattr(self, "structured_gold", False))
+        wanted = gold if type(gold) is str else _as_text(gold, getattr(self, "structured_gold", False))
         if missing(wanted) or not isinstance(wanted, str):
             return Verdict.of(Status.UNDECIDED, reason=f"there is no gold answer: {str(gold)[:80]!r}")
         if not isinstance(completion, str):
             return Verdict.of(Status.NO_ANSWER, reason=f"the completion is no text but {type(completion).__name__}")
         if len(completion) > MAX_COMPLETION:
             return Verdict.of(Status.WRONG, reason=f"longer than {MAX_COMPLETION:,} characters")
-        question = question if isinstance(question, str) else None
+        if not isinstance(question, str):
+            question = None
         try:
             return call(self, completion, wanted, question=question, truncated=truncated)
         except InputError:  # tells the user what to mend

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 from rlpath.rewards.maths.expressions import same
-from rlpath.rewards.maths.tree import Node, Num, Op, Relation, Sym, mapped, symbols
-from rlpath.rewards.maths.values import Clock, TooLarge, Undefined, exact
+from rlpath.rewards.maths.tree import INTEGER, Node, Num, Op, Relation, Sym, Unreadable, mapped, symbols
+from rlpath.rewards.maths.values import Clock, TooLarge, Undefined, exact, numeric
 
 _TWO = Num(Fraction(2))  # zero is what is twice itself, whatever variables it is written with
 
@@ -104,3 +104,24 @@ def _factor(answer: Relation, gold: Relation, clock: Clock) -> Node | None:
         if bottom and top:
             return Num(top / bottom)
     return next((Num(sign) for sign in (Fraction(1), Fraction(-1)) if same(a, Op("mul", (Num(sign), g)), clock)), None)
+
+
+def same_family(answer: Node, gold: Node, clock: Clock) -> bool:
+    """Whether two families a + b k over all integers k are the same set: b alike up to its sign, a up to a multiple."""
+    if symbols(answer) != {INTEGER} or symbols(gold) != {INTEGER}:
+        return False
+    at = [[put(side, INTEGER, Num(Fraction(k))) for k in (0, 1, 2)] for side in (answer, gold)]
+    steps = [_minus(values[1], values[0]) for values in at]
+    linear = all(same(_minus(v[2], v[1]), step, clock) for v, step in zip(at, steps, strict=True))
+    if not linear or not (same(steps[0], steps[1], clock) or same(steps[0], Op("neg", (steps[1],)), clock)):
+        return False
+    shift = Op("div", (_minus(at[0][0], at[1][0]), steps[1]))
+    try:
+        nearest = round(numeric(shift, clock).real)
+    except (TooLarge, Undefined, Unreadable):
+        return False
+    return same(shift, Num(Fraction(nearest)), clock)
+
+
+def _minus(left: Node, right: Node) -> Node:
+    return Op("add", (left, Op("neg", (right,))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -17,6 +18,7 @@ _ENOUGH = 6
 
 
 _DEGREE = (("degree", 1),)
+_RADIANS = frozenset({"radian", "rad"})
 
 
 class GoldTooLarge(Exception):
@@ -68,6 +70,13 @@ def exact_or_none(node: Node) -> Fraction | None:
         return None
 
 
+def rational(node: Node) -> Fraction | None:
+    """The exact value of a constant that is written without a percent sign, or None as in `exact_or_none`."""
+    if isinstance(node, Num):
+        return node.value
+    return None if contains(node, "percent") else exact_or_none(node)
+
+
 def measured(node: Node) -> Measured:
     """`node` split into its value, the units multiplied to it, and a percent sign around it."""
     units: dict[str, int] = {}
@@ -80,9 +89,8 @@ def measured(node: Node) -> Measured:
             value = Op("neg", inner)
         case _:
             percent = False
-    if _has_pi(value):
-        units.pop("radian", None)
-        units.pop("rad", None)
+    if not units.keys().isdisjoint(_RADIANS) and _has_pi(value):
+        units = {name: power for name, power in units.items() if name not in _RADIANS}
     return Measured(value, tuple(sorted((n, p) for n, p in units.items() if p)), percent)
 
 
@@ -233,43 +241,47 @@ def _same_function(answer: Node, gold: Node, clock: Clock) -> bool:
     names = sorted(symbols(answer) | symbols(gold))
     if not symbols(gold) or not symbols(answer) <= symbols(gold):
         return False
-    points = _points(names, answer, gold)
+    points = _Points(names, answer, gold)
     if any(contains(side, "fact", "binom", "fact2") for side in (answer, gold)):
-        return _same_numerically(answer, gold, points[:4], clock)
-    if (verdict := _same_exactly(answer, gold, points[:4], clock)) is not None:
+        return _same_numerically(answer, gold, points, 4, clock)
+    if (verdict := _same_exactly(answer, gold, points, clock)) is not None:
         return verdict
-    return _same_numerically(answer, gold, points, clock)
+    return _same_numerically(answer, gold, points, _POINTS, clock)
 
 
-def _points(names: list[str], answer: Node, gold: Node) -> list[dict[str, Fraction]]:
+class _Points:
     """Points that depend on both expressions, so that none can be written to agree at points known beforehand.
 
     Every other one is positive, the others have mixed signs; values lie in (0, 3), and up to beyond the constants.
     """
-    seed = hashlib.sha256(f"{key(answer)}\0{key(gold)}".encode()).digest()
-    reach = 3 + 2 * max((abs(n.value) for e in (answer, gold) for n in walk(e) if isinstance(n, Num)), default=0)
-    points = []
-    for n in range(_POINTS):
-        point = {}
-        for name in names:
-            digest = hashlib.sha256(seed + f"{n}:{name}".encode()).digest()
-            share = Fraction(int.from_bytes(digest[:5], "big") | 1, 1 << 40)
-            value = share if digest[6] % 2 else 1 + 2 * share
-            # Some points lie beyond every constant on either side, where |x - 5| and 5 - x part.
-            value = (1 + share) * reach if n in _BEYOND and reach < 1000 else value
-            point[name] = -value if n in (1, 4, 9) or (n in (3, 7) and digest[7] % 2) else value
-        points.append(point)
-    return points
+
+    def __init__(self, names: list[str], answer: Node, gold: Node) -> None:
+        self.names = names
+        self.seed = hashlib.sha256(f"{key(answer)}\0{key(gold)}".encode()).digest()
+        numbers = (abs(n.value) for e in (answer, gold) for n in walk(e) if isinstance(n, Num))
+        self.reach = 3 + 2 * max(numbers, default=0)
+
+    def first(self, count: int) -> Iterator[dict[str, Fraction]]:
+        """The first `count` of them, each made when it is needed."""
+        return ({name: self._coordinate(n, name) for name in self.names} for n in range(count))
+
+    def _coordinate(self, n: int, name: str) -> Fraction:
+        digest = hashlib.sha256(self.seed + f"{n}:{name}".encode()).digest()
+        share = Fraction(int.from_bytes(digest[:5], "big") | 1, 1 << 40)
+        value = share if digest[6] % 2 else 1 + 2 * share
+        if n in _BEYOND and self.reach < 1000:  # beyond every constant on either side, where |x - 5| and 5 - x part
+            value = (1 + share) * self.reach
+        return -value if n in (1, 4, 9) or (n in (3, 7) and digest[7] % 2) else value
 
 
-def _same_exactly(answer: Node, gold: Node, points: list[dict[str, Fraction]], clock: Clock) -> bool | None:
+def _same_exactly(answer: Node, gold: Node, points: _Points, clock: Clock) -> bool | None:
     """Exact comparison where both are rational functions, which differ at random points unless equal; else None."""
     if any(
         isinstance(n, Op) and n.name not in ("add", "mul", "neg", "div", "pow") for e in (answer, gold) for n in walk(e)
     ):
         return None
     compared = False
-    for point in points:
+    for point in points.first(4):
         try:
             a, b = exact(answer, clock, point), exact(gold, clock, point)
         except Undefined:
@@ -284,12 +296,12 @@ def _same_exactly(answer: Node, gold: Node, points: list[dict[str, Fraction]], c
     return True if compared else None
 
 
-def _same_numerically(answer: Node, gold: Node, points: list[dict[str, Fraction]], clock: Clock) -> bool:
+def _same_numerically(answer: Node, gold: Node, points: _Points, count: int, clock: Clock) -> bool:
     """Whether both agree at enough points where the gold answer is real, or else at complex ones."""
     imaginary = any(n == Sym("i") for side in (answer, gold) for n in walk(side))
     for real in (False,) if imaginary else (True, False):
         agreed = 0
-        for point in points if real else points[:4]:
+        for point in points.first(count if real else 4):
             if real and not _real_there(gold, point, clock):
                 continue
             try:

@@ -11,8 +11,8 @@ import re
 from contextlib import suppress
 from functools import lru_cache
 
-from rlpath.rewards.maths.compare import unlabeled
 from rlpath.rewards.maths.expressions import equal, exact_or_none, measured
+from rlpath.rewards.maths.labels import unlabeled
 from rlpath.rewards.maths.parser import parse
 from rlpath.rewards.maths.tree import Node, Num, Op, Relation, Seq, Unreadable, key, mapped, symbols, walk
 from rlpath.rewards.maths.values import Clock

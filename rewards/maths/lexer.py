@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from rlpath.rewards.maths.tree import Unreadable
 from rlpath.rewards.reading.units import is_unit_word
@@ -18,8 +18,7 @@ MAX_LENGTH = 4000
 MAX_TOKENS = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """`kind` is num, sym, cmd, op, text or based; `spaced` says that white space stands before it."""
 
     kind: str
@@ -46,6 +45,9 @@ _SPACES = re.compile(
     r"|~|\$|\\[()]|&nbsp;|\\nobreak"
 )
 _GROUPING = re.compile(r"(?<=\d)(?:\{,\}|,\\!\s*|\\,|\\;|\\!\s*)(?=\d{3}(?!\d))")
+_THIN_GROUPING = re.compile(r"(?<=\d),\\! +(?=\d{3})")
+_LINE_HEIGHT = re.compile(r"\\\\\[[^\[\]]{0,12}(?:pt|ex|em|mm|cm)\]")
+_DISPLAY = re.compile(r"(?<!\\)\\\[(?!\s*-?\d*\.?\d*(?:ex|pt|em|mm|cm)\])|\\\]")
 _GROUPED = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d|,\d)")
 _WRAPPERS = {
     "mathrm", "mathbf", "mathit", "mathsf", "mathcal", "boldsymbol", "bm", "vec", "mathbb", "operatorname", "hat",
@@ -53,6 +55,7 @@ _WRAPPERS = {
 }  # fmt: skip
 _TEXTS = {"text", "mbox", "textbf", "textit", "textrm", "textnormal", "texttt", "hbox", "textsf", "emph"}
 _BOXES = {"boxed", "fbox", "framebox", "displaystyle", "ensuremath", "bbox", "color", "large", "Large"}
+_WITH_ARGUMENT = frozenset(_TEXTS | _WRAPPERS | _BOXES)
 _ALIASES = {
     **dict.fromkeys(("dfrac", "tfrac", "cfrac", "nicefrac", "sfrac", "flatfrac"), "frac"),
     **dict.fromkeys(("tbinom", "dbinom"), "binom"), **dict.fromkeys(("bmod", "mod"), "pmod"),
@@ -109,13 +112,14 @@ def _prepared(text: str) -> str:
         text = _SUPER_RUN.sub(lambda m: f"^{{{m.group()}}}", text)
         text = _SUB_RUN.sub(lambda m: f"_{{{m.group()}}}", text)
         text = "".join(_character(c) for c in text)
-    text = text.replace("\\$", "\\dollar ").replace("£", " ").replace("€", " ").replace("\\!", "\\! ")
-    text = re.sub(r"(?<=\d),\\! +(?=\d{3})", "{,}", text)
-    text = _PRIMES.sub(lambda m: "'" * m.group().count("prime"), text)
-    text = _GROUPING.sub("", text)
-    text = re.sub(r"\\\\\[[^\[\]]{0,12}(?:pt|ex|em|mm|cm)\]", r"\\\\", text)
-    text = re.sub(r"(?<!\\)\\\[(?!\s*-?\d*\.?\d*(?:ex|pt|em|mm|cm)\])|\\\]", " ", text)
-    return _SPACES.sub(" ", text)
+        text = text.replace("£", " ").replace("€", " ")
+    if "\\" in text:
+        text = text.replace("\\$", "\\dollar ").replace("\\!", "\\! ")
+        text = _THIN_GROUPING.sub("{,}", text)
+        text = _PRIMES.sub(lambda m: "'" * m.group().count("prime"), text)
+        text = _LINE_HEIGHT.sub(r"\\\\", text)
+        text = _DISPLAY.sub(" ", text)
+    return _SPACES.sub(" ", _GROUPING.sub("", text))
 
 
 @lru_cache(maxsize=4096)
@@ -147,7 +151,7 @@ def _scan(text: str) -> list[Token]:
             spaced = True
             continue
         kind = match.lastgroup or ""
-        if kind == "cmd" and match.group("cmd") in _TEXTS | _WRAPPERS | _BOXES:
+        if kind == "cmd" and match.group("cmd") in _WITH_ARGUMENT:
             position = _wrapped(text, position, match.group("cmd"), out, spaced)
         elif kind == "cmd" and match.group("cmd") in ("begin", "end"):
             position = _environment(text, position, match.group("cmd"), out)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 MAX_NODES = 3000
 MAX_DEPTH = 100
@@ -100,29 +101,29 @@ class Based:
 Node = Num | Sym | Unit | Text | Op | Seq | Interval | Matrix | Relation | Based
 
 
+_PARTS: dict[type, Callable[[Any], tuple[Node, ...]]] = {
+    Op: lambda node: node.args,
+    Seq: lambda node: node.items,
+    Interval: lambda node: (node.low, node.high),
+    Matrix: lambda node: tuple(cell for row in node.rows for cell in row),
+    Relation: lambda node: node.sides,
+    **dict.fromkeys((Num, Sym, Unit, Text, Based), lambda node: ()),
+}
+
+
 def children(node: Node) -> tuple[Node, ...]:
     """The nodes directly under `node`."""
-    match node:
-        case Op(_, args):
-            return args
-        case Seq(_, items):
-            return items
-        case Interval(low, high):
-            return (low, high)
-        case Matrix(_, rows):
-            return tuple(cell for row in rows for cell in row)
-        case Relation(_, sides):
-            return sides
-    return ()
+    return _PARTS[type(node)](node)
 
 
 def walk(node: Node) -> Iterator[Node]:
     """`node` and everything under it."""
-    stack = [node]
+    yield node
+    stack = list(children(node))
     while stack:
         node = stack.pop()
         yield node
-        stack.extend(children(node))
+        stack += children(node)
 
 
 def mapped(node: Node, change: Callable[[Node], Node]) -> Node:

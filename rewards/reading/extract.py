@@ -9,15 +9,14 @@ All scans are linear in the length of the text.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.reading import surroundings
+from rlpath.rewards.reading.vocabulary import DOUBT
 
 MAX_STATEMENTS = 400
 MAX_REGION = 500
@@ -41,6 +40,8 @@ _CALCULATOR = re.compile(r"<<[^<>\n]*>>")
 _END_TOKEN = re.compile(r"(?:<\|[^<>|\n]{1,40}\|>|</s>)\s*$")
 
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])\s*")
+_BARE = re.compile(r"[-+]?\w[\w.,]*")
+_BRACES = re.compile(r"\\.|[{}]", re.S)
 _PERCENT_BEHIND = re.compile(r"\s*(?:\\\)|\$)?\s*(?:\\?%|percent\b|°|\^\{?\\circ\}?)")
 _TAG = re.compile(r"<(answer|final_answer|final)\b[^<>]*>", re.I)
 _HASHES = re.compile(r"####+[ \t]*((?:(?!####)[^\n])*)")
@@ -50,7 +51,7 @@ _PHRASE = re.compile(
     rf"answers?[ \t]*(?:[*_`]{{0,3}}[:：=]|[*_`]{{1,3}}[ \t]*{_IS}|{_IS})"
     rf"|answers?[ \t]+(?:to|for)\b[^.\n:=]{{0,80}}?[ \t](?:{_IS})"
     r"|final answer[*_`#]{0,3}[ \t]*\n"
-    r"|ans[.:](?=[ \t])"
+    r"|ans(?::|\.(?=[ \t]))"
     r"|(?:answers?|result)[ \t]+(?:-|–|—|->|=>|→)[ \t]"
     r"|(?:respuesta|r[ée]ponse|risposta|resposta|antwort|ответ|lösung|ergebnis|resultado)"
     r"(?: final| finale| correcta| correcte| corretta| correta)?"
@@ -58,21 +59,25 @@ _PHRASE = re.compile(
     r")[*_`]{0,3}[ \t]*:?[*_`]{0,3}",
     re.I,
 )
-# Parts of the words of `_PHRASE`: to look for them is much faster than to search for the pattern.
-_NAMES_OF_AN_ANSWER = ("ans", "result", "posta", "puesta", "ponse", "antwort", "ergebnis", "ответ", "lösung")
+# What `_PHRASE` begins with, in lower case: to look for it is much faster than to search for the pattern.
+_NAME = re.compile(
+    "(?:final )?answer|ans[.:]|result|respuesta|r[ée]ponse|risposta|resposta|antwort|ответ|lösung|ergebnis"
+)
+_PARTS_OF_NAMES = ("ans", "result", "posta", "puesta", "ponse", "antwort", "ergebnis")
+_PARTS_BEYOND_ASCII = (*_PARTS_OF_NAMES, "ответ", "lösung")
 _ANNOUNCES = re.compile(r"\W*(?:(?:the|my|our|final|correct|is|a) ?)*\W*", re.I)
 _CJK_PHRASE = re.compile(
     r"(?:(?:最终|正确|最後の|最終)?(?:答案|答え|解答|正解|答|结果|结论|정답|답변|답)\s*(?:[:：]|是|为|為|は|이|은|는|=)+\s*[:：]?"
     r"|故?答案为)"
 )
-_SHORT_PHRASE = re.compile(r"^[ \t*_]*A(?:ns|nswer)?[ \t]*[*_]{0,2}:[*_]{0,2}", re.M)
+_SHORT_PHRASE = re.compile(r"^[ \t*_]*A[ \t]*[*_]{0,2}:[*_]{0,2}", re.M)
 _SENTENCE_END = re.compile(r"[.?。](?=[\s\"'”’)*_]|$)|(?<!\\)!(?=[\"'”’)*_]*(?:\s+[A-Z]|\s*$))|\n")
 _DRESS = re.compile(r"[ \t\n*_`:$\\\[(]*")
 _NOT_FINAL = re.compile(
     r"\b(?:if|suppose|assum\w+|unless|some (?:\w+ )?think|whether"
     r"|not|never|(?:might|may|could|would) (?:think|say|guess|argue|claim|expect|answer)|thinks|thought|mistaken\w*"
     r"|students?|someone|somebody|people|naive|tempting|trap|claims?|claimed|says|said|nobody|no one"
-    r"|check\w*|verif\w+|confirm\w*)\b"
+    rf"|check\w*|verif\w+|confirm\w*|{DOUBT})\b"
     r"|\b(?:wrong|incorrect|first|second|third|next|each|initial|previous|preliminary|intermediate|partial|tentative)"
     r" (?:\w+ )?answers?\b|n['’]t\b",
     re.I,
@@ -90,8 +95,7 @@ _RETRACTION = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """One place where the completion says what its answer is.
 
     `complete` is False where the text stops so close behind that a longer answer may have been cut off.
@@ -104,8 +108,7 @@ class Statement:
     complete: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """A completion without its thoughts, and the statements of an answer found in it, in order."""
 
     text: str
@@ -122,7 +125,7 @@ def hear(completion: str, question: str | None = None, *, truncated: bool = Fals
     """What `completion` says, or the verdict where it gives no one answer: cut off, taken back, or given in floods."""
     heard = said(completion, question)
     if truncated:
-        heard = replace(heard, statements=tuple(s for s in heard.statements if s.complete))
+        heard = heard._replace(statements=tuple(s for s in heard.statements if s.complete))
         if not heard.statements:
             return Verdict.of(Status.TRUNCATED, reason="cut off before a complete final answer")
     if heard.flooded:
@@ -202,16 +205,15 @@ def _sentences(question: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if len(part) >= 16))
 
 
-def statements(text: str) -> Iterator[Statement]:
+def statements(text: str) -> list[Statement]:
     """The statements of an answer in `text`, in order; one nested in another counts once, as the inner one."""
-    inner = _some(_boxes(text)) if "\\" in text else []
-    inner += _some(_phrases(text, inner))
-    found = inner
+    found = _some(_boxes(text)) if "\\" in text else []
+    found += _phrases(text, found)
     if "####" in text:
-        found = inner + [s for s in _some(_hash_lines(text)) if not _contains_any(s, inner)]
+        found += [s for s in _some(_hash_lines(text)) if not _contains_any(s, found)]
     if "</" in text:
-        found = found + [s for s in _some(_tags(text)) if not _contains_any(s, found)]
-    return iter(sorted(found, key=lambda s: s.start))
+        found += [s for s in _some(_tags(text)) if not _contains_any(s, found)]
+    return sorted(found, key=lambda s: s.start) if len(found) > 1 else found
 
 
 def _some(stream: Iterator[Statement]) -> list[Statement]:
@@ -226,31 +228,33 @@ def _contains_any(outer: Statement, others: list[Statement]) -> bool:
 def _boxes(text: str) -> Iterator[Statement]:
     if "\\boxed" not in text and "\\fbox" not in text and "\\framebox" not in text:
         return
-    closing = matching_braces(text)
+    closing: dict[int, int] | None = None
     done = -1
     for match in _BOX.finditer(text):
         start = match.end()
         if match.start() < done:
             continue
-        if text[start : start + 1] == "{":
+        if braced := text.startswith("{", start):
+            if closing is None:
+                closing = matching_braces(text, start)
             done = closing.get(start, -1)
             content = text[start + 1 : done] if done > 0 else ""
         else:
-            bare = re.compile(r"[-+]?\w[\w.,]*").match(text, start)
+            bare = _BARE.match(text, start)
             done = bare.end() if bare else -1
             content = text[start:done] if bare else ""
         if content.strip(" \\,;$~\n\t"):
-            end = done + 1 if text[start : start + 1] == "{" else done
+            end = done + braced
             if sign := _PERCENT_BEHIND.match(text, end):
                 content, end = content + sign.group().strip(" $)").removeprefix("\\)"), sign.end()
             yield Statement("box", content, match.start(), end, complete=True)
 
 
-def matching_braces(text: str) -> dict[int, int]:
-    """For each opening brace of `text` the index of the brace that closes it; escaped braces are ordinary text."""
+def matching_braces(text: str, start: int = 0) -> dict[int, int]:
+    """For each opening brace from `start` on the index of the one that closes it; escaped braces are ordinary text."""
     closing: dict[int, int] = {}
     stack: list[int] = []
-    for match in re.finditer(r"\\.|[{}]", text, re.S):
+    for match in _BRACES.finditer(text, start):
         if match.group() == "{":
             stack.append(match.start())
         elif match.group() == "}" and stack:
@@ -278,39 +282,57 @@ def _hash_lines(text: str) -> Iterator[Statement]:
             yield Statement("hashes", content, match.start(), match.end(), complete=match.end() < len(text))
 
 
-def _phrases(text: str, stronger: list[Statement]) -> Iterator[Statement]:
-    lowered = text.lower()
-    named = any(map(lowered.__contains__, _NAMES_OF_AN_ANSWER))
-    markers = list(islice(_PHRASE.finditer(text), 2 * MAX_STATEMENTS)) if named else []
-    if "A:" in text or "A*" in text or "A :" in text:
-        taken = {m.end() for m in markers}
-        markers += [m for m in islice(_SHORT_PHRASE.finditer(text), 2 * MAX_STATEMENTS) if m.end() not in taken]
-    if not text.isascii():
-        markers += islice(_CJK_PHRASE.finditer(text), 2 * MAX_STATEMENTS)
-    starts = sorted(m.start() for m in markers)
-    for marker in markers:
-        end = _region_end(text, marker.end())
-        following = bisect_right(starts, marker.start())
-        if following < len(starts):
-            end = max(marker.end(), min(end, starts[following]))
-        region = text[marker.end() : end]
-        if following < len(starts) and end == starts[following] and _ANNOUNCES.fullmatch(region):
-            continue  # "Final Answer: The final answer is 18" announces one answer
-        if not region.strip() or text[end : end + 1] == "?":
+def _phrases(text: str, stronger: list[Statement]) -> list[Statement]:
+    found: list[Statement] = []
+    markers = _markers(text)
+    for n, marker in enumerate(markers):
+        start, behind = marker.span()
+        end = _region_end(text, behind)
+        following = markers[n + 1].start() if n + 1 < len(markers) else len(text) + 1
+        if following <= end:
+            end = max(behind, following)
+            if _ANNOUNCES.fullmatch(text, behind, end):
+                continue  # "Final Answer: The final answer is 18" announces one answer
+        region = text[behind:end].strip()
+        if not region or text[end : end + 1] == "?":
             continue
-        inside = any(s.start < end and marker.start() < s.end for s in stronger)
-        if inside:
+        if stronger and any(s.start < end and start < s.end for s in stronger):
             continue
-        if _NOT_FINAL.search(text, _clause_start(text, marker.start()), marker.end()):
+        if marker.re is not _SHORT_PHRASE and _NOT_FINAL.search(text, _clause_start(text, start), behind):
             continue
         complete = len(text) > end and not (text[end] == "." and end + 1 == len(text))
-        yield Statement("phrase", region.strip(), marker.start(), end, complete)
+        found.append(Statement("phrase", region, start, end, complete))
+    return found
+
+
+def _markers(text: str) -> list[re.Match[str]]:
+    """The words that announce an answer, in order."""
+    plain = text.isascii()
+    lowered = text.lower() if plain else text.replace("İ", "I").lower()  # the one letter whose small form is longer
+    found: list[re.Match[str]] = []
+    if any(map(lowered.__contains__, _PARTS_OF_NAMES if plain else _PARTS_BEYOND_ASCII)):
+        for name in islice(_NAME.finditer(lowered), 2 * MAX_STATEMENTS):
+            if found and name.start() < found[-1].end():
+                continue
+            marker = _PHRASE.match(text, name.start())
+            if marker is None and name.group()[0] == "f":
+                marker = _PHRASE.match(text, name.end() - len("answer"))
+            found += [marker] if marker else []
+    if short := [at for at in map(text.find, ("A:", "A*", "A :")) if at >= 0]:
+        line = text.rfind("\n", 0, min(short)) + 1
+        found += islice(_SHORT_PHRASE.finditer(text, line), 2 * MAX_STATEMENTS)
+    if not plain:
+        found += islice(_CJK_PHRASE.finditer(text), 2 * MAX_STATEMENTS)
+    if len(found) < 2:
+        return found
+    by_start = {marker.start(): marker for marker in reversed(found)}  # the first kind of two that begin together
+    return [by_start[start] for start in sorted(by_start)]
 
 
 def _region_end(text: str, start: int) -> int:
     """Where the sentence that begins at `start` ends; a marker alone on its line speaks of the next one."""
-    dress = _DRESS.match(text, start)
-    start = dress.end() if dress else start
+    if dress := _DRESS.match(text, start):
+        start = dress.end()
     limit = min(len(text), start + MAX_REGION)
     stop = _SENTENCE_END.search(text, start, limit)
     return stop.start() if stop and (stop.end() < limit or limit == len(text)) else limit

@@ -15,12 +15,12 @@ from functools import lru_cache
 from rlpath.rewards.reading.numerals import DIGITS, MAX_EXPONENT, SCALES, WORD, numeral, spoken_number, words_to_number
 from rlpath.rewards.reading.units import UNIT
 from rlpath.rewards.reading.vocabulary import (
-    ALTERNATIVE,
-    CALCULATES_BEFORE,
-    DENIES_BEFORE,
     PERCENT,
     bounded_before,
     calculates_after,
+    calculates_before,
+    denied_behind,
+    has_alternative,
 )
 
 _MINUS = "−–‐‑‒﹣－➖"
@@ -219,7 +219,7 @@ def _read_side(text: str) -> Number | NotANumber:
 def _trim(text: str) -> str:
     if len(text) > 2 and text[0] == "(" and text[-1] == ")":
         text = text[1:-1]
-    if (before := _BEFORE_NUMBER.match(text)) and CALCULATES_BEFORE.search(before.group()):
+    if (before := _BEFORE_NUMBER.match(text)) and calculates_before(before.group()):
         return "the calculation " + text
     lead = _LEAD.match(text)
     text = text[lead.end() :] if lead else text
@@ -235,7 +235,7 @@ def _with_rest(face: Fraction, literal: str, rest: str, whole: str) -> Number | 
         rest = rest[1:] or "."
     if ((also := _ALSO.match(rest)) and spoken_number(rest[also.end() :])) or hedged(whole):
         return NotANumber("hedges between numbers")
-    if DENIES_BEFORE.match(rest):
+    if denied_behind(rest):
         return NotANumber("the number is denied")
     percent = _PERCENT.match(rest)
     rest = rest[percent.end() :] if percent else rest
@@ -286,8 +286,7 @@ def numbers_in(text: str) -> list[str]:
 
 def hedged(text: str) -> bool:
     """True where `text` offers more than one number with words such as "or", "maybe", "depending on"."""
-    found = ALTERNATIVE.search(_TRAILING_OR.sub("", text))
-    return found is not None and len(set(numbers_in(text))) > 1
+    return has_alternative(_TRAILING_OR.sub("", text)) and len(set(numbers_in(text))) > 1
 
 
 def only_spoken_number(sentence: str) -> Number | NotANumber:
@@ -299,7 +298,7 @@ def only_spoken_number(sentence: str) -> Number | NotANumber:
             continue
         if spoken := spoken_number(sentence[word.start() :]):
             before = sentence[: word.start()]
-            tied = CALCULATES_BEFORE.search(before[-60:]) or bounded_before(before)
+            tied = calculates_before(before) or bounded_before(before)
             found.append(NotANumber("a calculation") if tied else _with_rest(spoken[0], "", spoken[1], spoken[1]))
             at = len(sentence) - len(spoken[1])
     return found[0] if len(found) == 1 else NotANumber("not one number in words")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from rlpath.rewards.reading.extract import Statement, doubtful, last_sentence
 from rlpath.rewards.reading.literals import hedged, plain
-from rlpath.rewards.reading.vocabulary import DENIES, DOUBTS, JOINT, OFFERS, OFFERS_LATER, QUANTITY, denied
+from rlpath.rewards.reading.vocabulary import JOINT, OFFERS, OFFERS_LATER, QUANTITY, begins_denied, denied
 
 MAX_TEXT = 2000
 _SPAN = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$((?:[^$\n\\]|\\.)+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
@@ -42,6 +42,7 @@ _OR_BEFORE = re.compile(
     r"(?:[\d$)}\]]\W{0,6}|\b(?:either|perhaps|maybe|possibly)\b[^.\n]{0,30})\bor\W*$|\b(?:maybe|perhaps|possibly)\W*$",
     re.I,
 )
+_DRESS = "}$) *_`\\]."
 _BESIDE = re.compile(r"^(?:[,;/&]\s*|\{)?\$?(\d[\d.]*)")
 
 
@@ -67,7 +68,7 @@ def region_of(text: str, before: str) -> str | None:
     """The answer in what follows "the answer is"; None where it does not start with one."""
     opened = next((mark for mark in ("$", "\\(", "\\[") if before.rstrip().endswith(mark)), "")
     text = opened + text
-    if DENIES.match(text) or DOUBTS.match(text):
+    if begins_denied(text):
         return None
     found = spans(text)
     if found and _LEAD.sub("", text[: found[0][0]]).strip(" :*_`(") == "":
@@ -128,22 +129,18 @@ def offered_elsewhere(
     `right` says whether a piece of text states the same answer: "3/4, or 0.75" is one. Where several answers are asked
     (`listed`) they may be joined by "or".
     """
-    before = text[max(0, first.start - 200) : first.start]
-    if (
-        not listed
-        and _OFFERING.search(before, len(before) - 12)
-        and _OR_BEFORE.search(before)
-        and not right(_last_value(before))
-    ):
-        return "another answer is offered before the final one"
+    if not listed and _OFFERING.search(text, max(0, first.start - 12), first.start):
+        before = text[max(0, first.start - 200) : first.start]
+        if _OR_BEFORE.search(before) and not right(_last_value(before)):
+            return "another answer is offered before the final one"
     after = text[last.end : last.end + 2000]
-    if not after:
+    if not after.strip(_DRESS):
         return ""
     rests = [after[m.end() : m.end() + 80] for m in OFFERS_LATER.finditer(after)]
     if last.channel == "box" and (beside := _BESIDE.match(after)):
         rests.append(beside.group(1))
-    if offer := OFFERS.match(after.lstrip("}$) *_`\\].")[:80]):
-        rests.append(after.lstrip("}$) *_`\\].")[offer.end() :][:80])
+    if offer := OFFERS.match(after.lstrip(_DRESS)[:80]):
+        rests.append(after.lstrip(_DRESS)[offer.end() :][:80])
     for rest in (re.split(r"\n|\.(?!\d)", rest)[0] for rest in rests):
         if re.search(r"[\d$\\]", rest) and not _SAME_THING.match(rest) and not right(rest):
             return "another answer is offered after the final one"

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 
-from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE, DENIES_BEFORE, DENIES_NEXT, calculates_after
+from rlpath.rewards.reading.vocabulary import calculates_after, calculates_before, denied_before, denied_behind
 
 _SPACE = re.compile(r"(?:\s|\\[,;:! >]|\\q?quad\b|~|\\(?:displaystyle|left|right|bf|rm|Large|large)\b)+")
 _DRESSED_BEFORE = re.compile(
     r"(?:\$|(?<=\$)\{|\\\(|\\\[|[*_`\"'“‘#>|&]|\\\\|\\(?:textbf|textit|text|mathbf|mathrm|boldsymbol|bm|underline|color|textcolor"
     r"|Large|large)\s*(?:\{[a-z]*\})?\s*\{|\\color\{\w+\}|\\begin\{[a-z*]+\}(?:\{[^{}]*\})?)$"
 )
+_ENDS_OF_DRESS = frozenset("${([*_`\"'“‘#>|&\\}")
+_BOX_BEFORE = re.compile(r"\\boxed\s*\{[^{}]*\}[\s,;$]*$")
 _COMMANDS_BEFORE = re.compile(
     r"\\(?:implies|Rightarrow|Longrightarrow|rightarrow|to|therefore|approx|equiv|iff|Leftrightarrow|quad|qquad|because"
     r"|longrightarrow|leadsto|simeq|cong|ldots|dots|le|leq|ge|geq|in|colon|newline|hfill|centering|item)$"
@@ -41,9 +43,9 @@ _SCALE_WORDS = re.compile(r"(?:hundred|thousand|million|billion|trillion|dozen|k
 def part_of_more(text: str, start: int, end: int) -> str:
     """Why the box at `text[start:end]` is not an answer by itself, or an empty string where it is."""
     before, after = text[max(0, start - 200) : start], text[end : end + 200]
-    if DENIES_NEXT.search(before):
+    if denied_before(before):
         return "the box holds an answer that is denied"
-    if DENIES_BEFORE.match(after):
+    if denied_behind(after):
         return "the answer is taken back after it was stated"
     lettered = _OPTION.search(text, start, end) and after[:1] != "^"  # the letter of an option, its text behind it
     if not (_may_stand_before(before) and (lettered or _may_stand_behind(after))):
@@ -52,38 +54,47 @@ def part_of_more(text: str, start: int, end: int) -> str:
 
 
 def _may_stand_before(before: str) -> bool:
-    if _BULLET.search(before):
+    if before[-1:] in (" ", "\t") and _BULLET.search(before):
         return True
     if before.endswith("|"):
         return False  # with no space behind it a bar opens an absolute value, and no cell of a table
     opened = False
     while True:
-        spaced = _SPACE.sub(lambda m: " " * len(m.group()), before[-40:])
-        trimmed = before[: len(before) - (len(spaced) - len(spaced.rstrip(" ")))]
+        trimmed = _without_space(before)
         if "\n" in before[len(trimmed) :] or not trimmed:
             return True
-        dress = _DRESSED_BEFORE.search(trimmed)
+        dress = _DRESSED_BEFORE.search(trimmed) if trimmed[-1] in _ENDS_OF_DRESS else None
         if not dress or (opened and trimmed.endswith("$")):
             break
         opened = opened or dress.group() in ("$", "\\(", "\\[")
         before = trimmed[: dress.start()]
         if not before.strip():
             return True
-    if (_DASH_BEFORE.search(trimmed) and before != trimmed) or (opened and not re.search(r"[-−+*/^=]$", trimmed)):
-        return CALCULATES_BEFORE.search(trimmed) is None
-    if before != trimmed and re.search(r"\\boxed\s*\{[^{}]*\}[\s,;$]*$", trimmed):
+    last, spaced = trimmed[-1], before != trimmed
+    dashed = spaced and last in "-–—" and _DASH_BEFORE.search(trimmed)
+    if dashed or (opened and last not in "-−+*/^="):
+        return not calculates_before(trimmed)
+    if spaced and last in "},;$" and _BOX_BEFORE.search(trimmed):
         return True
     if _COMMANDS_BEFORE.search(trimmed) or _GROUP_BEFORE.search(trimmed):
         return True
-    if trimmed[-1] == "(":
+    if last == "(":
         return re.search(r"[A-Za-z\d})]\($", trimmed) is None
-    if trimmed.endswith("."):
-        return re.search(r"\d\.$", trimmed) is None or before != trimmed
+    if last == ".":
+        return re.search(r"\d\.$", trimmed) is None or spaced
     if _SET_BEFORE.search(trimmed):
-        return trimmed[-1] != "}"
+        return last != "}"
     if not _WORD_BEFORE.search(trimmed) or re.search(r"\\[A-Za-z]+$", trimmed):
-        return trimmed[-1] in ")]" and before != trimmed
-    return CALCULATES_BEFORE.search(trimmed) is None
+        return last in ")]" and spaced
+    return not calculates_before(trimmed)
+
+
+def _without_space(text: str) -> str:
+    """`text` without the white space at its end, TeX's included."""
+    if "\\" not in text[-40:] and "~" not in text[-40:]:
+        return text.rstrip()
+    spaced = _SPACE.sub(lambda m: " " * len(m.group()), text[-40:])
+    return text[: len(text) - (len(spaced) - len(spaced.rstrip(" ")))]
 
 
 def _may_stand_behind(after: str) -> bool:

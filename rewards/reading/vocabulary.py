@@ -2,7 +2,8 @@
 
 A number beside a word of calculation is a part of something else ("18 squared", "half of 18", "18 less than 40"); a
 denied one is no answer; a hedge offers another. English comes first, then the words that German, Spanish, French,
-Russian and Chinese use in its place.
+Russian and Chinese use in its place. The private patterns are for text in lower case, which is read several times
+faster than case is ignored.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import re
 from rlpath.rewards.reading.numerals import FRACTION_WORDS, words_to_number
 from rlpath.rewards.reading.units import UNIT
 
+_REACH = 80  # characters; no wording here is longer
 PERCENT = r"\\?%|per ?cent\b|prozent\b|por ciento\b|pour ?cent\b|процент\w*"
 _PARTS = rf"halves|(?:{'|'.join(FRACTION_WORDS)})s?"
 QUANTITY = r"(?:\$? ?-?\d|zero|one|two|three|four|five|six|seven|eight|nine|ten|twenty|fifty|hundred|it\b|that\b)"
 _TIMES = rf"times(?= (?:the|a|an|{QUANTITY}))"
 
 # What stands directly behind a number, and makes it a part of a calculation, of a range or of a larger number.
-CALCULATES_AFTER = re.compile(
+_CALCULATES_AFTER = re.compile(
     rf"^[\s(-]*(?:(?:plus|minus|{_TIMES}|doubled|halved|tripled|reversed|backwards|remainder|rem|ish"
     r"|give or take|rounded|too (?:many|much|few|little|high|low)"
     r"|tens|if|unless|provided|and counting|per (?:thousand|mille|hundred|million)|div|away from"
@@ -27,26 +29,25 @@ CALCULATES_AFTER = re.compile(
     r"|multiplied|divided|over|choose|mod|modulo|modulus|raised|to the|factorial"
     rf"|squared?\b(?! {UNIT}\b)|cubed"
     r"|point|percent of|root|pi|negative|below zero|under zero|short of|through|thru|till|until|up to|upto|otherwise"
-    r"|rather|else|log|sqrt|or (?:more|less|fewer|greater|higher|lower|so|over|under|above|below)|and (?:up|above|over)"
-    rf"|at (?:least|most)|out of|in every|per cent of|complement|to (?={QUANTITY})"
+    r"|rather|else|log|sqrt|or (?:more|less|fewer|greater|higher|lower|so|over|under|above|below|is it)"
+    rf"|and (?:up|above|over)|at (?:least|most)|out of|in every|per cent of|complement|to (?={QUANTITY})"
     rf"|(?!quarters)(?:and )?(?:a |an |one |three |\d )?(?:{_PARTS})\b|of (?={QUANTITY}))(?![A-Za-z])"
     rf"|(?:less|more|fewer|greater|larger|bigger|smaller|higher|lower) than(?= {QUANTITY})"
     r"|['’]s complement"
     r"|(?:st|nd|rd|th)\s+(?!(?:day|week|month|year|row|term|place|birthday|floor|grade|of)\b)[a-z]|ths\b"
     r"|[√∛π²³⁴⁵ⁿ°]?√|π|‰"
     r"|[十割点點倍以或和到至乘减減加除]|[^\W\d]?的(?:一半|.?倍|平方|立方)|分之|또는)",
-    re.I,
 )
 # "18 apples minus 2", "18 eggs times two": a calculation that begins behind the unit.
-CALCULATES_LATER = re.compile(
+_CALCULATES_LATER = re.compile(
     r"^(?:(?!\b(?:when|where|which|as|is|are|because|since|if)\b)[^\d\n.;$\\]){0,40}?(?:\s|^,?\s*)"
     rf"(?:plus|minus|less(?= \$?\d)|{_TIMES}|multiplied by|divided by|squared|cubed|factorial|modulo|mod|unless"
+    r"|(?<!whether )or (?:\w+ )?not"
     rf"|(?:less|more|fewer|greater|larger|smaller|higher|lower) than(?= {QUANTITY})"
     r"|(?:below|under) (?:zero|par))\b",
-    re.I,
 )
 # What stands directly before a number, and makes it a part of a calculation.
-CALCULATES_BEFORE = re.compile(
+_CALCULATES_BEFORE = re.compile(
     rf"(?:\b(?:roots?|power|factorial|logarithm|square|cube|multiple|{_PARTS}|percent|%|negation|reciprocal|inverse"
     r"|opposite|complement|sum|product|average|mean|digits|pair|sine|cosine|tangent) of(?: the| an?)?"
     r"|\bas (?:much|many|\w+) as|\bnumber (?:before|after|below|above)"
@@ -55,34 +56,35 @@ CALCULATES_BEFORE = re.compile(
     r"|\b(?:log|ln|lg|exp|sin|cos|tan|sqrt|cbrt|abs|floor|ceil|gcd|lcm|mod|modulo|times|plus|over"
     r"|choose|(?:divided|multiplied) by|point)\b"
     r"|[√∛])[\s(:$]*$",
-    re.I,
 )
-DENIES = re.compile(
+_DENIES = re.compile(
     r"\b(?:not|never|neither|nor|nobody|no one|wrong|incorrect|cannot|unknown|impossible|undetermined|instead of"
     r"|rather than|no longer|too \w+|whether|eliminated?|rule[sd]? out|except|unlikely|false|none"
     r"|(?:all|anything|everything) but|other than"
     r"|nicht|kein\w*|niemals|weder|falsch|ni|nunca|incorrect[oae]|pas|jamais|не|ни|нет|неверно|неправильно)\b"
     r"|\bno (?:es|son|\d)|n['’]t\b|不|并非|错|非|아니|ではない",
-    re.I,
 )
-_DOUBTS = (
+DOUBT = r"(?<!no )(?<!without )(?<!without a )(?<!beyond )doubt(?:s|ed|ful)?"
+_DOUBT = (
     r"maybe|perhaps|possibly|(?:could|might|may) (?:also )?be|unsure|not (?:\w+ )?sure|depend(?:s|ing)?|vielleicht"
     r"|eventuell|quizás?|tal vez|peut-être|возможно|может быть|(?<!\w)(?:可能|也许|或许|たぶん|아마)"
 )
-DOUBTS = re.compile(rf"\b(?:{_DOUBTS}|probably either|either|guess)|可能|也许|或许", re.I)
+_DOUBTS = re.compile(
+    rf"\b(?:{_DOUBT}|probably either|either|guess"
+    rf"|{DOUBT}\b)|可能|也许|或许"
+)
 _OR = r"or|oder|или|и/или|entweder|ou bien|o bien"
 _CORRECTS = r"actually|make that|i mean|no,|correction|wait|on second thoughts?|scratch that"
 # What may join the answers of a list.
 JOINT = re.compile(rf"[\s,.]*(?:and also|and|or|,|;|{_OR}|o|ou|u|y|e|et|und|и|或|和|と|또는)?[\s,]*", re.I)
 # Words that put one answer beside another within a sentence.
-ALTERNATIVE = re.compile(
-    rf"\b(?:{_OR}|either|alternatively|{_DOUBTS}|otherwise|unless|versus|vs|instead|rather|depending|depends)\b"
-    r"|(?<=[\dA-J] )(?:o|ou|u|no|no wait|wait)(?= \(?[\dA-J])|或|又は|(?<=\d)か(?=\d)|또는",
-    re.I,
+_ALTERNATIVE = re.compile(
+    rf"\b(?:{_OR}|either|alternatively|{_DOUBT}|otherwise|unless|versus|vs|instead|rather|depending|depends)\b"
+    r"|(?<=[\da-j] )(?:o|ou|u|no|no wait|wait)(?= \(?[\da-j])|或|又は|(?<=\d)か(?=\d)|또는",
 )
 # Behind a stated answer, in the same sentence: what follows is offered in its place.
 OFFERS = re.compile(
-    rf"^[^\n.!?\d]{{0,60}}?(?:\b(?:{_OR}|alternatively|{_DOUBTS}|otherwise|unless|instead|rather|so (?:do|does|is)"
+    rf"^[^\n.!?\d]{{0,60}}?(?:\b(?:{_OR}|alternatively|{_DOUBT}|otherwise|unless|instead|rather|so (?:do|does|is)"
     rf"|{_CORRECTS})(?![A-Za-z])|或)",
     re.I,
 )
@@ -93,32 +95,31 @@ OFFERS_LATER = re.compile(
     r"|or else)\b",
     re.I,
 )
-BOUNDS_BEFORE = re.compile(
+_BOUNDS_BEFORE = re.compile(
     r"(?:<|>|≤|≥|≠|\\not ?=|\\(?:leq?|geq?|lt|gt|neq?)\b|\b(?:not|n't|never|at least|at most|less than|more than"
     r"|fewer than|greater than|over|under|above|below|between|up to|almost|nearly|no|neither|nor|other than"
     r"|anything but|different from|unequal to|cannot be|can't be|mindestens|höchstens|(?:mehr|weniger) als|al menos"
     r"|más de|menos de|au (?:moins|plus)|plus de|moins de"
     r"|как минимум|не менее|более|менее|больше|меньше)\s*\S{0,12}\s*$"
     r"|(?:超过|大于|小于|少于|多于|至少|至多|不到|以上)\s*$)",
-    re.I,
 )
 # "not 20 but 18": what is denied is not the answer, what follows is.
 NOT_BUT = re.compile(r"\bnot (?:option |choice )?\S{1,20},? but (?:rather |instead )?", re.I)
+# "18, not 20": the same, the other way round.
+BUT_NOT = re.compile(r"(?<=\d),? (?:and |but )?not \$?\d\S*\W*$", re.I)
 # Directly before a stated answer: it is named only to be refused.
-DENIES_NEXT = re.compile(
+_DENIES_NEXT = re.compile(
     r"(?:\b(?:not|never|neither|nor|isn['’]?t|wasn['’]?t|can(?:no|['’])t be|cannot be|rather than|instead of|unlike"
     r"|other than|except|anything but|everything but|different from"
     r"|rule[sd]? out|eliminat\w+|exclud\w+|discard\w*|reject\w*)"
     r"|\b(?:wrong|incorrect|mistaken|false|tempting|naive|trap|common but wrong) (?:\w+ )?(?:answer|result|value|guess)"
     r"(?: (?:is|was|would be|of))?)[\s:*_$({\\\[]*(?:\\(?:text|mathbf|textbf)\{)?$",
-    re.I,
 )
 # Directly behind a stated answer: it is taken back. "18 is wrong", "18 is not the answer".
-DENIES_BEFORE = re.compile(
+_DENIES_BEFORE = re.compile(
     r"^[\s*_$)}\].\\]*(?:is|was|would be|seems|looks)(?: (?:clearly|obviously|also))? "
     r"(?:too \w+|(?:an? |the )?(?:wrong|incorrect|false)|not (?:right|correct|the|true|my|our|a)|n't|my first guess)\b"
     r"|^[\s*_$)}\].\\]*[(\[](?:wrong|incorrect|not|false)\b",
-    re.I,
 )
 
 
@@ -136,12 +137,28 @@ _MONTH = re.compile(r"(?:january|february|march|april|may|june|july|(?:august|se
 
 def calculates_after(text: str) -> bool:
     """True where `text`, which stands behind a number, makes it a part of a calculation or of a larger number."""
-    return CALCULATES_AFTER.match(text) is not None or CALCULATES_LATER.match(text) is not None
+    text = text.lower()
+    return _CALCULATES_AFTER.match(text) is not None or _CALCULATES_LATER.match(text) is not None
+
+
+def calculates_before(text: str) -> bool:
+    """True where `text`, which stands before a number, makes it a part of a calculation ("half of")."""
+    return _CALCULATES_BEFORE.search(text[-_REACH:].lower()) is not None
 
 
 def bounded_before(text: str) -> bool:
     """True where `text`, which stands before a number, makes it a bound or denies it ("not", "more than")."""
-    return BOUNDS_BEFORE.search(text) is not None
+    return _BOUNDS_BEFORE.search(text.lower()) is not None
+
+
+def denied_before(text: str) -> bool:
+    """True where `text`, which stands before a stated answer, names it only to refuse it ("the answer is not")."""
+    return _DENIES_NEXT.search(text[-_REACH:].lower()) is not None
+
+
+def denied_behind(text: str) -> bool:
+    """True where `text`, which stands behind a stated answer, takes it back ("is wrong")."""
+    return _DENIES_BEFORE.match(text[:_REACH].lower()) is not None
 
 
 def counted(words: str) -> bool:
@@ -166,9 +183,21 @@ def names_a_value(words: str) -> bool:
     """
     if words.endswith(" of") or _MONTH.match(words):
         return False
-    return counted(words) and CALCULATES_BEFORE.search(words) is None and not bounded_before(words)
+    return counted(words) and not calculates_before(words) and not bounded_before(words)
 
 
 def denied(text: str) -> bool:
     """True where `text` denies or doubts what it mentions."""
-    return DENIES.search(text) is not None or DOUBTS.search(text) is not None
+    text = text.lower()
+    return _DENIES.search(text) is not None or _DOUBTS.search(text) is not None
+
+
+def begins_denied(text: str) -> bool:
+    """True where `text` begins with a denial or a doubt."""
+    text = text[:_REACH].lower()
+    return _DENIES.match(text) is not None or _DOUBTS.match(text) is not None
+
+
+def has_alternative(text: str) -> bool:
+    """True where `text` has words that put one answer beside another."""
+    return _ALTERNATIVE.search(text.lower()) is not None

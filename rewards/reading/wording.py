@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from rlpath.rewards.reading.numerals import words_to_number
-from rlpath.rewards.reading.vocabulary import ALTERNATIVE
+from rlpath.rewards.reading.vocabulary import has_alternative
 
 MAX_WORDING = 1000  # characters; the patterns are quadratic, and no answer in words is longer
 _NAMES = r"sin|cos|tan|cot|sec|csc|log|ln|exp|abs|max|min|gcd|lcm|arcsin|arccos|arctan|floor|ceil"
@@ -109,5 +109,5 @@ def like_gold(text: str, gold: str) -> str:
     if ":" in gold and not _AM_PM.search(gold) and re.match(r"\d", text):
         text = _AM_PM.sub("", text)
     lettered = _LETTERED.match(text) if _LETTER.fullmatch(gold.strip()) else None
-    joined = lettered and (ALTERNATIVE.search(lettered.group(2)) or re.search(r"^,|\band\b", lettered.group(2)))
+    joined = lettered and (has_alternative(lettered.group(2)) or re.search(r"^,|\band\b", lettered.group(2)))
     return f"\\text{{{lettered.group(1)}}}" if lettered and not joined else text

@@ -10,7 +10,7 @@ from functools import lru_cache
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.guard import guarded
 from rlpath.rewards.reading.extract import Said, doubtful, hear
-from rlpath.rewards.reading.vocabulary import DENIES_NEXT, NOT_BUT, OFFERS, OFFERS_LATER, denied
+from rlpath.rewards.reading.vocabulary import NOT_BUT, OFFERS, OFFERS_LATER, denied, denied_before
 
 _OPTION_LINE = re.compile(r"(?m)^[ \t]*[*_]{0,2}(?:\(([A-Za-z])\)|([A-Za-z])[).:])[*_]{0,2}[ \t]+(\S[^\n]*)$")
 _OPTION_INLINE = re.compile(
@@ -62,6 +62,7 @@ _OFFERED_LETTER = re.compile(
     r"(?:(?:the )?answer is |it(?:['’ ]?s| is) |option |choice )*\(?([A-Z])\)?(?![A-Za-z'’])", re.I
 )
 _LONE = re.compile(r"[^.!?\n]{0,40}?(?<![A-Za-z'’])(?:([B-HJ])|([AI])(?=\W*$|[.,;]))(?![A-Za-z'’])")
+_REASON = re.compile(r"(?<=[\w)]),? (?:because|since)\b.*$")
 _DENIED_CHOICE = re.compile(r"[不非没没有]\W*$")
 
 
@@ -205,7 +206,7 @@ def _chosen(heard: Said, options: Mapping[str, str]) -> tuple[set[str], str]:
     for m in (*_IS_CORRECT.finditer(plain), *_CHINESE.finditer(plain)):
         behind = plain[m.end() : m.end() + 100]
         before = plain[max(0, m.start() - 60) : m.start()]
-        several = _SEVERAL.match(behind) or _DENIED_CHOICE.search(before) or DENIES_NEXT.search(before)
+        several = _SEVERAL.match(behind) or _DENIED_CHOICE.search(before) or denied_before(before)
         found |= {SEVERAL} if several else {m.group(1), *_offered(behind, options)}
     if found:
         return found | _offered_after(heard, options), (texts or [heard.text])[-1]
@@ -254,7 +255,9 @@ def letters_in(text: str, options: Mapping[str, str]) -> set[str]:
     plain = re.sub(r"(?<=[\w)])(?:[,;] ?not|[,;]? (?:rather than|instead of|unlike))\b.*$", "", plain)
     if own := _lettered_option(_INTRO.sub("", plain, count=1).strip(), options):
         return own
-    if denied(plain) and not {_plain(plain), _plain(_INTRO.sub("", plain, count=1))} & set(options.values()):
+    if denied(_REASON.sub("", plain)) and not {_plain(plain), _plain(_INTRO.sub("", plain, count=1))} & set(
+        options.values()
+    ):
         return {SEVERAL} if len(plain) < 200 else set()
     by_text = _with_text(plain, options)
     if len(by_text) == 1 and len(plain.strip("(). :")) > 1:

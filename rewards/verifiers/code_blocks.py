@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-OPENING = re.compile(r"(`{3,}|~{3,})[ \t]*([\w+.{}-]*)[^`~]*$")
+# From the start of a run of marks and over all of it, which keeps the search linear in a long run.
+OPENING = re.compile(r"((?<!`)`{3,}+|(?<!~)~{3,}+)[ \t]*([\w+.{}-]*)[^`~]*$")
 CLOSING = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*$")
 TAGGED = re.compile(
     r"\[(?P<square>PYTHON|CODE|ANSWER|SOLUTION|BEGIN)\](?P<in_square>.*?)(?:(?P<square_end>\[(?:/(?P=square)|DONE)\])|\Z)"

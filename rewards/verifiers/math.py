@@ -11,23 +11,27 @@ from functools import lru_cache
 
 from rlpath.core.types import Status, Verdict
 from rlpath.rewards.guard import guarded
-from rlpath.rewards.maths.compare import agree, rounded, synonyms
+from rlpath.rewards.maths.compare import agree, synonyms
 from rlpath.rewards.maths.expressions import GoldTooLarge
 from rlpath.rewards.maths.form import asked_decimals, form_problem, item_count
 from rlpath.rewards.maths.lexer import MAX_LENGTH
 from rlpath.rewards.maths.parser import parse
+from rlpath.rewards.maths.rounding import rounded
 from rlpath.rewards.maths.tree import Node, Num, Text, Unreadable
 from rlpath.rewards.maths.values import Clock, TooLarge, Undefined
 from rlpath.rewards.reading.extract import Said, Statement, doubtful, hear, part_of_more, said
 from rlpath.rewards.reading.literals import ANY_NUMBER, hedged
 from rlpath.rewards.reading.regions import is_sentence, last_region, offered_elsewhere, region_of
-from rlpath.rewards.reading.vocabulary import ALTERNATIVE, denied
+from rlpath.rewards.reading.vocabulary import denied, has_alternative
 from rlpath.rewards.reading.wording import in_symbols, like_gold
 
 _EMPHASIS = re.compile(r"^(\*\*|__|\*|`)([^*_`]+)\1$")
 _WORKING = re.compile(r"(-?[\d.,{}\\!]*\d)(?:\s|\\ )+\(([^()]+)\)")
 _INTEGER = re.compile(r"-?\d{1,15}")
 _COMMA = re.compile(r"(?<=\d),(?=[1-9]|0(?!\d))")
+_RELATES = re.compile(
+    r"\b(?:after|before|until|since|between|beside|near|than|from|of|next to|opposite|follows) (?:an? |the )?$"
+)
 _LABEL = re.compile(r"(?<![\w\\])([A-Za-z](?:_\d)?)\s*=\s*\$?$")
 _DRESS = re.compile(r"\\(?:left|right|displaystyle)(?![A-Za-z])|\\[,;:! ]|(?<=\\)[dt](?=frac)|[\s$]")
 _WORDS_DRESS = re.compile(r"\\(?:text|mathrm)(?![A-Za-z])|[{}.]")
@@ -63,7 +67,7 @@ class MathVerifier:
         wanted = read_gold(gold)
         if not wanted.text:
             return Verdict.of(Status.UNDECIDED, reason="the gold answer is empty")
-        if len(_WORD.findall(wanted.text)) > MOST_GOLD_WORDS:
+        if wanted.is_prose:
             return Verdict.of(Status.UNDECIDED, reason="the gold answer is prose: no one answer is marked in it")
         heard = hear(completion, question, truncated=truncated)
         if isinstance(heard, Verdict):
@@ -74,11 +78,13 @@ class MathVerifier:
 
 @dataclass(frozen=True, slots=True)
 class Gold:
-    """A gold answer: its text without a box around it, and its tree where it has one."""
+    """A gold answer: its text without a box around it, its tree where it has one, and how many answers it lists."""
 
     text: str
     tree: Node | None
-    plain: str = ""
+    plain: str
+    count: int
+    is_prose: bool
 
 
 MOST_GOLD_WORDS = 5  # an answer in words is shorter, such as "no real solutions"; what is longer is a solution
@@ -93,10 +99,12 @@ def read_gold(gold: str) -> Gold:
     stated = {s.text.strip() for s in heard.statements if s.channel in ("box", "hashes", "tag")}
     if len(stated) == 1:
         text = stated.pop()
+    prose = len(_WORD.findall(text)) > MOST_GOLD_WORDS
     try:
-        return Gold(text, _read(text.rstrip(".")), _plain(text))
+        tree = _read(text.rstrip("."))
+        return Gold(text, tree, _plain(text), item_count(tree), prose)
     except Unreadable:
-        return Gold(text, None, _plain(text))
+        return Gold(text, None, _plain(text), 1, prose)
 
 
 @lru_cache(maxsize=4096)
@@ -137,16 +145,15 @@ class _Judge:
         return _Judge(self.gold, None, self.clock).text(region_of(text.strip(), "") or text).correct
 
     def _listed(self) -> bool:
-        return self.gold.tree is not None and item_count(self.gold.tree) > 1
+        return self.gold.count > 1
 
     def _all_of(self, strong: list[Statement], said: str) -> list[Verdict]:
         """The verdicts on boxes, tags and lines; one where several boxes hold the parts of the answer."""
         texts = list(dict.fromkeys(s.text.strip() for s in strong))
-        count = item_count(self.gold.tree) if self.gold.tree is not None else 1
         if len(texts) > 1 and all(s.channel == "box" for s in strong):
             labels = [_LABEL.search(said, max(0, s.start - 20), s.start) for s in strong]
             named = [f"{m.group(1)}={s.text}" for m, s in zip(labels, strong, strict=True) if m]
-            parts = named if len(named) == len(strong) else texts if len(texts) <= count else []
+            parts = named if len(named) == len(strong) else texts if len(texts) <= self.gold.count else []
             if parts and (together := self.text(", ".join(parts))).correct:
                 return [together]
         return [self.text(text) for text in texts]
@@ -198,8 +205,10 @@ class _Judge:
         named = next((w for w in sorted(synonyms(words)) if re.search(rf"\b{re.escape(w)}\b", plain)), None)
         if named is None:
             return Verdict.of(Status.NO_ANSWER, sentence[:200], "no final answer is stated")
+        if _RELATES.search(plain.partition(named)[0]):
+            return Verdict.of(Status.WRONG, sentence[:200], "something that is named after the answer")
         rest = sentence.lower().replace(named, " ")
-        joined = ALTERNATIVE.search(rest) or re.search(r"\b(?:and|but|if)\b", rest)
+        joined = has_alternative(rest) or re.search(r"\b(?:and|but|if)\b", rest)
         if denied(rest) or doubtful(sentence) or sentence.endswith("?") or joined:
             return Verdict.of(Status.WRONG, sentence[:200], "the answer is denied or hedged")
         return Verdict.of(Status.CORRECT, sentence[:200], "the same words")

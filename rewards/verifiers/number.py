@@ -28,7 +28,7 @@ from rlpath.rewards.reading.literals import (
 )
 from rlpath.rewards.reading.regions import offered_elsewhere
 from rlpath.rewards.reading.units import UNIT
-from rlpath.rewards.reading.vocabulary import CALCULATES_BEFORE, NOT_BUT, bounded_before, denied
+from rlpath.rewards.reading.vocabulary import BUT_NOT, NOT_BUT, bounded_before, calculates_before, denied
 
 _SPELLED_MINUS = re.compile(r"(\d\s*)?\b(?:minus|negative)\s*$", re.I)
 _SUBTRACTS = re.compile(r"(?:\b[A-Za-z\d]|\)) ?$")
@@ -135,8 +135,9 @@ def _judge_statements(heard: Said, wanted: Number, question: str | None) -> Verd
     if not read:
         return _judge_sentence(heard.statements[-1].text, wanted, question)
     statement, number = read[-1]
-    if problem := next(filter(None, (part_of_more(heard.text, s) for s, _ in read)), ""):
-        return Verdict.of(Status.WRONG, statement.text[:200], problem)
+    for other, _ in read:
+        if problem := part_of_more(heard.text, other):
+            return Verdict.of(Status.WRONG, statement.text[:200], problem)
     if any(not equal(other, number) for _, other in read[:-1]):
         return Verdict.of(Status.WRONG, statement.text[:200], "two different final answers")
     first, last = read[0][0], read[-1][0]
@@ -161,14 +162,15 @@ def _tied(sentence: str, number: re.Match[str]) -> bool:
     before, after = sentence[: number.start()] + " " * number.group().startswith(" "), sentence[number.end() :]
     if number.group("sign") and _SUBTRACTS.search(before):
         return True
-    if bounded_before(before) or _TIED.search(before) or CALCULATES_BEFORE.search(before[-60:]):
+    if bounded_before(before) or _TIED.search(before) or calculates_before(before):
         return True
     return before.endswith("|") and before.count("|") % 2 == 1 and "|" not in after
 
 
 def _read_statement(statement: Statement, question: str | None) -> Number | NotANumber:
-    text = NOT_BUT.sub("", statement.text)
-    text = _on_the_hour(text, question)
+    if statement.text.isdecimal():
+        return read_number(statement.text)
+    text = _on_the_hour(NOT_BUT.sub("", statement.text), question)
     if statement.channel == "tag" and "\n" in text.strip():
         text = text.strip().rsplit("\n", 1)[-1]
         if ANY_NUMBER.search(statement.text.strip()[: -len(text)]):
@@ -220,6 +222,7 @@ def _judge_last(heard: Said, wanted: Number, question: str | None) -> Verdict:
 def _judge_sentence(sentence: str, wanted: Number, question: str | None) -> Verdict:
     """Judge a sentence that mentions a number without announcing it: its last number, unless denied or hedged."""
     sentence = NOT_BUT.sub("", plain(_on_the_hour(sentence, question)).rstrip(" .!"))
+    sentence = BUT_NOT.sub("", sentence)
     shown = sentence[:200]
     if denied(sentence) or doubtful(sentence) or hedged(sentence):
         return Verdict.of(Status.WRONG, shown, "the number is denied or hedged")

@@ -26,9 +26,12 @@ import importlib, json, re, signal, sys
 def regex(pattern, text):
     return re.fullmatch(pattern, text) is not None
 
+def load(task):
+    function_of(task)
+
 def function_of(task):
-    if task == "regex":
-        return regex
+    if task in ("regex", "load"):
+        return globals()[task]
     module, name = task.split(":")
     return getattr(importlib.import_module("rlpath.rewards.verifiers." + module), name)
 
@@ -65,8 +68,16 @@ class _Child:
             [sys.executable, "-c", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         self._line(time.monotonic() + _START_SECONDS)
+        self.loaded = {"regex"}
 
     def ask(self, task: str, args: list[Any], seconds: float) -> Any:
+        """The value of `task`; the time to import what it needs is not counted."""
+        if task not in self.loaded:
+            self._ask("load", [task], _START_SECONDS)
+            self.loaded.add(task)
+        return self._ask(task, args, seconds)
+
+    def _ask(self, task: str, args: list[Any], seconds: float) -> Any:
         assert self.process.stdin and self.process.stdout
         data = f"{seconds} {task} {json.dumps(args)}\n".encode()
         writer = threading.Thread(target=self._write, args=(data,), daemon=True)

@@ -60,7 +60,8 @@ def test_arc_in_the_ways_models_answer(way: str) -> None:
 @pytest.mark.parametrize(
     "completion",
     ["The answer is C. A planet that spins faster has shorter days.", "[[C]]", "<C>", "[C]", "C seems right.", "=> C",
-     "The answer is not A but C.", "故选C。", "答案：C", "Die richtige Antwort ist C.", "```\nC\n```", "Hence, C"],
+     "The answer is not A but C.", "故选C。", "答案：C", "Die richtige Antwort ist C.", "```\nC\n```", "Hence, C",
+     "The answer is C because it is not the year.", "The correct option is C, since A is wrong."],
 )  # fmt: skip
 def test_one_option_is_found(completion: str) -> None:
     """One option in any of these forms is that option, with the options known or not."""

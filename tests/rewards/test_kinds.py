@@ -32,12 +32,15 @@ CALCULATED = [
     "18 minus 2", "18 times 2", "18 out of 20", "18 or more", "18 is wrong", "18 dozen", "√18", "18 squared",
     "18 and a half", "18% of 50", r"\boxed{18 \text{ apples minus } 2}", r"\boxed{18\text{ below zero}}", "half of 18",
     "The answer is 18, or twenty.", "three times 18", "18 divided by 2", "the sum of 3 and 18",
+    "18, or not", r"\boxed{18} or maybe not", "The answer is 18, or is it 20?",
+    "I doubt it is 18.", "I doubt the answer is 18.", "It is doubtful that it is 18.",
 ]  # fmt: skip
 READ = [
     ("#### $25,000/year", "25000"), ("#### Seth is 16 years old", "16"), ("#### 2:00 pm", "2"),
     ("x = #### 60 = 60", "60"),
     ("They made #### 45 fruit roll-ups in total.", "45"), (r"\boxed{1{,}200}", "1200"), ("18 (9 × 2)", "18"),
     (r"\boxed{60}%", "60"), ("10^6", "1000000"), ("two thirds", "2/3"), ("The total is one hundred and five.", "105"),
+    ("It is 18, not 20.", "18"), ("There is no doubt that it is 18.", "18"), ("Ans:18", "18"),
 ]  # fmt: skip
 EQUAL = [
     (r"\boxed{x^2-1=(x-1)(x+1)}", "x^2-1"), (r"\boxed{\frac{x}{y} = 7}", "7"), ("$g(2) = 7$", "7"), ("minus 4", "-4"),
@@ -52,7 +55,8 @@ UNEQUAL = [
     (r"\boxed{5 \text{ and 6}}", "5"), (r"\boxed{5 \text{ to 9}}", "5"), (r"\boxed{|x-5|}", "5-x"), ("-g(x)", "g(-x)"),
     (r"\boxed{\sqrt{(x+20)^2}-20}", "x"), (r"\{x \in \mathbb{N} \mid x>2\}", "x>2"), ("f(x)+1", "f(x+1)"),
     (r"\boxed{a=1,b=2}", "1,2"), (r"4 \pmod 7", r"4 \pmod 9"), ("It is not Monday.", r"\text{Monday}"),
-    ("It is Monday or Tuesday.", r"\text{Monday}"), ("10:30 p.m.", "10:30 a.m."), (r"\boxed{2x=6}", "6"),
+    ("It is Monday or Tuesday.", r"\text{Monday}"), ("It is the day after Monday.", r"\text{Monday}"),
+    ("It is between Sunday and Monday.", r"\text{Monday}"), ("10:30 p.m.", "10:30 a.m."), (r"\boxed{2x=6}", "6"),
 ]  # fmt: skip
 UNFINISHED = [
     (r"37 \cdot 43 + 0", "1591", r"What is $37 \cdot 43$?"), (r"40^2-3^2", "1591", r"What is $37 \cdot 43$?"),

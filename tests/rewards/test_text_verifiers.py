@@ -25,18 +25,18 @@ READERS: list[tuple[Verifier, str]] = [
     (JSONVerifier(), '{"type": "object"}'), (JSONVerifier(), "equal:[1]"), (CountdownVerifier(), json.dumps(COUNTDOWN)),
 ]  # fmt: skip
 UNITS = [
-    "<think>", "</think>", "<answer>", "<answer></answer>", "```json\n", "```\n", "~~~", "\\boxed{", "{", "[", '"',
-    '\\"', "\\", "$", "#### ", "**", " ", "\n", "\u200b", "a b ", '{"a":',
+    "<think>", "</think>", "<answer>", "<answer></answer>", "```json\n", "```\n", "```", "~~~", "\\boxed{", "{", "[",
+    '"', '\\"', "\\", "$", "#### ", "**", " ", "\n", "\u200b", "a b ", '{"a":',
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("verifier", "gold"), READERS, ids=[f"{type(v).__name__}-{g[:12]}" for v, g in READERS])
 def test_repeated_text_takes_linear_time(verifier: Verifier, gold: str) -> None:
-    """60 kB of any one mark, also behind an opening bracket, are refused or read in well under a second each."""
+    """60 kB of any one mark, also between others, are refused or read in well under a second each."""
     for unit in UNITS:
-        for start in ("", '["', "<answer>"):
+        for start, end in (("", ""), ('["', ""), ("<answer>", ""), ("x ", " ` y")):
             started = time.process_time()
-            verifier(start + unit * (60_000 // len(unit)), gold)
+            verifier(start + unit * (60_000 // len(unit)) + end, gold)
             assert time.process_time() - started < 1, (unit, start)
 
 
