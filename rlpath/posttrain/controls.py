@@ -1,7 +1,8 @@
 """Rewards that carry no truth, to compare a gain with: what a random, formal, wrong or majority reward gains too.
 
 After Shao et al. 2025, "Spurious Rewards" (arXiv 2506.10947), and, for the majority, Zuo et al. 2025 (arXiv
-2504.16084). The verifier still checks every completion, and the evaluation has the true one; only the reward is another.
+2504.16084). The verifier still checks every completion, and so does the evaluation; only the reward is
+another.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class ControlReward:
         return told
 
     def _coins(self, group: Verified) -> list[float]:
-        drawn = [derive(self.seed, "random reward", problem.id, number) for number, problem in enumerate(group.problems)]
+        drawn = [derive(self.seed, "random reward", problem.id, at) for at, problem in enumerate(group.problems)]
         return [float(number / 2**63 < self.probability) for number in drawn]
 
     def _accepted_for_wrong_golds(self, group: Verified) -> list[float]:

@@ -148,7 +148,7 @@ def test_a_control_that_a_verifier_cannot_serve_is_refused(reward: Any, verifier
 
 def test_a_coin_without_chance_is_refused() -> None:
     """At 0 and 1 all rewards of a group are equal."""
-    with pytest.raises(InputError, match="--random-probability 1.0 must lie between 0 and 1"):
+    with pytest.raises(InputError, match=r"--random-probability 1\.0 must lie between 0 and 1"):
         GRPOSettings(random_probability=1.0).check(1)
 
 
