@@ -1,0 +1,429 @@
+"""The study's page: what was found beside what was planned and what others published; nulls are said as such."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rlpath.core.files import read_json, read_json_lines, write_atomic
+from rlpath.core.stats import Interval
+from rlpath.core.types import Outcome
+from rlpath.evals.compare.comparison import ALPHA, FEWEST, p_text, points
+from rlpath.evals.compare.prereg_check import Checked, RecordedResult, check_prereg
+from rlpath.exhibits.rlvr.findings import (
+    UNTRAINED,
+    ArmSamples,
+    Found,
+    compare,
+    crossing,
+    level,
+    newly_solved_counts,
+    read_arm,
+    split_of,
+)
+from rlpath.exhibits.rlvr.plan import (
+    ARMS,
+    BASE,
+    FEW_SHOT,
+    GRPO,
+    HYPOTHESIS,
+    REJECTION,
+    RETEST,
+    SFT,
+    TRUE,
+    Contrast,
+    contrasts,
+)
+from rlpath.exhibits.rlvr.published import PUBLISHED
+from rlpath.report import page, plots
+from rlpath.report.plots import Line
+from rlpath.runs.prereg import read_prereg
+
+COLORS = {
+    BASE: plots.GRAY,
+    FEW_SHOT: "#5c4a3d",
+    SFT: plots.ORANGE,
+    REJECTION: plots.PURPLE,
+    TRUE: plots.GREEN,
+    GRPO["random"]: plots.BLUE,
+    GRPO["format"]: plots.PURPLE,
+    GRPO["wrong"]: plots.RED,
+    GRPO["majority"]: "#5c4a3d",
+}
+REFERENCES = (BASE, FEW_SHOT, SFT, REJECTION, TRUE)
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the page is about: problems, what arms start from, the largest k, and the training seeds of the plan."""
+
+    problems: str
+    start: str
+    largest: int
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that is there so far. `start` is None until the model that arms start from was sampled."""
+
+    study: Study
+    arms: Mapping[str, ArmSamples]
+    found: Mapping[Contrast, Found]
+    checked: Checked
+    training: Mapping[str, list[list[dict[str, Any]]]]
+
+    @property
+    def start(self) -> ArmSamples | None:
+        return self.arms.get(self.study.start)
+
+    @property
+    def missing(self) -> list[str]:
+        """Arms that have not every seed, with those they have."""
+        told = []
+        for name in ARMS:
+            seeds = self.arms[name].hot if name in self.arms else {}
+            wanted = (UNTRAINED,) if name in (BASE, FEW_SHOT) else self.study.seeds
+            lacking = [seed for seed in wanted if seed not in seeds]
+            if lacking:
+                told.append(f"{name} has {len(wanted) - len(lacking)} of {len(wanted)} models")
+        return told
+
+
+def write_study(folder: Path, study: Study, runs: Mapping[tuple[str, int], Path]) -> Path:
+    """Write `study.json` and `report.html` into `folder` from the samples in it; return the page's path.
+
+    `runs` are the training runs by arm and seed, finished or not.
+    """
+    results = collect(folder, study, runs)
+    write_atomic(folder / "study.json", json.dumps(_plain(results), indent=1, ensure_ascii=False) + "\n")
+    write_atomic(folder / "report.html", page.page("Faster, not smarter?", _sections(results)))
+    return folder / "report.html"
+
+
+def collect(folder: Path, study: Study, runs: Mapping[tuple[str, int], Path]) -> Results:
+    """Read the samples, and judge them by the plan that was recorded before the first run."""
+    arms = {name: arm for name in ARMS if (arm := read_arm(folder, name, study.seeds)) is not None}
+    found = compare(arms, contrasts(study.start, study.largest), study.seeds)
+    analyses = tuple(each.analysis(study.problems) for each in found.values())
+    recorded = read_json(folder / "manifest.json")["prereg"]
+    checked = check_prereg(read_prereg(folder / "plan.toml"), RecordedResult(analyses, recorded))
+    training: dict[str, list[list[dict[str, Any]]]] = {}
+    for (arm, _), path in runs.items():
+        if arm in GRPO.values() and (path / "metrics.jsonl").exists():
+            training.setdefault(arm, []).append(read_json_lines(path / "metrics.jsonl"))
+    return Results(study, arms, found, checked, training)
+
+
+# The page
+
+
+def _sections(results: Results) -> Iterator[str]:
+    study, arms = results.study, results.arms
+    yield page.heading("Faster, not smarter?")
+    yield page.soft(f"Held-out problems {study.problems}; rejection sampling and GRPO start from {study.start}.")
+    if results.missing:
+        yield page.note(f"So far: {'; '.join(results.missing)}. Only contrasts with every seed are tested.")
+    yield page.section("What was found", *_found(results))
+    yield page.section("pass@k", page.plots(_curves(results)), page.soft(_curves_words(results)))
+    yield page.section("Every model", page.table(LEVELS, [_level_row(results, arm) for arm in arms.values()]))
+    yield page.section("Each seed, pass@1", page.table(("arm", *_seed_names(study)), _seed_rows(results)))
+    yield page.section("Against the start", page.table(CONTRAST, [_contrast_row(f) for f in results.found.values()]))
+    yield page.section("What the start never solved", *_newly_solved(results))
+    yield page.section("Form or correctness", *_splits(results))
+    yield page.section(
+        "While training", page.plots(_training(results)), page.soft(TRAINING_WORDS) * bool(results.training)
+    )
+    yield page.section("Beside published figures", *_published(results))
+    yield page.section("The plan", *_plan(results))
+
+
+def _found(results: Results) -> Iterator[str]:
+    """The two questions large, every other contrast a line."""
+    study = results.study
+    faster = Contrast(TRUE, study.start, "pass@1")
+    smarter = Contrast(TRUE, study.start, f"pass@{study.largest}")
+    for question, contrast in (("Faster?", faster), ("Smarter?", smarter)):
+        found = results.found.get(contrast)
+        if found is not None:
+            yield page.outcome_box(outcome(found), f"{question} {outcome(found).capitalize()}", f"{_sentence(found)}.")
+    others = [each for contrast, each in results.found.items() if contrast not in (faster, smarter)]
+    yield page.items((_chip(each), outcome(each), _sentence(each)) for each in others)
+    if not results.found:
+        yield page.soft("No contrast of the plan has all its models yet.")
+
+
+def outcome(found: Found) -> Outcome:
+    """By the plan's rule: the interval beside zero and p, adjusted, below 5 %."""
+    interval = found.difference.interval
+    if found.p_holm >= ALPHA or interval.low <= 0 <= interval.high:
+        return Outcome.NO_EVIDENCE
+    return Outcome.IMPROVED if interval.low > 0 else Outcome.WORSE
+
+
+def _chip(found: Found) -> str:
+    return {Outcome.IMPROVED: "correct", Outcome.WORSE: "wrong", Outcome.NO_EVIDENCE: "undecided"}[outcome(found)]
+
+
+def _sentence(found: Found) -> str:
+    contrast = found.contrast
+    over = f"{found.n} problems, {len(found.seeds)} seed{'s'[: len(found.seeds) != 1]}"
+    metric = "solved by fresh samples" if contrast.metric == RETEST else contrast.metric
+    few = f"; fewer than {FEWEST} problems give no verdict" if found.n < FEWEST else ""
+    return (
+        f"{contrast.arm} against {contrast.against}: {metric} {points(found.baseline)} → {points(found.value)} %, "
+        f"{_difference(found.difference.interval)} points, {p_text(found.p_holm)} (Holm), {over}{few}"
+    )
+
+
+def _difference(interval: Interval) -> str:
+    return f"{100 * interval.estimate:+.1f} [{points(interval.low)}, {points(interval.high)}]"
+
+
+def _share(interval: Interval) -> str:
+    return f"{points(interval.estimate)} % [{points(interval.low)}, {points(interval.high)}]"
+
+
+def _curves(results: Results) -> Iterator[str]:
+    rewards = (results.study.start, *GRPO.values())
+    for cool, heat in ((False, "T = 1"), (True, "T = 0.6")):
+        for name, title, shown in (("ways", "References and GRPO", REFERENCES), ("rewards", "Rewards", rewards)):
+            lines = [_curve(results.arms[arm], cool) for arm in dict.fromkeys(shown) if arm in results.arms]
+            if lines:
+                label = f"{name}-{'cool' if cool else 'hot'}"
+                yield plots.line_plot(label, f"{title}, {heat}", lines, xlabel="k", percent=True, log2=True)
+
+
+def _curve(arm: ArmSamples, cool: bool) -> Line:
+    curve = arm.curve(cool=cool)
+    band = [each.low for each in curve.values()], [each.high for each in curve.values()]
+    return Line(arm.name, list(curve), [each.estimate for each in curve.values()], COLORS[arm.name], band)
+
+
+def _curves_words(results: Results) -> str:
+    if TRUE not in results.arms:
+        return ""
+    told = []
+    for name in dict.fromkeys((BASE, results.study.start)):
+        if name in results.arms:
+            k = crossing(results.arms[name].curve(), results.arms[TRUE].curve())
+            where = f"reaches {TRUE} at k = {k}" if k else f"stays below {TRUE} at every k"
+            told.append(f"the mean of {name} {where}")
+    return f"At temperature 1 {' and '.join(told)}. Bands are 95 %, over problems and training seeds."
+
+
+LEVELS = (
+    "arm",
+    "models",
+    "greedy",
+    "pass@1",
+    "pass@k",
+    "pass@1, T = 0.6",
+    "truncated, %",
+    "tokens",
+    "entropy",
+    "KL from its start",
+)
+
+
+def _level_row(results: Results, arm: ArmSamples) -> list[str]:
+    summaries = [evaluation.summary() for evaluation in arm.hot.values()]
+    greedy = statistics.mean(summary.greedy.estimate for summary in summaries)
+    moved = list(arm.moved.values())
+    kl = [statistics.mean(one.kl_P) for one in moved]
+    return [
+        arm.name,
+        str(len(arm.hot)),
+        f"{points(greedy)} %",
+        _share(level(arm.values(1))),
+        f"{_share(level(arm.values(results.study.largest)))}",
+        _share(level(arm.values(1, cool=True))),
+        points(statistics.mean(summary.truncated for summary in summaries)),
+        f"{statistics.mean(summary.mean_tokens for summary in summaries):.1f}",
+        f"{statistics.mean(one.entropy for one in moved):.2f}" if moved else "–",
+        f"{statistics.mean(kl):.2f}" if kl else "–",
+    ]
+
+
+def _seed_names(study: Study) -> list[str]:
+    return [f"seed {seed}" for seed in study.seeds]
+
+
+def _seed_rows(results: Results) -> Iterator[list[str]]:
+    for arm in results.arms.values():
+        if UNTRAINED not in arm.hot:
+            values = dict(zip(arm.hot, arm.values(1).mean(1), strict=True))
+            yield [arm.name, *(f"{points(values[s])} %" if s in values else "–" for s in results.study.seeds)]
+
+
+CONTRAST = (
+    "arm",
+    "against",
+    "metric",
+    "against, %",
+    "arm, %",
+    "difference, points",
+    "p (Holm)",
+    "could have seen, points",
+)
+
+
+def _contrast_row(found: Found) -> list[str]:
+    difference = found.difference
+    return [
+        found.contrast.arm,
+        found.contrast.against,
+        found.contrast.metric,
+        points(found.baseline),
+        points(found.value),
+        _difference(difference.interval),
+        "< 0.0001" if found.p_holm < 0.0001 else f"{found.p_holm:.2g}",
+        points(difference.detectable),
+    ]
+
+
+NEW = ("arm", "unsolved by the start", "of these solved by the arm", "fresh samples: arm", "fresh samples: start")
+
+
+def _newly_solved(results: Results) -> Iterator[str]:
+    if results.start is None:
+        return
+    rows = []
+    for name in (REJECTION, *GRPO.values()):
+        if name in results.arms:
+            found = newly_solved_counts(results.arms[name], results.start)
+            of = f"of {found.solved}"
+            rows.append([name, str(found.unsolved), str(found.solved), f"{found.again} {of}", f"{found.by_start} {of}"])
+    if rows:
+        yield page.table(NEW, rows)
+        yield page.soft(
+            f"Pairs of seed and problem. Unsolved: none of {results.study.largest} samples was right. What the arm "
+            "solved was chosen by chance too: so both models answered these problems again, as often."
+        )
+
+
+SPLIT = ("arm", "change of pass@1, points", "form", "correctness", "gold answer anywhere")
+
+
+def _splits(results: Results) -> Iterator[str]:
+    if results.start is None:
+        return
+    rows = []
+    for name in (REJECTION, *GRPO.values()):
+        split = split_of(results.arms[name], results.start) if name in results.arms else None
+        if split is not None:
+            rows.append([name, *(f"{100 * value:+.1f}" for value in asdict(split).values())])
+    if rows:
+        yield page.table(SPLIT, rows)
+        yield page.soft(
+            "Form: answers that became readable; correctness: readable answers that became right; together the change. "
+            "Means over seeds."
+        )
+
+
+TRAINING_WORDS = "What each reward paid and what the true verifier said of the same completions; means over seeds."
+
+
+def _training(results: Results) -> Iterator[str]:
+    for arm, seeds in results.training.items():
+        length = min(len(rows) for rows in seeds)
+        steps = [float(row["step"]) for row in seeds[0][:length]]
+        if not steps:
+            continue
+        series = {"reward": ("reward", plots.RED), "status/correct": ("right by the true verifier", plots.GREEN)}
+        lines = [
+            Line(
+                label,
+                steps,
+                [statistics.mean(rows[at].get(key) or 0.0 for rows in seeds) for at in range(length)],
+                color,
+            )
+            for key, (label, color) in series.items()
+        ]
+        yield plots.line_plot(f"training-{arm}", arm, lines, percent=True)
+
+
+def _published(results: Results) -> Iterator[str]:
+    here = _here(results)
+    rows = [[each.question, each.source, each.setting, each.result, here.get(each.question, "–")] for each in PUBLISHED]
+    yield page.table(("question", "source", "their setting", "published", "here"), rows)
+    yield page.soft("Models, data and budgets differ: the figures stand beside each other, and are not compared.")
+
+
+def _here(results: Results) -> dict[str, str]:
+    """What this study says to each published question."""
+    arms, study, told = results.arms, results.study, {}
+    if TRUE in arms and results.start is not None:
+        start, true = results.start.curve(), arms[TRUE].curve()
+        most = study.largest
+        told["coverage"] = (
+            f"pass@1 {points(start[1].estimate)} → {points(true[1].estimate)}, "
+            f"pass@{most} {points(start[most].estimate)} → {points(true[most].estimate)}"
+        )
+        new = newly_solved_counts(arms[TRUE], results.start)
+        told["new problems"] = (
+            f"{new.solved} of {new.unsolved} unsolved; fresh samples: {new.again}, start {new.by_start}"
+        )
+        split = split_of(arms[TRUE], results.start)
+        if split is not None:
+            told["form"] = f"{100 * split.change:+.1f}, of which {100 * split.correctness:+.1f} beyond form"
+        if len(arms[TRUE].hot) > 1:
+            told["seeds"] = f"{100 * statistics.stdev(arms[TRUE].values(1).mean(1).tolist()):.1f} points ({TRUE})"
+    gains = [
+        f"{reward} {100 * found.difference.interval.estimate:+.1f}"
+        for reward, name in GRPO.items()
+        if (found := results.found.get(Contrast(name, study.start, "pass@1"))) is not None
+    ]
+    if gains:
+        told["rewards"] = ", ".join(gains)
+    if study.problems == "gsm8k" and "coverage" in told:
+        told["gain on GSM8K"] = told["coverage"]
+    return told
+
+
+def _plan(results: Results) -> Iterator[str]:
+    yield page.paragraph(HYPOTHESIS, "Hypothesis")
+    family = len(contrasts(results.study.start, results.study.largest))
+    yield page.soft(
+        f"{family} contrasts are one family; p is adjusted by Holm, and a contrast without its models counts as p = 1. "
+        f"Everything at T = 0.6, curves between the ends, splits and training are exploratory."
+    )
+    yield page.items(("", "", line) for line in results.checked.lines())
+
+
+def _plain(results: Results) -> dict[str, Any]:
+    return {
+        "study": asdict(results.study),
+        "missing": results.missing,
+        "arms": {
+            name: {
+                "seeds": [seed for seed in arm.hot if seed != UNTRAINED],
+                "pass_at": {k: asdict(each) for k, each in arm.curve().items()},
+                "pass_at_cool": {k: asdict(each) for k, each in arm.curve(cool=True).items()},
+                "pass@1": arm.values(1).mean(1).tolist(),
+                "kl": [statistics.mean(one.kl_P) for one in arm.moved.values()],
+                "entropy": [one.entropy for one in arm.moved.values()],
+                "tokens": [one.tokens for one in arm.moved.values()],
+            }
+            for name, arm in results.arms.items()
+        },
+        "contrasts": [
+            {
+                **asdict(each.contrast),
+                "value": each.value,
+                "baseline": each.baseline,
+                **asdict(each.difference),
+                "p_holm": each.p_holm,
+                "n": each.n,
+                "seeds": list(each.seeds),
+                "outcome": str(outcome(each)),
+            }
+            for each in results.found.values()
+        ],
+        "manifest": {"prereg": results.checked.recorded},
+        "analyses": [asdict(each.analysis(results.study.problems)) for each in results.found.values()],
+    }
