@@ -69,7 +69,7 @@ class Settings:
     """optimizer steps of SFT, and of rejection sampling on its own accepted answers"""
     sft_learning_rate: float = 3e-4
     """of both"""
-    steps: int = 20
+    steps: int = 16
     """rollouts of GRPO; rejection sampling draws as many completions"""
     prompts_per_step: int = 6
     """prompts of a rollout"""
@@ -81,9 +81,9 @@ class Settings:
     """tokens after which a completion is truncated"""
     micro_batch: int = 64
     """completions of full length in one forward"""
-    held_out: int = 40
+    held_out: int = 32
     """held-out problems, at least 30 for a verdict"""
-    samples: int = 128
+    samples: int = 64
     """samples of each at temperature 1, and again in the retest: the largest k"""
     cool_samples: int = 32
     """samples of each at temperature 0.6"""
@@ -163,6 +163,7 @@ def common(study: Settings, seed: int, model: str) -> dict[str, Any]:
         "max_completion_length": study.max_completion_length,
         "eval_problems": min(16, study.held_out),
         "eval_samples": 2,
+        "checkpoint_every": 5,
         "log_to": "none",
     }
 
