@@ -43,18 +43,18 @@ from rlpath.report import page, plots
 from rlpath.report.plots import Line
 from rlpath.runs.prereg import read_prereg
 
+TEAL = "#2f9c95"
 COLORS = {
     BASE: plots.GRAY,
-    FEW_SHOT: "#5c4a3d",
+    FEW_SHOT: TEAL,
     SFT: plots.ORANGE,
     REJECTION: plots.PURPLE,
     TRUE: plots.GREEN,
     GRPO["random"]: plots.BLUE,
     GRPO["format"]: plots.PURPLE,
     GRPO["wrong"]: plots.RED,
-    GRPO["majority"]: "#5c4a3d",
+    GRPO["majority"]: TEAL,
 }
-REFERENCES = (BASE, FEW_SHOT, SFT, REJECTION, TRUE)
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,11 @@ def _sections(results: Results) -> Iterator[str]:
         yield page.note(f"So far: {'; '.join(results.missing)}. Only contrasts with every seed are tested.")
     yield page.section("What was found", *_found(results))
     yield page.section("pass@k", page.plots(_curves(results)), page.soft(_curves_words(results)))
-    yield page.section("Every model", page.table(LEVELS, [_level_row(results, arm) for arm in arms.values()]))
+    yield page.section(
+        "Every model", page.table(_level_head(study.largest), [_level_row(results, arm) for arm in arms.values()])
+    )
     yield page.section("Each seed, pass@1", page.table(("arm", *_seed_names(study)), _seed_rows(results)))
-    yield page.section("Against the start", page.table(CONTRAST, [_contrast_row(f) for f in results.found.values()]))
+    yield page.section("The plan's contrasts", page.table(CONTRAST, [_contrast_row(f) for f in results.found.values()]))
     yield page.section("What the start never solved", *_newly_solved(results))
     yield page.section("Form or correctness", *_splits(results))
     yield page.section(
@@ -142,31 +144,41 @@ def _sections(results: Results) -> Iterator[str]:
     yield page.section("The plan", *_plan(results))
 
 
+WORDS = {Outcome.IMPROVED: "above", Outcome.WORSE: "below"}
+ANSWERS = {Outcome.IMPROVED: "Yes", Outcome.WORSE: "No: worse", Outcome.NO_EVIDENCE: "No evidence"}
+
+
 def _found(results: Results) -> Iterator[str]:
-    """The two questions large, every other contrast a line."""
+    """The two questions large, then what else the rules allow to say, then the nulls by name."""
     study = results.study
-    faster = Contrast(TRUE, study.start, "pass@1")
-    smarter = Contrast(TRUE, study.start, f"pass@{study.largest}")
-    for question, contrast in (("Faster?", faster), ("Smarter?", smarter)):
+    questions = {
+        "Faster?": Contrast(TRUE, study.start, "pass@1"),
+        "Smarter?": Contrast(TRUE, study.start, f"pass@{study.largest}"),
+    }
+    for question, contrast in questions.items():
         found = results.found.get(contrast)
         if found is not None:
-            yield page.outcome_box(outcome(found), f"{question} {outcome(found).capitalize()}", f"{_sentence(found)}.")
-    others = [each for contrast, each in results.found.items() if contrast not in (faster, smarter)]
-    yield page.items((_chip(each), outcome(each), _sentence(each)) for each in others)
+            answer = outcome(found)
+            yield page.outcome_box(answer, f"{question} {ANSWERS[answer]}", f"{_sentence(found)}.")
+    others = [each for contrast, each in results.found.items() if contrast not in questions.values()]
+    sure = [each for each in others if outcome(each) in WORDS]
+    yield page.items((CHIPS[outcome(each)], WORDS[outcome(each)], f" {_sentence(each)}") for each in sure)
+    nulls = [each.contrast.name for each in others if outcome(each) not in WORDS]
+    if nulls:
+        yield page.paragraph("; ".join(nulls), "No evidence of a difference")
     if not results.found:
         yield page.soft("No contrast of the plan has all its models yet.")
 
 
 def outcome(found: Found) -> Outcome:
-    """By the plan's rule: the interval beside zero and p, adjusted, below 5 %."""
+    """By the plan's rules: the interval beside zero and p, adjusted, below 5 %."""
     interval = found.difference.interval
     if found.p_holm >= ALPHA or interval.low <= 0 <= interval.high:
         return Outcome.NO_EVIDENCE
     return Outcome.IMPROVED if interval.low > 0 else Outcome.WORSE
 
 
-def _chip(found: Found) -> str:
-    return {Outcome.IMPROVED: "correct", Outcome.WORSE: "wrong", Outcome.NO_EVIDENCE: "undecided"}[outcome(found)]
+CHIPS = {Outcome.IMPROVED: "correct", Outcome.WORSE: "wrong"}
 
 
 def _sentence(found: Found) -> str:
@@ -189,19 +201,21 @@ def _share(interval: Interval) -> str:
 
 
 def _curves(results: Results) -> Iterator[str]:
-    rewards = (results.study.start, *GRPO.values())
+    start, arms = results.study.start, results.arms
+    rewards = {start: start} | {name: reward for reward, name in GRPO.items()}
+    references = {name: name for name in (BASE, FEW_SHOT, SFT, REJECTION, TRUE)}
     for cool, heat in ((False, "T = 1"), (True, "T = 0.6")):
-        for name, title, shown in (("ways", "References and GRPO", REFERENCES), ("rewards", "Rewards", rewards)):
-            lines = [_curve(results.arms[arm], cool) for arm in dict.fromkeys(shown) if arm in results.arms]
+        for name, title, shown in (("ways", "Ways to train", references), ("rewards", "GRPO's rewards", rewards)):
+            lines = [_curve(arms[arm], label, cool) for arm, label in shown.items() if arm in arms]
             if lines:
-                label = f"{name}-{'cool' if cool else 'hot'}"
-                yield plots.line_plot(label, f"{title}, {heat}", lines, xlabel="k", percent=True, log2=True)
+                figure = f"{name}-{'cool' if cool else 'hot'}"
+                yield plots.line_plot(figure, f"{title}, {heat}", lines, xlabel="k", percent=True, log2=True)
 
 
-def _curve(arm: ArmSamples, cool: bool) -> Line:
+def _curve(arm: ArmSamples, label: str, cool: bool) -> Line:
     curve = arm.curve(cool=cool)
     band = [each.low for each in curve.values()], [each.high for each in curve.values()]
-    return Line(arm.name, list(curve), [each.estimate for each in curve.values()], COLORS[arm.name], band)
+    return Line(label, list(curve), [each.estimate for each in curve.values()], COLORS[arm.name], band)
 
 
 def _curves_words(results: Results) -> str:
@@ -216,18 +230,15 @@ def _curves_words(results: Results) -> str:
     return f"At temperature 1 {' and '.join(told)}. Bands are 95 %, over problems and training seeds."
 
 
-LEVELS = (
-    "arm",
-    "models",
-    "greedy",
-    "pass@1",
-    "pass@k",
-    "pass@1, T = 0.6",
-    "truncated, %",
-    "tokens",
-    "entropy",
-    "KL from its start",
+LEVEL_WORDS = (
+    "Brackets are 95 %, over problems and training seeds. Greedy, truncated and tokens: means over models; entropy in "
+    "nats a token, KL from the model that the arm started from in nats a completion, both on completions at T = 1."
 )
+
+
+def _level_head(largest: int) -> list[str]:
+    levels = ["greedy", "pass@1", f"pass@{largest}", "pass@1, T = 0.6"]
+    return ["arm", "models", *levels, "truncated, %", "tokens", "entropy", "KL"]
 
 
 def _level_row(results: Results, arm: ArmSamples) -> list[str]:
@@ -240,12 +251,12 @@ def _level_row(results: Results, arm: ArmSamples) -> list[str]:
         str(len(arm.hot)),
         f"{points(greedy)} %",
         _share(level(arm.values(1))),
-        f"{_share(level(arm.values(results.study.largest)))}",
+        _share(level(arm.values(results.study.largest))),
         _share(level(arm.values(1, cool=True))),
         points(statistics.mean(summary.truncated for summary in summaries)),
         f"{statistics.mean(summary.mean_tokens for summary in summaries):.1f}",
         f"{statistics.mean(one.entropy for one in moved):.2f}" if moved else "–",
-        f"{statistics.mean(kl):.2f}" if kl else "–",
+        f"{round(statistics.mean(kl), 2) + 0.0:.2f}" if kl else "–",
     ]
 
 
@@ -268,7 +279,7 @@ CONTRAST = (
     "arm, %",
     "difference, points",
     "p (Holm)",
-    "could have seen, points",
+    "smallest detectable, points",
 )
 
 
