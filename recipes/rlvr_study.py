@@ -37,6 +37,7 @@ from rlpath.evals.suite.task import Exemplar, Template, TemplatedSampler
 from rlpath.exhibits.rlvr import page, sampling
 from rlpath.exhibits.rlvr.findings import UNTRAINED, place
 from rlpath.exhibits.rlvr.plan import ARMS, BASE, FEW_SHOT, GRPO, REJECTION, SFT, plan_text
+from rlpath.exhibits.rlvr.results import Study
 from rlpath.models.load import resolve_model
 from rlpath.models.precision import fast_dtype
 from rlpath.models.rollouts import LoadedSampler, choose_backend, load_sampler
@@ -359,7 +360,8 @@ def work(study: Settings, arm: str, seed: int) -> None:
 def write_page(study: Settings) -> Path:
     """The page of what is there so far."""
     runs = {(arm, seed): run_folder(study, arm, seed) for arm in ARMS[2:] for seed in study.seeds}
-    return page.write_study(study.folder, page.Study(study.problems, study.start, study.samples, study.seeds), runs)
+    about = Study(study.model, study.problems, study.start, study.samples, study.seeds)
+    return page.write_study(study.folder, about, runs)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,9 @@ from rlpath.exhibits.rlvr.findings import (
     retest_pairs,
     split_of,
 )
-from rlpath.exhibits.rlvr.page import Study, collect, outcome, write_study
+from rlpath.exhibits.rlvr.page import write_study
 from rlpath.exhibits.rlvr.plan import ARMS, BASE, GRPO, REJECTION, RETEST, SFT, TRUE, Contrast, contrasts, plan_text
+from rlpath.exhibits.rlvr.results import Study, collect, outcome
 from rlpath.exhibits.rlvr.sampling import COOL_FILE, HOT_FILE, Plan, newly_solved, sample_model
 from rlpath.runs.prereg import parse_prereg
 from rlpath.runs.provenance import describe_prereg
@@ -156,13 +157,14 @@ def test_a_page_of_what_is_there_so_far(tmp_path: Path) -> None:
     write_atomic(tmp_path / "plan.toml", plan_text("sums", SFT, 4, len(PROBLEMS), SEEDS))
     recorded = describe_prereg(None, tmp_path / "plan.toml")
     write_atomic(tmp_path / "manifest.json", json.dumps({"prereg": recorded}))
-    study = Study("sums", SFT, 4, SEEDS)
+    study = Study("tiny", "sums", SFT, 4, SEEDS)
 
     page = write_study(tmp_path, study, {}).read_text()
 
     assert "sft has 2 of 3 models" in page
     assert "not analyzed: grpo-true above sft in pass@1" in page
     assert "25.0 %" in page
+    assert "the same 40 held-out problems" in page
     assert not collect(tmp_path, study, {}).found
     # An evaluation that was cut short does not count.
     cut = place(tmp_path, SFT, 1) / COOL_FILE

@@ -126,10 +126,19 @@ class Found:
     def analysis(self, problems: str) -> Analysis:
         """In the words of a preregistration; p is adjusted."""
         interval = self.difference.interval
-        figures = (self.value, self.baseline, interval.estimate, interval.low, interval.high)
-        name = self.contrast.task(problems)
-        rounded = (round(float(figure), 10) for figure in figures)
-        return Analysis(name, self.contrast.metric, self.contrast.arm, self.n, self.seeds, *rounded, self.p_holm)
+        return Analysis(
+            task=self.contrast.task(problems),
+            metric=self.contrast.metric,
+            model=self.contrast.arm,
+            n=self.n,
+            seeds=self.seeds,
+            value=round(self.value, 10),
+            baseline=round(self.baseline, 10),
+            difference=round(interval.estimate, 10),
+            low=round(interval.low, 10),
+            high=round(interval.high, 10),
+            p=self.p_holm,
+        )
 
 
 def compare(arms: Mapping[str, ArmSamples], family: Sequence[Contrast], seeds: Sequence[int]) -> dict[Contrast, Found]:

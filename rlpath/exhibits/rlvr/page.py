@@ -5,28 +5,23 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from rlpath.core.files import read_json, read_json_lines, write_atomic
+from rlpath.core.files import write_atomic
 from rlpath.core.stats import Interval
 from rlpath.core.types import Outcome
-from rlpath.evals.compare.comparison import ALPHA, FEWEST, p_text, points
-from rlpath.evals.compare.prereg_check import Checked, RecordedResult, check_prereg
+from rlpath.evals.compare.comparison import FEWEST, p_text, points
 from rlpath.exhibits.rlvr.findings import (
     UNTRAINED,
     ArmSamples,
     Found,
-    compare,
     crossing,
     level,
     newly_solved_counts,
-    read_arm,
     split_of,
 )
 from rlpath.exhibits.rlvr.plan import (
-    ARMS,
     BASE,
     FEW_SHOT,
     GRPO,
@@ -39,9 +34,9 @@ from rlpath.exhibits.rlvr.plan import (
     contrasts,
 )
 from rlpath.exhibits.rlvr.published import PUBLISHED
+from rlpath.exhibits.rlvr.results import Results, Study, collect, outcome, plain
 from rlpath.report import page, plots
 from rlpath.report.plots import Line
-from rlpath.runs.prereg import read_prereg
 
 TEAL = "#2f9c95"
 COLORS = {
@@ -57,66 +52,15 @@ COLORS = {
 }
 
 
-@dataclass(frozen=True)
-class Study:
-    """What the page is about: problems, what arms start from, the largest k, and the training seeds of the plan."""
-
-    problems: str
-    start: str
-    largest: int
-    seeds: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Results:
-    """Everything that is there so far. `start` is None until the model that arms start from was sampled."""
-
-    study: Study
-    arms: Mapping[str, ArmSamples]
-    found: Mapping[Contrast, Found]
-    checked: Checked
-    training: Mapping[str, list[list[dict[str, Any]]]]
-
-    @property
-    def start(self) -> ArmSamples | None:
-        return self.arms.get(self.study.start)
-
-    @property
-    def missing(self) -> list[str]:
-        """Arms that have not every seed, with those they have."""
-        told = []
-        for name in ARMS:
-            seeds = self.arms[name].hot if name in self.arms else {}
-            wanted = (UNTRAINED,) if name in (BASE, FEW_SHOT) else self.study.seeds
-            lacking = [seed for seed in wanted if seed not in seeds]
-            if lacking:
-                told.append(f"{name} has {len(wanted) - len(lacking)} of {len(wanted)} models")
-        return told
-
-
 def write_study(folder: Path, study: Study, runs: Mapping[tuple[str, int], Path]) -> Path:
     """Write `study.json` and `report.html` into `folder` from the samples in it; return the page's path.
 
     `runs` are the training runs by arm and seed, finished or not.
     """
     results = collect(folder, study, runs)
-    write_atomic(folder / "study.json", json.dumps(_plain(results), indent=1, ensure_ascii=False) + "\n")
+    write_atomic(folder / "study.json", json.dumps(plain(results), indent=1, ensure_ascii=False) + "\n")
     write_atomic(folder / "report.html", page.page("Faster, not smarter?", _sections(results)))
     return folder / "report.html"
-
-
-def collect(folder: Path, study: Study, runs: Mapping[tuple[str, int], Path]) -> Results:
-    """Read the samples, and judge them by the plan that was recorded before the first run."""
-    arms = {name: arm for name in ARMS if (arm := read_arm(folder, name, study.seeds)) is not None}
-    found = compare(arms, contrasts(study.start, study.largest), study.seeds)
-    analyses = tuple(each.analysis(study.problems) for each in found.values())
-    recorded = read_json(folder / "manifest.json")["prereg"]
-    checked = check_prereg(read_prereg(folder / "plan.toml"), RecordedResult(analyses, recorded))
-    training: dict[str, list[list[dict[str, Any]]]] = {}
-    for (arm, _), path in runs.items():
-        if arm in GRPO.values() and (path / "metrics.jsonl").exists():
-            training.setdefault(arm, []).append(read_json_lines(path / "metrics.jsonl"))
-    return Results(study, arms, found, checked, training)
 
 
 # The page
@@ -125,7 +69,9 @@ def collect(folder: Path, study: Study, runs: Mapping[tuple[str, int], Path]) ->
 def _sections(results: Results) -> Iterator[str]:
     study, arms = results.study, results.arms
     yield page.heading("Faster, not smarter?")
-    yield page.soft(f"Held-out problems {study.problems}; rejection sampling and GRPO start from {study.start}.")
+    yield page.soft(f"{study.model} on {study.problems}; rejection sampling and GRPO start from {study.start}.")
+    if arms:
+        yield page.soft(_protocol(next(iter(arms.values()))))
     if results.missing:
         yield page.note(f"So far: {'; '.join(results.missing)}. Only contrasts with every seed are tested.")
     yield page.section("What was found", *_found(results))
@@ -142,6 +88,14 @@ def _sections(results: Results) -> Iterator[str]:
     )
     yield page.section("Beside published figures", *_published(results))
     yield page.section("The plan", *_plan(results))
+
+
+def _protocol(arm: ArmSamples) -> str:
+    hot, cool = (next(iter(side.values())).protocol for side in (arm.hot, arm.cool))
+    return (
+        f"Every model answers the same {hot.problems} held-out problems, which no training saw: greedily, "
+        f"{hot.decoding}, and {cool.samples} at temperature 0.6. All are verified by {hot.verifier}."
+    )
 
 
 WORDS = {Outcome.IMPROVED: "above", Outcome.WORSE: "below"}
@@ -168,14 +122,6 @@ def _found(results: Results) -> Iterator[str]:
         yield page.paragraph("; ".join(nulls), "No evidence of a difference")
     if not results.found:
         yield page.soft("No contrast of the plan has all its models yet.")
-
-
-def outcome(found: Found) -> Outcome:
-    """By the plan's rules: the interval beside zero and p, adjusted, below 5 %."""
-    interval = found.difference.interval
-    if found.p_holm >= ALPHA or interval.low <= 0 <= interval.high:
-        return Outcome.NO_EVIDENCE
-    return Outcome.IMPROVED if interval.low > 0 else Outcome.WORSE
 
 
 CHIPS = {Outcome.IMPROVED: "correct", Outcome.WORSE: "wrong"}
@@ -404,37 +350,3 @@ def _plan(results: Results) -> Iterator[str]:
         f"Everything at T = 0.6, curves between the ends, splits and training are exploratory."
     )
     yield page.items(("", "", line) for line in results.checked.lines())
-
-
-def _plain(results: Results) -> dict[str, Any]:
-    return {
-        "study": asdict(results.study),
-        "missing": results.missing,
-        "arms": {
-            name: {
-                "seeds": [seed for seed in arm.hot if seed != UNTRAINED],
-                "pass_at": {k: asdict(each) for k, each in arm.curve().items()},
-                "pass_at_cool": {k: asdict(each) for k, each in arm.curve(cool=True).items()},
-                "pass@1": arm.values(1).mean(1).tolist(),
-                "kl": [statistics.mean(one.kl_P) for one in arm.moved.values()],
-                "entropy": [one.entropy for one in arm.moved.values()],
-                "tokens": [one.tokens for one in arm.moved.values()],
-            }
-            for name, arm in results.arms.items()
-        },
-        "contrasts": [
-            {
-                **asdict(each.contrast),
-                "value": each.value,
-                "baseline": each.baseline,
-                **asdict(each.difference),
-                "p_holm": each.p_holm,
-                "n": each.n,
-                "seeds": list(each.seeds),
-                "outcome": str(outcome(each)),
-            }
-            for each in results.found.values()
-        ],
-        "manifest": {"prereg": results.checked.recorded},
-        "analyses": [asdict(each.analysis(results.study.problems)) for each in results.found.values()],
-    }

@@ -28,6 +28,7 @@ from rlpath.posttrain.rollout import make_rollout
 COOL = 0.6
 HOT_FILE, COOL_FILE, MOVED_FILE = "hot.jsonl", "cool.jsonl", "moved.json"
 RETEST_FILE, RETEST_START_FILE = "retest.jsonl", "retest_start.jsonl"
+SAMPLED: tuple[Mode, ...] = ("sample",)
 MOVED_SAMPLES = 8
 """Completions of each problem from which the divergence is estimated."""
 
@@ -81,7 +82,8 @@ class Start:
         found = []
         for prompt, group in zip(prompts, groups, strict=True):
             rollout = make_rollout([prompt] * len(group), group, torch.zeros(len(group)), self._device)
-            scored = completion_rectangles(self._scorer, self._scorer, rollout.batch(), len(group))
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self.dtype == "bfloat16"):
+                scored = completion_rectangles(self._scorer, self._scorer, rollout.batch(), len(group))
             found.append((scored["logprobs"].float() * rollout.mask_B_T).sum(1).tolist())
         return found
 
@@ -91,8 +93,7 @@ def sample_model(sampler: Sampler, plan: Plan, folder: Path, *label: str | int) 
     greedy = Decoding(plan.max_tokens, temperature=0.0)
     hot, cool = (plan.decoding(t, n, *label, str(t)) for t, n in ((1.0, plan.samples), (COOL, plan.cool_samples)))
     evaluate(sampler, plan.problems, greedy, hot, path=folder / HOT_FILE)
-    sampled: tuple[Mode, ...] = ("sample",)
-    evaluate(sampler, plan.problems, greedy, cool, path=folder / COOL_FILE, modes=sampled)
+    evaluate(sampler, plan.problems, greedy, cool, path=folder / COOL_FILE, modes=SAMPLED)
 
 
 def measure_moved(sampler: LoadedSampler, start: Start, plan: Plan, folder: Path, *label: str | int) -> None:
@@ -140,8 +141,8 @@ def retest(
     if not ids:
         return
     few = replace(plan.problems, problems=tuple(p for p in plan.problems.problems if p.id in set(ids)))
-    greedy, sampled = Decoding(plan.max_tokens, temperature=0.0), ("sample",)
+    greedy = Decoding(plan.max_tokens, temperature=0.0)
     for file, weights in ((RETEST_FILE, start.trained(adapter)), (RETEST_START_FILE, start.weights())):
         sampler.load_weights(weights)
         decoding = plan.decoding(1.0, plan.samples, *label, file)
-        evaluate(sampler, few, greedy, decoding, path=folder / file, modes=sampled)
+        evaluate(sampler, few, greedy, decoding, path=folder / file, modes=SAMPLED)
