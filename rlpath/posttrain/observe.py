@@ -55,7 +55,7 @@ def watched(metrics: Mapping[str, float]) -> str | None:
 
 
 class Recorder(TrainerCallback):
-    """Writes metrics, marks checkpoints complete and the report anew; `run` is None on all but the main process."""
+    """Writes metrics, and at a checkpoint its mark and the report so far; `run` is None on all but the main process."""
 
     def __init__(self, run: RunFolder | None) -> None:
         self.run = run
