@@ -76,9 +76,8 @@ def _sections(results: Results) -> Iterator[str]:
         yield page.note(f"So far: {'; '.join(results.missing)}. Only contrasts with every seed are tested.")
     yield page.section("What was found", *_found(results))
     yield page.section("pass@k", page.plots(_curves(results)), page.soft(_curves_words(results)))
-    yield page.section(
-        "Every model", page.table(_level_head(study.largest), [_level_row(results, arm) for arm in arms.values()])
-    )
+    levels = page.table(_level_head(study.largest), [_level_row(results, arm) for arm in arms.values()])
+    yield page.section("Every model", levels, page.soft(LEVEL_WORDS))
     yield page.section("Each seed, pass@1", page.table(("arm", *_seed_names(study)), _seed_rows(results)))
     yield page.section("The plan's contrasts", page.table(CONTRAST, [_contrast_row(f) for f in results.found.values()]))
     yield page.section("What the start never solved", *_newly_solved(results))
@@ -99,6 +98,7 @@ def _protocol(arm: ArmSamples) -> str:
 
 
 WORDS = {Outcome.IMPROVED: "above", Outcome.WORSE: "below"}
+CHIPS = {Outcome.IMPROVED: "correct", Outcome.WORSE: "wrong"}
 ANSWERS = {Outcome.IMPROVED: "Yes", Outcome.WORSE: "No: worse", Outcome.NO_EVIDENCE: "No evidence"}
 
 
@@ -122,9 +122,6 @@ def _found(results: Results) -> Iterator[str]:
         yield page.paragraph("; ".join(nulls), "No evidence of a difference")
     if not results.found:
         yield page.soft("No contrast of the plan has all its models yet.")
-
-
-CHIPS = {Outcome.IMPROVED: "correct", Outcome.WORSE: "wrong"}
 
 
 def _sentence(found: Found) -> str:
@@ -165,11 +162,11 @@ def _curve(arm: ArmSamples, label: str, cool: bool) -> Line:
 
 
 def _curves_words(results: Results) -> str:
-    if TRUE not in results.arms:
+    if not results.whole(TRUE):
         return ""
     told = []
     for name in dict.fromkeys((BASE, results.study.start)):
-        if name in results.arms:
+        if results.whole(name):
             k = crossing(results.arms[name].curve(), results.arms[TRUE].curve())
             where = f"reaches {TRUE} at k = {k}" if k else f"stays below {TRUE} at every k"
             told.append(f"the mean of {name} {where}")
@@ -258,8 +255,8 @@ def _newly_solved(results: Results) -> Iterator[str]:
     if rows:
         yield page.table(NEW, rows)
         yield page.soft(
-            f"Pairs of seed and problem. Unsolved: none of {results.study.largest} samples was right. What the arm "
-            "solved was chosen by chance too: so both models answered these problems again, as often."
+            f"Pairs of seed and problem. Unsolved: none of {results.study.largest} samples was right. Solving one of "
+            "them may have been luck, so both models answered these again, with as many fresh samples."
         )
 
 
@@ -314,7 +311,7 @@ def _published(results: Results) -> Iterator[str]:
 def _here(results: Results) -> dict[str, str]:
     """What this study says to each published question."""
     arms, study, told = results.arms, results.study, {}
-    if TRUE in arms and results.start is not None:
+    if results.start is not None and results.whole(TRUE) and results.whole(study.start):
         start, true = results.start.curve(), arms[TRUE].curve()
         most = study.largest
         told["coverage"] = (

@@ -42,17 +42,24 @@ class Results:
     def start(self) -> ArmSamples | None:
         return self.arms.get(self.study.start)
 
+    def lacking(self, name: str) -> list[int]:
+        """The training seeds of the plan that an arm has not."""
+        seeds = self.arms[name].hot if name in self.arms else {}
+        return [seed for seed in self.wanted(name) if seed not in seeds]
+
+    def wanted(self, name: str) -> tuple[int, ...]:
+        """The training seeds that an arm should have."""
+        return (UNTRAINED,) if name in (BASE, FEW_SHOT) else self.study.seeds
+
+    def whole(self, name: str) -> bool:
+        """Whether an arm has every seed of the plan."""
+        return not self.lacking(name)
+
     @property
     def missing(self) -> list[str]:
-        """Arms that have not every seed, with those they have."""
-        told = []
-        for name in ARMS:
-            seeds = self.arms[name].hot if name in self.arms else {}
-            wanted = (UNTRAINED,) if name in (BASE, FEW_SHOT) else self.study.seeds
-            lacking = [seed for seed in wanted if seed not in seeds]
-            if lacking:
-                told.append(f"{name} has {len(wanted) - len(lacking)} of {len(wanted)} models")
-        return told
+        """Sentences about arms that have not every seed."""
+        counts = {name: (len(self.wanted(name)), len(self.lacking(name))) for name in ARMS}
+        return [f"{name} has {wanted - lack} of {wanted} models" for name, (wanted, lack) in counts.items() if lack]
 
 
 def collect(folder: Path, study: Study, runs: Mapping[tuple[str, int], Path]) -> Results:
