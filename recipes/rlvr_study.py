@@ -241,7 +241,7 @@ def train(study: Settings, arm: str, seed: int) -> None:
 
 def sample(study: Settings, arm: str, seed: int) -> None:
     """Sample one model, measure how far it moved, and test again what it newly solved."""
-    plan = sampling.Plan(
+    plan = sampling.SamplingPlan(
         study.data("validation", study.held_out), study.samples, study.cool_samples, study.max_completion_length
     )
     folder = place(study.folder, arm, seed)

@@ -25,9 +25,9 @@ from rlpath.exhibits.rlvr.findings import (
     split_of,
 )
 from rlpath.exhibits.rlvr.page import write_study
-from rlpath.exhibits.rlvr.plan import ARMS, BASE, GRPO, REJECTION, RETEST, SFT, TRUE, Contrast, contrasts, plan_text
+from rlpath.exhibits.rlvr.plan import ARMS, BASE, GRPO, REJECTION, RETEST, SFT, TRUE, ArmContrast, contrasts, plan_text
 from rlpath.exhibits.rlvr.results import Study, collect, outcome
-from rlpath.exhibits.rlvr.sampling import COOL_FILE, HOT_FILE, Plan, newly_solved, sample_model
+from rlpath.exhibits.rlvr.sampling import COOL_FILE, HOT_FILE, SamplingPlan, newly_solved, sample_model
 from rlpath.runs.prereg import parse_prereg
 from rlpath.runs.provenance import describe_prereg
 
@@ -85,14 +85,14 @@ def test_faster_and_not_smarter(arms: dict[str, ArmSamples]) -> None:
     family = contrasts(SFT, 4)
     found = compare(arms, family, SEEDS)
 
-    faster, smarter = found[Contrast(TRUE, SFT, "pass@1")], found[Contrast(TRUE, SFT, "pass@4")]
+    faster, smarter = found[ArmContrast(TRUE, SFT, "pass@1")], found[ArmContrast(TRUE, SFT, "pass@4")]
     assert (faster.baseline, faster.value) == pytest.approx((0.125, 61 / 120))
     assert outcome(faster) is Outcome.IMPROVED
     assert faster.p_holm == pytest.approx(13 * faster.difference.p)
     assert (smarter.baseline, smarter.value) == pytest.approx((0.5, 61 / 120))
     assert outcome(smarter) is Outcome.NO_EVIDENCE
-    assert outcome(found[Contrast(TRUE, GRPO["random"], "pass@1")]) is Outcome.IMPROVED
-    assert outcome(found[Contrast(GRPO["random"], SFT, "pass@1")]) is Outcome.NO_EVIDENCE
+    assert outcome(found[ArmContrast(TRUE, GRPO["random"], "pass@1")]) is Outcome.IMPROVED
+    assert outcome(found[ArmContrast(GRPO["random"], SFT, "pass@1")]) is Outcome.NO_EVIDENCE
     # An arm that has one of three seeds is not tested, nor one that is not there.
     assert {contrast.arm for contrast in found} == {TRUE, GRPO["random"]}
     assert len(family) == 13
@@ -118,7 +118,7 @@ def test_what_is_newly_solved_is_asked_again(arms: dict[str, ArmSamples]) -> Non
 
     assert (counts.unsolved, counts.solved, counts.again, counts.by_start) == (60, 1, 1, 0)
     assert retest_pairs(again)[2] == [PROBLEMS.problems[20].id]
-    found = compare({**arms, TRUE: again}, contrasts(SFT, 4), SEEDS)[Contrast(TRUE, SFT, RETEST)]
+    found = compare({**arms, TRUE: again}, contrasts(SFT, 4), SEEDS)[ArmContrast(TRUE, SFT, RETEST)]
     # One problem is no basis for a verdict, whatever it shows.
     assert (found.value, found.baseline, found.n, found.p_holm) == (1.0, 0.0, 1, 1.0)
 
@@ -151,7 +151,7 @@ def test_the_plan_can_be_read_and_holds_two_rules_a_contrast() -> None:
 
 def test_a_page_of_what_is_there_so_far(tmp_path: Path) -> None:
     """Base and two of three seeds of SFT: levels and curves, no test, and the plan's rules are not analyzed."""
-    plan = Plan(PROBLEMS, 4, 2, 8)
+    plan = SamplingPlan(PROBLEMS, 4, 2, 8)
     for name, seed, right in ((BASE, UNTRAINED, 0), (SFT, 0, 1), (SFT, 1, 1)):
         sample_model(Right(spread(right, right)), plan, place(tmp_path, name, seed), name, seed)
     write_atomic(tmp_path / "plan.toml", plan_text("sums", SFT, 4, len(PROBLEMS), SEEDS))

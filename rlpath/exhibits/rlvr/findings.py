@@ -21,7 +21,7 @@ from rlpath.core.stats import (
 from rlpath.evals.compare.comparison import FEWEST
 from rlpath.evals.compare.prereg_check import Analysis
 from rlpath.evals.measure.evaluation import Evaluation, ks, read_evaluation
-from rlpath.exhibits.rlvr.plan import RETEST, Contrast
+from rlpath.exhibits.rlvr.plan import RETEST, ArmContrast
 from rlpath.exhibits.rlvr.sampling import (
     COOL_FILE,
     HOT_FILE,
@@ -115,7 +115,7 @@ def level(values_R_P: Array) -> Interval:
 class Found:
     """A contrast of the plan with its figures; `seeds` are the training seeds it rests on."""
 
-    contrast: Contrast
+    contrast: ArmContrast
     value: float
     baseline: float
     difference: Difference
@@ -141,7 +141,9 @@ class Found:
         )
 
 
-def compare(arms: Mapping[str, ArmSamples], family: Sequence[Contrast], seeds: Sequence[int]) -> dict[Contrast, Found]:
+def compare(
+    arms: Mapping[str, ArmSamples], family: Sequence[ArmContrast], seeds: Sequence[int]
+) -> dict[ArmContrast, Found]:
     """The contrasts whose arms are there with every seed of the plan; the others count as p = 1 in the family."""
     raw = {contrast: found for contrast in family if (found := _contrast(arms, contrast, seeds)) is not None}
     adjusted = holm([raw[contrast][2].p if contrast in raw else 1.0 for contrast in family])
@@ -153,7 +155,7 @@ def compare(arms: Mapping[str, ArmSamples], family: Sequence[Contrast], seeds: S
 
 
 def _contrast(
-    arms: Mapping[str, ArmSamples], contrast: Contrast, seeds: Sequence[int]
+    arms: Mapping[str, ArmSamples], contrast: ArmContrast, seeds: Sequence[int]
 ) -> tuple[float, float, Difference, int] | None:
     one, other = arms.get(contrast.arm), arms.get(contrast.against)
     if one is None or other is None or not set(seeds) <= set(one.hot) or not _covers(other, seeds):

@@ -30,7 +30,7 @@ from rlpath.exhibits.rlvr.plan import (
     RETEST,
     SFT,
     TRUE,
-    Contrast,
+    ArmContrast,
     contrasts,
 )
 from rlpath.exhibits.rlvr.published import PUBLISHED
@@ -106,8 +106,8 @@ def _found(results: Results) -> Iterator[str]:
     """The two questions large, then what else the rules allow to say, then the nulls by name."""
     study = results.study
     questions = {
-        "Faster?": Contrast(TRUE, study.start, "pass@1"),
-        "Smarter?": Contrast(TRUE, study.start, f"pass@{study.largest}"),
+        "Faster?": ArmContrast(TRUE, study.start, "pass@1"),
+        "Smarter?": ArmContrast(TRUE, study.start, f"pass@{study.largest}"),
     }
     for question, contrast in questions.items():
         found = results.found.get(contrast)
@@ -330,7 +330,7 @@ def _here(results: Results) -> dict[str, str]:
     gains = [
         f"{reward} {100 * found.difference.interval.estimate:+.1f}"
         for reward, name in GRPO.items()
-        if (found := results.found.get(Contrast(name, study.start, "pass@1"))) is not None
+        if (found := results.found.get(ArmContrast(name, study.start, "pass@1"))) is not None
     ]
     if gains:
         told["rewards"] = ", ".join(gains)

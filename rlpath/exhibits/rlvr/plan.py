@@ -26,7 +26,7 @@ HYPOTHESIS = (
 
 
 @dataclass(frozen=True)
-class Contrast:
+class ArmContrast:
     """One comparison of the plan: an arm against another in one metric, on held-out problems at temperature 1."""
 
     arm: str
@@ -43,15 +43,15 @@ class Contrast:
         return f"{problems} against {self.against}"
 
 
-def contrasts(start: str, largest: int) -> tuple[Contrast, ...]:
+def contrasts(start: str, largest: int) -> tuple[ArmContrast, ...]:
     """The family, for arms that start from `start` and pass@k up to `largest`."""
     most = f"pass@{largest}"
-    from_start = [Contrast(arm, start, "pass@1") for arm in (*GRPO.values(), REJECTION)]
-    coverage = [Contrast(TRUE, start, most), Contrast(REJECTION, start, most)]
+    from_start = [ArmContrast(arm, start, "pass@1") for arm in (*GRPO.values(), REJECTION)]
+    coverage = [ArmContrast(TRUE, start, most), ArmContrast(REJECTION, start, most)]
     if start != BASE:
-        coverage.append(Contrast(TRUE, BASE, most))
-    between = [Contrast(TRUE, GRPO["random"], "pass@1"), Contrast(TRUE, GRPO["majority"], "pass@1")]
-    return (*from_start, *coverage, *between, Contrast(SFT, BASE, "pass@1"), Contrast(TRUE, start, RETEST))
+        coverage.append(ArmContrast(TRUE, BASE, most))
+    between = [ArmContrast(TRUE, GRPO["random"], "pass@1"), ArmContrast(TRUE, GRPO["majority"], "pass@1")]
+    return (*from_start, *coverage, *between, ArmContrast(SFT, BASE, "pass@1"), ArmContrast(TRUE, start, RETEST))
 
 
 def plan_text(problems: str, start: str, largest: int, n: int, seeds: Sequence[int]) -> str:
@@ -69,7 +69,7 @@ def plan_text(problems: str, start: str, largest: int, n: int, seeds: Sequence[i
     return "\n".join([*head, *(line for contrast in family for line in _rules(contrast, problems))]) + "\n"
 
 
-def _rules(contrast: Contrast, problems: str) -> Iterator[str]:
+def _rules(contrast: ArmContrast, problems: str) -> Iterator[str]:
     for side, when in (("above", "low > 0 and p < 0.05"), ("below", "high < 0 and p < 0.05")):
         rule = {
             "name": f"{contrast.arm} {side} {contrast.against} in {contrast.metric}",

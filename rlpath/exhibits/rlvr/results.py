@@ -13,7 +13,7 @@ from rlpath.core.types import Outcome
 from rlpath.evals.compare.comparison import ALPHA
 from rlpath.evals.compare.prereg_check import Checked, RecordedResult, check_prereg
 from rlpath.exhibits.rlvr.findings import UNTRAINED, ArmSamples, Found, compare, read_arm
-from rlpath.exhibits.rlvr.plan import ARMS, BASE, FEW_SHOT, GRPO, Contrast, contrasts
+from rlpath.exhibits.rlvr.plan import ARMS, BASE, FEW_SHOT, GRPO, ArmContrast, contrasts
 from rlpath.runs.prereg import read_prereg
 
 
@@ -34,7 +34,7 @@ class Results:
 
     study: Study
     arms: Mapping[str, ArmSamples]
-    found: Mapping[Contrast, Found]
+    found: Mapping[ArmContrast, Found]
     checked: Checked
     training: Mapping[str, list[list[dict[str, Any]]]]
 

@@ -34,7 +34,7 @@ MOVED_SAMPLES = 8
 
 
 @dataclass(frozen=True)
-class Plan:
+class SamplingPlan:
     """What every model is asked: problems, samples of each at temperature 1 and 0.6, and again for a retest."""
 
     problems: ProblemSet
@@ -88,7 +88,7 @@ class Start:
         return found
 
 
-def sample_model(sampler: Sampler, plan: Plan, folder: Path, *label: str | int) -> None:
+def sample_model(sampler: Sampler, plan: SamplingPlan, folder: Path, *label: str | int) -> None:
     """The greedy and sampled completions of one model, each problem's at both temperatures."""
     greedy = Decoding(plan.max_tokens, temperature=0.0)
     hot, cool = (plan.decoding(t, n, *label, str(t)) for t, n in ((1.0, plan.samples), (COOL, plan.cool_samples)))
@@ -96,7 +96,7 @@ def sample_model(sampler: Sampler, plan: Plan, folder: Path, *label: str | int) 
     evaluate(sampler, plan.problems, greedy, cool, path=folder / COOL_FILE, modes=SAMPLED)
 
 
-def measure_moved(sampler: LoadedSampler, start: Start, plan: Plan, folder: Path, *label: str | int) -> None:
+def measure_moved(sampler: LoadedSampler, start: Start, plan: SamplingPlan, folder: Path, *label: str | int) -> None:
     """The divergence of the sampler's model from `start` on completions of its own, into `moved.json`."""
     path = folder / MOVED_FILE
     if path.exists():
@@ -131,7 +131,13 @@ def newly_solved(start: Evaluation, trained: Evaluation) -> list[str]:
 
 
 def retest(
-    sampler: LoadedSampler, start: Start, adapter: Path, plan: Plan, start_folder: Path, folder: Path, *label: str | int
+    sampler: LoadedSampler,
+    start: Start,
+    adapter: Path,
+    plan: SamplingPlan,
+    start_folder: Path,
+    folder: Path,
+    *label: str | int,
 ) -> None:
     """Fresh samples of both models on the problems that only the trained one had solved; nothing where there are none.
 
