@@ -29,6 +29,8 @@ COOL = 0.6
 HOT_FILE, COOL_FILE, MOVED_FILE = "hot.jsonl", "cool.jsonl", "moved.json"
 RETEST_FILE, RETEST_START_FILE = "retest.jsonl", "retest_start.jsonl"
 SAMPLED: tuple[Mode, ...] = ("sample",)
+CHUNK = 8
+"""Problems that are sampled before they are written down."""
 MOVED_SAMPLES = 8
 """Completions of each problem from which the divergence is estimated."""
 
@@ -92,8 +94,8 @@ def sample_model(sampler: Sampler, plan: SamplingPlan, folder: Path, *label: str
     """The greedy and sampled completions of one model, each problem's at both temperatures."""
     greedy = Decoding(plan.max_tokens, temperature=0.0)
     hot, cool = (plan.decoding(t, n, *label, str(t)) for t, n in ((1.0, plan.samples), (COOL, plan.cool_samples)))
-    evaluate(sampler, plan.problems, greedy, hot, path=folder / HOT_FILE)
-    evaluate(sampler, plan.problems, greedy, cool, path=folder / COOL_FILE, modes=SAMPLED)
+    evaluate(sampler, plan.problems, greedy, hot, path=folder / HOT_FILE, chunk=CHUNK)
+    evaluate(sampler, plan.problems, greedy, cool, path=folder / COOL_FILE, modes=SAMPLED, chunk=CHUNK)
 
 
 def measure_moved(sampler: LoadedSampler, start: Start, plan: SamplingPlan, folder: Path, *label: str | int) -> None:
@@ -151,4 +153,4 @@ def retest(
     for file, weights in ((RETEST_FILE, start.trained(adapter)), (RETEST_START_FILE, start.weights())):
         sampler.load_weights(weights)
         decoding = plan.decoding(1.0, plan.samples, *label, file)
-        evaluate(sampler, few, greedy, decoding, path=folder / file, modes=SAMPLED)
+        evaluate(sampler, few, greedy, decoding, path=folder / file, modes=SAMPLED, chunk=CHUNK)
