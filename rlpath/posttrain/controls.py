@@ -26,7 +26,7 @@ READABLE = (Status.CORRECT, Status.WRONG)
 """Verdicts on a completion in which an answer was found."""
 GOLDS = "wrong_golds.json"
 """In a run folder: the gold answer that each problem was rewarded for, by its id."""
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+_NUMBER = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?")
 
 
 @dataclass(frozen=True)

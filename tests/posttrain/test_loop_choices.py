@@ -102,7 +102,7 @@ def test_format_pays_for_any_answer_that_can_be_read() -> None:
 
 def test_majority_pays_for_the_commonest_answer_however_it_is_written() -> None:
     """Sentences, equations and decimals of one number are one answer; tied answers share the reward."""
-    found = group(SUMS[3], "3", "It is 3.", "2 + 1 = 3", "3.0", "7", "7", "none", "3 or 7")
+    found = group(SUMS[3], "3", "It is 3, I think.", "2 + 1 = 3", "3.0", "7", "7", "none", "3 or 7")
     assert paid(found, "majority") == [1, 1, 1, 1, 0, 0, 0, 0]
     assert paid(group(SUMS[3], "7", "7", "3", "3", "1"), "majority") == [0.5, 0.5, 0.5, 0.5, 0]
     assert paid(group(SUMS[3], "none", "none"), "majority") == [0, 0]
