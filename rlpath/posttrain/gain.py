@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from rlpath.core.types import Status
 from rlpath.evals.measure.evaluation import Evaluation, Sample
 from rlpath.evals.measure.findings import Finding
+from rlpath.posttrain.controls import READABLE
 
 BINS = 4
-READABLE = (Status.CORRECT, Status.WRONG)
 
 
 @dataclass(frozen=True)

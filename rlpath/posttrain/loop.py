@@ -93,8 +93,11 @@ class OnPolicyTrainer:
         self.problems = ProblemStream(problems, settings.seed)
         self.rewards, self.log_samples = list(rewards) or [Reward()], log_samples
         self.objective = objective or objective_of(settings)
-        if environment is not None:
-            refuse_episodes(settings, self.objective)
+        self.control = control_reward(settings, problems, verifier, environment)
+        if environment is not None and self.objective.critic:
+            raise InputError(
+                "PPO's critic values one turn, not an episode with tools between: train environments with GRPO"
+            )
         self.accelerator = accelerator or Accelerator(cpu=not torch.cuda.is_available())
         refuse_sharding(self.accelerator.distributed_type.value if self.accelerator.distributed_type in SHARDED else "")
         self.everyone = AllProcesses(self.accelerator)
@@ -188,9 +191,8 @@ class OnPolicyTrainer:
             return Verified()
         verdicts = verify_sampled(self.verifier, problems, completions)
         verified = reward_completions(self.rewards, problems, completions, verdicts)
-        if isinstance(settings, GRPOSettings) and settings.reward != "true":
-            seed = derive(settings.seed, "control", self.step)
-            verified.rewards = control_reward(settings.reward, verified, self.verifier, settings.group_size, seed)
+        if self.control is not None:
+            verified.rewards = self.control(verified)
         for row, completion in enumerate(completions):
             reward, length = verified.rewards[row], len(completion.token_ids)
             if completion.truncated and settings.truncated_score is not None:  # detail 3 of ppo_rlhf.py
@@ -453,16 +455,6 @@ def gaps(logprobs_B_T: torch.Tensor, rollout: Rollout) -> torch.Tensor:
 def _spread(rewards_G: torch.Tensor) -> float:
     known = rewards_G[~rewards_G.isnan()]
     return known.std().item() if len(known) > 1 else math.nan
-
-
-def refuse_episodes(settings: PolicySettings, objective: Objective) -> None:
-    """Raise `InputError` for what is not defined over several turns."""
-    if objective.critic:
-        raise InputError(
-            "PPO's critic values one turn, not an episode with tools between: train environments with GRPO"
-        )
-    if isinstance(settings, GRPOSettings) and settings.reward not in ("true", "random"):
-        raise InputError(f"--reward {settings.reward} reads an answer, and an episode has none: choose true or random")
 
 
 def refuse_sharding(kind: str) -> None:

@@ -34,6 +34,7 @@ from rlpath.evals.report.run_report import write_report
 from rlpath.models.chat import thinking_options
 from rlpath.models.load import load_model
 from rlpath.models.rollouts import PolicySampler, choose_backend, load_sampler
+from rlpath.posttrain.controls import GOLDS, ControlReward, control_reward
 from rlpath.posttrain.diagnosis import diagnose
 from rlpath.posttrain.experiment import (
     LONGEST_PROMPT,
@@ -162,9 +163,11 @@ def load(
     held_out = replace(held_out, verifier=verifier_named(settings.eval_verifier, held_out.verifier))
     train, overlap = screen(train, held_out, on_hit=on_hit)
     backend = choose_backend(settings.rollouts)
+    control = control_reward(settings, train.problems, train.verifier, train.environment)
     facts = {
         "contamination": overlap,
-        "verifiers": verifiers_of(_reward_source(settings, train), held_out.verifier),
+        "verifiers": _verifiers_of(train, held_out, control),
+        "reward": {"kind": "true"} if control is None else control.facts(),
         "rollouts": {"backend": backend, "dtype": settings.dtype, "asked": settings.rollouts},
     }
     context = start_run(recipe, settings, [train, held_out], facts)
@@ -279,6 +282,8 @@ def train_policy(
         environment=training.problems.environment,
     )
     training.notes.add(*not_packed_note(trainer.own))
+    if run is not None and trainer.control is not None and trainer.control.golds:
+        run.write_json(GOLDS, trainer.control.golds)
     if training.checkpoint is not None:
         trainer.load(training.checkpoint)
     progress, interrupt = ProgressLine(), StopOnInterrupt()
@@ -363,17 +368,12 @@ def as_rewards(rewards: Rewards) -> list[Reward]:
     return list(rewards)
 
 
-def _reward_source(settings: PolicySettings, train: ProblemSet) -> object:
-    if isinstance(settings, GRPOSettings) and settings.reward != "true":
-        return _Control(settings.reward)
-    return train.verifier
-
-
-class _Control:
-    """Stands for a control's reward in the manifest."""
-
-    def __init__(self, kind: str) -> None:
-        self.__name__ = f"the control reward {kind!r}"
+def _verifiers_of(train: ProblemSet, held_out: ProblemSet, control: ControlReward | None) -> dict[str, Any]:
+    """For the manifest; a control is other code than any verifier."""
+    if control is None:
+        return verifiers_of(train.verifier, held_out.verifier)
+    told = verifiers_of(control, held_out.verifier)
+    return {**told, "training": f"the control reward {control.kind!r}"}
 
 
 def _record_verifiers(run: RunFolder, rewards: Rewards, train: ProblemSet, held_out: ProblemSet) -> None:

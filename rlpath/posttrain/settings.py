@@ -124,7 +124,10 @@ class GRPOSettings(PolicySettings):
     dynamic_sampling: int = 0
     """times that groups without signal are replaced by new prompts (DAPO), at most, in one step; 0: never"""
     reward: Literal["true", "random", "format", "wrong", "majority"] = "true"
-    """true is the verifier's; the others are controls: a coin, any answer, the commonest wrong or commonest answer"""
+    """true is the verifier's; the others are controls: a coin, any answer that can be read, another problem's gold
+    answer, or the answer that most of the group give"""
+    random_probability: float = 0.5
+    """chance of a reward under --reward random"""
 
     def least(self) -> Mapping[str, float]:
         return {**super().least(), "group_size": 2, "beta": 0, "dynamic_sampling": 0}
@@ -136,6 +139,11 @@ class GRPOSettings(PolicySettings):
             or not self.correction_cap > 0
         ):
             raise InputError("--clip, --clip-higher and --correction-cap must be positive")
+        if not 0 < self.random_probability < 1:
+            raise InputError(
+                f"--random-probability {self.random_probability} must lie between 0 and 1: else no completion of a "
+                "group differs from another"
+            )
         if self.filters and self.correction != "none":
             raise InputError(
                 "--top-p and --top-k draw from a renormalized distribution, whose ratio to the policy is no rounding: "

@@ -123,10 +123,14 @@ def line_plot(
     percent: bool = False,
     log: bool = False,
     from_zero: bool = False,
+    log2: bool = False,
 ) -> str:
-    """Curves over steps as SVG text. `name` must be unique on the page; `percent` shows shares from 0 to 1."""
+    """Curves over steps as SVG text. `name` must be unique on the page; `percent` shows shares from 0 to 1.
+
+    `log2` spaces x by powers of two, as for pass@k over k.
+    """
     with matplotlib.rc_context(_STYLE):
-        return _svg(_line_figure(title, lines, xlabel, percent, log, from_zero), name, title)
+        return _svg(_line_figure(title, lines, xlabel, percent, log, from_zero, log2), name, title)
 
 
 def line_image(title: str, lines: Sequence[Line], *, xlabel: str = "step", dpi: int = 160) -> bytes:
@@ -147,6 +151,7 @@ def _line_figure(
     percent: bool = False,
     log: bool = False,
     from_zero: bool = False,
+    log2: bool = False,
 ) -> Figure:
     figure, axes = _begin(title, xlabel, percent)
     for line in lines:
@@ -161,6 +166,11 @@ def _line_figure(
         )
         if line.band:
             axes.fill_between(line.x, *line.band, color=line.color, alpha=0.18, linewidth=0)
+    if log2:
+        ticks = sorted({float(x) for line in lines for x in line.x})
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
     if log:
         axes.set_yscale("log")
     elif from_zero and not percent:

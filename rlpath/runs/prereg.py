@@ -187,6 +187,30 @@ def prereg_text(
     seeds: Sequence[int],
 ) -> str:
     """The text of a preregistration with the usual rule for each task: better, and not by chance."""
+    lines = prereg_head(hypothesis, models=models, baseline=baseline, tasks=tasks, metric=metric, n=n, seeds=seeds)
+    for task in tasks:
+        rule = {
+            "name": f"improved on {task}",
+            "task": task,
+            "metric": metric,
+            "when": "low > 0 and p < 0.05",
+            "then": "say that it improved",
+        }
+        lines += rule_lines(rule)
+    return "\n".join(lines) + "\n"
+
+
+def prereg_head(
+    hypothesis: str,
+    *,
+    models: Sequence[str],
+    baseline: str,
+    tasks: Sequence[str],
+    metric: str,
+    n: int,
+    seeds: Sequence[int],
+) -> list[str]:
+    """The lines of a preregistration before its rules."""
     head = {
         "hypothesis": hypothesis,
         "models": list(models),
@@ -196,17 +220,12 @@ def prereg_text(
         "n": n,
         "seeds": list(seeds),
     }
-    lines = _toml(head)
-    for task in tasks:
-        rule = {
-            "name": f"improved on {task}",
-            "task": task,
-            "metric": metric,
-            "when": "low > 0 and p < 0.05",
-            "then": "say that it improved",
-        }
-        lines += ["", "[[rule]]", *_toml(rule)]
-    return "\n".join(lines) + "\n"
+    return _toml(head)
+
+
+def rule_lines(rule: Mapping[str, str]) -> list[str]:
+    """The lines of one rule, given by the fields of `Rule`."""
+    return ["", "[[rule]]", *_toml(rule)]
 
 
 def _toml(fields: Mapping[str, Any]) -> list[str]:

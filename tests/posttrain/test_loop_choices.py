@@ -15,7 +15,7 @@ import torch
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Completion, Decoding, Problem, Status, Verdict
-from rlpath.posttrain.controls import control_reward
+from rlpath.posttrain.controls import control_reward, wrong_golds
 from rlpath.posttrain.loop import OnPolicyTrainer
 from rlpath.posttrain.objectives import GroupObjective
 from rlpath.posttrain.packing.logprobs import token_logprobs
@@ -23,7 +23,7 @@ from rlpath.posttrain.policy_model import PolicyModel
 from rlpath.posttrain.rollout import make_rollout, micro_batches
 from rlpath.posttrain.settings import GRPOSettings
 from rlpath.posttrain.verify import Reward, Verified, reward_completions, verify_sampled
-from rlpath.rewards import NumberVerifier
+from rlpath.rewards import CodeVerifier, CountdownVerifier, NumberVerifier, WithGold
 
 SETTINGS = GRPOSettings(
     steps=4, prompts_per_step=2, group_size=4, max_completion_length=6, lora_rank=4, learning_rate=0.01
@@ -76,22 +76,80 @@ def test_rewards_are_added_by_weight_and_coroutines_run_side_by_side() -> None:
             reward_completions([Reward("bad", lambda bad=bad, **_: bad)], problems, said, verdicts)
 
 
-def test_controls_pay_for_what_they_say() -> None:
-    """On one group whose gold is 7: random, any answer, the commonest wrong one, the commonest."""
-    said = [completion(text) for text in ("3", "3", "3", "7", "7", "none", "4", "7")]
-    problems = [Problem("p", "3+4?", "7")] * 8
-    verifier = NumberVerifier()
-    verdicts = verify_sampled(verifier, problems, said)
-    found = Verified(problems, said, verdicts, [v.score for v in verdicts])
+SUMS = [Problem(f"p{i}", f"{i}+4?", str(i + 4)) for i in range(12)]
 
-    def paid(kind: Any, seed: int = 0) -> list[float | None]:
-        return control_reward(kind, found, verifier, 8, seed)
 
-    assert paid("format") == [1, 1, 1, 1, 1, 0, 1, 1]
-    assert paid("wrong") == [1, 1, 1, 0, 0, 0, 0, 0]
-    assert paid("majority") == [1, 1, 1, 0, 0, 0, 0, 0]
-    assert paid("random") == paid("random")
-    assert len({tuple(paid("random", seed)) for seed in range(8)}) > 4  # type: ignore[arg-type]
+def group(problem: Problem, *texts: str) -> Verified:
+    """One group of completions of `problem` with the true verdicts."""
+    said = [completion(text) for text in texts]
+    problems = [problem] * len(said)
+    verdicts = verify_sampled(NumberVerifier(), problems, said)
+    return Verified(problems, said, verdicts, [verdict.score for verdict in verdicts])
+
+
+def paid(found: Verified, reward: Any, **changes: Any) -> list[float | None]:
+    """The rewards of a control on one group of a problem among `SUMS`."""
+    settings = GRPOSettings(reward=reward, group_size=len(found.problems), **changes)
+    control = control_reward(settings, SUMS, NumberVerifier())
+    assert control is not None
+    return control(found)
+
+
+def test_format_pays_for_any_answer_that_can_be_read() -> None:
+    """Right or wrong; neither words without a number nor a question."""
+    assert paid(group(SUMS[3], "7", "3", "none", "Is it 7?"), "format") == [1, 1, 0, 0]
+
+
+def test_majority_pays_for_the_commonest_answer_however_it_is_written() -> None:
+    """Sentences, equations and decimals of one number are one answer; tied answers share the reward."""
+    found = group(SUMS[3], "3", "It is 3, I think.", "2 + 1 = 3", "3.0", "7", "7", "none", "3 or 7")
+    assert paid(found, "majority") == [1, 1, 1, 1, 0, 0, 0, 0]
+    assert paid(group(SUMS[3], "7", "7", "3", "3", "1"), "majority") == [0.5, 0.5, 0.5, 0.5, 0]
+    assert paid(group(SUMS[3], "none", "none"), "majority") == [0, 0]
+
+
+def test_random_is_a_coin_of_seed_problem_and_number() -> None:
+    """Whatever was written and at whatever step; over 4,000 coins of chance 0.3 the share is within 3 errors."""
+    assert paid(group(SUMS[0], *"3333"), "random") == paid(group(SUMS[0], *"47x9"), "random")
+    drawn = {
+        (seed, at): paid(group(SUMS[at], *"3333"), "random", seed=seed) for seed in (0, 1) for at in range(len(SUMS))
+    }
+    assert len({tuple(coins) for coins in drawn.values()}) > 8
+    many = paid(group(SUMS[0], *["3"] * 4000), "random", random_probability=0.3)
+    assert sum(filter(None, many)) / 4000 == pytest.approx(0.3, abs=3 * math.sqrt(0.3 * 0.7 / 4000))
+
+
+def test_wrong_pays_for_another_problem_s_answer() -> None:
+    """Golds are exchanged by seed, none stays; the right answer earns nothing."""
+    golds = wrong_golds(SUMS, NumberVerifier(), 0)
+    assert sorted(golds.values()) == sorted(problem.gold for problem in SUMS)
+    assert all(golds[problem.id] != problem.gold for problem in SUMS)
+    assert golds == wrong_golds(SUMS, NumberVerifier(), 0) != wrong_golds(SUMS, NumberVerifier(), 1)
+    assert paid(group(SUMS[3], "7", golds["p3"], f"It is {golds['p3']}."), "wrong") == [0, 1, 1]
+
+    same = [Problem(str(i), "?", gold) for i, gold in enumerate(["5", "5.0", "5", "6"])]
+    with pytest.raises(InputError, match="too many problems have '5"):
+        wrong_golds(same, NumberVerifier(), 0)
+    pairs = [Problem(str(i), "?", gold) for i, gold in enumerate(["5", "6", "5.0", "6.0"])]
+    for seed in range(5):
+        found = wrong_golds(pairs, NumberVerifier(), seed)
+        assert [float(found[problem.id]) + float(problem.gold) for problem in pairs] == [11] * 4
+
+
+@pytest.mark.parametrize("reward", ["wrong", "majority"])
+@pytest.mark.parametrize("verifier", [CodeVerifier(), CountdownVerifier(), WithGold(NumberVerifier(), "3")])
+def test_a_control_that_a_verifier_cannot_serve_is_refused(reward: Any, verifier: Any) -> None:
+    """Where a gold is tests or rules, no other answer can stand in its place."""
+    settings = GRPOSettings(reward=reward)
+    with pytest.raises(InputError, match=f"--reward {reward} .* {type(verifier).__name__} verifies against"):
+        control_reward(settings, SUMS, verifier)
+    assert control_reward(replace(settings, reward="format"), SUMS, verifier) is not None
+
+
+def test_a_coin_without_chance_is_refused() -> None:
+    """At 0 and 1 all rewards of a group are equal."""
+    with pytest.raises(InputError, match=r"--random-probability 1\.0 must lie between 0 and 1"):
+        GRPOSettings(random_probability=1.0).check(1)
 
 
 def test_a_control_is_paid_and_the_verifier_watches(make: Make) -> None:

@@ -1,0 +1,1 @@
+"""What the study of reinforcement learning from verifiable rewards measures, tests and shows."""
