@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rlpath.envs.arithmetic import arithmetic
-from rlpath.envs.tiny_text import tiny_text
+from rlpath.envs.tiny_text import held_out_sums, tiny_text
 from rlpath.models.chat import encode_chat
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "pretrain_tiny.py"
@@ -59,11 +59,16 @@ def test_a_killed_run_ends_at_the_same_bits(whole: Path, tmp_path: Path) -> None
 
 
 def test_nothing_held_out_is_in_the_text() -> None:
-    """No sum of the validation side stands in any document, in any form."""
-    documents, counts = tiny_text("add-2", 3000)
+    """No sum of the validation side stands in any document, in any form; a planted one is found in every form."""
+    documents, counts = tiny_text("add-2", 2000, 1000)
     text = " ".join(documents)
-    assert 2000 < counts["sums"] < 3000
-    for problem in arithmetic("validation", "add-2").problems:
+    held_out = arithmetic("validation", "add-2").problems
+    assert counts["sums"] == 2000 and 500 < counts["word problems"] <= 1000
+    for problem in held_out:
         a, b = problem.meta["operands"]
         for form in (f" {a} + {b} ", f" {a} plus {b} ", f" {b} + {a} ", f" {b} plus {a} "):
             assert form not in text
+    assert held_out_sums(documents, held_out) == []
+    a, b = held_out[0].meta["operands"]
+    planted = [f"1 + 2 = 3. {a} + {b} = {a + b}.", f"{b} plus {a} is {a + b}.", f"3 times 4 makes 12. {a} - {b} = 0."]
+    assert held_out_sums([*planted, f"{a} apples and {b} pears"], held_out) == planted
