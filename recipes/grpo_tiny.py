@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from rlpath.core.errors import InputError, run_command
-from rlpath.envs.arithmetic import arithmetic
+from rlpath.envs.tiny_text import worked_sums
 from rlpath.posttrain.experiment import read_settings
 from rlpath.posttrain.on_policy import run_experiment
 from rlpath.posttrain.settings import GRPOSettings
@@ -27,10 +27,10 @@ class Settings(GRPOSettings):
 CPU = Settings(
     model="",
     lora_rank=0,
-    steps=100,
-    prompts_per_step=32,
-    micro_batch=256,
-    max_completion_length=12,
+    steps=60,
+    prompts_per_step=16,
+    micro_batch=128,
+    max_completion_length=32,
     learning_rate=1e-4,
     eval_problems=200,
     checkpoint_every=20,
@@ -50,8 +50,8 @@ def main() -> None:
     settings = read_settings(PRESETS)
     if not settings.model:
         raise InputError("--model is missing: name the folder that recipes/sft_tiny.py printed at its end")
-    held_out = arithmetic("validation", settings.level, size=settings.eval_problems)
-    run_experiment("grpo_tiny", settings, arithmetic("train", settings.level), held_out)
+    held_out = worked_sums("validation", settings.level, size=settings.eval_problems)
+    run_experiment("grpo_tiny", settings, worked_sums("train", settings.level), held_out)
 
 
 if __name__ == "__main__":

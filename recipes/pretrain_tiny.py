@@ -23,8 +23,7 @@ from torch.nn import functional as F
 from rlpath.core.errors import InputError, run_command
 from rlpath.core.seeding import derive
 from rlpath.core.types import Demonstration, ExampleSet
-from rlpath.envs.arithmetic import arithmetic
-from rlpath.envs.tiny_text import held_out_sums, tiny_text
+from rlpath.envs.tiny_text import held_out_sums, tiny_text, worked_sums
 from rlpath.evals.contamination.screen import screen, sentence
 from rlpath.posttrain.experiment import read_settings
 from rlpath.runs.cpu import prepare_cpu
@@ -41,26 +40,26 @@ HELD_OUT = 20
 class Settings:
     preset: str = "cpu"
     level: str = "add-1x2"
-    """which sums the text holds: a level of `rlpath.envs.arithmetic`"""
-    sums: int = 40_000
+    """which sums the text holds: a level of `rlpath.envs.arithmetic` that has sums alone"""
+    sums: int = 30_000
     """documents of three sums each"""
-    stories: int = 3000
+    stories: int = 1500
     """documents that are a word problem with its solution"""
-    speeches: int = 300
+    speeches: int = 100
     """documents from a book, where RLPATH_DATA holds one"""
-    vocabulary: int = 512
-    width: int = 256
-    layers: int = 6
-    heads: int = 4
-    hidden: int = 704
-    context: int = 256
-    steps: int = 2000
-    batch: int = 8
+    vocabulary: int = 384
+    width: int = 192
+    layers: int = 4
+    heads: int = 6
+    hidden: int = 512
+    context: int = 128
+    steps: int = 1200
+    batch: int = 4
     """sequences of `context` tokens a step"""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     warmup_steps: int = 50
     checkpoint_every: int = 100
-    evaluate_every: int = 200
+    evaluate_every: int = 300
     seed: int = 0
     root: Path = Path("runs")
 
@@ -121,7 +120,7 @@ def check_text(text: Text, level: str) -> dict[str, Any]:
     N-grams are looked for as in every recipe. A sum in words is shorter than they are, so its two numbers are looked
     for too. Raises `InputError` where a held-out sum stands in the text.
     """
-    problems = arithmetic("validation", level)
+    problems = worked_sums("validation", level)
     _, record = screen(text.examples, problems, on_hit="flag")
     asked = held_out_sums(text.training, problems.problems)
     if asked:
@@ -148,7 +147,7 @@ def rate(step: int, settings: Settings) -> float:
 
 def train(run: RunFolder, model: GPT, corpus: TokenStreams, settings: Settings) -> None:
     """Train to the last step, from the last checkpoint where there is one."""
-    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=0.1, fused=True)
     first = 0
     if checkpoint := run.last_checkpoint():
         state = torch.load(checkpoint / "state.pt", weights_only=True)

@@ -2,8 +2,8 @@
 
     python recipes/sft_tiny.py --model 'runs/pretrain_tiny/HASH/seed-{seed}/model'
 
-A few of the training sums are asked and answered in the chat template; all weights train, on the answers alone. It is
-the stage that `sft_gsm8k.py` has, with settings for a model of a few million weights. `{seed}` stands for the seed.
+A few of the training sums are asked in the chat template and worked out; all weights train, on the answers alone. It
+is the stage that `sft_gsm8k.py` has, with settings for a model of a few million weights. `{seed}` stands for the seed.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from rlpath.core.errors import InputError, run_command
-from rlpath.envs.arithmetic import arithmetic
 from rlpath.envs.demonstrations import worked_solutions
+from rlpath.envs.tiny_text import worked_sums
 from rlpath.posttrain.experiment import read_settings
 from rlpath.posttrain.sft import run_sft
 from rlpath.posttrain.tuning_settings import ExaminedSettings
@@ -32,11 +32,11 @@ CPU = Settings(
     steps=100,
     batch=16,
     micro_batch=16,
-    max_length=64,
+    max_length=96,
     learning_rate=3e-4,
     held_out=100,
     eval_problems=200,
-    max_completion_length=12,
+    max_completion_length=32,
     log_to="none",
 )
 PRESETS = {
@@ -53,9 +53,9 @@ def main() -> None:
     settings = read_settings(PRESETS)
     if not settings.model:
         raise InputError("--model is missing: name the folder that recipes/pretrain_tiny.py printed at its end")
-    train = arithmetic("train", settings.level, size=settings.demonstrations)
-    held_out = arithmetic("validation", settings.level, size=settings.held_out)
-    problems = arithmetic("validation", settings.level, size=settings.eval_problems)
+    train = worked_sums("train", settings.level, size=settings.demonstrations)
+    held_out = worked_sums("validation", settings.level, size=settings.held_out)
+    problems = worked_sums("validation", settings.level, size=settings.eval_problems)
     run_sft("sft_tiny", settings, worked_solutions(train), worked_solutions(held_out), problems)
 
 

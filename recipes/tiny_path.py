@@ -28,6 +28,7 @@ from rlpath.runs.run_folder import ANNOUNCE, read_run
 RECIPES = Path(__file__).parent
 STAGES = ("pretrain_tiny", "sft_tiny", "grpo_tiny")
 """Each but the first starts from the same seed's model of the one before."""
+QUESTIONS = "held_out_sums.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,6 @@ def write_table(settings: Settings, runs: dict[str, list[Path]]) -> Path:
     """Every stage against the one it started from, over seeds, with what was pretrained and checked; the report."""
     pretrained, tuned, reinforced = (runs[stage] for stage in STAGES)
     folder = table_folder(settings, reinforced)
-    folder.mkdir(parents=True, exist_ok=True)
     stages = [
         StageRuns("sft", BASE, tuple(tuned), tuple(map(minutes, tuned))),
         StageRuns("grpo", "sft", tuple(reinforced), tuple(map(minutes, reinforced))),

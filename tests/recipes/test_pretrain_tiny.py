@@ -70,5 +70,5 @@ def test_nothing_held_out_is_in_the_text() -> None:
             assert form not in text
     assert held_out_sums(documents, held_out) == []
     a, b = held_out[0].meta["operands"]
-    planted = [f"1 + 2 = 3. {a} + {b} = {a + b}.", f"{b} plus {a} is {a + b}.", f"3 times 4 makes 12. {a} - {b} = 0."]
+    planted = [f"1 + 2 = 3. {a} + {b} = {a + b}.", f"{b} plus {a} is {a + b}.", f"3 * 4 = 12. {a} - {b} = 0."]
     assert held_out_sums([*planted, f"{a} apples and {b} pears"], held_out) == planted
