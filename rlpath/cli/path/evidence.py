@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise, product
 from pathlib import Path
+from statistics import fmean
 from typing import TypeVar
 
 import gymnasium
@@ -110,7 +111,7 @@ def first_agent(runs: RunsAtHand) -> Evidence | None:
 
     def judge(record: RunRecord) -> Evidence | None:
         final = record.evaluations["final"]
-        before, after = final["untrained"], float(np.mean(final["returns"]))
+        before, after = final["untrained"], fmean(final["returns"])
         said = f"{record.config['env_id']}: return {before:.1f} → {after:.1f}"
         return Evidence(names([record]), said) if after > before else None
 
@@ -144,8 +145,8 @@ def ppo_over_seeds(runs: RunsAtHand) -> Evidence | None:
     def judge(records: Sequence[RunRecord]) -> Evidence | None:
         env_id = records[0].config["env_id"]
         solved = gymnasium.spec(env_id).reward_threshold
-        returns = [float(np.mean(record.evaluations["final"]["returns"])) for record in records]
-        if solved is None or np.mean(returns) < solved:
+        returns = [fmean(record.evaluations["final"]["returns"]) for record in records]
+        if solved is None or fmean(returns) < solved:
             return None
         limits = t_interval(returns)
         said = f"{limits.estimate:.1f} [{limits.low:.1f}, {limits.high:.1f}]"

@@ -167,6 +167,6 @@ MILESTONES = (
         "Why write what was learned when it is in the results?",
         "Results say what happened. What it changes in what you believe, and what you would do next, is in no file "
         "and is gone in a month.",
-        evidence.log_entry,
+        evidence.log_entry, ("rl-0",),
     ),
 )  # fmt: skip
