@@ -188,9 +188,9 @@ def bits_a_byte(model: GPT, corpus: TokenStreams) -> float:
     rows = (len(corpus.held_out) - 1) // context
     used = corpus.held_out[: rows * context + 1]
     nats = 0.0
-    sequences = zip(used[:-1].view(rows, context).split(ROWS_AT_ONCE), used[1:].split(ROWS_AT_ONCE * context))
-    for inputs, targets in sequences:
-        nats += F.cross_entropy(model(inputs).flatten(0, 1), targets, reduction="sum").item()
+    inputs_of, targets_of = (tokens.view(rows, context).split(ROWS_AT_ONCE) for tokens in (used[:-1], used[1:]))
+    for inputs, targets in zip(inputs_of, targets_of, strict=True):
+        nats += F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten(), reduction="sum").item()
     share = rows * context / len(corpus.held_out)
     return nats / math.log(2) / (corpus.held_out_bytes * share)
 

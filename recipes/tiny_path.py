@@ -10,6 +10,7 @@ figures and checks what it trains on against what is evaluated. Stopped at any m
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rlpath.core.errors import InputError, run_command
-from rlpath.core.files import read_json
+from rlpath.core.files import read_json, write_atomic
+from rlpath.envs.tiny_text import worked_sums
 from rlpath.evals.contamination.screen import sentence
 from rlpath.exhibits.ladder_page import BASE, StageRuns, write_ladder
 from rlpath.posttrain.experiment import SEED, read_settings
@@ -70,7 +72,7 @@ def main() -> None:
             runs[stage].append(run)
             start = str(run.parent / f"seed-{SEED}" / "model")
     evaluate(settings, runs["sft_tiny"], runs["grpo_tiny"])
-    print(write_table(settings, runs))
+    print(write_table(runs))
 
 
 def run_stage(settings: Settings, stage: str, seed: int, start: str) -> Path:
@@ -85,16 +87,14 @@ def run_stage(settings: Settings, stage: str, seed: int, start: str) -> Path:
 
 def evaluate(settings: Settings, baseline: Sequence[Path], models: Sequence[Path]) -> None:
     """The held-out sums, put to the seeds of the last stage and to those of the stage before it."""
-    words = [
-        "eval",
-        "--tasks",
-        "arithmetic",
-        "--samples",
-        str(settings.eval_samples),
-        "--size",
-        str(settings.eval_size),
-    ]
-    words += ["--out", str(table_folder(settings) / "evaluation"), "--model", *map(str, models)]
+    folder = table_folder(models)
+    folder.mkdir(parents=True, exist_ok=True)
+    held_out = worked_sums("validation", read_run(models[0]).config["level"], size=settings.eval_size)
+    rows = [json.dumps({"question": problem.prompt, "answer": problem.gold}) for problem in held_out.problems]
+    write_atomic(folder / QUESTIONS, "\n".join(rows) + "\n")
+    task = f"{folder / QUESTIONS}?verifier=number&max_tokens=32"
+    words = ["eval", "--tasks", task, "--template", "plain", "--samples", str(settings.eval_samples)]
+    words += ["--out", str(folder / "evaluation"), "--model", *map(str, models)]
     call(["-m", "rlpath.cli.main", *words, "--baseline", *map(str, baseline)], {}, "the evaluation")
 
 
@@ -107,15 +107,15 @@ def call(words: Sequence[str], environment: dict[str, str], what: str) -> None:
         raise InputError(f"{what} ended with status {done.returncode}: mend what it says above and run this again")
 
 
-def table_folder(settings: Settings, last: Sequence[Path]) -> Path:
+def table_folder(last: Sequence[Path]) -> Path:
     """Where table and evaluation lie: the configuration of the last stage names the whole pipeline's."""
-    return settings.root / "tiny_path" / last[0].parent.name
+    return last[0].parents[2] / "tiny_path" / last[0].parent.name
 
 
-def write_table(settings: Settings, runs: dict[str, list[Path]]) -> Path:
+def write_table(runs: dict[str, list[Path]]) -> Path:
     """Every stage against the one it started from, over seeds, with what was pretrained and checked; the report."""
     pretrained, tuned, reinforced = (runs[stage] for stage in STAGES)
-    folder = table_folder(settings, reinforced)
+    folder = table_folder(reinforced)
     stages = [
         StageRuns("sft", BASE, tuple(tuned), tuple(map(minutes, tuned))),
         StageRuns("grpo", "sft", tuple(reinforced), tuple(map(minutes, reinforced))),

@@ -194,7 +194,8 @@ def _before_and_after(record: RunRecord) -> Evidence | None:
     """The verdict on a run's problems, where it follows from the answers; without problems, its held-out loss."""
     folder, seed = record.path / "evaluations", record.config["seed"]
     if (folder / "verdict.json").exists():
-        again = compare(*(read_evaluation(folder / f"{side}.jsonl") for side in SIDES), seed)
+        first, last = (read_evaluation(folder / f"{side}.jsonl") for side in SIDES)
+        again = compare(first, last, seed)
         told = read_comparison(folder / "verdict.json")
         same = again.verdict is told.verdict and again.outcomes == told.outcomes
         return Evidence(names([record]), again.sentence) if same else None

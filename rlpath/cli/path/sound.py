@@ -62,12 +62,12 @@ def collect(roots: Iterable[Path], log: Path) -> RunsAtHand:
         try:
             record = read_run(folder)
             wrong = flaw(record)
+            if wrong:
+                unsound.append((folder, wrong))
+            else:
+                sound.append(record)
         except (InputError, ValueError, KeyError, TypeError, AttributeError) as error:
-            wrong = f"cannot be read ({error})"
-        if wrong:
-            unsound.append((folder, wrong))
-        else:
-            sound.append(record)
+            unsound.append((folder, f"cannot be read ({error})"))
     sound.sort(key=lambda record: str(record.manifest["started"]))
     return RunsAtHand(roots, log, tuple(sound), tuple(unsound))
 
