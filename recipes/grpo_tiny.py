@@ -27,13 +27,14 @@ class Settings(GRPOSettings):
 CPU = Settings(
     model="",
     lora_rank=0,
-    steps=60,
+    steps=40,
     prompts_per_step=16,
     micro_batch=128,
     max_completion_length=32,
-    learning_rate=1e-4,
-    eval_problems=200,
-    checkpoint_every=20,
+    learning_rate=2e-4,
+    eval_problems=100,
+    eval_samples=4,
+    checkpoint_every=10,
     log_to="none",
 )
 PRESETS = {

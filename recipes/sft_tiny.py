@@ -35,7 +35,8 @@ CPU = Settings(
     max_length=96,
     learning_rate=3e-4,
     held_out=100,
-    eval_problems=200,
+    eval_problems=100,
+    eval_samples=4,
     max_completion_length=32,
     log_to="none",
 )
