@@ -21,7 +21,7 @@ from rlpath.envs.files import data_file
 from rlpath.envs.splits import Side
 from rlpath.envs.word_problems import word_problems
 
-FORMS = ("{a} + {b} = {gold}.", "{a} plus {b} is {gold}.", "{a} + {b}: {worked}", "{a} + {b}: {worked}")
+FORMS = ("{a} plus {b} is {gold}.", "{a} + {b}: {worked}", "What is {a} + {b}? {worked}")
 PROMPT = "What is {a} + {b}? Work it out, then give the sum."
 BOOK = "text/tinyshakespeare.txt"
 SUMS_A_DOCUMENT = 3
@@ -59,7 +59,7 @@ def tiny_text(
 ) -> tuple[list[str], dict[str, int]]:
     """Short documents in an order fixed by `seed`, and how many of each kind.
 
-    `sums` documents have three sums each, of the training side of `level`, half of them worked out; at most `stories`
+    `sums` documents have three sums each, of the training side of `level`, most of them worked out; at most `stories`
     are word problems with their solutions, and at most `speeches` are from a book, where RLPATH_DATA holds one.
     Raises InputError for a level that does not exist, has more than sums, or is too large to list.
     """

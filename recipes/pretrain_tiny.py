@@ -43,9 +43,9 @@ class Settings:
     preset: str = "cpu"
     level: str = "add-1x2"
     """which sums the text holds: a level of `rlpath.envs.arithmetic` that has sums alone"""
-    sums: int = 30_000
+    sums: int = 15_000
     """documents of three sums each"""
-    stories: int = 1500
+    stories: int = 1000
     """documents that are a word problem with its solution"""
     speeches: int = 100
     """documents from a book, where RLPATH_DATA holds one"""
@@ -55,13 +55,13 @@ class Settings:
     heads: int = 6
     hidden: int = 512
     context: int = 128
-    steps: int = 1200
+    steps: int = 2000
     batch: int = 4
     """sequences of `context` tokens a step"""
     learning_rate: float = 2e-3
     warmup_steps: int = 50
     checkpoint_every: int = 100
-    evaluate_every: int = 300
+    evaluate_every: int = 500
     seed: int = 0
     root: Path = Path("runs")
 
