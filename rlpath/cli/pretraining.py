@@ -79,13 +79,11 @@ class Measured:
 
 
 def job_of(parameters: float, vocabulary: int, context: int, batch: int) -> Job:
-    """The model nearest to a number of parameters, a head of 64 for each layer. Raises `InputError` below a head."""
+    """The model nearest to a number of parameters, a head of 64 for each layer. Raises `InputError` for too few."""
     made = [_job(layers, vocabulary, context, batch) for layers in range(1, 129)]
     nearest = min(made, key=lambda job: abs(job.parameters - parameters))
     if parameters < made[0].parameters / 2:
-        raise InputError(
-            f"--params {parameters:,.0f} is less than the embedding of {vocabulary} tokens: --vocabulary less"
-        )
+        raise InputError(f"--params {parameters:,.0f} are fewer than {vocabulary} embeddings hold: lower --vocabulary")
     return nearest
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rlpath.cli.main import COMMANDS
 from rlpath.cli.path.command import as_json
 from rlpath.cli.path.milestones import MILESTONES, PARTS
 from rlpath.cli.path.page import write_page
@@ -288,10 +289,11 @@ def test_what_is_incomplete_or_changed_ticks_nothing(case: str, tmp_path: Path) 
         ("ablation", lambda root: (ppo(root), ppo(root, norm_adv=False, gamma=0.9))),
         ("ablation", lambda root: (ppo(root), ppo(root, total_timesteps=20))),
         ("rl-1", lambda root: tabular(root, lambda best: -best)),
+        ("rl-0", lambda root: final(first_agent(root), [10.0, 90.0], untrained=20.0)),
     ],
 )
 def test_what_is_too_little_ticks_nothing(key: str, make: Callable[[Path], Any], tmp_path: Path) -> None:
-    """A blank entry, another recipe's plan, two seeds, two changes at once, a longer run, the worst policy."""
+    """A blank entry, another recipe's plan, two seeds, two changes at once, a longer run, the worst policy, luck."""
     make(tmp_path)
     assert key not in ticked(tmp_path)
 
@@ -318,3 +320,16 @@ def test_the_page_shows_evidence_and_folds_answers(tmp_path: Path) -> None:
     assert text.count("<details") == len(MILESTONES)
     assert "CartPole-v1: return 20.0 → 100.0" in text and "first_agent/" in text
     assert "recipes/tabular.py" in text and "<svg" in text
+
+
+def test_commands_name_files_that_exist() -> None:
+    """Recipes and modules of every milestone's command, and subcommands of `rlpath`."""
+    root = Path(__file__).parents[2]
+    for milestone in MILESTONES:
+        for words in (part.split() for part in milestone.command.split(" && ")):
+            if words[0] == "rlpath":
+                assert words[1] in COMMANDS
+            elif words[1] == "-m":
+                assert "__main__" in (root / f"{words[2].replace('.', '/')}.py").read_text()
+            else:
+                assert (root / words[1]).is_file()

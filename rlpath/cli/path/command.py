@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ class PathCommand:
             show(steps, runs, Console())
         if self.out is not None:
             write_page(self.out, steps, next_step(steps), runs)
-            print(f"page: {self.out}")
+            print(f"page: {self.out}", file=sys.stderr)
         return 0
 
 

@@ -107,13 +107,13 @@ def _starts_from(later: RunRecord, earlier: RunRecord) -> bool:
 
 
 def first_agent(runs: RunsAtHand) -> Evidence | None:
-    """An agent that earns more after training than before."""
+    """An agent whose episodes after training earn more than it did before, by more than chance."""
 
     def judge(record: RunRecord) -> Evidence | None:
         final = record.evaluations["final"]
-        before, after = final["untrained"], fmean(final["returns"])
-        said = f"{record.config['env_id']}: return {before:.1f} → {after:.1f}"
-        return Evidence(names([record]), said) if after > before else None
+        before, after = final["untrained"], t_interval(final["returns"])
+        said = f"{record.config['env_id']}: return {before:.1f} → {after.estimate:.1f}"
+        return Evidence(names([record]), said) if after.low > before else None
 
     return _first(runs.of("first_agent"), judge)
 

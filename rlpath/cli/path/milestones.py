@@ -41,21 +41,21 @@ MILESTONES = (
     ),
     Milestone(
         "data", TRUNK, "Training, validation and overfitting",
-        "python -m rlpath.trunk.char_lm", 2,
+        "python -m rlpath.trunk.char_lm $RLPATH_DATA/text/names.txt", 2,
         "The training loss still falls and the validation loss rises. What happened, and what are three cures?",
         "The model fits what is particular to its training examples. More data, weight decay or dropout, a smaller "
         "model, or stopping where the validation loss is lowest.",
     ),
     Milestone(
         "tokenizer", TRUNK, "A tokenizer, and one way in which it hurts",
-        "python -m rlpath.trunk.bpe", 1,
+        "python -m rlpath.trunk.bpe $RLPATH_DATA/text/tinyshakespeare.txt", 1,
         "Why do models add better when each digit is a token of its own?",
         "Merges cut numbers of one length differently, so that the same digit stands in many tokens and carries no "
         "fixed place value. With single digits every column of a sum looks alike.",
     ),
     Milestone(
         "transformer", TRUNK, "A transformer, positions and exact attention in tiles",
-        "python -m rlpath.trunk.gpt && python -m rlpath.trunk.attention", 2,
+        "python -m rlpath.trunk.attention", 2,
         "Why does attention need positions, and what does FlashAttention save?",
         "Without positions attention treats its input as a set: permuted tokens give permuted outputs. FlashAttention "
         "gives the same result, but never writes the T × T scores to memory: it saves traffic, not operations.",
