@@ -93,7 +93,7 @@ class TokenStreams:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TinyText:
     """Documents to learn from and documents held out, and how many of each kind there are."""
 
     training: list[str]
@@ -107,16 +107,16 @@ class Text:
         return ExampleSet("tiny-text", "train", rows, "procedural")
 
 
-def make_text(settings: Settings) -> Text:
+def make_text(settings: Settings) -> TinyText:
     """The text of the settings, one document of `HELD_OUT` held out."""
     documents, counts = tiny_text(
         settings.level, settings.sums, settings.stories, settings.speeches, seed=settings.seed
     )
     held_out = len(documents) // HELD_OUT
-    return Text(documents[held_out:], documents[:held_out], counts)
+    return TinyText(documents[held_out:], documents[:held_out], counts)
 
 
-def check_text(text: Text, level: str) -> dict[str, Any]:
+def check_text(text: TinyText, level: str) -> dict[str, Any]:
     """The overlap of the text with everything that later stages are evaluated on, for the manifest.
 
     N-grams are looked for as in every recipe. A sum in words is shorter than they are, so its two numbers are looked
@@ -131,7 +131,7 @@ def check_text(text: Text, level: str) -> dict[str, Any]:
     return record | {"documents_with_held_out_sums": 0}
 
 
-def prepare(settings: Settings, text: Text) -> tuple[Any, TokenStreams]:
+def prepare(settings: Settings, text: TinyText) -> tuple[Any, TokenStreams]:
     """The tokenizer, and the text in tokens."""
     tokenizer = tokenizer_for(text.training, settings.vocabulary, digits=True)
     streams = (torch.tensor(token_stream(tokenizer, part)) for part in (text.training, text.held_out))

@@ -41,7 +41,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class PretrainingJob:
     """What is to be trained: a model of `rlpath.trunk.gpt`, by `batch` sequences of `context` tokens a step."""
 
     vocabulary: int
@@ -69,7 +69,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredSpeed:
     """What this machine did: operations a second in training and in one matrix product; bytes autograd kept."""
 
     training: float
@@ -78,7 +78,7 @@ class Measured:
     kept_outside: float
 
 
-def job_of(parameters: float, vocabulary: int, context: int, batch: int) -> Job:
+def job_of(parameters: float, vocabulary: int, context: int, batch: int) -> PretrainingJob:
     """The model nearest to a number of parameters, a head of 64 for each layer. Raises `InputError` for too few."""
     made = [_job(layers, vocabulary, context, batch) for layers in range(1, 129)]
     nearest = min(made, key=lambda job: abs(job.parameters - parameters))
@@ -87,12 +87,12 @@ def job_of(parameters: float, vocabulary: int, context: int, batch: int) -> Job:
     return nearest
 
 
-def _job(layers: int, vocabulary: int, context: int, batch: int) -> Job:
+def _job(layers: int, vocabulary: int, context: int, batch: int) -> PretrainingJob:
     width = 64 * layers
-    return Job(vocabulary, width, layers, layers, -(-8 * width // 3 // 32) * 32, context, batch)
+    return PretrainingJob(vocabulary, width, layers, layers, -(-8 * width // 3 // 32) * 32, context, batch)
 
 
-def measure(job: Job, clock: Callable[[], float] = time.perf_counter) -> Measured:
+def measure(job: PretrainingJob, clock: Callable[[], float] = time.perf_counter) -> MeasuredSpeed:
     """Train the model, or a shallow one of its width, for a few steps after one that is not counted."""
     import torch
 
@@ -105,7 +105,7 @@ def measure(job: Job, clock: Callable[[], float] = time.perf_counter) -> Measure
     seconds = min(_timed(step, clock) for _ in range(MEASURED_STEPS))
     square = torch.randn(PEAK_SIZE, PEAK_SIZE)
     product = min(_timed(lambda: square @ square, clock) for _ in range(8))
-    return Measured(small.operations * small.step_tokens / seconds, 2 * PEAK_SIZE**3 / product, layer, outside)
+    return MeasuredSpeed(small.operations * small.step_tokens / seconds, 2 * PEAK_SIZE**3 / product, layer, outside)
 
 
 def _timed(work: Callable[[], Any], clock: Callable[[], float]) -> float:
@@ -114,7 +114,7 @@ def _timed(work: Callable[[], Any], clock: Callable[[], float]) -> float:
     return clock() - started
 
 
-def _stepper(job: Job) -> tuple[Callable[[], None], float]:
+def _stepper(job: PretrainingJob) -> tuple[Callable[[], None], float]:
     """A training step of a new model, and the bytes that its forward keeps for the backward."""
     import torch
     from torch.nn import functional as F
@@ -149,7 +149,7 @@ def _stepper(job: Job) -> tuple[Callable[[], None], float]:
     return step, float(sum(kept.values()))
 
 
-def memory(job: Job, found: Measured) -> float:
+def memory(job: PretrainingJob, found: MeasuredSpeed) -> float:
     """Bytes at the peak of one step: weights with their optimizer's state, and what autograd keeps."""
     return STATE * job.parameters + job.layers * found.kept_a_layer + found.kept_outside
 
@@ -197,7 +197,7 @@ class Estimate:
         return 0
 
 
-def lines(job: Job, tokens: float, found: Measured, threads: int) -> list[str]:
+def lines(job: PretrainingJob, tokens: float, found: MeasuredSpeed, threads: int) -> list[str]:
     """What is said of a job."""
     operations = job.operations * tokens
     shape = f"{job.layers} layers of width {job.width}, vocabulary {job.vocabulary:,}"

@@ -85,9 +85,8 @@ def pipeline(root: Path) -> Path:
 
 
 def first_agent(root: Path) -> Path:
-    return final(
-        run_folder(root, "first_agent", {"env_id": "CartPole-v1", "total_timesteps": 10}), [90.0, 110.0], untrained=20.0
-    )
+    run = run_folder(root, "first_agent", {"env_id": "CartPole-v1", "total_timesteps": 10})
+    return final(run, [99.0, 100.0, 101.0], untrained=20.0)
 
 
 def tabular(root: Path, q: Callable[[Any], Any] = lambda best: best) -> Path:

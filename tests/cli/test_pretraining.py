@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from rlpath.cli.pretraining import GPUS, Job, Measured, count, duration, job_of, lines, measure, memory
+from rlpath.cli.pretraining import GPUS, MeasuredSpeed, PretrainingJob, count, duration, job_of, lines, measure, memory
 from rlpath.core.errors import InputError
 
 torch = pytest.importorskip("torch")
-SMALL = Job(vocabulary=256, width=64, layers=2, heads=2, hidden=160, context=64, batch=8)
+SMALL = PretrainingJob(vocabulary=256, width=64, layers=2, heads=2, hidden=160, context=64, batch=8)
 
 
 def test_parameters_and_operations_are_those_counted_by_hand() -> None:
@@ -61,11 +61,11 @@ def test_memory_grows_with_depth_as_autograd_keeps_it() -> None:
 
 def test_what_is_said_follows_from_the_rates() -> None:
     """Time is operations over rate; a GPU that is too small is told; Chinchilla's tokens stand beside."""
-    said = "\n".join(lines(SMALL, 1e6, Measured(1e9, 4e9, 1e3, 1e3), threads=1))
+    said = "\n".join(lines(SMALL, 1e6, MeasuredSpeed(1e9, 4e9, 1e3, 1e3), threads=1))
     assert duration(SMALL.operations * 1e6 / 1e9) in said and "25 %" in said
     assert f"{20 * SMALL.parameters:,} tokens" in said
     assert all(name in said for name in GPUS) and said.count("yes") == len(GPUS)
-    assert "no" in "\n".join(lines(SMALL, 1e6, Measured(1e9, 4e9, 1e12, 0.0), threads=1)).split()
+    assert "no" in "\n".join(lines(SMALL, 1e6, MeasuredSpeed(1e9, 4e9, 1e12, 0.0), threads=1)).split()
 
 
 def test_numbers_with_units_are_read_and_others_refused() -> None:

@@ -17,7 +17,7 @@ from rich.text import Text
 from rlpath.cli.path.milestones import PARTS
 from rlpath.cli.path.page import write_page
 from rlpath.cli.path.sound import RunsAtHand, collect
-from rlpath.cli.path.steps import Step, about, next_step, walk
+from rlpath.cli.path.steps import MilestoneState, about, next_step, walk
 from rlpath.core.errors import InputError
 
 DEFAULT = (Path("runs"),)
@@ -54,7 +54,7 @@ class PathCommand:
         return 0
 
 
-def as_json(steps: Sequence[Step], runs: RunsAtHand) -> dict[str, Any]:
+def as_json(steps: Sequence[MilestoneState], runs: RunsAtHand) -> dict[str, Any]:
     """The path for programs."""
     following = next_step(steps)
     return {
@@ -69,7 +69,7 @@ def as_json(steps: Sequence[Step], runs: RunsAtHand) -> dict[str, Any]:
     }
 
 
-def show(steps: Sequence[Step], runs: RunsAtHand, console: Console) -> None:
+def show(steps: Sequence[MilestoneState], runs: RunsAtHand, console: Console) -> None:
     """One table a part, the runs that do not count, and the next step."""
     for part in PARTS:
         table = Table("", "milestone", "shown by", title=part, title_justify="left", expand=True)

@@ -44,21 +44,21 @@ _ENTRY = re.compile(r"^## (\d{4}-\d\d-\d\d) .*?seed (\d+) \((\w+)\)\s*$(.*?)(?=^
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ShownBy:
     """The runs that show a milestone, and what they show in a sentence."""
 
     runs: str
     sentence: str
 
 
-Finder = Callable[[RunsAtHand], Evidence | None]
+Finder = Callable[[RunsAtHand], ShownBy | None]
 MALFORMED = (InputError, OSError, KeyError, IndexError, TypeError, ValueError, AttributeError)
 """What reading files of another shape raises: such a run shows nothing, and the next is looked at."""
 
 Candidate = TypeVar("Candidate")
 
 
-def _first(candidates: Iterable[Candidate], judge: Callable[[Candidate], Evidence | None]) -> Evidence | None:
+def _first(candidates: Iterable[Candidate], judge: Callable[[Candidate], ShownBy | None]) -> ShownBy | None:
     """The evidence of the first candidate that shows something."""
     for candidate in candidates:
         try:
@@ -73,25 +73,25 @@ def _first(candidates: Iterable[Candidate], judge: Callable[[Candidate], Evidenc
 # The trunk
 
 
-def loss_curve(runs: RunsAtHand) -> Evidence | None:
+def loss_curve(runs: RunsAtHand) -> ShownBy | None:
     """A language model pretrained to its last step, better on held-out text at the end than at the first look."""
 
-    def judge(record: RunRecord) -> Evidence | None:
+    def judge(record: RunRecord) -> ShownBy | None:
         bits = [row["bits_a_byte"] for row in record.metrics if row.get("bits_a_byte") is not None]
         if not (record.path / "model" / "model.safetensors").is_file() or bits[-1] >= bits[0]:
             return None
-        return Evidence(names([record]), f"{bits[0]:.2f} → {bits[-1]:.2f} bits a byte on held-out text")
+        return ShownBy(names([record]), f"{bits[0]:.2f} → {bits[-1]:.2f} bits a byte on held-out text")
 
     return _first(runs.of("pretrain_tiny"), judge)
 
 
-def pipeline(runs: RunsAtHand) -> Evidence | None:
+def pipeline(runs: RunsAtHand) -> ShownBy | None:
     """Pretraining, SFT and GRPO, each from the weights that the stage before saved."""
 
-    def judge(stages: tuple[RunRecord, ...]) -> Evidence | None:
+    def judge(stages: tuple[RunRecord, ...]) -> ShownBy | None:
         if not all(_starts_from(later, earlier) for earlier, later in pairwise(stages)):
             return None
-        return Evidence(names(stages), "each stage began with the weights of the one before")
+        return ShownBy(names(stages), "each stage began with the weights of the one before")
 
     return _first(product(runs.of("pretrain_tiny"), runs.of("sft"), runs.of("grpo")), judge)
 
@@ -106,22 +106,22 @@ def _starts_from(later: RunRecord, earlier: RunRecord) -> bool:
 # Reinforcement learning on environments
 
 
-def first_agent(runs: RunsAtHand) -> Evidence | None:
+def first_agent(runs: RunsAtHand) -> ShownBy | None:
     """An agent whose episodes after training earn more than it did before, by more than chance."""
 
-    def judge(record: RunRecord) -> Evidence | None:
+    def judge(record: RunRecord) -> ShownBy | None:
         final = record.evaluations["final"]
         before, after = final["untrained"], t_interval(final["returns"])
         said = f"{record.config['env_id']}: return {before:.1f} → {after.estimate:.1f}"
-        return Evidence(names([record]), said) if after.low > before else None
+        return ShownBy(names([record]), said) if after.low > before else None
 
     return _first(runs.of("first_agent"), judge)
 
 
-def q_learning(runs: RunsAtHand) -> Evidence | None:
+def q_learning(runs: RunsAtHand) -> ShownBy | None:
     """Q-tables whose greedy policies, evaluated exactly here, are at the optimum of exact dynamic programming."""
 
-    def judge(records: Sequence[RunRecord]) -> Evidence | None:
+    def judge(records: Sequence[RunRecord]) -> ShownBy | None:
         config = records[0].config
         if config["algorithm"] != "q_learning" or config["map"] is not None:
             return None
@@ -134,15 +134,15 @@ def q_learning(runs: RunsAtHand) -> Evidence | None:
             return None
         said = f"{config['env_id']}, {len(records)} seed{'s'[: len(records) > 1]}: {found:.4f}"
         exact = f"exact optimum {best:.4f}, or {optimum(model):.4f} for a policy that watches the clock"
-        return Evidence(names(records), f"{said}; {exact}")
+        return ShownBy(names(records), f"{said}; {exact}")
 
     return _first(runs.seed_sets("tabular", least=1), judge)
 
 
-def ppo_over_seeds(runs: RunsAtHand) -> Evidence | None:
+def ppo_over_seeds(runs: RunsAtHand) -> ShownBy | None:
     """PPO on three seeds at least, whose mean return is what the environment calls solved."""
 
-    def judge(records: Sequence[RunRecord]) -> Evidence | None:
+    def judge(records: Sequence[RunRecord]) -> ShownBy | None:
         env_id = records[0].config["env_id"]
         solved = gymnasium.spec(env_id).reward_threshold
         returns = [fmean(record.evaluations["final"]["returns"]) for record in records]
@@ -150,15 +150,15 @@ def ppo_over_seeds(runs: RunsAtHand) -> Evidence | None:
             return None
         limits = t_interval(returns)
         said = f"{limits.estimate:.1f} [{limits.low:.1f}, {limits.high:.1f}]"
-        return Evidence(names(records), f"{env_id}, {len(returns)} seeds: {said}; solved at {solved:g}")
+        return ShownBy(names(records), f"{env_id}, {len(returns)} seeds: {said}; solved at {solved:g}")
 
     return _first(runs.seed_sets("ppo", least=SEEDS), judge)
 
 
-def ablation(runs: RunsAtHand) -> Evidence | None:
+def ablation(runs: RunsAtHand) -> ShownBy | None:
     """Two configurations of one algorithm that differ in one detail, on the same three seeds at least."""
 
-    def judge(pair: tuple[Sequence[RunRecord], ...]) -> Evidence | None:
+    def judge(pair: tuple[Sequence[RunRecord], ...]) -> ShownBy | None:
         one, other = pair
         (changed,) = differing_fields(one[0].config, other[0].config)
         shared = {record.config["seed"] for record in one} & {record.config["seed"] for record in other}
@@ -166,7 +166,7 @@ def ablation(runs: RunsAtHand) -> Evidence | None:
             return None
         values = [str(records[0].config.get(changed, "absent")) for records in pair]
         said = f"{changed} {' against '.join(values)} on {len(shared)} shared seeds"
-        return Evidence(names([*one, *other]), said)
+        return ShownBy(names([*one, *other]), said)
 
     sets = runs.seed_sets("ppo", "dqn", "a2c", "sac", "td3", "ddpg", "reinforce", least=SEEDS)
     return _first(combinations(sets, 2), judge)
@@ -175,22 +175,22 @@ def ablation(runs: RunsAtHand) -> Evidence | None:
 # Post-training
 
 
-def sft(runs: RunsAtHand) -> Evidence | None:
+def sft(runs: RunsAtHand) -> ShownBy | None:
     """Supervised fine-tuning, measured before and after."""
     return _first(runs.of("sft"), _before_and_after)
 
 
-def dpo(runs: RunsAtHand) -> Evidence | None:
+def dpo(runs: RunsAtHand) -> ShownBy | None:
     """Direct preference optimization, measured before and after."""
     return _first(runs.of("dpo"), _before_and_after)
 
 
-def grpo(runs: RunsAtHand) -> Evidence | None:
+def grpo(runs: RunsAtHand) -> ShownBy | None:
     """GRPO with a verifiable reward, measured before and after."""
     return _first(runs.of("grpo"), _before_and_after)
 
 
-def _before_and_after(record: RunRecord) -> Evidence | None:
+def _before_and_after(record: RunRecord) -> ShownBy | None:
     """The verdict on a run's problems, where it follows from the answers; without problems, its held-out loss."""
     folder, seed = record.path / "evaluations", record.config["seed"]
     if (folder / "verdict.json").exists():
@@ -198,64 +198,64 @@ def _before_and_after(record: RunRecord) -> Evidence | None:
         again = compare(first, last, seed)
         told = read_comparison(folder / "verdict.json")
         same = again.verdict is told.verdict and again.outcomes == told.outcomes
-        return Evidence(names([record]), again.sentence) if same else None
+        return ShownBy(names([record]), again.sentence) if same else None
     before, after = (read_likelihoods(folder / f"held_out_{side}.jsonl") for side in SIDES)
     if not before or [row.id for row in before] != [row.id for row in after]:
         return None
-    return Evidence(names([record]), loss_finding(before, after, seed).sentence)
+    return ShownBy(names([record]), loss_finding(before, after, seed).sentence)
 
 
 # Evaluation and method
 
 
-def lies(runs: RunsAtHand) -> Evidence | None:
+def lies(runs: RunsAtHand) -> ShownBy | None:
     """`rlpath eval --show-lies`: three ways at least in which a flattering figure was larger than the honest one."""
 
-    def judge(path: Path) -> Evidence | None:
+    def judge(path: Path) -> ShownBy | None:
         rows = json.loads(path.read_text(encoding="utf-8"))
         shown = {row["name"] for row in rows if row["flattering"]["value"] > row["honest"]["value"] and row["why"]}
         said = f"{len(shown)} ways shown, such as: {', '.join(sorted(shown)[:LIES])}"
-        return Evidence(str(path), said) if len(shown) >= LIES else None
+        return ShownBy(str(path), said) if len(shown) >= LIES else None
 
     return _first(runs.files("lies.json"), judge)
 
 
-def evaluation(runs: RunsAtHand) -> Evidence | None:
+def evaluation(runs: RunsAtHand) -> ShownBy | None:
     """`rlpath eval` of three training seeds at least against a baseline of the same size, with all its answers."""
 
-    def judge(path: Path) -> Evidence | None:
+    def judge(path: Path) -> ShownBy | None:
         result = read_result(path.parent)
         answers = [read_evaluation(path.parent / file) for file in result.answers.values()]
         of_seeds = [c for c in result.contrasts if c.same_size and len(result.entrant(c.model).seeds) >= SEEDS]
         if not answers or not all(answer.complete for answer in answers) or not of_seeds:
             return None
-        return Evidence(str(path.parent), of_seeds[0].claim)
+        return ShownBy(str(path.parent), of_seeds[0].claim)
 
     return _first(runs.files(FILE), judge)
 
 
-def preregistered(runs: RunsAtHand) -> Evidence | None:
+def preregistered(runs: RunsAtHand) -> ShownBy | None:
     """A run whose manifest holds a whole plan, for its recipe and seed, that it read before its first step."""
 
-    def judge(record: RunRecord) -> Evidence | None:
+    def judge(record: RunRecord) -> ShownBy | None:
         plan = record.manifest["prereg"]
         declared = parse_prereg(plan["text"], plan["path"])
         meant = recipe_of(record) in declared.models and record.config["seed"] in declared.seeds
         said = f"plan read on {plan['time'][:10]}: {declared.hypothesis}"
-        return Evidence(names([record]), said) if meant and declared.sha256 == plan["sha256"] else None
+        return ShownBy(names([record]), said) if meant and declared.sha256 == plan["sha256"] else None
 
     return _first(runs.sound, judge)
 
 
-def log_entry(runs: RunsAtHand) -> Evidence | None:
+def log_entry(runs: RunsAtHand) -> ShownBy | None:
     """A dated entry of `rlpath log` about a run at hand, with what was learned and what is next filled in."""
 
-    def judge(entry: tuple[str, ...]) -> Evidence | None:
+    def judge(entry: tuple[str, ...]) -> ShownBy | None:
         date, seed, config, body = entry
         parts = dict(re.findall(r"\*\*(\w+)\.\*\* *(.*)", body))
         written = all(parts[name].strip(f" {BLANK}") for name in ("Happened", "Learned", "Next"))
         about = [r for r in runs.sound if r.path.parent.name == config and r.config["seed"] == int(seed)]
-        return Evidence(names(about[:1]), f"{runs.log}, entry of {date}") if written and about else None
+        return ShownBy(names(about[:1]), f"{runs.log}, entry of {date}") if written and about else None
 
     text = runs.log.read_text(encoding="utf-8") if runs.log.is_file() else ""
     return _first(_ENTRY.findall(text), judge)

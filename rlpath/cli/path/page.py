@@ -7,21 +7,21 @@ from pathlib import Path
 
 from rlpath.cli.path.milestones import PARTS
 from rlpath.cli.path.sound import RunsAtHand
-from rlpath.cli.path.steps import Step, about
+from rlpath.cli.path.steps import MilestoneState, about
 from rlpath.core.files import disk_errors, write_atomic
 from rlpath.report import page, plots
 
 WORDS = {"done": "shown by a run", "open": "open", "page": "read and write again"}
 
 
-def write_page(path: Path, steps: Sequence[Step], following: Step | None, runs: RunsAtHand) -> None:
+def write_page(path: Path, steps: Sequence[MilestoneState], following: MilestoneState | None, runs: RunsAtHand) -> None:
     """Write the page, atomically."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, page.page("The path", _body(steps, following, runs)))
 
 
-def _body(steps: Sequence[Step], following: Step | None, runs: RunsAtHand) -> Iterable[str]:
+def _body(steps: Sequence[MilestoneState], following: MilestoneState | None, runs: RunsAtHand) -> Iterable[str]:
     yield page.heading("The path")
     shown, can = (sum(step.mark in marks for step in steps) for marks in (("done",), ("done", "open")))
     yield page.paragraph(f"{shown} of the {can} milestones that a run can show are shown by the runs at hand.")
@@ -37,11 +37,11 @@ def _body(steps: Sequence[Step], following: Step | None, runs: RunsAtHand) -> It
         yield page.folded(f"{len(rows)} runs that do not count", page.table(("run", "why"), rows))
 
 
-def _marks(steps: Sequence[Step], part: str) -> list[tuple[str, str]]:
+def _marks(steps: Sequence[MilestoneState], part: str) -> list[tuple[str, str]]:
     return [(step.milestone.key, step.mark) for step in steps if step.milestone.part == part]
 
 
-def _milestone(step: Step) -> str:
+def _milestone(step: MilestoneState) -> str:
     milestone = step.milestone
     parts = [page.subheading(f"{'✓ ' if step.evidence else ''}{milestone.title}")]
     if step.evidence:
