@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rlpath.cli.main import run as run_rlpath
 from rlpath.core.files import read_json
+from rlpath.models.chat import encode_chat
 from rlpath.runs.run_folder import RunFolder, read_run
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -80,6 +83,17 @@ def test_each_stage_starts_from_the_weights_of_the_one_before(whole: dict[str, P
         assert "worked-sums:add-1x2 (validation)" in record.manifest["contamination"]["checked"]
         assert record.manifest["contamination"]["copied"] == 0
     assert first.manifest["contamination"]["documents_with_held_out_sums"] == 0
+
+
+def test_the_pretrained_model_is_one_that_transformers_loads(whole: dict[str, Path]) -> None:
+    """Its template asks for an answer, digits are tokens of their own, and its end token ends an answer."""
+    folder = whole["pretrain_tiny"] / "model"
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    ids = encode_chat(tokenizer, "What is 12 + 7?")
+    assert tokenizer.decode(ids) == "User: What is 12 + 7?\nAssistant: "
+    assert [token for token in tokenizer.tokenize("127") if token.strip("Ġ")] == ["1", "2", "7"]
+    assert model(torch.tensor([ids])).logits.shape == (1, len(ids), 320)
+    assert model.generation_config.eos_token_id == tokenizer.eos_token_id
 
 
 def test_the_table_and_the_last_evaluation_hold_every_stage(whole: dict[str, Path]) -> None:
