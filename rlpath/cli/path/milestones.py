@@ -155,8 +155,9 @@ MILESTONES = (
     ),
     Milestone(
         "prereg", METHOD, "A plan written down before the run",
-        "rlpath prereg new --hypothesis 'PPO solves CartPole.' --models ppo --baseline random --tasks CartPole-v1 "
-        "--n 100 --metric final --out recipes/ppo.prereg.toml && python recipes/ppo.py --seeds 3", 3,
+        "rlpath prereg new --hypothesis 'GRPO raises accuracy on held-out sums.' --models grpo_arithmetic --baseline "
+        "smollm2-135m-instruct --tasks arithmetic:add-1x2 --n 150 --out recipes/grpo_arithmetic.prereg.toml && "
+        "python recipes/grpo_arithmetic.py", 60,
         "What may still be reported that was not planned?",
         "Anything, named as found afterwards. It suggests the next plan; it does not confirm this one.",
         evidence.preregistered,
