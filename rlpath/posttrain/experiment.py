@@ -39,7 +39,7 @@ from rlpath.runs.run_folder import RunFolder
 
 LONGEST_PROMPT = 1024
 SEED = "{seed}"
-"""In `--model` it stands for the seed: each seed starts from the same seed of an earlier stage, in one configuration."""
+"""In `--model` it stands for the seed: each seed starts from the same seed of an earlier stage."""
 TIMEOUT = timedelta(hours=6)
 """How long processes wait for one another."""
 
