@@ -36,6 +36,8 @@ class Command:
 
 COMMANDS = {
     "doctor": Command("rlpath.cli.doctor:Doctor", "what this machine can run, and with which command"),
+    "estimate": Command("rlpath.cli.pretraining:Estimate", "time, memory and MFU of pretraining, before it is begun"),
+    "path": Command("rlpath.cli.path.command:PathCommand", "the milestones that your runs show, and the next one"),
     "verify": Command("rlpath.rewards.audit.commands:Verify", "verify one completion against a gold answer"),
     "audit": Command("rlpath.rewards.audit.commands:Audit", "measure a verifier on labeled cases"),
     "sweep": Command("rlpath.cli.sweep.command:Sweep", "run a recipe over seeds and a grid, here or on Ray"),

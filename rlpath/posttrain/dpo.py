@@ -148,7 +148,7 @@ def _train(
     train_to_the_end(trainer, context.run, checkpoint)
     after = measured(context, "pairs_after", lambda: _likelihoods(trainer, kept_out))
     finding = preference_finding(_paired(before), _paired(after), f"pairs of {held_out.name}", settings.seed)
-    conclude(context, examination, [finding], save_model(context.run, trainer, settings.model))
+    conclude(context, examination, [finding], save_model(context.run, trainer))
 
 
 def _likelihoods(trainer: DPOTrainer, pairs: Sequence[TokenPair]) -> list[Likelihood]:

@@ -38,6 +38,8 @@ from rlpath.runs.provenance import manifest
 from rlpath.runs.run_folder import RunFolder
 
 LONGEST_PROMPT = 1024
+SEED = "{seed}"
+"""In `--model` it stands for the seed: each seed starts from the same seed of an earlier stage."""
 TIMEOUT = timedelta(hours=6)
 """How long processes wait for one another."""
 
@@ -127,10 +129,11 @@ def start_run(
         print(f"this run is finished: {run.path / 'report.html'}")
     if _agree(run is not None and run.finished, state):
         return None
+    start = settings.model.replace(SEED, str(settings.seed))
     with state.main_process_first():
-        path = resolve_model(settings.model)
+        path = resolve_model(start)
     if run is not None:
-        known = manifest(sys.argv, config, data, settings.model, path)
+        known = manifest(sys.argv, config, data, start, path)
         run.labels["data"] = data[0].name
         facts = facts or {}
         run.write_manifest(known | {"cpu": machine, "processes": state.num_processes} | dict(facts))
@@ -175,7 +178,7 @@ def not_packed_note(trainer: Any) -> list[str]:
     return [f"the plain forward is used: the packed one differs by {trainer.packing_gap:.2f} on this model"]
 
 
-def save_model(run: RunFolder | None, trainer: Any, asked: str, name: str = "model") -> Path | None:
+def save_model(run: RunFolder | None, trainer: Any, name: str = "model") -> Path | None:
     """Save model or adapter in the run's folder `name`, in the hub's format, the base named as it was asked for.
 
     An adapter gets the hashes of the weights it was trained on, so that no other model is taken for its base.
@@ -184,9 +187,10 @@ def save_model(run: RunFolder | None, trainer: Any, asked: str, name: str = "mod
         return None
     folder = run.path / name
     trainer.save_model(str(folder))
-    record_base_name(folder, asked)
     trained_on = read_json(run.path / "manifest.json")["model"]
-    write_atomic(folder / BASE, json.dumps({"name": asked, "sha256": trained_on["sha256"]}, indent=2) + "\n")
+    record_base_name(folder, trained_on["name"])
+    base = {name: trained_on[name] for name in ("name", "sha256")}
+    write_atomic(folder / BASE, json.dumps(base, indent=2) + "\n")
     return folder
 
 

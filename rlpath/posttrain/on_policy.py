@@ -135,7 +135,7 @@ class Experiment:
             return
         run = self.context.run
         if run is not None and before is not None and after is not None and self.trainer is not None:
-            save_model(self.context.run, self.trainer, self.settings.model)
+            save_model(self.context.run, self.trainer)
             comparison = compare(before, after, self.settings.seed)
             comparison.save(run.path / "evaluations" / "verdict.json")
             findings = findings_of(run, before, after)
@@ -328,7 +328,7 @@ def evaluate_during(training: TrainingInputs, settings: PolicySettings, trainer:
         metrics["eval/greedy"] = summary.greedy.estimate
         earlier = [row["eval/pass@1"] for row in run.metrics() if row.get("eval/pass@1") is not None]
         if not earlier or metrics["eval/pass@1"] > max(earlier):
-            save_model(run, trainer, settings.model, "best")
+            save_model(run, trainer, "best")
             chosen = {"step": step, "pass@1": metrics["eval/pass@1"], "problems": training.held_out.name}
             run.write_json("best/selection.json", chosen)
     training.state.wait_for_everyone()

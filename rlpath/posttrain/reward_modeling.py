@@ -89,7 +89,7 @@ def run_reward_model(
     if tricky:
         parts = {part: scored(trainer, pairs) for part, pairs in tricky.items()}
         findings.append(adversarial_finding(parts, direction, settings.seed))
-    model = save_model(context.run, trainer, settings.model)
+    model = save_model(context.run, trainer)
     if context.run is not None:
         save_merged(trainer, tokenizer, context.run.path / MERGED)
     conclude(context, None, findings, model)

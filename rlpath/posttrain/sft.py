@@ -86,7 +86,7 @@ def fit(
     train_to_the_end(trainer, context.run, checkpoint)
     after = measured(context, "held_out_after", lambda: _likelihoods(trainer, kept_out)) if kept_out else []
     findings = [loss_finding(before, after, settings.seed)] if kept_out else []
-    conclude(context, examination, findings, save_model(context.run, trainer, settings.model))
+    conclude(context, examination, findings, save_model(context.run, trainer))
 
 
 def _likelihoods(trainer: SFTTrainer, rows: list[TokenRow]) -> list[Likelihood]:

@@ -25,7 +25,8 @@ class TrainingSettings:
     preset: str = "cpu"
     """the set of defaults these settings started from"""
     model: str = "smollm2-135m-instruct"
-    """a local folder, a hub id, the packaged smollm2-135m-instruct, or the folder of a trained adapter"""
+    """a local folder, a hub id, the packaged smollm2-135m-instruct, or the folder of a trained adapter; {seed} in it
+    stands for the seed"""
     steps: int = 40
     """optimizer steps; where a policy samples, rollouts, each followed by its update"""
     learning_rate: float = 3e-4

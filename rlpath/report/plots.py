@@ -271,6 +271,29 @@ def _draw_row(axes: Axes, y: int, row: Row, named: set[str]) -> None:
         axes.plot([mark.value], [y], "o", color=mark.color, markersize=5.5, label=label or None)
 
 
+def chains_plot(name: str, title: str, chains: Mapping[str, Sequence[tuple[str, str]]]) -> str:
+    """Rows of stations, each (label, state) under its row's name: `done` is filled, `open` a ring, all else a dot."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _begin(title, "", percent=False)
+        height = 0.6 + 0.75 * len(chains)
+        figure.set_size_inches(7.4, height)
+        figure.subplots_adjust(left=0.03, right=0.97, top=1 - 0.4 / height, bottom=0.02)
+        for y, (row, stations) in enumerate(chains.items()):
+            axes.annotate(row, (-0.4, y - 0.42), size=8.5, weight="bold")
+            axes.plot(range(len(stations)), [y] * len(stations), color=_LINE, zorder=1)
+            for x, (label, state) in enumerate(stations):
+                style: dict[str, Any] = {"color": GREEN, "markersize": 9}
+                if state != "done":
+                    style = {"color": GRAY, "markersize": 8 if state == "open" else 4}
+                    style |= {"markerfacecolor": "none", "markeredgewidth": 1.6} if state == "open" else {}
+                axes.plot([x], [y], "o", zorder=2, clip_on=False, **style)
+                axes.annotate(label, (x, y), (0, -15), textcoords="offset points", ha="center", size=8)
+        axes.set_ylim(len(chains) - 0.3, -0.75)
+        axes.set_xlim(-0.5, max(map(len, chains.values())) - 0.5)
+        axes.set_axis_off()
+        return _svg(figure, name, title)
+
+
 def standalone(svg: str) -> str:
     """A figure as a file of its own, with the ink, the lines and the paper that a page would give it."""
     style = "<style>svg { color: #1d2126; --line: #dcdfe4; background: #fff; font-family: sans-serif }</style>"
