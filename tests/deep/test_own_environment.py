@@ -94,7 +94,7 @@ def test_actions_that_start_at_one_are_played_as_they_are() -> None:
 
 
 def test_images_go_through_a_network_of_ones_own() -> None:
-    """A small CNN is trained on an image; without one the message says how."""
+    """A small CNN is trained on an image; what is neither image nor vector needs one, and the message says how."""
     make = lambda: Guess(spaces.Discrete(2), spaces.Box(0, 255, (1, 4, 4), np.uint8), 1)  # noqa: E731
     cnn = lambda space, outputs: nn.Sequential(  # noqa: E731
         nn.Conv2d(space.shape[0], 2, 3), nn.SiLU(), nn.Flatten(), nn.Linear(8, outputs)
@@ -104,8 +104,9 @@ def test_images_go_through_a_network_of_ones_own() -> None:
     one, same = (ppo.train(args, make_env=make, make_network=cnn) for _ in range(2))
 
     assert one.digest == same.digest and one.act(np.zeros((1, 1, 4, 4), np.uint8), True).tolist() == [1]
+    matrix = lambda: Guess(spaces.Discrete(2), spaces.Box(0, 1, (4, 4), np.float32), 1)  # noqa: E731
     with pytest.raises(InputError, match=r"make_network.*a network for it"):
-        ppo.train(args, make_env=make)
+        ppo.train(args, make_env=matrix)
     with pytest.raises(InputError, match=r"make_network gave a network .* to \(3,\), and \(1,\) is needed"):
         ppo.train(args, make_env=make, make_network=lambda space, _: nn.Sequential(nn.Flatten(), nn.Linear(16, 3)))
 
