@@ -14,7 +14,7 @@ from rlpath.core.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 RECIPES = {
-    "bandits": 8,
+    "bandits": 9,
     "prediction": 5,
     "maximization_bias": 1,
     "dyna": 3,
@@ -24,7 +24,7 @@ RECIPES = {
 }
 """Recipes, and the figures that each draws."""
 SMALLER = {
-    "bandits": ["--runs", "4", "--steps", "20"],
+    "bandits": ["--runs", "4", "--steps", "20", "--walk-steps", "20"],
     "prediction": ["--runs", "2", "--episodes", "4", "--large-episodes", "20"],
     "dyna": ["--episodes", "1"],
     "deep_sea": ["--most", "4"],
