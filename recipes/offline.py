@@ -47,7 +47,7 @@ class Settings:
     """training seeds of every method"""
     steps: int = 10_000
     """environment steps in a data set, at least"""
-    updates: int = 3000
+    updates: int = 2000
     """gradient steps of every method"""
     expert_steps: int = 100_000
     """environment steps that the recording agent is trained for"""
