@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -109,7 +110,7 @@ def record_all(settings: Settings, folder: Path) -> Mapping[str, Path]:
 
 def methods(settings: Settings, seed: int) -> Mapping[str, Callable[[Transitions], Learned]]:
     """The methods, by name, for one seed."""
-    common = {"seed": seed, "updates": settings.updates}
+    common: dict[str, Any] = {"seed": seed, "updates": settings.updates}
     return {
         "behavior cloning": lambda data: cloning.train(data, ACTIONS, OfflineArgs(**common)),
         "DQN (CQL, α = 0)": lambda data: cql.train(data, ACTIONS, cql.CQLArgs(**common, alpha=0.0)),

@@ -223,6 +223,7 @@ def test_a_dueling_network_is_value_plus_centered_advantage() -> None:
     """Its mean over actions is V, and its best action that of the advantages alone, which is what acts."""
     network = dqn.QNetwork(vectors(4), 3, dqn.Args(dueling=True, hidden=(8, 6)), torch.Generator().manual_seed(0))
     obs = torch.randn(5, 4, generator=torch.Generator().manual_seed(1))
+    assert isinstance(network.net, torch.nn.Sequential)
     features = network.net[:-1](obs)
 
     assert network.value is not None

@@ -27,9 +27,10 @@ import torch
 from torch import Tensor, nn
 
 from rlpath.core.seeding import derive
-from rlpath.deep.parts.networks import initialize
+from rlpath.deep.parts.networks import mlp
 from rlpath.deep.parts.off_policy import adam, descend
 from rlpath.deep.parts.replay import ReplayBuffer, Transitions
+from rlpath.deep.parts.training import box_size, require_space
 from rlpath.deep.parts.vec import VectorEnv
 
 Array = np.ndarray[Any, Any]
@@ -72,11 +73,9 @@ class Heads(nn.Module):
         super().__init__()
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for inputs, outputs in pairwise(sizes):
-            layers = [nn.utils.skip_init(nn.Linear, inputs, outputs) for _ in range(heads)]
-            for layer in layers:
-                initialize(layer, generator, None)
-            self.weights.append(torch.stack([layer.weight.detach().T for layer in layers]))
-            self.biases.append(torch.stack([layer.bias.detach()[None] for layer in layers]))
+            layers = [mlp((inputs, outputs), nn.ReLU, generator)[0] for _ in range(heads)]
+            self.weights.append(torch.stack([layer.get_parameter("weight").detach().T for layer in layers]))
+            self.biases.append(torch.stack([layer.get_parameter("bias").detach()[None] for layer in layers]))
 
     def forward(self, obs: Tensor) -> Tensor:
         """Every head's outputs."""
@@ -130,7 +129,9 @@ def loss(online: Ensemble, target: Ensemble, batch: Transitions, mask: Tensor, g
 def train(args: BootstrappedArgs, make_env: Callable[[], gymnasium.Env[Any, Any]]) -> tuple[Ensemble, list[float]]:
     """The trained heads, and the return of every episode. `make_env` makes an environment of Discrete actions."""
     envs = VectorEnv(make_env, 1, args.seed)
-    inputs, actions = envs.obs.shape[1], int(envs.single_action_space.n)
+    remedy = "bootstrapped DQN takes the best of finitely many"
+    choices = require_space(envs.single_action_space, gymnasium.spaces.Discrete, "the action space", remedy)
+    inputs, actions = box_size(envs.single_observation_space, "the observation space"), int(choices.n)
     online = Ensemble(inputs, actions, args)
     target = copy.deepcopy(online)
     optimizer = adam(online.learned.parameters(), args.learning_rate)

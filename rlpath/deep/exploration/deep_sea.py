@@ -15,7 +15,7 @@ Array = np.ndarray[Any, Any]
 COST, TREASURE = 0.01, 1.0
 
 
-class DeepSea(gymnasium.Env[Array, int]):
+class DeepSea(gymnasium.Env[Array, Any]):
     """One grid of `size` × `size`."""
 
     def __init__(self, size: int) -> None:
@@ -30,7 +30,7 @@ class DeepSea(gymnasium.Env[Array, int]):
         self._row = self._column = 0
         return self._observe(), {}
 
-    def step(self, action: int) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """Sink one row; the observation of the end is that of the last row."""
         right = int(action) == 1
         reward = -COST / self.size if right else 0.0

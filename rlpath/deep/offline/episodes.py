@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -83,10 +84,9 @@ def write_minari(folder: Path, name: str, env_id: str, episodes: Sequence[Record
     Raises `InputError` where Minari is missing.
     """
     minari = _minari()
-    from minari.data_collector.episode_buffer import EpisodeBuffer
-
+    buffer: Any = importlib.import_module("minari.data_collector.episode_buffer")
     buffers = [
-        EpisodeBuffer(
+        buffer.EpisodeBuffer(
             id=number,
             observations=episode.obs,
             actions=episode.action,

@@ -58,7 +58,7 @@ class ChannelsFirst(gymnasium.ObservationWrapper[Any, Any, Any]):
 
     def __init__(self, env: Env) -> None:
         super().__init__(env)
-        height, width, channels = env.observation_space.shape or ()
+        height, width, channels = env.observation_space.shape or (0, 0, 0)
         self.observation_space = gymnasium.spaces.Box(0, 1, (channels, height, width), np.uint8)
 
     def observation(self, observation: Any) -> Array:
