@@ -4,7 +4,7 @@
     python recipes/offline.py --runs 3 --updates 1000
 
 A PPO agent is trained; then three data sets are recorded and kept in Minari's format: by chance (random), by the agent
-with a share of random actions that is drawn anew for each episode (mixed), and by the agent (expert). Every method
+with a share of random actions that is drawn for each episode (mixed), and by the agent (expert). Every method
 learns from the files alone and is then evaluated in the environment. DQN is CQL without its conservative term.
 Settings are the papers' and were not tuned. Needs the extra `envs`; `--smoke` is the smallest.
 """
@@ -23,7 +23,15 @@ from rlpath.core.errors import run_command
 from rlpath.deep import ppo
 from rlpath.deep.offline import cloning, cql, iql
 from rlpath.deep.offline.cloning import Learned, OfflineArgs
-from rlpath.deep.offline.episodes import Behavior, Recorded, read_minari, record, returns, transitions, write_minari
+from rlpath.deep.offline.episodes import (
+    Behavior,
+    RecordedEpisode,
+    read_minari,
+    record,
+    returns,
+    transitions,
+    write_minari,
+)
 from rlpath.deep.parts.evaluate import evaluate_policy
 from rlpath.deep.parts.replay import Transitions
 from rlpath.runs.run_folder import config_hash
@@ -119,7 +127,7 @@ def methods(settings: Settings, seed: int) -> Mapping[str, Callable[[Transitions
     }
 
 
-def compare(settings: Settings, name: str, episodes: list[Recorded]) -> list[Claim]:
+def compare(settings: Settings, name: str, episodes: list[RecordedEpisode]) -> list[Claim]:
     """Mean return of every method over seeds, beside that of the recorded episodes."""
     data, recorded = transitions(episodes), f"{returns(episodes).mean():.1f}"
     found: dict[str, list[float]] = {}

@@ -1,7 +1,7 @@
 """Bootstrapped DQN (Osband et al. 2016, arXiv:1602.04621) with random priors (Osband et al. 2018, arXiv:1806.03335).
 
     Q_k(s, a) = f_k(s, a) + β·p_k(s, a)                 K heads, each with a random prior p_k that never learns
-    act       = argmax_a Q_k(s, a)                       k drawn anew for each episode, then kept to its end
+    act       = argmax_a Q_k(s, a)                       k drawn at the start of an episode, kept to its end
     y_k       = r + γ·(1 − terminated)·max_a Q'_k(s', a)
     loss      = Σ_k mean m_k·(Q_k(s, a) − y_k)²          m_k: drawn once a transition, 1 with probability p
 

@@ -21,7 +21,7 @@ Behavior = Callable[[Array, np.random.Generator], int]
 """The policy that records: from an observation and a generator to an action."""
 
 
-class Recorded(NamedTuple):
+class RecordedEpisode(NamedTuple):
     """One episode of T steps: `obs` has T + 1 rows, the others T."""
 
     obs: Array
@@ -31,7 +31,7 @@ class Recorded(NamedTuple):
     truncated: Array
 
 
-def record(env_id: str, behavior: Callable[[int], Behavior], steps: int, seed: int) -> list[Recorded]:
+def record(env_id: str, behavior: Callable[[int], Behavior], steps: int, seed: int) -> list[RecordedEpisode]:
     """Whole episodes of at least `steps` steps together; `behavior(i)` acts in episode i, which begins at seed + i."""
     env, episodes, taken = make_env(env_id), [], 0
     while taken < steps:
@@ -48,17 +48,19 @@ def record(env_id: str, behavior: Callable[[int], Behavior], steps: int, seed: i
             cut.append(bool(truncated))
         taken += len(actions)
         flags = (np.array(column[1:]) for column in (ended, cut))
-        episodes.append(Recorded(np.stack(rows).astype(np.float32), np.array(actions), np.array(rewards), *flags))
+        episodes.append(
+            RecordedEpisode(np.stack(rows).astype(np.float32), np.array(actions), np.array(rewards), *flags)
+        )
     env.close()
     return episodes
 
 
-def returns(episodes: Sequence[Recorded]) -> Array:
+def returns(episodes: Sequence[RecordedEpisode]) -> Array:
     """The undiscounted return of each episode."""
     return np.array([episode.reward.sum() for episode in episodes])
 
 
-def transitions(episodes: Sequence[Recorded]) -> Transitions:
+def transitions(episodes: Sequence[RecordedEpisode]) -> Transitions:
     """All steps of all episodes. Where the time ran out the value of the last state still counts."""
     columns = (
         np.concatenate([episode.obs[:-1] for episode in episodes]),
@@ -78,7 +80,7 @@ def batches(data: Transitions, updates: int, batch_size: int, seed: int) -> Iter
         yield Transitions(*(column[index] for column in data))
 
 
-def write_minari(folder: Path, name: str, env_id: str, episodes: Sequence[Recorded], algorithm: str) -> Path:
+def write_minari(folder: Path, name: str, env_id: str, episodes: Sequence[RecordedEpisode], algorithm: str) -> Path:
     """Write `episodes` as Minari's data set `name` (as cartpole/random-v0) below `folder`; its path.
 
     Raises `InputError` where Minari is missing.
@@ -112,12 +114,12 @@ def write_minari(folder: Path, name: str, env_id: str, episodes: Sequence[Record
     return folder / name
 
 
-def read_minari(path: Path) -> list[Recorded]:
+def read_minari(path: Path) -> list[RecordedEpisode]:
     """The episodes of a data set of Minari's with vectors observed and Discrete actions."""
     with _kept_in(path):
         data = _minari().MinariDataset(path / "data")
         return [
-            Recorded(
+            RecordedEpisode(
                 np.asarray(each.observations, np.float32), np.asarray(each.actions), np.asarray(each.rewards),
                 np.asarray(each.terminations), np.asarray(each.truncations),
             )
