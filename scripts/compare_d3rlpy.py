@@ -3,9 +3,9 @@
     python recipes/offline.py
     python scripts/compare_d3rlpy.py runs/offline/HASH --runs 5
 
-Networks, step size, batch, discount, α and the number of gradient steps are those of the recipe. d3rlpy's CQL renews its
-target at once every so many steps, here 200, where ours follows by 0.005 a step; its TD loss is Huber's. It has no IQL
-for discrete actions. d3rlpy is in none of the extras, since it brings the old `gym`: pip install d3rlpy
+Networks, step size, batch, discount, α and the number of gradient steps are those of the recipe. d3rlpy's CQL renews
+its target at once every so many steps, here 200, where ours follows by 0.005 a step; its TD loss is Huber's. It has no
+IQL for discrete actions. d3rlpy is in none of the extras, since it brings the old `gym`: pip install d3rlpy
 """
 
 from __future__ import annotations
