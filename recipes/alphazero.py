@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch import nn
 
 from rlpath.core.errors import run_command
 from rlpath.deep.planning.alphazero import Args, by_policy, by_search, make_network, train
-from rlpath.deep.planning.tictactoe import EMPTY, Player, against, best_moves, most_wins, moves, play, undecided
+from rlpath.deep.planning.tictactoe import EMPTY, Board, Player, against, best_moves, most_wins, moves, play, undecided
 from rlpath.report.plots import line_plot
 from rlpath.tabular.book import COLORS, Claim, curve, over_runs, publish, read_settings
 from rlpath.tabular.model import Array
@@ -89,8 +90,14 @@ def measure(player: Player) -> Figures:
 
 def share_of_best(player: Player) -> float:
     """The share of all boards, those where every move is as good left out, on which a perfect move is chosen."""
-    boards = [board for board in undecided() if len(best_moves(board)) < len(moves(board))]
-    return float(np.mean([player(board) in best_moves(board) for board in boards]))
+    return float(np.mean([player(board) in best for board, best in perfect_moves().items()]))
+
+
+@cache
+def perfect_moves() -> Mapping[Board, list[int]]:
+    """The perfect moves of each board on which not every move is one."""
+    found = {board: best_moves(board) for board in undecided()}
+    return {board: best for board, best in found.items() if len(best) < len(moves(board))}
 
 
 def evaluate(measured: Mapping[str, list[Figures]]) -> list[Claim]:

@@ -71,7 +71,10 @@ def play(trained: Result, seed: int, render_mode: str) -> list[np.ndarray]:
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
         if sys.platform == "linux" and "DISPLAY" not in os.environ:
             os.environ.setdefault("MUJOCO_GL", "egl")  # its default needs a screen
-    env = make_env(trained.args.env_id, render_mode=render_mode)
+    try:
+        env = make_env(trained.args.env_id, render_mode=render_mode)
+    except (TypeError, ValueError) as why:
+        raise InputError(f"{trained.args.env_id} cannot be drawn as {render_mode}: {why}") from None
     obs, _ = env.reset(seed=seed)
     frames = []
     for _ in range(LONGEST):

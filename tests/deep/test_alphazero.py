@@ -56,6 +56,14 @@ def test_search_finds_the_win_and_the_block_without_knowledge() -> None:
     assert visits.sum() == 40 and not visits[np.array(WIN) != 0].any()
 
 
+def test_an_untried_move_counts_as_a_draw() -> None:
+    """It is tried before a move that lost, and after one that won, though their priors are equal."""
+    for value, expected in ((-1.0, 1), (1.0, 0)):
+        node = alphazero.Node(EMPTY, np.full(9, 1 / 9))
+        node.visits[0], node.total[0] = 4, 4 * value
+        assert node.choose(0.5) == expected
+
+
 def test_noise_reaches_the_root_in_self_play_alone() -> None:
     """A prior of zero is tried with noise, never without; without a generator a search repeats itself."""
     sure = lambda board: (np.eye(9)[moves(board)[0]], 0.0)  # noqa: E731

@@ -78,6 +78,16 @@ def test_a_mask_hides_a_transition_from_a_head_and_targets_are_its_own() -> None
     assert one.item() == pytest.approx(y.item() ** 2 / 2, rel=1e-5)
 
 
+def test_a_head_acts_for_a_whole_episode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is drawn at the start and after each episode, and not always the same."""
+    drawn: list[int] = []
+    greedy = Ensemble.greedy
+    monkeypatch.setattr(Ensemble, "greedy", lambda self, head: drawn.append(head) or greedy(self, head))
+    train(replace(ARGS, episodes=9, learning_starts=1000), lambda: DeepSea(4))
+
+    assert len(drawn) == 10 and len(set(drawn)) > 1
+
+
 def test_the_treasure_is_found_and_kept() -> None:
     """Six steps to the right, which chance takes once in 64 episodes: the last of 80 episodes all end there."""
     args = replace(ARGS, heads=5, episodes=80, learning_starts=64, batch_size=64, hidden=(32,))

@@ -17,6 +17,7 @@ from rlpath.core.errors import InputError
 from rlpath.deep import dqn, ppo
 from rlpath.deep.batched.ppo_batched import train_batched
 from rlpath.deep.parts.images import Pixels, convolutions, observation_network
+from rlpath.deep.parts.normalize import NormalizedEnvs
 from rlpath.deep.parts.replay import ReplayBuffer
 from rlpath.deep.parts.vec import Step, VectorEnv, make_env
 from rlpath.deep.runner.trained import load_policy
@@ -85,6 +86,14 @@ def test_weights_begin_as_those_of_vectors_do() -> None:
     assert not first.get_parameter("bias").any()
     plain = observation_network(space, (8,), 2, nn.Tanh, generator)[1].get_parameter("weight")
     assert 0.9 * 256**-0.5 < plain.abs().max() <= 256**-0.5
+
+
+def test_normalized_images_are_not_divided_twice() -> None:
+    """Their numbers lie within ±10, not 255, and the network is told so."""
+    envs = NormalizedEnvs(VectorEnv(Light, 2, 0), 0.99, shared=True)
+    modules, _ = convolutions(envs.single_observation_space, torch.Generator().manual_seed(0), None)
+
+    assert isinstance(modules[0], Pixels) and modules[0].high == 10
 
 
 def test_replay_keeps_bytes() -> None:

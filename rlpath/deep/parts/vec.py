@@ -112,7 +112,7 @@ def make_env(env_id: str, **options: Any) -> gymnasium.Env[Any, Any]:
     try:
         env = gymnasium.make(name, disable_env_checker=True, **(suite.options if suite else {}), **options)
         return suite.wrap(env) if suite else env
-    except (gymnasium.error.Error, TypeError, ValueError) as why:
+    except gymnasium.error.Error as why:
         raise InputError(f"environment {env_id} cannot be made: {why}") from None
 
 
