@@ -85,7 +85,7 @@ class NormalizedEnvs:
         self.envs = envs
         self.num_envs = envs.num_envs
         shape = envs.single_observation_space.shape or ()
-        self.single_observation_space = gymnasium.spaces.Box(-CLIP, CLIP, shape, np.float32)
+        self.single_observation_space: gymnasium.Space[Any] = gymnasium.spaces.Box(-CLIP, CLIP, shape, np.float32)
         self.single_action_space = envs.single_action_space
         self.gamma = gamma
         self.shared = shared
