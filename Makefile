@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORE := .venv-core
 CORE_READY := $(CORE)/.ready
-EXTRAS := train,math,sb3,ray,search,contamination,dev
+EXTRAS := train,math,sb3,envs,ray,search,contamination,dev
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; \
 	done)

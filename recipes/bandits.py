@@ -1,10 +1,11 @@
-"""Bandits on the 10-armed testbed: figures 2.2 to 2.6 of Sutton & Barto beside ours.
+"""Bandits on the 10-armed testbed: figures 2.2 to 2.6 and exercise 2.5 of Sutton & Barto beside ours.
 
     python recipes/bandits.py
     python recipes/bandits.py --runs 200 --steps 500
 
 2,000 problems of ten actions, true values normal, rewards normal about them; every method plays the same problems. The
-page compares what the book's text states, and draws its figures. `--smoke` plays 50 problems for 60 steps.
+page compares what the book's text states, and draws its figures. In exercise 2.5 all values begin equal and walk at
+random: what was learned long ago is no longer true. `--smoke` plays 50 problems for 60 steps.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class Settings:
     """problems, each played once by every method"""
     steps: int = 1000
     """plays of each problem"""
+    walk_steps: int = 10_000
+    """plays of each problem whose values walk (exercise 2.5)"""
     seed: int = 0
     """fixes the problems and every draw"""
     root: Path = Path("runs")
@@ -65,6 +68,11 @@ METHODS: dict[str, Mapping[str, BanditMethod]] = {
         for baseline in (True, False)
     },
 }
+WALKING: dict[str, BanditMethod] = {
+    "sample averages": ActionValues(0.1),
+    "constant step, α = 0.1": ActionValues(0.1, alpha=0.1),
+}
+"""Exercise 2.5: ε = 0.1 in both."""
 SWEPT: dict[str, dict[int, BanditMethod]] = {
     "ε-greedy": {p: ActionValues(2.0**p) for p in range(-7, -1)},
     "gradient": {p: GradientBandit(2.0**p) for p in range(-5, 2)},
@@ -75,7 +83,7 @@ SWEPT: dict[str, dict[int, BanditMethod]] = {
 
 
 def main() -> None:
-    settings = read_settings(Settings, Settings(runs=50, steps=60), __doc__)
+    settings = read_settings(Settings, Settings(runs=50, steps=60, walk_steps=60), __doc__)
     played = {
         figure: {name: run(settings, player, 4.0 if figure == "2.5" else 0.0) for name, player in methods.items()}
         for figure, methods in METHODS.items()
@@ -89,14 +97,23 @@ def main() -> None:
         f"{settings.runs} problems, {settings.steps} steps, seed {settings.seed}; intervals over problems.",
         "“At the end” is the mean of the last tenth of the steps. All methods play the same problems.",
     ]
-    claims = [*evaluate(played), *evaluate_sweep(swept)]
-    publish("bandits", "Bandits: the 10-armed testbed", settings, claims, figures(played, swept), remarks)
+    walked = {name: run_walking(settings, player) for name, player in WALKING.items()}
+    claims = [*evaluate(played), *evaluate_walking(walked), *evaluate_sweep(swept)]
+    drawn = {**figures(played, swept), "exercise-2.5": draw_walking(walked)}
+    publish("bandits", "Bandits: the 10-armed testbed", settings, claims, drawn, remarks)
 
 
 def run(settings: Settings, player: BanditMethod, mean: float = 0.0) -> BanditRun:
     """One method on the seed's problems; each method has the same stream of draws of its own."""
     true = testbed(settings.runs, np.random.default_rng(derive(settings.seed, "bandits", "problems")), mean=mean)
     return play(player, true, settings.steps, np.random.default_rng(derive(settings.seed, "bandits", "play")))
+
+
+def run_walking(settings: Settings, player: BanditMethod) -> BanditRun:
+    """One method where true values begin at 0 and walk; both methods meet the same walks."""
+    walk = np.random.default_rng(derive(settings.seed, "bandits", "walk"))
+    rng = np.random.default_rng(derive(settings.seed, "bandits", "play"))
+    return play(player, np.zeros((settings.runs, 10)), settings.walk_steps, rng, drift=walk)
 
 
 def end(values_RT: Array | Flags) -> Array:
@@ -130,6 +147,31 @@ def evaluate(played: Mapping[str, Mapping[str, BanditRun]]) -> list[Claim]:
         over_runs("2.5", "baseline − none, α = 0.1, best actions", "above 0", end(with_01) - end(without_01)),
         over_runs("2.5", "baseline − none, α = 0.4, best actions", "above 0", end(with_04) - end(without_04)),
     ]
+
+
+def evaluate_walking(walked: Mapping[str, BanditRun]) -> list[Claim]:
+    """Exercise 2.5, whose answer the book leaves to the reader: a mean over all the past cannot follow a walk."""
+    averages, constant = walked.values()
+    reward = end(constant.reward_RT) - end(averages.reward_RT)
+    best = end(constant.optimal_RT) - end(averages.optimal_RT)
+    return [
+        over_runs("ex. 2.5", "constant step − sample averages, reward at the end", "above 0", reward),
+        over_runs("ex. 2.5", "the same, share of best actions", "above 0", best),
+        over_runs(
+            "ex. 2.5", "constant step: share of best actions at the end", "", end(constant.optimal_RT), least=0, most=1
+        ),
+    ]
+
+
+def draw_walking(walked: Mapping[str, BanditRun]) -> str:
+    """Share of best actions in each two-hundredth of the steps."""
+    lines = []
+    for (name, played), color in zip(walked.items(), COLORS, strict=False):
+        problems, steps = played.optimal_RT.shape
+        width = max(1, steps // 200)
+        blocks = played.optimal_RT[:, : steps // width * width].reshape(problems, -1, width).mean(-1)
+        lines.append(curve(name, (np.arange(blocks.shape[1]) + 1) * width, blocks, color))
+    return line_plot("exercise-2.5", "Exercise 2.5: share of best actions", lines, percent=True)
 
 
 def evaluate_sweep(swept: Mapping[str, Mapping[int, Array]]) -> list[Claim]:

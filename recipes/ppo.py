@@ -3,6 +3,9 @@
 python recipes/ppo.py --env-id CartPole-v1 --seeds 10
 python recipes/ppo.py --env-id CartPole-v1 --seeds 10 --batched
 python recipes/ppo.py --preset lunarlander --seeds 5
+python recipes/ppo.py --preset minatar --seeds 3
+
+MinAtar, MiniGrid and Atari need the extra `envs`; other games by --env-id, as MinAtar/Freeway-v1.
 """
 
 from __future__ import annotations
@@ -45,6 +48,12 @@ CARTPOLE_ZOO = Args(
     clip_vloss=False,
     vf_coef=1.0,
 )
+BREAKOUT = Args(env_id="MinAtar/Breakout-v1", total_timesteps=1_000_000, num_envs=8, learning_rate=1e-3, hidden=(128,))
+DOORKEY = Args(env_id="MiniGrid-DoorKey-5x5-v0", total_timesteps=200_000, num_envs=8, hidden=(64,))
+# CleanRL's ppo_atari.py, without its ends at the loss of a life; sticky actions are the environment's.
+ATARI = Args(
+    env_id="ALE/Pong-v5", total_timesteps=10_000_000, num_envs=8, clip_coef=0.1, hidden=(512,), clip_reward=True
+)
 SMOKE = Args(total_timesteps=1024, checkpoint_every=512)
 PRESETS = {
     "cartpole": CARTPOLE,
@@ -52,6 +61,9 @@ PRESETS = {
     "mountaincar": MOUNTAINCAR,
     "lunarlander": LUNARLANDER,
     "cartpole-zoo": CARTPOLE_ZOO,
+    "minatar": BREAKOUT,
+    "minigrid": DOORKEY,
+    "atari": ATARI,
     "smoke": SMOKE,
 }
 

@@ -2,6 +2,9 @@
 
 python recipes/ppo_continuous.py --seeds 10
 python recipes/ppo_continuous.py --preset lunarlander --seeds 5
+python recipes/ppo_continuous.py --preset hopper --seeds 3
+
+MuJoCo (HalfCheetah, Hopper, with CleanRL's settings) needs the extra `envs`.
 """
 
 from __future__ import annotations
@@ -42,9 +45,11 @@ LUNARLANDER = Args(
     vf_coef=1.0,
     normalize="none",
 )
+HALFCHEETAH, HOPPER = Args(env_id="HalfCheetah-v5"), Args(env_id="Hopper-v5")
 CLEANRL = Args(bootstrap_truncated=False)
 SMOKE = Args(total_timesteps=512, num_steps=128, num_minibatches=4, update_epochs=2, checkpoint_every=256)
-PRESETS = {"pendulum": PENDULUM, "lunarlander": LUNARLANDER, "cleanrl": CLEANRL, "smoke": SMOKE}
+PRESETS = {"pendulum": PENDULUM, "lunarlander": LUNARLANDER, "cleanrl": CLEANRL}
+PRESETS |= {"halfcheetah": HALFCHEETAH, "hopper": HOPPER, "smoke": SMOKE}
 
 if __name__ == "__main__":
     run_command(lambda: run_recipe("ppo_continuous", train, PRESETS))

@@ -24,6 +24,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     ),
     "math": ("math_verify",),
     "sb3": ("stable_baselines3", "Box2D"),
+    "envs": ("minatar", "minigrid", "mujoco", "ale_py", "imageio_ffmpeg", "minari", "h5py"),
     "ray": ("ray",),
     "search": ("optuna",),
     "contamination": ("datasketch",),

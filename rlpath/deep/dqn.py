@@ -26,7 +26,7 @@ Stable-Baselines3's very first action is greedy where nothing is random before l
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium
@@ -35,16 +35,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
-from rlpath.deep.parts.networks import mlp, numpy_forward
+from rlpath.deep.parts.images import observation_network
+from rlpath.deep.parts.networks import MakeNetwork, custom_network, mlp, numpy_forward
 from rlpath.deep.parts.off_policy import LOG_EVERY, OffPolicyArgs, adam, follow
 from rlpath.deep.parts.prioritized import PrioritizedReplayBuffer
 from rlpath.deep.parts.replay import ReplayBuffer, Transitions
-from rlpath.deep.parts.training import Result, Training, box_size, require_space
+from rlpath.deep.parts.training import Result, Training, require_space
 from rlpath.deep.parts.vec import MakeEnv, VectorEnv
 from rlpath.runs.run_folder import RunFolder
 
 Array = np.ndarray[Any, Any]
+Space = gymnasium.Space[Any]
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ class Args(OffPolicyArgs):
     """Huber's loss instead of the squared error."""
     max_grad_norm: float = float("inf")
     """Largest gradient norm; infinity switches it off."""
+    clip_reward: bool = False
+    """Learn from the sign of a reward (Atari); returns are counted as they are."""
 
     def check(self) -> None:
         """Raise `InputError` where a field makes no sense or leaves nothing to do."""
@@ -108,17 +113,26 @@ class Args(OffPolicyArgs):
 
 
 class QNetwork(nn.Module):
-    """Q(s, ·), with ReLU between the layers; the streams of a dueling network share all but their last layer."""
+    """Q(s, ·), with ReLU between the layers; the streams of a dueling network share all but their last layer.
 
-    def __init__(self, inputs: int, actions: int, args: Args, generator: torch.Generator) -> None:
+    `made` is a network of the user's own in its place.
+    """
+
+    def __init__(
+        self, space: Space, actions: int, args: Args, generator: torch.Generator, made: nn.Module | None = None
+    ) -> None:
         super().__init__()
-        self.net = mlp((inputs, *args.hidden, actions), nn.ReLU, generator)
+        self.net = made or observation_network(space, args.hidden, actions, nn.ReLU, generator)
         """Action values; the advantages of a dueling network, which have the same largest action."""
-        self.value = mlp((args.hidden[-1], 1), nn.ReLU, generator) if args.dueling else None
+        self.value: nn.Sequential | None = None
+        if args.dueling:
+            if not isinstance(self.net, nn.Sequential) or not isinstance(last := self.net[-1], nn.Linear):
+                raise InputError("dueling needs a network that is an nn.Sequential and ends with a linear layer")
+            self.value = mlp((last.in_features, 1), nn.ReLU, generator)
 
     def forward(self, obs: Tensor) -> Tensor:
-        """(B, inputs) → (B, actions)."""
-        if self.value is None:
+        """(B, *observation) → (B, actions)."""
+        if self.value is None or not isinstance(self.net, nn.Sequential):
             return self.net(obs)
         features = self.net[:-1](obs)
         advantage = self.net[-1](features)
@@ -128,10 +142,19 @@ class QNetwork(nn.Module):
 class Agent(nn.Module):
     """The online network and its target, equal at first."""
 
-    def __init__(self, inputs: int, actions: int, args: Args, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        space: Space,
+        actions: int,
+        args: Args,
+        generator: torch.Generator,
+        make_network: MakeNetwork | None = None,
+    ) -> None:
         super().__init__()
-        self.online = QNetwork(inputs, actions, args, generator)
-        self.target = QNetwork(inputs, actions, args, generator)
+        seed = derive(args.seed, "network")
+        made = [custom_network(make_network, space, actions, seed) if make_network else None for _ in range(2)]
+        self.online = QNetwork(space, actions, args, generator, made[0])
+        self.target = QNetwork(space, actions, args, generator, made[1])
         self.target.load_state_dict(self.online.state_dict())
 
 
@@ -170,22 +193,27 @@ def update(
     return {"losses/td_loss": loss, "losses/q_values": q_tm1.mean()}, (q_tm1 - target).detach()
 
 
-def train(args: Args, run: RunFolder | None = None, *, make_env: MakeEnv | None = None) -> Result:
+def train(
+    args: Args,
+    run: RunFolder | None = None,
+    *,
+    make_env: MakeEnv | None = None,
+    make_network: MakeNetwork | None = None,
+) -> Result:
     """Train `args.total_timesteps` steps, rounded up to whole rounds of `num_envs` × `train_frequency`.
 
     With `run`, episodes, figures and checkpoints go to its folder and an earlier start of the same configuration is
-    continued with the same bits. `make_env` makes the environment, wrapped as you like, in place of `args.env_id`.
-    Raises `InputError` for what the user can mend.
+    continued with the same bits. `make_env` makes the environment, wrapped as you like, in place of `args.env_id`, and
+    `make_network(observation space, actions)` the network. Raises `InputError` for what the user can mend.
     """
     args.check()
     envs = VectorEnv(make_env or args.env_id, args.num_envs, args.seed)
     remedy = "use ddpg, td3 or sac for continuous actions"
-    space = require_space(envs.single_action_space, gymnasium.spaces.Discrete, "the action space", remedy)
-    actions, start = int(space.n), int(space.start)
-    inputs = box_size(envs.single_observation_space, "the observation space")
-    agent = Agent(inputs, actions, args, torch.Generator().manual_seed(derive(args.seed, "weights")))
+    choices = require_space(envs.single_action_space, gymnasium.spaces.Discrete, "the action space", remedy)
+    actions, start, space = int(choices.n), int(choices.start), envs.single_observation_space
+    agent = Agent(space, actions, args, torch.Generator().manual_seed(derive(args.seed, "weights")), make_network)
     optimizer = adam(agent.online.parameters(), args.learning_rate)
-    buffer = replay_buffer(inputs, args)
+    buffer = replay_buffer(space, args)
     rng = np.random.default_rng(derive(args.seed, "dqn"))
     training = Training(args, run, agent=agent, optimizer=optimizer, envs=envs, buffer=buffer, rng=rng)
     q = numpy_forward(agent.online.net)
@@ -196,7 +224,7 @@ def train(args: Args, run: RunFolder | None = None, *, make_env: MakeEnv | None 
             action = explore(q, obs, actions, 1.0 if warming_up else args.epsilon(training.step), rng)
             step = envs.step(action + start)
             training.advance(args.num_envs, step.episodes)
-            buffer.add(obs, action, step)
+            buffer.add(obs, action, replace(step, reward=np.sign(step.reward)) if args.clip_reward else step)
         if args.target_first:
             renew(agent, training.step, args)
         for number in args.gradient_numbers(iteration):
@@ -228,16 +256,16 @@ def renew(agent: Agent, step: int, args: Args) -> None:
         follow(agent.target, agent.online, args.tau)
 
 
-def replay_buffer(inputs: int, args: Args) -> ReplayBuffer:
+def replay_buffer(space: Space, args: Args) -> ReplayBuffer:
     """The kind of buffer that `args` ask for."""
     seed = derive(args.seed, "replay")
     if args.prioritized:
-        return PrioritizedReplayBuffer(args.buffer_size, inputs, None, seed, alpha=args.priority_alpha)
-    return ReplayBuffer(args.buffer_size, inputs, None, seed)
+        return PrioritizedReplayBuffer(args.buffer_size, space, None, seed, alpha=args.priority_alpha)
+    return ReplayBuffer(args.buffer_size, space, None, seed)
 
 
 def policy(agent: Agent, actions: int, args: Args) -> Callable[[Array, bool], Array]:
-    """The trained policy as a function of (N, inputs) and whether to take the best action always (else `end_e`)."""
+    """The trained policy on (N, *observation), and whether to take the best action always (else `end_e`)."""
     q = numpy_forward(agent.online.net)
     rng = np.random.default_rng(derive(args.seed, "act"))
 

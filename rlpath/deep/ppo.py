@@ -38,8 +38,9 @@ from torch import Tensor, nn
 from rlpath.core.errors import InputError
 from rlpath.core.seeding import derive
 from rlpath.deep.parts.evaluate import acting_policy
-from rlpath.deep.parts.networks import MakeNetwork, choose_parts, custom_network, endless_rows, mlp, numpy_forward
-from rlpath.deep.parts.training import Result, RolloutArgs, Training, box_size, explained_variance, require_space
+from rlpath.deep.parts.images import observation_network
+from rlpath.deep.parts.networks import MakeNetwork, choose_parts, custom_network, endless_rows, numpy_forward
+from rlpath.deep.parts.training import Result, RolloutArgs, Training, explained_variance, require_space
 from rlpath.deep.parts.vec import Environments, MakeEnv, Spaces, VectorEnv, refuse_endless
 from rlpath.runs.run_folder import RunFolder
 
@@ -97,7 +98,9 @@ class Args(RolloutArgs):
     adam_eps: float = 1e-5
     """Adam's ε; torch's own is 1e-8."""
     hidden: tuple[int, ...] = (64, 64)
-    """Widths of the hidden layers of policy and value network."""
+    """Widths of the hidden layers of policy and value network; for images, of those above the convolutions."""
+    clip_reward: bool = False
+    """Learn from the sign of a reward (Atari); returns are counted as they are."""
 
     def check(self) -> None:
         """Raise `InputError` where a field makes no sense, sizes do not divide or there is nothing to do."""
@@ -113,7 +116,9 @@ class Args(RolloutArgs):
 
 
 class Agent(nn.Module):
-    """Policy and value network, separate, with tanh between the layers, for Discrete and MultiDiscrete actions.
+    """Policy and value network, separate, for Discrete and MultiDiscrete actions.
+
+    Layers have tanh between them; for images there are convolutions below, with ReLU throughout (images.py).
 
     An action has one part or several, drawn independently; `sizes` are the choices of each. With `orthogonal`, weights
     are orthogonal with gain √2, the value's last layer with gain 1 and the policy's with 0.01, so that actions begin
@@ -131,11 +136,10 @@ class Agent(nn.Module):
             self.critic = custom_network(make_network, space, 1, derive(seed, "critic"))
             self.actor = custom_network(make_network, space, outputs, derive(seed, "actor"))
             return
-        inputs = box_size(space, "the observation space")
         generator = torch.Generator().manual_seed(derive(seed, "weights"))
         gain = 2**0.5 if orthogonal else None
-        self.critic = mlp((inputs, *hidden, 1), nn.Tanh, generator, gain=gain, last_gain=1.0)
-        self.actor = mlp((inputs, *hidden, outputs), nn.Tanh, generator, gain=gain, last_gain=0.01)
+        self.critic = observation_network(space, hidden, 1, nn.Tanh, generator, gain=gain, last_gain=1.0)
+        self.actor = observation_network(space, hidden, outputs, nn.Tanh, generator, gain=gain, last_gain=0.01)
 
     def outputs(self, envs: Spaces) -> int:
         """How many numbers the policy network gives: a logit for each choice of each part of an action."""
@@ -391,6 +395,8 @@ def iterate(args: Args, envs: Environments, agent: Agent, run: RunFolder | None)
         now = annealed(args, iteration)
         optimizer.param_groups[0]["lr"] = now.learning_rate
         rollout = collect(envs, agent, rng, training, steps=args.num_steps)
+        if args.clip_reward:
+            rollout = rollout._replace(reward=np.sign(rollout.reward))
         batch = make_batch(agent, rollout, args.gamma, args.gae_lambda, args.bootstrap_truncated)
         training.log(update(agent, optimizer, batch, now, rng) | {"charts/learning_rate": now.learning_rate})
     envs.close()

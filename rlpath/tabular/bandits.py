@@ -134,8 +134,21 @@ class BanditRun:
     optimal_RT: Flags
 
 
-def play(player: BanditMethod, true_RA: Array, steps: int, rng: np.random.Generator) -> BanditRun:
-    """Let a method play every problem for `steps` steps from the beginning."""
+DRIFT = 0.01
+"""Standard deviation of a step of a true value in the nonstationary testbed (S&B, exercise 2.5)."""
+
+
+def play(
+    player: BanditMethod,
+    true_RA: Array,
+    steps: int,
+    rng: np.random.Generator,
+    drift: np.random.Generator | None = None,
+) -> BanditRun:
+    """Let a method play every problem for `steps` steps from the beginning.
+
+    With `drift` every true value makes a step of a random walk, drawn from it, after each play.
+    """
     problems, actions = true_RA.shape
     player.start(problems, actions)
     rows, best = np.arange(problems), true_RA.argmax(-1)
@@ -146,4 +159,7 @@ def play(player: BanditMethod, true_RA: Array, steps: int, rng: np.random.Genera
         r = true_RA[rows, a] + rng.normal(size=problems)
         player.learn(a, r)
         reward[:, t], optimal[:, t] = r, a == best
+        if drift is not None:
+            true_RA = true_RA + DRIFT * drift.standard_normal(true_RA.shape)
+            best = true_RA.argmax(-1)
     return BanditRun(reward, optimal)

@@ -98,24 +98,27 @@ def publish(
     figures: Mapping[str, str],
     remarks: Sequence[str],
     texts: Mapping[str, str] | None = None,
+    head: Sequence[str] = HEAD,
 ) -> Path:
     """Print the claims and write `root/<recipe>/<hash>/`: results.json, a figure each as SVG, report.html; its path.
 
-    `texts` are drawings in characters, by title.
+    `texts` are drawings in characters, by title; `head` names the columns, the third what ours stand beside.
     """
     config = {name: value for name, value in asdict(settings).items() if name != "root"}
     folder = settings.root / recipe / config_hash(config)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     rows = [claim.row() for claim in claims]
-    print(f"\n{text_table(HEAD, rows)}\n")
+    print(f"\n{text_table(head, rows)}\n")
     for name, figure in figures.items():
         write_atomic(folder / f"{name}.svg", figure)
     facts = {"manifest": manifest(sys.argv, config), "claims": [asdict(claim) for claim in claims]}
     write_atomic(folder / "results.json", json.dumps(facts, indent=1, default=str) + "\n")
-    body = [heading(title), *map(soft, remarks), section("The book beside ours", table(HEAD, rows))]
+    body = [heading(title), *map(soft, remarks), section(f"The {head[2]} beside ours", table(head, rows))]
     drawn = "".join(preformatted(f"{name}\n\n{text}") for name, text in (texts or {}).items())
     path = folder / "report.html"
-    write_atomic(path, page(title, [*body, section("Figures", plots(figures.values()), drawn)]))
+    if figures or drawn:
+        body.append(section("Figures", plots(figures.values()), drawn))
+    write_atomic(path, page(title, body))
     print(f"report: {path}")
     return path

@@ -144,7 +144,7 @@ class Ours:
         self.rng: Any = Noise()
         self.gradients: list[list[Tensor]] = []
         if isinstance(args, dqn.Args):
-            self.agent: Any = dqn.Agent(inputs, 2, args, generator).to(dtype)
+            self.agent: Any = dqn.Agent(env.observation_space, 2, args, generator).to(dtype)
             groups, rates = [self.agent.online.parameters()], [args.learning_rate]
         else:
             space: Any = env.action_space

@@ -33,6 +33,13 @@ RUNS: dict[str, tuple[Any, Any]] = {
     "td3": (td3, td3.Args(**TINY)),
     "sac": (sac, sac.Args(**TINY)),
 }
+
+
+def vectors(length: int) -> gymnasium.spaces.Box:
+    """A space of observed vectors."""
+    return gymnasium.spaces.Box(-np.inf, np.inf, (length,), np.float32)
+
+
 PROBE = f"probe/{probes.ConstantReward.__name__}-v0"
 KILLED_AT = 380  # in the middle of a round, after the checkpoint of step 300
 # A process that forks one child for each run: a whole one, whose digests it prints, and one that kills itself.
@@ -214,8 +221,9 @@ def test_dqn_is_random_before_learning_if_told(random_start: bool, monkeypatch: 
 
 def test_a_dueling_network_is_value_plus_centered_advantage() -> None:
     """Its mean over actions is V, and its best action that of the advantages alone, which is what acts."""
-    network = dqn.QNetwork(4, 3, dqn.Args(dueling=True, hidden=(8, 6)), torch.Generator().manual_seed(0))
+    network = dqn.QNetwork(vectors(4), 3, dqn.Args(dueling=True, hidden=(8, 6)), torch.Generator().manual_seed(0))
     obs = torch.randn(5, 4, generator=torch.Generator().manual_seed(1))
+    assert isinstance(network.net, torch.nn.Sequential)
     features = network.net[:-1](obs)
 
     assert network.value is not None
@@ -226,7 +234,7 @@ def test_a_dueling_network_is_value_plus_centered_advantage() -> None:
 def test_double_chooses_online_and_values_by_the_target() -> None:
     """Online prefers action 0, the target action 1: y = 1 + 0.5·Q'(s', 0), not 1 + 0.5·max Q'; an end is worth r."""
     args = dqn.Args(hidden=(), gamma=0.5)
-    agent = dqn.Agent(1, 2, args, torch.Generator().manual_seed(0))
+    agent = dqn.Agent(vectors(1), 2, args, torch.Generator().manual_seed(0))
     for network, bias in ((agent.online, [5.0, 4.0]), (agent.target, [2.0, 10.0])):
         weight, given = network.net.parameters()
         weight.data.zero_()
@@ -292,12 +300,12 @@ def test_the_density_of_sac_integrates_to_one(scale_actions: bool) -> None:
 def test_priorities_are_the_last_errors() -> None:
     """After a gradient step the rows drawn hold (|Q(s, a) − y| + 1e-6)^α of before it, the others the highest."""
     args = dqn.Args(hidden=(8,), prioritized=True, batch_size=4, buffer_size=64, priority_alpha=0.5)
-    buffer: Any = dqn.replay_buffer(3, args)
+    buffer: Any = dqn.replay_buffer(vectors(3), args)
     rng = np.random.default_rng(0)
     normal = rng.standard_normal((64, 3)).astype(np.float32)
     none = np.zeros(64, bool)
     buffer.add(normal, rng.integers(2, size=64), Step(normal, normal[::-1].copy(), normal[:, 0], none, none, []))
-    agent = dqn.Agent(3, 2, args, torch.Generator().manual_seed(0))
+    agent = dqn.Agent(vectors(3), 2, args, torch.Generator().manual_seed(0))
     rows = buffer.rows(np.arange(64))
     with torch.no_grad():
         q = agent.online(rows.obs).gather(-1, rows.action[:, None])[:, 0]

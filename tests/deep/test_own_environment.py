@@ -17,7 +17,7 @@ from gymnasium import spaces
 from torch import nn
 
 import rlpath.deep.parts.probes  # noqa: F401
-from rlpath.cli.enjoy import Enjoy
+from rlpath.cli.enjoy import Enjoy, picture, write_mp4
 from rlpath.core.errors import InputError
 from rlpath.deep import dqn, ppo, reinforce
 from rlpath.deep.parts.evaluate import evaluate_policy
@@ -94,7 +94,7 @@ def test_actions_that_start_at_one_are_played_as_they_are() -> None:
 
 
 def test_images_go_through_a_network_of_ones_own() -> None:
-    """A small CNN is trained on an image; without one the message says how."""
+    """A small CNN is trained on an image; what is neither image nor vector needs one, and the message says how."""
     make = lambda: Guess(spaces.Discrete(2), spaces.Box(0, 255, (1, 4, 4), np.uint8), 1)  # noqa: E731
     cnn = lambda space, outputs: nn.Sequential(  # noqa: E731
         nn.Conv2d(space.shape[0], 2, 3), nn.SiLU(), nn.Flatten(), nn.Linear(8, outputs)
@@ -104,8 +104,9 @@ def test_images_go_through_a_network_of_ones_own() -> None:
     one, same = (ppo.train(args, make_env=make, make_network=cnn) for _ in range(2))
 
     assert one.digest == same.digest and one.act(np.zeros((1, 1, 4, 4), np.uint8), True).tolist() == [1]
+    matrix = lambda: Guess(spaces.Discrete(2), spaces.Box(0, 1, (4, 4), np.float32), 1)  # noqa: E731
     with pytest.raises(InputError, match=r"make_network.*a network for it"):
-        ppo.train(args, make_env=make)
+        ppo.train(args, make_env=matrix)
     with pytest.raises(InputError, match=r"make_network gave a network .* to \(3,\), and \(1,\) is needed"):
         ppo.train(args, make_env=make, make_network=lambda space, _: nn.Sequential(nn.Flatten(), nn.Linear(16, 3)))
 
@@ -200,3 +201,18 @@ def test_a_finished_run_is_loaded_and_watched(tmp_path: Path, capsys: pytest.Cap
     said = capsys.readouterr().out
     assert "return over 3 episodes:" in said
     assert (run.path / "enjoy.gif").read_bytes()[:6] == b"GIF89a"
+    with pytest.raises(InputError, match=r"--out film.avi must end in .gif or .mp4"):
+        Enjoy(run.path, episodes=3, out=Path("film.avi")).run()
+
+
+@pytest.mark.needs("envs")
+def test_a_film_is_written_as_mp4(tmp_path: Path) -> None:
+    """Each frame is there; MinAtar's, of 11 pixels and shares of 1, are enlarged, and an odd side is made even."""
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    frames = [picture(np.full((11, 11, 3), i / 5)) for i in range(6)]
+    assert (frames[5] == 255).all() and frames[5].shape == (209, 209, 3)
+
+    count, seconds = imageio_ffmpeg.count_frames_and_secs(str(write_mp4(frames, tmp_path / "film.mp4")))
+
+    assert count == 6 and seconds == pytest.approx(6 / 25, abs=0.01)
+    assert next(imageio_ffmpeg.read_frames(str(tmp_path / "film.mp4")))["size"] == (208, 208)

@@ -45,6 +45,7 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "other sizes": {"hidden": (16,), "num_envs": 3, "num_minibatches": 8, "update_epochs": 2},
     "three layers": {"hidden": (8, 24, 16)},
     "no layer": {"hidden": ()},
+    "rewards clipped": {"clip_reward": True},
 }
 
 

@@ -96,3 +96,16 @@ def test_a_seed_fixes_everything() -> None:
     true = bandits.testbed(5, rng())
     first, second, other = (bandits.play(player, true, 20, rng(seed)).reward_RT.tolist() for seed in (3, 3, 4))
     assert first == second != other
+
+
+def test_a_constant_step_follows_values_that_walk() -> None:
+    """Exercise 2.5: sample averages fall behind; the walk is the same for both, and has the book's deviation."""
+    steps, still = 3000, np.zeros((60, 10))
+    averages, constant = (
+        bandits.play(player, still, steps, rng(), drift=rng(7))
+        for player in (ActionValues(0.1), ActionValues(0.1, alpha=0.1))
+    )
+    assert constant.optimal_RT[:, -1000:].mean() > averages.optimal_RT[:, -1000:].mean() + 0.1
+    assert not still.any()
+    ends = bandits.DRIFT * rng(7).standard_normal((100, 5000)).sum(0)
+    assert ends.std() == pytest.approx(0.1, rel=0.05)

@@ -27,6 +27,7 @@ from rlpath.core.seeding import derive
 from rlpath.deep.batched.stacked import StackedAdam, StackedMLP, clip_gradients, count_weights, stack_weights
 from rlpath.deep.batched.vec_seeds import SeedEnvs, make_seed_envs
 from rlpath.deep.parts.evaluate import acting_policy
+from rlpath.deep.parts.images import is_image
 from rlpath.deep.parts.networks import numpy_forward, sample_categorical
 from rlpath.deep.parts.training import Result, Training, explained_variance
 from rlpath.deep.ppo import KL_MARGIN, Agent, Args, annealed, estimate_advantages, make_agent
@@ -259,6 +260,8 @@ def _saved_step(run: RunFolder | None) -> int:
 def _train_together(args: Args, seeds: Sequence[int], runs: Sequence[RunFolder | None]) -> list[Result]:
     envs = make_seed_envs(args.env_id, args.num_envs, seeds)
     agents = [make_agent(envs, replace(args, seed=seed)) for seed in seeds]
+    if is_image(envs.single_observation_space):
+        raise InputError(f"--batched needs observed vectors, not {envs.single_observation_space}; leave it out")
     if agents[0].shape or agents[0].start:
         raise InputError(f"--batched needs Discrete actions from 0, not {envs.single_action_space}; leave it out")
     learners = Learners(agents, args)
@@ -273,6 +276,8 @@ def _train_together(args: Args, seeds: Sequence[int], runs: Sequence[RunFolder |
     for iteration, *_ in zip(*(training.iterations(args.num_iterations) for training in trainings), strict=True):
         now = annealed(args, iteration)
         rollout = collect(envs, learners, args, rngs, trainings)
+        if args.clip_reward:
+            rollout = rollout._replace(reward=np.sign(rollout.reward))
         batch = make_batch(learners, rollout, args)
         for training, row in zip(trainings, update(learners, batch, now, rngs), strict=True):
             training.log(row | {"charts/learning_rate": now.learning_rate})

@@ -48,17 +48,22 @@ def mlp(
     for inputs, outputs in pairwise(sizes):
         # Made without torch's initialization, which would draw from the global generator.
         made = nn.utils.skip_init(nn.Linear, inputs, outputs)
-        weight, bias = made.get_parameter("weight"), made.get_parameter("bias")
         last = len(modules) == 2 * (len(sizes) - 2)
-        if gain is None:
-            nn.init.uniform_(weight, -(inputs**-0.5), inputs**-0.5, generator=generator)
-            nn.init.uniform_(bias, -(inputs**-0.5), inputs**-0.5, generator=generator)
-        else:
-            scale = last_gain if last and last_gain is not None else gain
-            nn.init.orthogonal_(weight, scale, generator=generator)
-            nn.init.zeros_(bias)
+        initialize(made, generator, last_gain if last and gain is not None and last_gain is not None else gain)
         modules += [made] if last else [made, activation()]
     return nn.Sequential(*modules)
+
+
+def initialize(layer: nn.Module, generator: torch.Generator, gain: float | None) -> None:
+    """Draw the weights of a linear or convolutional layer: orthogonal with `gain`, or torch's own initialization."""
+    weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
+    if gain is None:
+        limit = weight[0].numel() ** -0.5
+        nn.init.uniform_(weight, -limit, limit, generator=generator)
+        nn.init.uniform_(bias, -limit, limit, generator=generator)
+    else:
+        nn.init.orthogonal_(weight, gain, generator=generator)
+        nn.init.zeros_(bias)
 
 
 def custom_network(make_network: MakeNetwork, space: gymnasium.Space[Any], outputs: int, seed: int) -> nn.Module:

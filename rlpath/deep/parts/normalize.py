@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import gymnasium
 import numpy as np
 
 from rlpath.deep.parts.vec import Environments, MakeEnv, Step, VectorEnv
@@ -83,12 +84,13 @@ class NormalizedEnvs:
     def __init__(self, envs: Environments, gamma: float, *, shared: bool) -> None:
         self.envs = envs
         self.num_envs = envs.num_envs
-        self.single_observation_space = envs.single_observation_space
+        shape = envs.single_observation_space.shape or ()
+        self.single_observation_space: gymnasium.Space[Any] = gymnasium.spaces.Box(-CLIP, CLIP, shape, np.float32)
         self.single_action_space = envs.single_action_space
         self.gamma = gamma
         self.shared = shared
         own = () if shared else (envs.num_envs,)
-        self.of_obs = Moments((*own, *(envs.single_observation_space.shape or ())))
+        self.of_obs = Moments((*own, *shape))
         self.of_return = Moments(own)
         self._return = np.zeros(envs.num_envs)
         self._observe(envs.obs)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 from torch import Tensor
@@ -66,8 +67,10 @@ class PrioritizedReplayBuffer(ReplayBuffer):
 
     EPSILON = 1e-6
 
-    def __init__(self, capacity: int, obs_size: int, action_size: int | None, seed: int, *, alpha: float) -> None:
-        super().__init__(capacity, obs_size, action_size, seed)
+    def __init__(
+        self, capacity: int, obs: int | gymnasium.Space[Any], action_size: int | None, seed: int, *, alpha: float
+    ) -> None:
+        super().__init__(capacity, obs, action_size, seed)
         self.alpha = alpha
         self.tree = SumTree(capacity)
         self.highest = 1.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import gymnasium
 import numpy as np
 import torch
 from torch import Tensor
@@ -30,22 +31,25 @@ class Transitions(NamedTuple):
 
 
 class ReplayBuffer:
-    """The last `capacity` transitions of vectors of `obs_size`; the oldest make way for the newest.
+    """The last `capacity` transitions; the oldest make way for the newest.
 
+    `obs` is the length of an observation or its space: whole bytes (an image) are kept as bytes and drawn as float32.
     `action_size` is the length of an action, or None where actions are numbers of a discrete space. Draws come from
     a generator of the buffer's own. Memory is taken as the ring fills.
     """
 
-    def __init__(self, capacity: int, obs_size: int, action_size: int | None, seed: int) -> None:
+    def __init__(self, capacity: int, obs: int | gymnasium.Space[Any], action_size: int | None, seed: int) -> None:
         if capacity < 1:
             raise InputError(f"buffer_size must be at least 1, got {capacity}")
         discrete = action_size is None
+        shape = (obs,) if isinstance(obs, int) else obs.shape or ()
+        kind = np.uint8 if not isinstance(obs, int) and obs.dtype == np.uint8 else np.float32
         self.capacity = capacity
         self.columns: tuple[Array, ...] = (
-            np.zeros((capacity, obs_size), np.float32),
+            np.zeros((capacity, *shape), kind),
             np.zeros(capacity, np.int64) if discrete else np.zeros((capacity, action_size), np.float32),
             np.zeros(capacity, np.float32),
-            np.zeros((capacity, obs_size), np.float32),
+            np.zeros((capacity, *shape), kind),
             np.zeros(capacity, np.float32),
         )
         self.added = 0
@@ -66,7 +70,8 @@ class ReplayBuffer:
 
     def rows(self, index: Array) -> Transitions:
         """The transitions in rows `index`, (B,)."""
-        return Transitions(*(torch.from_numpy(column[index]) for column in self.columns))
+        drawn = (torch.from_numpy(column[index]) for column in self.columns)
+        return Transitions(*(rows.float() if rows.dtype == torch.uint8 else rows for rows in drawn))
 
     def sample(self, batch_size: int) -> Transitions:
         """`batch_size` transitions, each drawn uniformly and independently (the same one may come twice)."""

@@ -329,7 +329,7 @@ def box_size(space: gymnasium.Space[Any], what: str) -> int:
     remedy = "wrap the environment with gymnasium.wrappers.FlattenObservation"
     box = require_space(space, gymnasium.spaces.Box, what, remedy)
     if len(box.shape) > 1:
-        remedy = f"give train(…, make_network=…) a network for it, in ppo, a2c or reinforce, or {remedy}"
+        remedy = f"give train(…, make_network=…) a network for it, in ppo, a2c, reinforce or dqn, or {remedy}"
     if len(box.shape) != 1:
         raise InputError(f"{what} has the shape {box.shape}, and this algorithm needs vectors; {remedy}")
     return box.shape[0]

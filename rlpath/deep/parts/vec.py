@@ -22,6 +22,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from rlpath.core.errors import InputError
+from rlpath.deep.parts.suites import suite_of
 
 Array = np.ndarray[Any, Any]
 ENDLESS = 100_000
@@ -93,21 +94,24 @@ class Environments(Spaces, Protocol):
         ...
 
 
-def make_env(env_id: str) -> gymnasium.Env[Any, Any]:
+def make_env(env_id: str, **options: Any) -> gymnasium.Env[Any, Any]:
     """The registered environment `env_id`; raises `InputError` with the nearest names where there is none.
 
-    `my_module:MyEnv-v0` imports `my_module` first, which registers it; it may lie in the current folder.
+    `my_module:MyEnv-v0` imports `my_module` first, which registers it; it may lie in the current folder. Environments
+    of `suites.py` come in the wrappers given there. `options` go to the environment: render_mode, and its own.
     """
     module, _, name = env_id.rpartition(":")
     if module:
         _import(module, env_id)
+    suite = suite_of(name)
     if name not in gymnasium.registry:
-        known = [name for name in gymnasium.registry if "/" not in name]
+        known = [other for other in gymnasium.registry if ("/" in other) == ("/" in name)]
         near = get_close_matches(name, known, n=3, cutoff=0.5)
         hint = f"did you mean {', '.join(near)}?" if near else "see gymnasium.pprint_registry()"
         raise InputError(f"there is no environment {env_id!r}; {hint}")
     try:
-        return gymnasium.make(name, disable_env_checker=True)
+        env = gymnasium.make(name, disable_env_checker=True, **(suite.options if suite else {}), **options)
+        return suite.wrap(env) if suite else env
     except gymnasium.error.Error as why:
         raise InputError(f"environment {env_id} cannot be made: {why}") from None
 

@@ -1,0 +1,1 @@
+"""Exploration by what is not known yet: bootstrapped DQN on DeepSea."""
