@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import ProblemSet
+from rlpath.envs.adapters.gymnasium_text import gymnasium_problems
 from rlpath.envs.arithmetic import LEVELS, arithmetic
 from rlpath.envs.calculator import calculator
 from rlpath.envs.code_tasks import code_tasks, own_code_tasks
@@ -24,7 +25,7 @@ NAMES = (
     "countdown:<2 to 6>",
     "reasoning-gym:<task>",
 )
-ENVIRONMENTS = ("calculator", "number-guessing", "python", "mbpp-turns", "own-code", "text-search")
+ENVIRONMENTS = ("calculator", "number-guessing", "python", "mbpp-turns", "own-code", "text-search", "gymnasium")
 """Families of environments: a completion is an episode of several turns."""
 
 
@@ -67,6 +68,8 @@ def environment_named(
     if family == "own-code":
         return own_code_tasks(split, partial=variant == "partial")
     drawn = {"size": size or 200, "seed": seed, "held_out_fraction": held_out_fraction}
+    if family == "gymnasium" and variant:
+        return gymnasium_problems(variant, split, **drawn)
     if family == "number-guessing" and (variant or "15").isdecimal():
         return number_guessing(split, numbers=int(variant or 15), **drawn)
     if family == "python":
