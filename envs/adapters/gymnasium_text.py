@@ -1,6 +1,6 @@
 """Gymnasium's environments that can be read and played as text: FrozenLake, Taxi, CliffWalking, Blackjack, one's own.
 
-What is seen is the environment's `ansi` rendering, its colors told in a line below, or else the observation itself where
+What is seen is the environment's `ansi` rendering with its colors told in a line below, or the observation itself where
 that is text or a few whole numbers. An action is a name, a number, or the text itself where the action space is text.
 """
 
@@ -48,12 +48,12 @@ KNOWN = {
     ),
     "Taxi": KnownGame(
         "Drive the taxi to the passenger, who waits at the blue letter, pick the passenger up, drive to the magenta "
-        "letter and drop the passenger off. The taxi is yellow while empty and green when taken. | is a wall, : is none.",
+        "letter and drop the passenger off. The taxi is yellow while empty, green when taken. | is a wall, : is not.",
         ("south", "north", "east", "west", "pick up", "drop off"),
     ),
     "Blackjack": KnownGame(
-        "Blackjack: get nearer to 21 than the dealer, but not above it. You see your sum, the dealer's card, and 1 if you "
-        "have an ace that counts 11, else 0.",
+        "Blackjack: get nearer to 21 than the dealer, but not above it. You see your sum, the dealer's card, and 1 if "
+        "you have an ace that counts 11, else 0.",
         ("stick", "hit"),
     ),
 }
@@ -129,8 +129,8 @@ def make_text(env_id: str, options: Mapping[str, Any]) -> gymnasium.Env[Any, Any
         raise InputError(f"Gymnasium cannot make {env_id!r} with the options {dict(options)}: {error}") from None
     if made.render_mode != "ansi" and not _readable(made.observation_space):
         raise InputError(
-            f"environment {env_id!r} shows {made.observation_space}, no text: take one that renders as `ansi`, or wrap it "
-            "so that its observations are text"
+            f"environment {env_id!r} shows {made.observation_space}, no text: take one that renders as `ansi`, or "
+            "wrap it so that its observations are text"
         )
     if not isinstance(made.action_space, (spaces.Discrete, spaces.Text)):
         raise InputError(

@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from threading import RLock
 from typing import Any
 
@@ -36,7 +37,7 @@ class Step:
 class SteppedEnvironment:
     """One tool, `act`; the reward is the episode's undiscounted return. `done` ends the episode.
 
-    A subclass starts an episode in `_start` and steps it in `_step`; both may raise, which the model or the run is told.
+    A subclass starts an episode in `_start` and steps it in `_step`; what these raise, the run or the model is told.
     """
 
     def __init__(self) -> None:
@@ -107,6 +108,14 @@ class OwnDraws:
 def _draw_from(state: tuple[Any, Any]) -> None:
     random.setstate(state[0])
     np.random.set_state(state[1])
+
+
+def source_of(package: str) -> str:
+    """A package with its version, by its name alone where it was not installed as one."""
+    try:
+        return f"{package} {metadata.version(package)}"
+    except metadata.PackageNotFoundError:
+        return package
 
 
 def seeds_of(name: str, split: Side, size: int, seed: int, held_out_fraction: float) -> list[int]:

@@ -15,12 +15,11 @@ import random
 import threading
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import metadata
 from typing import Any, ClassVar, TypeVar
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Problem, ProblemSet, Status, Verdict, Verifier
+from rlpath.envs.adapters.stepping import source_of
 from rlpath.envs.splits import Side, check_split, side_of
 from rlpath.envs.turns.calls import Late, within
 
@@ -29,15 +28,14 @@ SECONDS = 60.0
 T = TypeVar("T")
 
 
-@cache
 def verifiers_package() -> Any:
     """The module `verifiers.v1`. Raises `InputError` where it is not installed, or older."""
     try:
         return importlib.import_module("verifiers.v1")
     except ImportError as error:
         raise InputError(
-            f"verifiers 0.4 is not installed ({error}): pip install 'verifiers>=0.4,<0.5', in an environment of its own "
-            "if other packages do not let it"
+            f"verifiers 0.4 is not installed ({error}): pip install 'verifiers>=0.4,<0.5', in an environment of its "
+            "own where other packages do not let it"
         ) from None
 
 
@@ -154,7 +152,6 @@ def trace_of(task: Any, messages: Sequence[Any], *, truncated: bool = False, sta
 
     known = vf.TraceTask(type=type(task).__name__, data=task.data, key=task.key, hash=task.hash)
     trace = vf.Trace(
-        verifiers=vf.VersionInfo(version=metadata.version("verifiers")),
         task=known,
         agent=vf.AgentInfo(config=vf.AgentConfig()),
         state=state_cls(type(task))() if state is None else state,
@@ -226,10 +223,10 @@ def verifiers_problems(
     tried = verifier("", "", question=problems[0].prompt)
     if tried.status is Status.ERROR:
         raise InputError(
-            f"the rewards of taskset {taskset_id!r} fail on an empty answer ({tried.reason}): if they ask a judge model, "
-            "its endpoint and key must be set"
+            f"the rewards of taskset {taskset_id!r} fail on an empty answer ({tried.reason}): if they ask a judge "
+            "model, its endpoint and key must be set"
         )
-    source = f"verifiers {metadata.version('verifiers')}"
+    source = source_of("verifiers")
     return ProblemSet(f"verifiers:{taskset_id}", split, problems, verifier, source)
 
 

@@ -1,7 +1,7 @@
 """A taskset of verifiers with tools as an environment: its tool servers' methods are called here, in this process.
 
-The model's last word is the tool `final_answer`, since an environment does not see what a model writes beside its calls;
-the rewards read a trace of the calls, the tools' answers and that last word.
+The model's last word is the tool `final_answer`, since an environment does not see what is written beside calls; the
+rewards read a trace of the calls, the tools' answers and that last word.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import re
 import typing
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import metadata
 from typing import Any, ClassVar
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import ProblemSet
+from rlpath.envs.adapters.stepping import source_of
 from rlpath.envs.adapters.verifiers_tasks import (
     EventLoop,
     opening,
@@ -27,8 +27,6 @@ from rlpath.envs.adapters.verifiers_tasks import (
 )
 from rlpath.envs.splits import Side
 from rlpath.envs.turns.problems import environment_problems
-
-LAST = "final_answer"
 
 
 @cache
@@ -202,6 +200,6 @@ def tool_problems(taskset_id: str, taskset: Any, tasks: Sequence[Any], split: Si
         {"id": str(task.data.id or task.data.idx), "task": task.data.model_dump(mode="json", exclude_defaults=True)}
         for task in tasks
     ]
-    source = f"verifiers {metadata.version('verifiers')}"
+    source = source_of("verifiers")
     made = environment_of(taskset_id, taskset)
     return environment_problems(f"verifiers:{taskset_id}", made, rows, split=split, source=source)
