@@ -157,7 +157,18 @@ def _single_turns(name: str, env_id: str, split: Side, seeds: list[int], environ
                 Problem(f"{name}-{seed}", question, str(getattr(environment, "answer", "")), {"seed": seed})
             )
     verifier = GemVerifier(env_id, asked)
-    tried = verifier("", "", question=problems[0].prompt)
-    if tried.status is Status.ERROR:
-        raise InputError(f"environment {env_id!r} of gem cannot be answered in one turn: {tried.reason}")
+    for text in ("", *(_some_action(environment, number) for number in range(5))):
+        tried = verifier(text, "", question=problems[0].prompt)
+        if tried.status is Status.ERROR:
+            raise InputError(f"environment {env_id!r} of gem cannot be answered in one turn: {tried.reason}")
     return ProblemSet(name, split, tuple(problems), verifier, source)
+
+
+def _some_action(environment: Any, seed: int) -> str:
+    """A random action, where the environment offers to draw one."""
+    with OwnDraws().here():
+        environment.reset(seed=seed)
+        try:
+            return str(environment.sample_random_action())
+        except (AttributeError, NotImplementedError):
+            return ""
