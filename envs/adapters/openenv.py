@@ -113,12 +113,16 @@ class OpenEnvEnvironment(SteppedEnvironment):
             raise InputError(
                 f"the OpenEnv server at {self.server} cannot be reached ({error}): start it first"
             ) from None
-        except RuntimeError as error:
-            if "CAPACITY_REACHED" in str(error):
+        except Exception as error:
+            # A full server says so and hangs up; whether its word is still read depends on who is faster.
+            closed = type(error).__name__.startswith("ConnectionClosed")
+            if closed or "CAPACITY_REACHED" in str(error):
                 raise InputError(
                     f"the OpenEnv server at {self.server} allows no more sessions: start it with a larger "
                     "max_concurrent_envs, at least the episodes that are played together"
                 ) from None
+            if not isinstance(error, RuntimeError):
+                raise
             raise ValueError(str(error)) from None
 
     @property

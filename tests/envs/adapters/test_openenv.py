@@ -21,7 +21,7 @@ from rlpath.envs.turns.contract import check_environment
 from rlpath.envs.turns.episodes import EpisodePlayer
 
 REAL = find_spec("openenv") is not None
-SESSIONS = 4
+SESSIONS = 12
 FIELDS = {
     "direction": {"enum": ["left", "right"], "type": "string", "description": "where to go"},
     "steps": {"type": "integer", "default": 1, "description": "how many steps"},

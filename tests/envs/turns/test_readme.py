@@ -23,3 +23,11 @@ def test_the_example_runs() -> None:
 def test_every_environment_is_in_the_table() -> None:
     """By the name that recipes and `rlpath eval` take."""
     assert [name for name in ENVIRONMENTS if f"`{name}" not in PAGE] == []
+
+
+def test_the_example_of_an_adapter_runs() -> None:
+    """The part of the page on Gymnasium, which every install has."""
+    page = (Path(__file__).parents[3] / "envs" / "adapters" / "README.md").read_text(encoding="utf-8")
+    first, *_ = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+    exec(compile(first, "envs/adapters/README.md", "exec"), {})
