@@ -15,7 +15,14 @@ from typing import Any, ClassVar
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import Problem, ProblemSet, Status, Verdict, Verifier
-from rlpath.envs.adapters.stepping import OwnDraws, Step, SteppedEnvironment, seeded_problems, seeds_of, source_of
+from rlpath.envs.adapters.stepping import (
+    OwnDraws,
+    StepOutcome,
+    SteppedEnvironment,
+    seeded_problems,
+    seeds_of,
+    source_of,
+)
 from rlpath.envs.splits import Side
 from rlpath.envs.turns.calls import EpisodeLimits
 
@@ -75,11 +82,11 @@ class GemText(SteppedEnvironment):
             observation, info = self.game.reset(seed=int(row["seed"]))
         return f"{shown(self.env_id, observation, info)}\n\nPlay with the tool act, one action a call."
 
-    def _step(self, action: str) -> Step:
+    def _step(self, action: str) -> StepOutcome:
         with self.draws.here():
             observation, reward, terminated, truncated, info = self.game.step(str(action))
         over = bool(terminated or truncated)
-        return Step(shown(self.env_id, observation, {} if over else info), float(reward), over)
+        return StepOutcome(shown(self.env_id, observation, {} if over else info), float(reward), over)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from gymnasium.envs import registration
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import ProblemSet
-from rlpath.envs.adapters.stepping import Step, SteppedEnvironment, seeded_problems
+from rlpath.envs.adapters.stepping import StepOutcome, SteppedEnvironment, seeded_problems
 from rlpath.envs.splits import Side
 from rlpath.envs.turns.calls import EpisodeLimits
 
@@ -76,9 +76,9 @@ class GymnasiumText(SteppedEnvironment):
         task = row.get("task") or (self.game.task if self.game else f"This is the environment {env_id}.")
         return f"{task}\n\n{self._seen(observation)}\n\nPlay with the tool act, one action a call. {self._choices()}"
 
-    def _step(self, action: str) -> Step:
+    def _step(self, action: str) -> StepOutcome:
         observation, reward, terminated, truncated, _ = self.environment.step(self._read(action))
-        return Step(self._seen(observation), float(reward), bool(terminated or truncated))
+        return StepOutcome(self._seen(observation), float(reward), bool(terminated or truncated))
 
     def _seen(self, observation: Any) -> str:
         if self.environment.render_mode == "ansi":

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import ProblemSet
-from rlpath.envs.adapters.stepping import Step, SteppedEnvironment, seeded_problems, source_of
+from rlpath.envs.adapters.stepping import StepOutcome, SteppedEnvironment, seeded_problems, source_of
 from rlpath.envs.splits import Side
 from rlpath.envs.turns.calls import EpisodeLimits
 
@@ -101,9 +101,9 @@ class OpenEnvEnvironment(SteppedEnvironment):
         task = f"{row['task']}\n\n" if row.get("task") else ""
         return f"{task}{observed(self.server, result.observation)}\n\nGo on with the tool act, one action a call."
 
-    def _step(self, action: Any) -> Step:
+    def _step(self, action: Any) -> StepOutcome:
         result = self._told(lambda: self._client.step(action))
-        return Step(observed(self.server, result.observation), float(result.reward or 0.0), bool(result.done))
+        return StepOutcome(observed(self.server, result.observation), float(result.reward or 0.0), bool(result.done))
 
     def _told(self, ask: Any) -> Any:
         """What the server answers. Raises `InputError` where it is gone or full, ValueError where it refuses."""

@@ -26,7 +26,7 @@ from rlpath.envs.turns.problems import environment_problems
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StepOutcome:
     """What one step gave: what is seen next as text, the step's reward, and whether the episode is over."""
 
     seen: str
@@ -48,7 +48,7 @@ class SteppedEnvironment:
         """Begin the row's episode; the question with the first observation."""
         raise NotImplementedError
 
-    def _step(self, action: str) -> Step:
+    def _step(self, action: str) -> StepOutcome:
         """Take an action. Raises ValueError for one that is none: it costs nothing, and the model is told."""
         raise NotImplementedError
 
