@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	reproduce-grpo-arithmetic reproduce-grpo-gsm8k reproduce-speed \
 	reproduce-tabular reproduce-ppo reproduce-off-policy reproduce-ablation reproduce-ppo-speed reproduce-tuning \
 	reproduce-ladder reproduce-hacking reproduce-train-speed reproduce-eval reproduce-eval-speed \
-	reproduce-contamination reproduce-null
+	reproduce-contamination reproduce-null reproduce-gsm8k-test
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -55,8 +55,15 @@ reproduce-grpo-arithmetic: $(READY) ## the demo over three seeds, and their join
 	for seed in 0 1 2; do $(BIN)/python recipes/grpo_arithmetic.py --seed $$seed --root runs/reproduced || exit $$?; done
 	$(BIN)/rlpath report runs/reproduced/grpo_arithmetic/*/seed-*
 
-reproduce-grpo-gsm8k: $(READY) ## word problems, a 0.5B model (hours on 2 cores without bf16 units; resumable)
-	$(BIN)/accelerate launch recipes/grpo_gsm8k.py --root runs/reproduced
+reproduce-grpo-gsm8k: $(READY) ## word problems, a 0.5B model over three seeds (hours a seed on 2 cores; resumable)
+	for seed in 0 1 2; do \
+		$(BIN)/accelerate launch recipes/grpo_gsm8k.py --seed $$seed --root runs/reproduced || exit $$?; done
+	$(BIN)/rlpath report runs/reproduced/grpo_gsm8k/*/seed-*
+
+reproduce-gsm8k-test: reproduce-grpo-gsm8k ## those three seeds on GSM8K's test split, as planned before
+	$(BIN)/rlpath eval --model runs/reproduced/grpo_gsm8k/*/seed-* --baseline qwen2.5-coder-0.5b-instruct \
+		--tasks gsm8k,svamp --size 200 --samples 2 --prereg recipes/reports/grpo_gsm8k.prereg.toml \
+		--out runs/reproduced/evaluation-gsm8k
 
 reproduce-speed: $(READY) ## time a GRPO step beside stock TRL's (8 minutes on 2 cores), and verifiers beside Math-Verify
 	$(BIN)/python scripts/bench_grpo_step.py
@@ -99,12 +106,10 @@ reproduce-hacking: $(READY) ## four exhibits of reward hacking with their remedi
 reproduce-train-speed: $(READY) ## fine-tuning's tokens a second beside TRL's defaults (5 minutes on 2 cores)
 	$(BIN)/python scripts/bench_train.py
 
-reproduce-eval: reproduce-grpo-arithmetic ## the suite on those runs against their base (20 minutes more on 2 cores)
-	$(BIN)/rlpath eval --model runs/reproduced/grpo_arithmetic/*/seed-0 --baseline smollm2-135m-instruct \
-		--tasks arithmetic --size 32 --samples 2 --max-tokens 40 --sensitivity --probes \
-		--prereg recipes/reports/grpo_arithmetic.prereg.toml --out runs/reproduced/evaluation
+reproduce-eval: reproduce-grpo-arithmetic ## the suite on those runs against their base, as planned before
 	$(BIN)/rlpath eval --model runs/reproduced/grpo_arithmetic/*/seed-* --baseline smollm2-135m-instruct \
-		--tasks arithmetic,svamp --size 100 --samples 0 --out runs/reproduced/evaluation-seeds
+		--tasks arithmetic,svamp --size 60 --samples 2 --max-tokens 40 --sensitivity --probes \
+		--prereg recipes/reports/grpo_arithmetic.prereg.toml --out runs/reproduced/evaluation
 
 reproduce-eval-speed: $(READY) ## the suite beside lm-evaluation-harness, which is installed for it (7 minutes)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,math,bench]'

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import gzip
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ def data_file(relative: str) -> Path | None:
 
 
 def read_jsonl(path: Path | str, fields: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """The objects of a JSON-lines file, in order; each must have the text `fields`.
+    """The objects of a JSON-lines file (gzipped where it ends in .gz), in order; each must have the text `fields`.
 
     A byte-order mark and blank lines are passed over. Raises InputError naming the file, and the line where there is
     one: unreadable, empty, not UTF-8, not JSON, not an object, a field missing, empty or not text.
@@ -50,8 +52,11 @@ def numbered_rows(path: Path | str, fields: tuple[str, ...] = ()) -> list[tuple[
 def _read_lines(path: Path) -> list[str]:
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+        if path.suffix == ".gz":
+            data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        why = error.strerror if isinstance(error, OSError) else None
+        raise InputError(f"{path} cannot be read: {why or error}") from error
     lines = []
     for number, line in enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
         try:

@@ -29,6 +29,7 @@ from pathlib import Path
 import tyro
 
 from rlpath.core.errors import InputError, run_command
+from rlpath.envs.files import read_jsonl
 from rlpath.evals.contamination.benchmarks import Benchmark, benchmark
 from rlpath.evals.contamination.documents import documents, training_files
 from rlpath.evals.contamination.overlap import check_overlap
@@ -160,8 +161,8 @@ def sentences(data: Path) -> Iterator[str]:
     """Real text that is no test set."""
     yield (data / "text/tinyshakespeare.txt").read_text(encoding="utf-8")
     for name in ("gsm8k/train.jsonl", "sft/oasstcommitpackftmanual.jsonl"):
-        for line in (data / name).read_text(encoding="utf-8").splitlines():
-            yield " ".join(str(value) for value in json.loads(line).values())
+        for row in read_jsonl(data / name):
+            yield " ".join(str(value) for value in row.values())
 
 
 def rows(folder: Path) -> Iterator[bytes]:

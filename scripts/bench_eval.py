@@ -34,6 +34,7 @@ from typing import Any, Literal
 import tyro
 
 from rlpath.core.errors import InputError, run_command
+from rlpath.core.files import read_json_lines
 from rlpath.core.types import Completion, Decoding, ProblemSet
 from rlpath.evals.measure.evaluation import complete_and_verify
 from rlpath.evals.suite.agreement import (
@@ -291,7 +292,7 @@ def parted(items: Sequence[ComparedItem], rows: Sequence[dict[str, Any]]) -> lis
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    return read_json_lines(folder / "rows.jsonl")
 
 
 def run_arm(arm: str, args: Args, folder: Path, threads: int) -> dict[str, Any]:

@@ -7,7 +7,6 @@ the next problem's gold answer (labeled false where the two differ).
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 import tyro
 
 from rlpath.core.errors import InputError, run_command
+from rlpath.envs.files import read_jsonl
 from rlpath.rewards import MathVerifier, NumberVerifier
 
 Judge = Callable[[str, str], float | None]
@@ -68,13 +68,13 @@ def measured(name: str, label: str, judge: Judge, rows: Sequence[BenchRow]) -> s
 
 def gsm8k(data: Path, limit: int) -> list[BenchRow]:
     """The labeled model solutions."""
-    lines = (data / "verifier_cases/gsm8k_model_solutions.jsonl").read_text().splitlines()[:limit]
-    return [BenchRow(r["completion"], r["gold"], r["expected"]) for r in map(json.loads, lines)]
+    rows = read_jsonl(data / "verifier_cases/gsm8k_model_solutions.jsonl")[:limit]
+    return [BenchRow(r["completion"], r["gold"], r["expected"]) for r in rows]
 
 
 def math500(data: Path, limit: int) -> list[BenchRow]:
     """Each gold answer in three dresses, and the next problem's gold answer as a wrong one."""
-    golds = [json.loads(line)["answer"] for line in (data / "math/math500.jsonl").read_text().splitlines()]
+    golds = [row["answer"] for row in read_jsonl(data / "math/math500.jsonl")]
     rows = []
     for gold, other in zip(golds, golds[1:] + golds[:1], strict=True):
         rows += [BenchRow(f"Thus we get $\\boxed{{{written}}}$.", gold, True) for written in rewritten(gold)]

@@ -96,7 +96,7 @@ def run_check(name: str, path: Path, device: str) -> list[CheckResult]:
         done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
         return [CheckResult(f"no end after {TIMEOUT} s", "an end", passed=False)]
-    rows = [CheckResult(*json.loads(line[6:])) for line in done.stdout.splitlines() if line.startswith("FOUND ")]
+    rows = [CheckResult(*json.loads(line[6:])) for line in done.stdout.split("\n") if line.startswith("FOUND ")]
     if done.returncode != 0:
         said = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
         rows.append(CheckResult(said, "no error", passed=False))

@@ -25,6 +25,8 @@ from rlpath.report import plots
 from rlpath.report.plots import Line
 from rlpath.runs.run_folder import read_run
 
+WINDOW = 5
+"""Training steps averaged in one point of the demo's figure: a step has rewards of 64 completions only."""
 FIGURES = Path(__file__).parents[1] / "recipes" / "figures"
 CURVES = FIGURES.with_name("curves")
 
@@ -51,26 +53,33 @@ def record(runs: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def draw(data: dict[str, Any]) -> str:
-    """Reward of every training step (where recorded) between held-out pass@1 before and after, as an SVG file."""
+    """Training reward (where recorded), averaged over `WINDOW` steps, between held-out pass@1 before and after: SVG."""
     seeds, steps = data["seeds"], data["steps"]
     lines = []
-    curves = [seed["reward"] for seed in seeds.values() if seed["reward"]]
+    curves = [
+        np.convolve(seed["reward"], np.full(WINDOW, 1 / WINDOW), "valid") for seed in seeds.values() if seed["reward"]
+    ]
     for i, curve in enumerate(curves):
-        x = range(1, len(curve) + 1)
-        label = "training reward of each seed" if i == 0 else None
-        lines.append(Line(label, list(x), curve, plots.GRAY, faint=len(curves) > 1))
+        label = "reward, each seed" if i == 0 else None
+        lines.append(Line(label, _middles(len(curve)), curve, plots.GRAY, faint=len(curves) > 1))
     if len(curves) > 1:
         shortest = min(map(len, curves))
         values = np.array([curve[:shortest] for curve in curves])
-        lines.append(Line("mean, 95 %", list(range(1, shortest + 1)), values.mean(0), plots.BLUE, mean_band(values)))
+        lines.append(Line("mean, 95 %", _middles(shortest), values.mean(0), plots.BLUE, mean_band(values)))
     held_out = np.array([seed["held_out"] for seed in seeds.values()])
     for i, pair in enumerate(held_out):
         for step, share in zip((0, steps), pair, strict=True):
-            label = "held-out pass@1 of each seed" if i == step == 0 else None
+            label = "held-out pass@1" if i == step == 0 else None
             lines.append(Line(label, [step], [share], plots.GREEN))
     title = f"GRPO on sums: {100 * held_out[:, 0].mean():.0f} % → {100 * held_out[:, 1].mean():.0f} % on held-out"
     count = f"{len(held_out)} seed{'s'[: len(held_out) != 1]}"
-    return plots.standalone(plots.line_plot("demo", f"{title}, {count}", lines, percent=True)) + "\n"
+    xlabel = f"step (rewards: means of {WINDOW} steps)"
+    return plots.standalone(plots.line_plot("demo", f"{title}, {count}", lines, percent=True, xlabel=xlabel)) + "\n"
+
+
+def _middles(points: int) -> list[float]:
+    """The steps in the middle of each window."""
+    return [1 + (WINDOW - 1) / 2 + i for i in range(points)]
 
 
 def draw_curve(name: str, data: dict[str, Any]) -> str:

@@ -121,9 +121,10 @@ def _standing(
         yield from (page.verdict_box(verdict, sentence) for verdict, sentence in decided)
     if not record.finished:
         step = record.metrics[-1]["step"] if record.metrics else 0
+        steps = record.config.get("steps")
         yield page.note(
-            f"This run was cut short: the last logged step is {step}. "
-            "The same command goes on from the last checkpoint."
+            f"This run has not finished: the last logged step is {step}{f' of {steps}' if steps else ''}. "
+            "If it is no longer running, the same command goes on from the last checkpoint."
         )
     if not comparison and (examined or not decided):
         missing = " and ".join(side for side, found in evaluations.items() if not (found and found.complete))

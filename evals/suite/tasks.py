@@ -12,7 +12,6 @@ ifeval      instructions that can be checked (arXiv:2311.07911)
 
 from __future__ import annotations
 
-import gzip
 import json
 import random
 import re
@@ -203,13 +202,9 @@ def _arc_exemplars() -> list[Exemplar]:
 
 def _humaneval(size: int | None, seed: int) -> ProblemSet:
     hub = ("openai/openai_humaneval", None, "test")
-    rows, path = _rows("humaneval/HumanEval.jsonl.gz", _read_gzip, hub)
+    rows, path = _rows("humaneval/HumanEval.jsonl.gz", read_jsonl, hub)
     problems = [Problem(row["task_id"], row["prompt"], _tests(row)) for row in rows]
     return drawn("humaneval", problems, size, seed, CodeVerifier(), path)
-
-
-def _read_gzip(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
 
 
 def _mbpp(size: int | None, seed: int) -> ProblemSet:

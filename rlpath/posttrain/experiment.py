@@ -135,6 +135,7 @@ def start_run(
         facts = facts or {}
         run.write_manifest(known | {"cpu": machine, "processes": state.num_processes} | dict(facts))
         print(f"run folder {run.path}; training on {data[0].name} ({data[0].source})", flush=True)
+        print("report.html in that folder is written at every checkpoint: open it while training goes on", flush=True)
         if "contamination" in facts:
             print(sentence(facts["contamination"]), flush=True)
     return RunContext(run, state, path)

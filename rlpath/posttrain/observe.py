@@ -14,6 +14,7 @@ from accelerate.utils import gather_object, wait_for_everyone
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from rlpath.evals.report.run_report import write_report
 from rlpath.runs.run_folder import RunFolder
 
 # TRL's names on the left, ours on the right; names with a slash that the trainer notes itself pass unchanged.
@@ -54,7 +55,7 @@ def watched(metrics: Mapping[str, float]) -> str | None:
 
 
 class Recorder(TrainerCallback):
-    """Writes metrics to the run folder and marks checkpoints complete. `run` is None on all but the main process."""
+    """Writes metrics, and at a checkpoint its mark and the report so far; `run` is None on all but the main process."""
 
     def __init__(self, run: RunFolder | None) -> None:
         self.run = run
@@ -76,6 +77,7 @@ class Recorder(TrainerCallback):
         wait_for_everyone()
         if self.run is not None:
             self.run.mark_complete(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", keep=2)
+            write_report(self.run.path)
 
 
 class ProgressLine(TrainerCallback):

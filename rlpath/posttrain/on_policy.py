@@ -297,6 +297,7 @@ def train_policy(
                 folder = training.checkpoints / f"checkpoint-{trainer.step}"
                 trainer.save(folder)
                 run.mark_complete(folder, keep=2)
+                write_report(run.path)
     interrupt.end()
     progress.end()
     # Not end_training(): it takes the processes apart, and they are still to evaluate.

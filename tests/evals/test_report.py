@@ -158,8 +158,8 @@ def test_model_text_is_escaped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", ["nothing", "config only", "before only", "half of after"])
-def test_report_of_a_run_cut_short(tmp_path: Path, left: str) -> None:
-    """Whatever is missing, the report is made, says that the run was cut short and why there is no verdict."""
+def test_report_of_an_unfinished_run(tmp_path: Path, left: str) -> None:
+    """Whatever is missing, the report is made, says that the run has not finished and why there is no verdict."""
     run = make_run(tmp_path)
     (run / "finished.json").unlink()
     (run / "evaluations" / "verdict.json").unlink()
@@ -175,7 +175,7 @@ def test_report_of_a_run_cut_short(tmp_path: Path, left: str) -> None:
             (run / name).unlink()
     text = write_report(run).read_text(encoding="utf-8")
     assert Page(text).open == []
-    assert "This run was cut short: the last logged step is" in text
+    assert "This run has not finished: the last logged step is" in text
     assert "There is no verdict: the evaluation" in text
     shown = {"nothing": "step 10", "config only": "0 steps logged", "before only": "before", "half of after": "before"}
     assert shown[left] in text

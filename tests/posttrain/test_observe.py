@@ -58,8 +58,8 @@ def test_trl_names_become_ours() -> None:
 
 
 def test_the_recorder_writes_steps_and_marks_checkpoints(args: TrainingArguments, tmp_path: Path) -> None:
-    """A line for every step with a reward, none for the closing summary; the last two checkpoints stay."""
-    with RunFolder.open(tmp_path, "grpo", {}, 0) as run:
+    """A line for every step with a reward, none for the closing summary; two checkpoints stay, and a report so far."""
+    with RunFolder.open(tmp_path, "grpo", {"steps": 8}, 0) as run:
         recorder = Recorder(run)
         args.output_dir = str(run.checkpoints)
         for step in (1, 2, 3):
@@ -73,6 +73,7 @@ def test_the_recorder_writes_steps_and_marks_checkpoints(args: TrainingArguments
         assert [(row["step"], row["reward"]) for row in run.metrics()] == [(1, 0.25), (2, 0.5), (3, 0.75)]
         assert run.last_checkpoint() == run.checkpoints / "checkpoint-3"
         assert sorted(path.name for path in run.checkpoints.iterdir()) == ["checkpoint-2", "checkpoint-3"]
+        assert "has not finished: the last logged step is 3 of 8." in (run.path / "report.html").read_text()
 
 
 def test_other_processes_record_nothing(args: TrainingArguments, tmp_path: Path) -> None:

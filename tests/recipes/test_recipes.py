@@ -122,6 +122,8 @@ def test_killed_at_every_stage_a_run_ends_as_if_it_had_not_been(
         assert done.status == -9, (stage, done)
         assert len(only_run(tmp_path).metrics) == steps
         assert not only_run(tmp_path).finished
+    so_far = (only_run(tmp_path).path / "report.html").read_text()
+    assert "has not finished: the last logged step is 4 of 4." in so_far
 
     done = launch(*command)
 
