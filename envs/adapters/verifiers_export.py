@@ -107,7 +107,7 @@ class ExportedTask(vf.Task[ExportedData, ExportedState, ExportedTaskConfig]):
         return [] if problems_of(config.tools).environment is None else [ExportedTools(config.tools)]
 
     @vf.reward
-    async def reward(self, trace: vf.Trace) -> float:
+    async def reward(self, trace: vf.Trace) -> float:  # pyright: ignore[reportInvalidTypeForm]
         """The score of our verdict. Raises ValueError where nothing was decided: such a trace is none to learn from."""
         problems = problems_of(self.config.tools)
         if problems.environment is not None and rewards_itself(make_environment(player_of(problems).factory)):
@@ -130,7 +130,7 @@ class ExportedTask(vf.Task[ExportedData, ExportedState, ExportedTaskConfig]):
         return earned
 
     @vf.stop
-    async def is_over(self, trace: vf.Trace) -> bool:
+    async def is_over(self, trace: vf.Trace) -> bool:  # pyright: ignore[reportInvalidTypeForm]
         """Whether the environment ended the episode."""
         return trace.state.done
 

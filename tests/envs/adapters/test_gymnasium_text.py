@@ -50,7 +50,7 @@ class Steering(Parrot):
 
 @pytest.fixture
 def registered() -> Iterator[None]:
-    classes = (Parrot, Picture, Steering)
+    classes: tuple[Any, ...] = (Parrot, Picture, Steering)
     for one in classes:
         gymnasium.register(f"{one.__name__}-v0", one, disable_env_checker=True)
     yield
@@ -97,7 +97,8 @@ def test_an_episode_is_gymnasiums_own(env_id: str) -> None:
             break
     made = GymnasiumText()
     made.reset(**row)
-    names = made._names(made.environment.action_space)  # pyright: ignore[reportPrivateUsage]
+    space: Any = made.environment.action_space
+    names = made._names(space)
 
     played = [play(GymnasiumText, row, acts([names[number] for number in numbers]), MANY) for _ in range(2)]
 

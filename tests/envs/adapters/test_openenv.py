@@ -57,8 +57,8 @@ class Schema(BaseHTTPRequestHandler):
     properties: ClassVar[dict[str, Any]] = FIELDS
     answer: ClassVar[Any] = None
 
-    def log_message(self, *told: Any) -> None:
-        del told
+    def log_message(self, format: str, *args: Any) -> None:
+        del format, args
 
     def do_GET(self) -> None:
         action = {"properties": self.properties, "required": ["direction"]}
