@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from rlpath.core.errors import InputError
 from rlpath.core.types import ProblemSet
+from rlpath.envs.adapters.gem_text import gem_problems
+from rlpath.envs.adapters.gymnasium_text import gymnasium_problems
+from rlpath.envs.adapters.verifiers_tasks import verifiers_problems
 from rlpath.envs.arithmetic import LEVELS, arithmetic
 from rlpath.envs.calculator import calculator
 from rlpath.envs.code_tasks import code_tasks, own_code_tasks
@@ -24,7 +27,17 @@ NAMES = (
     "countdown:<2 to 6>",
     "reasoning-gym:<task>",
 )
-ENVIRONMENTS = ("calculator", "number-guessing", "python", "mbpp-turns", "own-code", "text-search")
+ENVIRONMENTS = (
+    "calculator",
+    "number-guessing",
+    "python",
+    "mbpp-turns",
+    "own-code",
+    "text-search",
+    "gymnasium",
+    "gem",
+    "verifiers",
+)
 """Families of environments: a completion is an episode of several turns."""
 
 
@@ -44,6 +57,8 @@ def problem_set(
     if family == "countdown" and (variant or "3").isdecimal():
         count = int(variant or 3)
         return countdown(split, count=count, size=size or 1000, seed=seed, held_out_fraction=held_out_fraction)
+    if family == "verifiers" and variant:
+        return verifiers_problems(variant, split, size=size, seed=seed, held_out_fraction=held_out_fraction)
     if family == "word-problems":
         size = size or 1000
         return word_problems(split, variant or "mixed", size=size, seed=seed, held_out_fraction=held_out_fraction)
@@ -67,10 +82,19 @@ def environment_named(
     if family == "own-code":
         return own_code_tasks(split, partial=variant == "partial")
     drawn = {"size": size or 200, "seed": seed, "held_out_fraction": held_out_fraction}
+    if family == "gymnasium" and variant:
+        return gymnasium_problems(variant, split, **drawn)
+    if family == "gem" and variant:
+        return gem_problems(variant, split, **drawn)
     if family == "number-guessing" and (variant or "15").isdecimal():
         return number_guessing(split, numbers=int(variant or 15), **drawn)
     if family == "python":
         return python_questions(split, **drawn)
     if family == "text-search":
         return text_search(split, **drawn)
+    if family == "verifiers" and variant:
+        found = verifiers_problems(variant, split, size=size, seed=seed, held_out_fraction=held_out_fraction)
+        if found.environment is not None:
+            return found
+        raise InputError(f"{name!r} has no tools: it is a problem set, not an environment")
     raise InputError(f"{name!r} is no environment: one of {', '.join(ENVIRONMENTS)}")

@@ -30,6 +30,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "contamination": ("datasketch",),
     "bench": ("lm_eval",),
     "vllm": ("vllm",),
+    "verifiers": ("verifiers",),
+    "openenv": ("openenv",),
     "docs": ("mkdocs", "material", "mkdocstrings"),
     "notebooks": ("marimo",),
 }

@@ -11,7 +11,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 
 from rlpath.core.types import Completion, Decoding, Sampler
 
-Job = tuple[list[list[int]], Decoding]
+Job = tuple[list[list[int]], Decoding, list[int] | None]
 
 
 class SharedSampler:
@@ -22,6 +22,7 @@ class SharedSampler:
         self.state = state
         self.backend = sampler.backend
         # What an environment of several turns asks of a sampler.
+        self.takes_numbers = getattr(sampler, "takes_numbers", False)
         self.tokenizer, self.system, self.options = (
             getattr(sampler, name, None) for name in ("tokenizer", "system", "options")
         )
@@ -29,9 +30,14 @@ class SharedSampler:
     def encode(self, prompt: str) -> list[int]:
         return self.sampler.encode(prompt)
 
-    def generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[Completion]]:
-        """Complete each prompt `decoding.n` times; called on the main process while the others `serve`."""
-        job = ([list(prompt) for prompt in prompts], decoding)
+    def generate(
+        self, prompts: Sequence[Sequence[int]], decoding: Decoding, *, numbers: Sequence[int] | None = None
+    ) -> list[list[Completion]]:
+        """Complete each prompt `decoding.n` times; called on the main process while the others `serve`.
+
+        `numbers` decide the draws where some of an earlier call go on, as in the later turns of episodes.
+        """
+        job = ([list(prompt) for prompt in prompts], decoding, None if numbers is None else list(numbers))
         told_by_main(job)
         return self._complete(job)
 
@@ -45,8 +51,14 @@ class SharedSampler:
         told_by_main(None)
 
     def _complete(self, job: Job) -> list[list[Completion]]:
-        prompts, decoding = job
-        return divide(prompts, self.state, lambda part, first: self.sampler.generate(part, decoding, first=first))
+        prompts, decoding, numbers = job
+
+        def complete(part: Sequence[Any], first: int) -> list[list[Completion]]:
+            if numbers is None:
+                return self.sampler.generate(part, decoding, first=first)
+            return self.sampler.generate(part, decoding, numbers=numbers[first : first + len(part)])
+
+        return divide(prompts, self.state, complete)
 
 
 def told_by_main(job: Any) -> Any:

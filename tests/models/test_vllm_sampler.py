@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -175,3 +175,30 @@ def test_vllm_is_seeded_and_follows_the_trainer(
     assert facts["gap_without_push"] > 0.3
     assert facts["gap_after_push"] < 1e-3
     assert facts["greedy"]
+
+
+def test_numbers_choose_the_draws_of_a_later_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where some of an earlier call go on, each request has the seed of its number, not of its place in the call."""
+    asked: list[Any] = []
+
+    def generate(requests: list[Any], params: list[Any], use_tqdm: bool) -> list[Any]:
+        asked.append(([one["prompt_token_ids"] for one in requests], [one.seed for one in params]))
+        return [SimpleNamespace(outputs=[]) for _ in requests]
+
+    stub = ModuleType("vllm")
+    stub.SamplingParams = lambda **settings: SimpleNamespace(**settings)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "vllm", stub)
+    sampler = VLLMSampler.__new__(VLLMSampler)
+    sampler.on_gpu, sampler.stop_ids = True, frozenset({2})
+    sampler.llm = SimpleNamespace(generate=generate)  # type: ignore[assignment]
+    decoding = Decoding(4, seed=3)
+
+    sampler.generate([[1], [2], [3], [4]], decoding)
+    sampler.generate([[4], [2]], decoding, numbers=[3, 1])
+    sampler.generate([[3], [4]], decoding, first=2)
+
+    (_, every), (prompts, chosen), (_, part) = asked
+    assert prompts == [[4], [2]]
+    assert chosen == [every[3], every[1]]
+    assert part == every[2:]
+    assert len(set(every)) == 4

@@ -9,13 +9,17 @@ from pathlib import Path
 
 from rlpath.envs.load import ENVIRONMENTS
 
-PAGE = (Path(__file__).parents[3] / "envs" / "README.md").read_text(encoding="utf-8")
+ENVS = Path(__file__).parents[3] / "envs"
+PAGE = (ENVS / "README.md").read_text(encoding="utf-8")
+ADAPTERS = (ENVS / "adapters" / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_example_runs() -> None:
-    """An environment of one's own, from the class to an episode by hand, as a program."""
-    (block,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, timeout=120, check=False)
+def test_the_examples_run() -> None:
+    """An environment of one's own, from the class to an episode by hand; and one of Gymnasium's, as a program."""
+    own, gymnasium = (re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)[0] for page in (PAGE, ADAPTERS))
+    done = subprocess.run(
+        [sys.executable, "-c", own + gymnasium], capture_output=True, text=True, timeout=120, check=False
+    )
 
     assert done.returncode == 0, done.stderr
 
