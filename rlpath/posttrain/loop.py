@@ -50,6 +50,7 @@ from rlpath.posttrain.verify import (
     verify_sampled,
 )
 from rlpath.rewards.combine.penalties import soft_overlong_penalty
+from rlpath.runs.cpu import return_freed_memory
 
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 REMEDY = "training stopped, and the last checkpoint is from before this step: lower --learning-rate and start again"
@@ -124,7 +125,9 @@ class OnPolicyTrainer:
     def train_step(self) -> Metrics:
         """One rollout and its update; the metrics of both."""
         began = time.perf_counter()
+        return_freed_memory()
         kept, everything = self.collect()
+        return_freed_memory()
         generated = time.perf_counter()
         metrics = self.record(everything, kept)
         rollout, measured = self.prepare(kept)

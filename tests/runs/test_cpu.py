@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -99,3 +100,21 @@ def test_waiting_threads_sleep_and_what_the_user_set_stays() -> None:
 
     assert asked() == "False passive\n"
     assert asked(OMP_WAIT_POLICY="active") == "False active\n"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library returns memory by itself")
+def test_freed_memory_is_kept_until_it_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 400 MB freed, nearly all stays with a process that holds little of the machine, and goes where it is much."""
+    cpu.prepare_cpu()
+    pieces = [torch.ones(2**20) for _ in range(100)]
+    last = torch.ones(2**20)
+    held = psutil.Process().memory_info().rss
+    pieces.clear()
+
+    monkeypatch.setattr(cpu, "MUCH", 1.0)
+    assert not cpu.return_freed_memory()
+    assert psutil.Process().memory_info().rss > held - 100e6
+    monkeypatch.setattr(cpu, "MUCH", 0.0)
+    assert cpu.return_freed_memory()
+    assert psutil.Process().memory_info().rss < held - 300e6
+    assert last.sum() == 2**20
