@@ -14,7 +14,7 @@ import re
 from rlpath.rewards.maths.build import negated, nested_rows, normal_words, number
 from rlpath.rewards.maths.cursor import END
 from rlpath.rewards.maths.lexer import tokens
-from rlpath.rewards.maths.terms import Terms
+from rlpath.rewards.maths.terms import ExpressionParser
 from rlpath.rewards.maths.tree import (
     INTEGER,
     NATURAL,
@@ -54,7 +54,7 @@ def parse(text: str) -> Node:
     return check_size(node)
 
 
-class _Parser(Terms):
+class _Parser(ExpressionParser):
     """Reads whole answers: lists, relations, brackets, sets and matrices around expressions."""
 
     def answer(self) -> Node:

@@ -33,7 +33,7 @@ _NO_ATOM = frozenset([
 ])  # fmt: skip
 
 
-class Terms(Cursor):
+class ExpressionParser(Cursor):
     """Reads expressions; what brackets hold may be any answer, so `structure` is left to the grammar of answers."""
 
     def structure(self, opening: str) -> Node:
