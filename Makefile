@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	reproduce-grpo-arithmetic reproduce-grpo-gsm8k reproduce-speed \
 	reproduce-tabular reproduce-ppo reproduce-off-policy reproduce-ablation reproduce-ppo-speed reproduce-tuning \
 	reproduce-ladder reproduce-hacking reproduce-train-speed reproduce-eval reproduce-eval-speed \
-	reproduce-contamination reproduce-null reproduce-gsm8k-test
+	reproduce-contamination reproduce-null reproduce-gsm8k-test reproduce-study
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -59,6 +59,9 @@ reproduce-grpo-gsm8k: $(READY) ## word problems, a 0.5B model over three seeds (
 	for seed in 0 1 2; do \
 		$(BIN)/accelerate launch recipes/grpo_gsm8k.py --seed $$seed --root runs/reproduced || exit $$?; done
 	$(BIN)/rlpath report runs/reproduced/grpo_gsm8k/*/seed-*
+
+reproduce-study: $(READY) ## what RL from verifiable rewards adds: nine arms, three seeds (hours on 2 cores; resumable)
+	$(BIN)/python recipes/rlvr_study.py --root runs/reproduced
 
 reproduce-gsm8k-test: reproduce-grpo-gsm8k ## those three seeds on GSM8K's test split, as planned before
 	$(BIN)/rlpath eval --model runs/reproduced/grpo_gsm8k/*/seed-* --baseline qwen2.5-coder-0.5b-instruct \
