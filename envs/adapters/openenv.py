@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import sys
+import threading
 import urllib.request
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -131,8 +133,10 @@ class OpenEnvEnvironment(SteppedEnvironment):
         return dict(self._told(self._client.state))
 
     def __del__(self) -> None:
-        if getattr(self, "_client", None) is not None:
-            self._client.close()
+        client = getattr(self, "_client", None)
+        if client is not None and not sys.is_finalizing():
+            # Elsewhere: closing waits for the server, in the middle of whatever Python was doing just now.
+            threading.Thread(target=client.close, daemon=True).start()
 
 
 def observed(server: str, observation: Mapping[str, Any]) -> str:
