@@ -23,7 +23,7 @@ import torch
 from rlpath.deep.parts import vec
 from rlpath.deep.parts.probes import CLOCK
 
-NETWORKS, PPO = "rlpath.deep.parts.networks", "rlpath.deep.ppo"
+NETWORKS, IMAGES, PPO = "rlpath.deep.parts.networks", "rlpath.deep.parts.images", "rlpath.deep.ppo"
 Check = Callable[[Any, pytest.MonkeyPatch], None]
 
 
@@ -43,7 +43,7 @@ class Edited(SourceLoader):
 def load_ppo(monkeypatch: pytest.MonkeyPatch, edited: str = "", old: str = "", new: str = "") -> Any:
     """PPO and what it is made of, again, with `old` replaced by `new` in the module `edited`."""
     module = ModuleType("none")
-    for name in (NETWORKS, PPO):
+    for name in (NETWORKS, IMAGES, PPO):
         found = find_spec(name)
         assert found is not None
         assert found.origin is not None
