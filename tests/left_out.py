@@ -20,7 +20,7 @@ import pytest
 EXTRAS: dict[str, tuple[str, ...]] = {
     "train": (
         *("trl", "torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "safetensors"),
-        *("huggingface_hub", "reasoning_gym", "bm25s", "psutil", "tensorboard", "gguf", "sentencepiece"),
+        *("huggingface_hub", "reasoning_gym", "bm25s", "psutil", "tensorboard", "gguf", "sentencepiece", "pydantic"),
     ),
     "math": ("math_verify",),
     "sb3": ("stable_baselines3", "Box2D"),

@@ -26,7 +26,7 @@ def test_unicode_line_separators_do_not_end_a_row(tmp_path: Path, suffix: str) -
     assert read_jsonl(path) == ROWS
 
 
-@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b'{"a": "b"}')[:-9]])
+@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b'{"a": "b"}')[:-9]], ids=["no archive", "part of one"])
 def test_a_broken_archive_is_named(tmp_path: Path, data: bytes) -> None:
     """An archive that is none, or that was fetched in part, is bad input."""
     path = tmp_path / "rows.jsonl.gz"
