@@ -355,6 +355,8 @@ class OnPolicyTrainer:
                 figures[name] = figures.get(name, torch.zeros((), device=loss.device)) + figure * share
             if not idle or not kept:
                 apart.append(gaps(new["logprobs"].detach(), part))
+            # Micro-batches differ in size, so that what one leaves behind seldom fits the next.
+            return_freed_memory()
         found = dict(zip(figures, self.everyone.total(torch.stack(list(figures.values()))).tolist(), strict=True))
         if not math.isfinite(found["loss"]):
             guilty = self._blame(rollout, rows, names)
