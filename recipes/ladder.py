@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from rlpath.core.errors import InputError, run_command
-from rlpath.core.files import Busy, disk_errors, lock, read_json, write_atomic
+from rlpath.core.files import hold_folder, read_json, write_atomic
 from rlpath.core.types import ProblemSet
 from rlpath.envs.demonstrations import worked_solutions
 from rlpath.envs.load import problem_set
@@ -267,12 +267,7 @@ def main() -> None:
 
 def climb(settings: Settings, words: Sequence[str]) -> None:
     """Run every stage that is not finished, each as a process, then write the table."""
-    with disk_errors(settings.folder):
-        settings.folder.mkdir(parents=True, exist_ok=True)
-    try:
-        held = lock(settings.folder / ".lock")
-    except Busy as holder:
-        raise InputError(f"{settings.folder} is in use by process {holder}: wait for it") from None
+    held = hold_folder(settings.folder)
     write_atomic(settings.folder / "config.json", json.dumps(asdict(settings), indent=1, default=str) + "\n")
     for task in settings.tasks:
         for seed in settings.seeds:

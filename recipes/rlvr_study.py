@@ -29,7 +29,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from rlpath.core.errors import InputError, run_command
-from rlpath.core.files import Busy, disk_errors, lock, read_json, write_atomic
+from rlpath.core.files import hold_folder, read_json, write_atomic
 from rlpath.core.types import ProblemSet
 from rlpath.envs.demonstrations import worked_solutions
 from rlpath.envs.load import problem_set
@@ -297,12 +297,7 @@ def main() -> None:
 
 def run_study(study: Settings, words: Sequence[str]) -> None:
     """Write the plan, do what is left arm by arm and seed by seed, and write the page after each."""
-    with disk_errors(study.folder):
-        study.folder.mkdir(parents=True, exist_ok=True)
-    try:
-        held = lock(study.folder / ".lock")
-    except Busy as holder:
-        raise InputError(f"{study.folder} is in use by process {holder}: wait for it") from None
+    held = hold_folder(study.folder)
     register(study)
     jobs = [(arm, UNTRAINED) for arm in (BASE, FEW_SHOT)]
     jobs += [(arm, seed) for seed in study.seeds for arm in ARMS if arm not in (BASE, FEW_SHOT)]

@@ -118,3 +118,16 @@ def lock(path: Path, *, wait: bool = False) -> IO[str]:
     file.write(str(os.getpid()))
     file.flush()
     return file
+
+
+def hold_folder(folder: Path) -> IO[str]:
+    """Make `folder` where it is missing, and hold it until the returned file is closed or this process ends.
+
+    Raises `InputError` where another process holds it, or the folder cannot be written.
+    """
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return lock(folder / ".lock")
+    except Busy as holder:
+        raise InputError(f"{folder} is in use by process {holder}: wait for it") from None

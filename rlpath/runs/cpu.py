@@ -71,11 +71,11 @@ def _keep_freed_memory() -> bool:
 
 
 def return_freed_memory() -> bool:
-    """Give what is freed back to the system, between sampling and training, where this process fills much memory.
+    """Give freed memory back to the system where this process fills much of it: between phases and micro-batches.
 
-    Freed memory is kept for its own phase (`prepare_cpu`), but in pieces of the sizes that phase had: the next phase
-    finds little that fits, and a 0.5B model held 15 GiB where it used 9. Returns whether anything was done: not where
-    the process holds less than `MUCH` of the machine's memory, nor without glibc.
+    What is freed is kept (`prepare_cpu`), but in pieces of the sizes there were, in which the next phase finds little
+    that fits. Returns whether anything was done: not where the process holds less than `MUCH` of the machine's
+    memory, nor without glibc.
     """
     if platform.libc_ver()[0] != "glibc" or psutil.Process().memory_info().rss < MUCH * psutil.virtual_memory().total:
         return False

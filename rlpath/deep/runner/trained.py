@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlpath.core.errors import InputError
-from rlpath.core.files import Busy, lock
+from rlpath.core.files import hold_folder
 from rlpath.deep.batched.ppo_batched import train_batched
 from rlpath.deep.parts.training import Result
 from rlpath.runs.run_folder import RunFolder, read_run
@@ -32,11 +32,7 @@ def load_policy(run: Path | str, **made: Callable[..., Any]) -> Result:
     module = importlib.import_module(f"rlpath.deep.{algorithm}")
     known = {field.name for field in fields(module.Args)}
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in config.items() if name in known}
-    try:
-        held = lock(path / ".lock")
-    except Busy as holder:
-        raise InputError(f"{path} is in use by process {holder}; wait for it") from None
-    with RunFolder(path, held) as folder:
+    with RunFolder(path, hold_folder(path)) as folder:
         if not record.finished or folder.last_checkpoint() is None:
             raise InputError(f"{path} is not finished, or kept no weights (checkpoint_every 0); run its command again")
         # Its last checkpoint is after its last iteration: nothing is trained.
